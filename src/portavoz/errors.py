@@ -1,0 +1,37 @@
+"""Every error that portavoz raises on purpose.
+
+Each message is one sentence that says where, what was there, what was wanted and what to do; the command
+line prints it alone and exits 2.
+"""
+
+
+class PortavozError(Exception):
+    """The parent of all of them: catching this catches what portavoz refuses, and nothing else."""
+
+
+class InputError(PortavozError):
+    """A text, an audio file, an option or a path that the caller can mend."""
+
+
+class WeightError(PortavozError):
+    """Weights that do not fit the model: missing, mis-shaped, left over, or never trained."""
+
+
+class SpecError(PortavozError):
+    """Two stages that cannot be joined, or a configuration that contradicts itself."""
+
+
+class MissingExtra(PortavozError):
+    """A package that an optional feature needs is not installed; the message names the pip extra."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package '{package}': pip install 'portavoz[{extra}]'")
+        self.package, self.extra = package, extra
+
+
+class BackendError(PortavozError):
+    """A device or a runtime that is not there, or that cannot do what was asked of it."""
+
+
+class JobError(PortavozError):
+    """A long job (training, bulk synthesis) that cannot go on; what was finished is kept."""

@@ -1,0 +1,30 @@
+"""The one seam to hardware. `open` gives a back end by name and imports its framework only then."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..errors import BackendError, MissingExtra
+from .base import Ops
+
+# name → (module, class, package that must be installed, extra); a new back end is one line here and one file.
+BACKENDS: dict[str, tuple[str, str, str, str]] = {
+    "numpy": ("base", "Ops", "numpy", ""),
+    "torch": ("torch", "TorchOps", "torch", "torch"),
+}
+
+
+def open(name: str = "numpy", **options: Any) -> Ops:
+    """The back end `name`: "numpy" (the oracle) or "torch" (`device=`).
+
+    Raises BackendError for a name that is not known, MissingExtra when its package is not installed.
+    """
+    if name not in BACKENDS:
+        raise BackendError(f"there is no back end {name!r}: choose one of {', '.join(sorted(BACKENDS))}")
+    module, kind, package, extra = BACKENDS[name]
+    try:
+        importlib.import_module(package)
+    except ImportError as problem:
+        raise MissingExtra(package, extra, f"the back end {name!r}") from problem
+    return getattr(importlib.import_module(f".{module}", __name__), kind)(**options)

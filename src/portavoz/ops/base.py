@@ -1,0 +1,294 @@
+"""Ops: what a model may do. The NumPy bodies are the specification, the documentation and the oracle.
+
+Activations are `[batch, time, channels]` everywhere (B, T, C below); the back end owns layout, placement and
+precision. A word has the size of a layer, so that a native kernel exists for it. A word with parameters is
+``word(x, p)`` where `p` is the layer itself: its tensors, its stride, its eps, and its *path*, so that every
+watch knows where it is. Between words a model uses ``+ - * /``, ``.shape`` and slices along time, nothing else.
+
+Weights have PyTorch's axis order here: linear ``[out, in]``, conv1d ``[out, in / groups, k]``, conv_transpose1d
+``[in, out, k]``, conv2d ``[out, in, kh, kw]``. A back end with other kernels says so in `layout`, and the
+cursor of `weights` hands it the weights in that order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..audio import stft as transform
+
+Array = Any  # a tensor of whatever back end is at work
+
+# Taps: what a reference also does in one call. The lab compares and forces them.
+TAPS = (
+    "linear embedding conv1d conv_transpose1d conv2d layer_norm rms_norm batch_norm lstm snake "
+    "relu gelu silu mish elu tanh sigmoid leaky_relu softmax l2_normalize stft istft"
+).split()
+# Glue: named, never compared: the edge into the next tap shows its faults.
+GLUE = (
+    "concat chunk split_heads merge_heads swap matmul masked full rows write gather cumsum pad upsample rope "
+    "exp sin cos clip"
+).split()
+# Composites: a body made of words, with at least one tap. A back end may override them with a fused kernel.
+COMPOSITE = ("attention",)
+# The door between NumPy and the back end; no mathematics.
+DOOR = ("tensor", "numpy")
+
+
+class Ops:
+    """The words in NumPy, float32 or float64: slow, obvious, right."""
+
+    name = "numpy"
+    layout = "torch"
+    watched = False
+
+    # The door
+
+    def tensor(self, a: Array, train: bool = False) -> Array:
+        """A NumPy array as a tensor of this back end; with `train`, one that gathers gradients."""
+        return np.asarray(a)
+
+    def numpy(self, x: Array) -> np.ndarray:
+        """A tensor as a NumPy array: a host read, so only at the border of a stage."""
+        return np.asarray(x)
+
+    # Words with parameters
+
+    def linear(self, x: Array, p: Any) -> Array:
+        """``x @ weight.T + bias``: [..., in] → [..., out]."""
+        y = x @ p.weight.T
+        return y if p.bias is None else y + p.bias
+
+    def embedding(self, ids: Array, p: Any) -> Array:
+        """Rows of a table by integer: ids [B, T] → [B, T, C]; weight [entries, C]."""
+        return p.weight[ids]
+
+    def conv1d(self, x: Array, p: Any) -> Array:
+        """Cross-correlation along time: [B, T, in] → [B, (T + 2 padding − dilation (k − 1) − 1) // stride + 1, out]."""
+        out, per_group, k = p.weight.shape
+        x = np.pad(x, ((0, 0), (p.padding, p.padding), (0, 0)))
+        n = (x.shape[1] - p.dilation * (k - 1) - 1) // p.stride + 1
+        x = x.reshape(*x.shape[:2], p.groups, per_group)
+        weight = p.weight.reshape(p.groups, out // p.groups, per_group, k)
+        y = 0
+        for j in range(k):
+            tap = x[:, j * p.dilation : j * p.dilation + (n - 1) * p.stride + 1 : p.stride]
+            y = y + np.matmul(tap[..., None, :], weight[..., j].swapaxes(-1, -2))[..., 0, :]
+        y = np.asarray(y).reshape(x.shape[0], n, out)
+        return y if p.bias is None else y + p.bias
+
+    def conv_transpose1d(self, x: Array, p: Any) -> Array:
+        """The gradient of conv1d: [B, T, in] → [B, (T − 1) stride + k − 2 padding, out]."""
+        batch, time, _ = x.shape
+        _, out, k = p.weight.shape
+        y = np.zeros((batch, (time - 1) * p.stride + k, out), x.dtype)
+        for j in range(k):
+            y[:, j : j + (time - 1) * p.stride + 1 : p.stride] += x @ p.weight[:, :, j]
+        y = y[:, p.padding : y.shape[1] - p.padding]
+        return y if p.bias is None else y + p.bias
+
+    def conv2d(self, x: Array, p: Any) -> Array:
+        """Cross-correlation over two axes, channels last: [B, H, W, in] → [B, H', W', out]; stride, padding: pairs."""
+        _, _, kh, kw = p.weight.shape
+        (sh, sw), (ph, pw) = p.stride, p.padding
+        x = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+        height, width = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
+        y = 0
+        for i in range(kh):
+            for j in range(kw):
+                tap = x[:, i : i + (height - 1) * sh + 1 : sh, j : j + (width - 1) * sw + 1 : sw]
+                y = y + tap @ p.weight[:, :, i, j].T
+        return y if p.bias is None else y + p.bias
+
+    def layer_norm(self, x: Array, p: Any) -> Array:
+        """Zero mean and unit (biased) variance over channels, then weight and bias. Ba et al. 2016, arXiv:1607.06450."""
+        d = x - x.mean(-1, keepdims=True)
+        return d / np.sqrt((d * d).mean(-1, keepdims=True) + p.eps) * p.weight + p.bias
+
+    def rms_norm(self, x: Array, p: Any) -> Array:
+        """Unit root mean square over channels, then weight. Zhang & Sennrich 2019, arXiv:1910.07467."""
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + p.eps) * p.weight
+
+    def batch_norm(self, x: Array, p: Any) -> Array:
+        """Normalisation by the running statistics (inference). Ioffe & Szegedy 2015, arXiv:1502.03167."""
+        return (x - p.running_mean) / np.sqrt(p.running_var + p.eps) * p.weight + p.bias
+
+    def lstm(self, x: Array, state: tuple[Array, Array], p: Any) -> tuple[Array, tuple[Array, Array]]:
+        """One LSTM layer, gates in the order i, f, g, o: x [B, T, in], state two [B, C] → [B, T, C], state.
+
+        weight_ih [4 C, in], weight_hh [4 C, C], bias_ih and bias_hh [4 C]: PyTorch's names and order.
+        """
+        h, c = state
+        rows = []
+        for t in range(x.shape[1]):
+            gates = x[:, t] @ p.weight_ih.T + p.bias_ih + h @ p.weight_hh.T + p.bias_hh
+            i, f, g, o = np.split(gates, 4, -1)
+            c = self.sigmoid(f) * c + self.sigmoid(i) * np.tanh(g)
+            h = self.sigmoid(o) * np.tanh(c)
+            rows.append(h)
+        return np.stack(rows, 1), (h, c)
+
+    def snake(self, x: Array, p: Any) -> Array:
+        """``x + sin²(alpha x) / alpha`` with one alpha a channel. Ziyin et al. 2020, arXiv:2006.08195."""
+        return x + np.sin(p.alpha * x) ** 2 / (p.alpha + np.asarray(1e-9, x.dtype))
+
+    # Words without
+
+    def relu(self, x: Array) -> Array:
+        """max(x, 0)."""
+        return np.maximum(x, 0)
+
+    def gelu(self, x: Array, approximate: bool = False) -> Array:
+        """``x Φ(x)``, or its tanh approximation. Hendrycks & Gimpel 2016, arXiv:1606.08415."""
+        if approximate:
+            inner = x * np.asarray(math.sqrt(2 / math.pi), x.dtype) * (1 + np.asarray(0.044715, x.dtype) * x * x)
+            return x * np.asarray(0.5, x.dtype) * (1 + np.tanh(inner))
+        erf = np.frompyfunc(math.erf, 1, 1)(x * np.asarray(math.sqrt(0.5), x.dtype)).astype(x.dtype)
+        return x * np.asarray(0.5, x.dtype) * (1 + erf)
+
+    def silu(self, x: Array) -> Array:
+        """``x sigmoid(x)``."""
+        return x * self.sigmoid(x)
+
+    def mish(self, x: Array) -> Array:
+        """``x tanh(log(1 + eˣ))``. Misra 2019, arXiv:1908.08681."""
+        return x * np.tanh(np.logaddexp(x, np.asarray(0, x.dtype)))
+
+    def elu(self, x: Array) -> Array:
+        """x above 0, eˣ − 1 below."""
+        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+    def tanh(self, x: Array) -> Array:
+        """Hyperbolic tangent."""
+        return np.tanh(x)
+
+    def sigmoid(self, x: Array) -> Array:
+        """``1 / (1 + e⁻ˣ)``, written so that no exponential overflows."""
+        e = np.exp(-np.abs(x))
+        return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+    def leaky_relu(self, x: Array, slope: float) -> Array:
+        """x above 0, slope · x below."""
+        return np.where(x > 0, x, x * np.asarray(slope, x.dtype))
+
+    def softmax(self, x: Array) -> Array:
+        """Over the last axis; a row that is −inf throughout gives NaN, as everywhere."""
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+
+    def l2_normalize(self, x: Array) -> Array:
+        """``x / max(‖x‖₂, 1e-12)`` over the last axis."""
+        return x / np.maximum(np.sqrt((x * x).sum(-1, keepdims=True)), np.asarray(1e-12, x.dtype))
+
+    def stft(self, x: Array, p: Any) -> tuple[Array, Array]:
+        """Short-time spectrum of waves by `p.spec` (a MelSpec): [B, samples] → real, imaginary [B, frames, bins]."""
+        spectrum = transform.stft(x, p.spec)
+        return spectrum.real.astype(x.dtype), spectrum.imag.astype(x.dtype)
+
+    def istft(self, real: Array, imag: Array, p: Any) -> Array:
+        """Waves from their short-time spectrum, overlap-add over the window's envelope: [B, frames, bins] → [B, samples]."""
+        return transform.istft(real + 1j * imag, p.spec).astype(real.dtype)
+
+    # Glue: where frameworks spell the same thing differently
+
+    def concat(self, xs: list[Array], axis: int) -> Array:
+        """Tensors one after the other along an axis (1: time, −1: channels)."""
+        return np.concatenate(xs, axis)
+
+    def chunk(self, x: Array, n: int) -> list[Array]:
+        """The channels cut into n equal parts: [..., n C] → n × [..., C]."""
+        return np.split(x, n, -1)
+
+    def split_heads(self, x: Array, heads: int) -> Array:
+        """[B, T, heads · D] → [B, heads, T, D]."""
+        return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(1, 2)
+
+    def merge_heads(self, x: Array) -> Array:
+        """[B, heads, T, D] → [B, T, heads · D]."""
+        return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+    def swap(self, x: Array) -> Array:
+        """The last two axes exchanged."""
+        return x.swapaxes(-1, -2)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Matrix product over the last two axes."""
+        return a @ b
+
+    def masked(self, x: Array, allowed: Array) -> Array:
+        """x where `allowed` (boolean, broadcast), −inf elsewhere: for scores before a softmax."""
+        return np.where(allowed, x, np.asarray(-np.inf, x.dtype))
+
+    def full(self, shape: tuple[int, ...], value: float) -> Array:
+        """A new tensor of one value."""
+        return np.full(shape, value, np.float32)
+
+    def rows(self, table: Array, start: int, n: int) -> Array:
+        """n rows of a table from `start`."""
+        return table[start : start + n]
+
+    def write(self, buffer: Array, new: Array, at: int) -> Array:
+        """`buffer` with `new` over its time steps from `at`; the buffer given must not be used again."""
+        buffer = buffer.copy()
+        buffer[:, at : at + new.shape[1]] = new
+        return buffer
+
+    def gather(self, x: Array, index: Array) -> Array:
+        """Time steps by number: x [B, T, C], index [B, N] → [B, N, C]."""
+        return np.take_along_axis(x, index[..., None], 1)
+
+    def cumsum(self, x: Array) -> Array:
+        """Running sum along time (axis 1)."""
+        return np.cumsum(x, 1)
+
+    def pad(self, x: Array, before: int, after: int) -> Array:
+        """Zeros before and after, along time: [B, T, C] → [B, before + T + after, C]."""
+        return np.pad(x, ((0, 0), (before, after), (0, 0)))
+
+    def upsample(self, x: Array, factor: int) -> Array:
+        """Every time step `factor` times: [B, T, C] → [B, T · factor, C]."""
+        return np.repeat(x, factor, 1)
+
+    def rope(self, x: Array, cos: Array, sin: Array, heads: int) -> Array:
+        """Rotary positions, half-split: x [B, T, heads · D], cos and sin [T, D / 2]. Su et al. 2021, arXiv:2104.09864."""
+        batch, time, channels = x.shape
+        x = x.reshape(batch, time, heads, 2, -1)
+        a, b = x[:, :, :, 0], x[:, :, :, 1]
+        cos, sin = cos[:, None], sin[:, None]
+        return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1).reshape(batch, time, channels)
+
+    def exp(self, x: Array) -> Array:
+        """eˣ."""
+        return np.exp(x)
+
+    def sin(self, x: Array) -> Array:
+        """Sine of radians."""
+        return np.sin(x)
+
+    def cos(self, x: Array) -> Array:
+        """Cosine of radians."""
+        return np.cos(x)
+
+    def clip(self, x: Array, low: float | None, high: float | None) -> Array:
+        """x held between two bounds; None leaves a side open."""
+        return np.clip(x, low, high)
+
+    # Composites: these bodies are what a fused kernel must equal, and where the lab looks inside
+
+    def attention(
+        self, q: Array, k: Array, v: Array, *, heads: int, scale: float, mask: Array | None = None, bias: Array | None = None
+    ) -> Array:
+        """Multi-head dot-product attention. Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
+
+        q [B, T, C], k and v [B, S, C]; `mask` boolean (True = may be seen) and `bias` (added to the scaled
+        scores) broadcast to [B, heads, T, S]. Returns [B, T, C].
+        """
+        q, k, v = (self.split_heads(x, heads) for x in (q, k, v))
+        scores = self.matmul(q * scale, self.swap(k))
+        if bias is not None:
+            scores = scores + bias
+        if mask is not None:
+            scores = self.masked(scores, mask)
+        return self.merge_heads(self.matmul(self.softmax(scores), v))
