@@ -1,0 +1,49 @@
+# Five verbs keep the house: check, test, bench, docs, release. `say` is for a first visit, `dev` for the first day.
+PYTHON ?= python3
+TEXT ?= Hello. This voice came with the package, and speaks without any download.
+BIN := .venv/bin
+
+.PHONY: say dev check test test-slow test-pythons bench docs release
+
+say: .venv-say/.done
+	.venv-say/bin/portavoz say "$(TEXT)" -o say.wav
+
+# The base package alone: no framework, nothing but what `pip install portavoz` brings.
+.venv-say/.done: pyproject.toml
+	$(PYTHON) -m venv .venv-say
+	.venv-say/bin/python -m pip install --quiet --editable .
+	touch $@
+
+dev: .venv/.done
+
+.venv/.done: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+check: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+
+test: dev check
+	$(BIN)/python -m pytest
+
+test-slow: dev test-pythons
+	$(BIN)/python -m pytest -m slow
+
+# The part of the suite that needs no framework, on every other Python that is found here.
+test-pythons:
+	$(PYTHON) scripts/test_pythons.py
+
+bench: dev
+	for script in bench/*.py; do $(BIN)/python "$$script" --json "runs/bench/$$(basename "$$script" .py).json" || exit 1; done
+
+docs: dev
+	$(BIN)/mkdocs build --strict
+
+release: test docs
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python scripts/check_release.py dist
