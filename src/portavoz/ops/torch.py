@@ -107,24 +107,21 @@ class TorchOps(Ops):
         return F.normalize(x, dim=-1)
 
     def stft(self, x: Tensor, p: Any) -> tuple[Tensor, Tensor]:
-        spec = p.spec
-        edge = (spec.fft - spec.hop) // 2 if spec.padding == "same" else spec.fft // 2
-        x = F.pad(x[:, None], (edge, edge), mode="reflect")[:, 0]
-        window = self._window(spec)
-        y = torch.fft.rfft(x.unfold(1, spec.fft, spec.hop) * window)
+        x = F.pad(x[:, None], transform.margins(p.spec), mode="reflect")[:, 0]
+        y = torch.fft.rfft(x.unfold(1, p.spec.fft, p.spec.hop) * self._window(p.spec, x.dtype))
         return y.real, y.imag
 
     def istft(self, real: Tensor, imag: Tensor, p: Any) -> Tensor:
-        spec = p.spec
-        frames = torch.fft.irfft(torch.complex(real, imag), n=spec.fft) * self._window(spec)
-        wave = self._overlap_add(frames, spec.hop)
-        envelope = transform.envelope(spec, frames.shape[1])
-        edge = (spec.fft - spec.hop) // 2 if spec.padding == "same" else spec.fft // 2
-        inner = slice(edge, wave.shape[1] - edge)
-        return wave[:, inner] / self.tensor(envelope[inner].astype(np.float64 if real.dtype == torch.float64 else np.float32)).to(real.dtype)
+        spec, frames = p.spec, real.shape[1]
+        window = self._window(spec, real.dtype)
+        wave = self._overlap_add(torch.fft.irfft(torch.complex(real, imag), n=spec.fft) * window, spec.hop)
+        envelope = self._overlap_add((window * window).expand(1, frames, -1), spec.hop)
+        left = transform.margins(spec)[0]
+        inner = slice(left, left + (frames - (spec.padding == "center")) * spec.hop)
+        return wave[:, inner] / envelope[:, inner]
 
-    def _window(self, spec: Any) -> Tensor:
-        return self.tensor(transform.window(spec))
+    def _window(self, spec: Any, dtype: torch.dtype) -> Tensor:
+        return torch.as_tensor(transform.window_of(spec).copy(), dtype=dtype, device=self.device)
 
     @staticmethod
     def _overlap_add(frames: Tensor, hop: int) -> Tensor:

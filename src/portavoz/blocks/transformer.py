@@ -1,0 +1,56 @@
+"""Feed-forward transformer layers for text and mel: self-attention, then a convolution instead of the first linear.
+
+FastSpeech's FFT block (Ren et al. 2019, arXiv:1905.09263), with the norms in front and rotary positions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..weights.cursor import Weights
+from .attention import RotaryAttention, rotary
+from .block import Block
+
+
+class FeedForward(Block):
+    """conv1d (kernel k) – gelu – linear, [B, T, C] → [B, T, C]."""
+
+    def __init__(self, w: Weights, channels: int, inner: int, kernel: int) -> None:
+        super().__init__(w)
+        self.wide, self.narrow = w.conv1d("wide", channels, inner, kernel), w.linear("narrow", inner, channels)
+
+    def __call__(self, x: Any) -> Any:
+        return self.narrow(self.ops.gelu(self.wide(x)))
+
+
+class Layer(Block):
+    """Pre-norm: ``x + attention(norm1(x))``, then ``x + feed_forward(norm2(x))``."""
+
+    def __init__(self, w: Weights, channels: int, heads: int, inner: int, kernel: int) -> None:
+        super().__init__(w)
+        self.norm1, self.norm2 = w.layer_norm("norm1", channels), w.layer_norm("norm2", channels)
+        self.attention = RotaryAttention(w / "attention", channels, heads)
+        self.feed_forward = FeedForward(w / "feed_forward", channels, inner, kernel)
+
+    def __call__(self, x: Any, positions: tuple[Any, Any], *, keep: Any = None, mask: Any = None) -> Any:
+        """x [B, T, C]; keep [B, T, 1] is 1 on real steps, 0 on padding, so that a row never hears its padding."""
+        x = x + self.attention(self.norm1(x), positions, mask)
+        y = self.norm2(x)
+        return x + self.feed_forward(y if keep is None else y * keep)
+
+
+class Stack(Block):
+    """Several layers and a last norm. Positions come from one table of `longest` steps, made at the start."""
+
+    def __init__(self, w: Weights, layers: int, channels: int, *, heads: int, inner: int, kernel: int, longest: int) -> None:
+        super().__init__(w)
+        self.layers = [Layer(w / f"layers.{i}", channels, heads, inner, kernel) for i in range(layers)]
+        self.norm = w.layer_norm("norm", channels)
+        self.positions = tuple(self.ops.tensor(table) for table in rotary(longest, channels // heads))
+
+    def __call__(self, x: Any, *, keep: Any = None, mask: Any = None) -> Any:
+        """x [B, T, C] → [B, T, C]; keep [B, T, 1] and mask [B, 1, 1, T] as in Layer, or None for one whole row."""
+        cos, sin = (self.ops.rows(table, 0, x.shape[1]) for table in self.positions)
+        for layer in self.layers:
+            x = layer(x, (cos, sin), keep=keep, mask=mask)
+        return self.norm(x)

@@ -1,0 +1,127 @@
+"""The compact family's shape: every width and depth, the mel it speaks through, its vocoder. Frozen and strict."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ...errors import SpecError
+from ...flow import MelSpec
+from ...text.alphabet import SYMBOLS, VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class IstftConfig:
+    """The iSTFT head (Vocos): channels of the frame stack, channels inside a block, blocks."""
+
+    channels: int = 192
+    inner: int = 512
+    layers: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class HifiConfig:
+    """HiFi-GAN (V3-like): the product of `rates` must be the mel's hop length."""
+
+    channels: int = 128
+    rates: tuple[int, ...] = (8, 8, 4)
+    kernels: tuple[int, ...] = (16, 16, 8)
+    res_kernels: tuple[int, ...] = (3, 5, 7)
+    res_dilations: tuple[tuple[int, ...], ...] = ((1, 2), (2, 6), (3, 12))
+
+
+@dataclass(frozen=True, slots=True)
+class CompactConfig:
+    """Text → durations → mel → wave, non-autoregressive; scalable in `hidden` and in the layers of either side."""
+
+    hidden: int = 128
+    heads: int = 2
+    inner: int = 384
+    kernel: int = 3
+    encoder_layers: int = 3
+    decoder_layers: int = 4
+    duration_channels: int = 128
+    speakers: int = 1
+    symbols: int = len(SYMBOLS)
+    alphabet: int = VERSION
+    longest: int = 4096
+    mel: MelSpec = field(default_factory=MelSpec)
+    vocoder: Literal["istft", "hifigan"] = "istft"
+    istft: IstftConfig = field(default_factory=IstftConfig)
+    hifigan: HifiConfig = field(default_factory=HifiConfig)
+
+    def __post_init__(self) -> None:
+        if self.hidden % (2 * self.heads):
+            raise SpecError(f"hidden is {self.hidden} and heads {self.heads}: hidden must be a multiple of 2 · heads")
+        if self.kernel % 2 == 0:
+            raise SpecError(f"kernel is {self.kernel}: an odd one keeps the length; use {self.kernel + 1}")
+        hop = 1
+        for rate in self.hifigan.rates:
+            hop *= rate
+        if self.vocoder == "hifigan" and hop != self.mel.hop:
+            raise SpecError(f"hifigan.rates multiply to {hop}, the mel's hop length is {self.mel.hop}: make them equal")
+        if self.vocoder not in ("istft", "hifigan"):
+            raise SpecError(f"vocoder is {self.vocoder!r}: choose 'istft' or 'hifigan'")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for voice.json and a checkpoint's metadata."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CompactConfig:
+        """The inverse of `to_dict`. Raises SpecError for an unknown key, naming the nearest known one."""
+        return _strict(cls, values, "")
+
+
+PARTS = {"mel": MelSpec, "istft": IstftConfig, "hifigan": HifiConfig}
+
+# Speaks badly, trains in minutes: for tests and for looking inside. At most 63,330 parameters, vocoder included.
+MINIMAL = CompactConfig(
+    hidden=32,
+    inner=32,
+    encoder_layers=1,
+    decoder_layers=1,
+    duration_channels=32,
+    istft=IstftConfig(channels=20, inner=40, layers=1),
+)
+SMALL = CompactConfig(
+    hidden=96,
+    inner=256,
+    encoder_layers=2,
+    decoder_layers=3,
+    duration_channels=96,
+    istft=IstftConfig(channels=128, inner=320, layers=3),
+)
+PRODUCTION = CompactConfig()
+CONFIGS = {"minimal": MINIMAL, "small": SMALL, "production": PRODUCTION}
+
+
+def named(config: str | Mapping[str, Any]) -> CompactConfig:
+    """A configuration by name ("minimal", "small", "production") or by its values. Raises SpecError."""
+    if isinstance(config, str):
+        if config not in CONFIGS:
+            raise SpecError(f"there is no compact configuration {config!r}: choose one of {', '.join(CONFIGS)}")
+        return CONFIGS[config]
+    return CompactConfig.from_dict(config)
+
+
+def _strict(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    known = [f.name for f in dataclasses.fields(kind)]
+    ready: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f": did you mean {where}{near[0]}?" if near else f": known are {', '.join(known)}"
+            raise SpecError(f"the compact configuration has no {where}{key}{hint}")
+        if kind is CompactConfig and key in PARTS:
+            value = _strict(PARTS[key], value, f"{key}.")
+        ready[key] = _tuples(value)
+    return kind(**ready)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON and YAML give lists where the configuration, being frozen, holds tuples."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,269 @@
+"""Weights: a cursor that walks like `cd`. A model takes tensors by role and shape, and gets callable layers.
+
+    w = Weights.load("model.safetensors", ops=ops.open("torch"))
+    conv = (w / "decoder").conv1d("layers.0.conv", 64, 128, 3)     # takes decoder.layers.0.conv.weight and .bias
+    w.finish()                                                     # WeightError: 1 tensor nobody took: extra.bias
+
+Paths are the checkpoint's names, letter for letter: the weight map is the layer map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import WeightError
+from ..ops.base import Ops
+from . import file
+from .layout import looks_like, relayout
+
+Source = Mapping[str, NDArray[Any]]
+
+
+class Layer:
+    """A word with its parameters and its path: ``layer(x)`` is ``ops.word(x, layer)``."""
+
+    weight: Any = None
+    bias: Any = None
+
+    def __init__(self, ops: Ops, word: str, path: str, **fields: Any) -> None:
+        self.ops, self.word, self.path = ops, word, path
+        self.__dict__.update(fields)
+        self._run = getattr(ops, word)
+
+    def __call__(self, *xs: Any) -> Any:
+        return self._run(*xs, self)
+
+    def __repr__(self) -> str:
+        return f"{self.word} at {self.path}"
+
+
+class Record:
+    """What one model took from one source: shared by all cursors that walk over it."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, Any] = {}
+        self.trainable: set[str] = set()
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.roles: dict[str, str] = {}
+        self.initial: dict[str, float | None] = {}
+        self.ignored: dict[str, str] = {}
+        self.blocks: dict[str, Any] = {}
+        self.layers: dict[str, Layer] = {}
+
+
+class Weights:
+    """A position in a tree of named tensors: a checkpoint's (load) or one that is being made (fresh)."""
+
+    def __init__(self, source: Source | None, ops: Ops, *, layout: str = "torch", seed: int | None = None, train: bool = False) -> None:
+        self.source, self.ops, self.layout, self.seed, self.train = source, ops, layout, seed, train
+        self.path = ""
+        self.record = Record()
+
+    @classmethod
+    def load(cls, path: str | Path, ops: Ops, *, layout: str | None = None, train: bool = False) -> Weights:
+        """Open a safetensors file. `layout` overrides the one in the file's metadata ("torch" when it has none).
+
+        With `train`, tensors gather gradients. Raises WeightError for a file that cannot be read.
+        """
+        tensors, metadata = file.read(path)
+        return cls(tensors, ops, layout=layout or file.layout(metadata), train=train)
+
+    @classmethod
+    def fresh(cls, ops: Ops, seed: int = 0) -> Weights:
+        """New weights for training. A tensor's first values depend on (seed, its path) alone."""
+        return cls(None, ops, seed=seed, train=True)
+
+    def at(self, name: str) -> Weights:
+        """The cursor one level (or several, with dots) deeper; also written ``w / name``."""
+        deeper = Weights.__new__(Weights)
+        deeper.__dict__.update(self.__dict__)
+        deeper.path = self._full(name)
+        return deeper
+
+    __truediv__ = at
+
+    def has(self, name: str) -> bool:
+        """Whether the source holds a tensor of this name below here (always True when fresh)."""
+        return self.source is None or self._full(name) in self.source
+
+    def tensor(self, name: str, shape: tuple[int, ...], *, role: str = "", init: float | None = None, train: bool = True) -> Any:
+        """Take one tensor. `role` names its axes (see layout), `init` its first value (None: random by fan-in).
+
+        Asking again for a path that was taken gives the same tensor: tied weights. `train=False` marks a
+        constant (statistics, tables). Raises WeightError when it is missing or has another shape.
+        """
+        path, record = self._full(name), self.record
+        if path in record.taken:
+            return record.taken[path]
+        array = initial(path, shape, init, self.seed or 0) if self.source is None else self._read(path, tuple(shape), role)
+        grows = train and self.train
+        value = self.ops.tensor(relayout(array, role, "torch", self.ops.layout), train=grows)
+        record.taken[path], record.shapes[path] = value, tuple(shape)
+        record.roles[path], record.initial[path] = role, init
+        if grows:
+            record.trainable.add(path)
+        return value
+
+    def _full(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path and name else self.path or name
+
+    def _read(self, path: str, shape: tuple[int, ...], role: str) -> NDArray[Any]:
+        assert self.source is not None
+        if path not in self.source:
+            ending = path.rsplit(".", 2)[-2:]
+            near = [k for k in self.source if k.split(".")[-len(ending) :] == ending and k not in self.record.taken]
+            hint = f"; same ending, not taken yet: {', '.join(near[:3])}" if near else ""
+            raise WeightError(f"{path}: not in the checkpoint{hint}")
+        stored = np.asarray(self.source[path])
+        array = relayout(stored, role, self.layout, "torch") if self._fits(stored, role) else stored
+        if tuple(array.shape) != shape:
+            other = looks_like(array.shape, shape, role, self.layout)
+            hint = f": this is the {other} layout, pass layout={other!r}" if other else ""
+            raise WeightError(f"{path}: the checkpoint has {tuple(array.shape)}, the model wants {shape}{hint}")
+        return array.astype(np.float32) if array.dtype == np.float16 else array
+
+    def _fits(self, array: NDArray[Any], role: str) -> bool:
+        return array.ndim == {"conv1d": 3, "conv_transpose1d": 3, "conv2d": 4}.get(role, array.ndim)
+
+    # Layers by role. Each takes `weight` (and `bias`) below `name`.
+
+    def _layer(self, word: str, name: str, tensors: dict[str, Any], **fields: Any) -> Layer:
+        layer = Layer(self.ops, word, self._full(name), **tensors, **fields)
+        self.record.layers[layer.path] = layer
+        return layer
+
+    def _weighted(self, word: str, name: str, shape: tuple[int, ...], bias: int, **fields: Any) -> Layer:
+        here = self.at(name)
+        tensors = {"weight": here.tensor("weight", shape, role=word)}
+        if bias:
+            tensors["bias"] = here.tensor("bias", (bias,), init=0.0)
+        return self._layer(word, name, tensors, **fields)
+
+    def linear(self, name: str, inputs: int, outputs: int, *, bias: bool = True) -> Layer:
+        """weight [out, in], bias [out]."""
+        return self._weighted("linear", name, (outputs, inputs), outputs if bias else 0)
+
+    def embedding(self, name: str, entries: int, channels: int) -> Layer:
+        """weight [entries, channels]."""
+        return self._weighted("embedding", name, (entries, channels), 0)
+
+    def conv1d(
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> Layer:
+        """weight [out, in / groups, k]; padding None keeps the length (odd kernels, stride 1)."""
+        padding = dilation * (kernel - 1) // 2 if padding is None else padding
+        shape = (outputs, inputs // groups, kernel)
+        facts = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+        return self._weighted("conv1d", name, shape, outputs if bias else 0, **facts)
+
+    def conv_transpose1d(self, name: str, inputs: int, outputs: int, kernel: int, *, stride: int, padding: int = 0) -> Layer:
+        """weight [in, out, k] (PyTorch's order: in first)."""
+        return self._weighted("conv_transpose1d", name, (inputs, outputs, kernel), outputs, stride=stride, padding=padding)
+
+    def conv2d(
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int],
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+    ) -> Layer:
+        """weight [out, in, kh, kw]; strides and paddings as pairs."""
+        return self._weighted("conv2d", name, (outputs, inputs, *kernel), outputs, stride=stride, padding=padding)
+
+    def layer_norm(self, name: str, channels: int, eps: float = 1e-5) -> Layer:
+        """weight and bias [channels]."""
+        return self._layer("layer_norm", name, self._scale_and_shift(name, channels), eps=eps)
+
+    def rms_norm(self, name: str, channels: int, eps: float = 1e-6) -> Layer:
+        """weight [channels]."""
+        return self._layer("rms_norm", name, {"weight": self.at(name).tensor("weight", (channels,), init=1.0)}, eps=eps)
+
+    def batch_norm(self, name: str, channels: int, eps: float = 1e-5) -> Layer:
+        """weight, bias and the running statistics [channels]; PyTorch's step counter is ignored by name."""
+        here = self.at(name)
+        here.ignore("num_batches_tracked", why="a counter of training steps")
+        tensors = self._scale_and_shift(name, channels)
+        tensors["running_mean"] = here.tensor("running_mean", (channels,), init=0.0, train=False)
+        tensors["running_var"] = here.tensor("running_var", (channels,), init=1.0, train=False)
+        return self._layer("batch_norm", name, tensors, eps=eps)
+
+    def lstm(self, name: str, inputs: int, channels: int, *, suffix: str = "_l0") -> Layer:
+        """weight_ih [4 C, in], weight_hh [4 C, C], bias_ih, bias_hh [4 C], each name with PyTorch's suffix."""
+        here, wide = self.at(name), 4 * channels
+        shapes = {"weight_ih": (wide, inputs), "weight_hh": (wide, channels), "bias_ih": (wide,), "bias_hh": (wide,)}
+        tensors = {k: here.tensor(k + suffix, s, init=0.0 if k.startswith("bias") else None) for k, s in shapes.items()}
+        return self._layer("lstm", name, tensors)
+
+    def snake(self, name: str, channels: int) -> Layer:
+        """alpha [channels]."""
+        return self._layer("snake", name, {"alpha": self.at(name).tensor("alpha", (channels,), init=1.0)})
+
+    def _scale_and_shift(self, name: str, channels: int) -> dict[str, Any]:
+        here = self.at(name)
+        return {"weight": here.tensor("weight", (channels,), init=1.0), "bias": here.tensor("bias", (channels,), init=0.0)}
+
+    def transform(self, name: str, word: str, spec: Any) -> Layer:
+        """A layer without weights: `word` is "stft" or "istft", `spec` its MelSpec."""
+        return self._layer(word, name, {}, spec=spec)
+
+    # The end of a walk
+
+    def ignore(self, name: str, *, why: str) -> None:
+        """Leave a tensor (or everything below `name`) untaken, for a reason that the audit prints."""
+        self.record.ignored[self._full(name)] = why
+
+    def left_over(self) -> list[str]:
+        """Names in the source that were neither taken nor ignored."""
+        skip = tuple(self.record.ignored)
+        names = self.source or {}
+        return [
+            k for k in names if k not in self.record.taken and not any(k == s or k.startswith(s + ".") for s in skip)
+        ]
+
+    def finish(self) -> None:
+        """Raise WeightError when the source holds tensors that nobody took."""
+        left = self.left_over()
+        if left:
+            few = ", ".join(left[:4]) + (", …" if len(left) > 4 else "")
+            raise WeightError(f"{len(left)} tensor{'s' if len(left) > 1 else ''} nobody took: {few}; is this the right model?")
+
+    def tensors(self) -> dict[str, Any]:
+        """Path → tensor of everything that training changes: for an optimiser, a checkpoint, a quantiser."""
+        return {path: self.record.taken[path] for path in self.record.taken if path in self.record.trainable}
+
+    def arrays(self, layout: str = "torch") -> dict[str, NDArray[Any]]:
+        """Path → NumPy array of everything that was taken, in the layout asked for: what a file stores."""
+        out: dict[str, NDArray[Any]] = {}
+        for path, value in self.record.taken.items():
+            array = self.ops.numpy(value)
+            out[path] = np.ascontiguousarray(relayout(array, self.record.roles[path], self.ops.layout, layout))
+        return out
+
+
+def initial(path: str, shape: tuple[int, ...], init: float | None, seed: int) -> NDArray[np.float32]:
+    """The first value of a tensor: a constant, or uniform in ±1/√fan_in (PyTorch's default for linear and conv)."""
+    if init is not None:
+        return np.full(shape, init, np.float32)
+    digest = hashlib.sha256(f"{seed}/{path}".encode()).digest()
+    generator = np.random.Generator(np.random.Philox(np.frombuffer(digest, np.uint64)[:2]))
+    fan_in = max(1, int(np.prod(shape[1:])))
+    return (generator.uniform(-1.0, 1.0, shape) / np.sqrt(fan_in)).astype(np.float32)
