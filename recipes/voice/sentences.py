@@ -18,6 +18,7 @@ from num2words import num2words
 
 WORDNET = Path("/usr/share/wordnet")
 LEXICON = Path("/usr/share/festival/dicts/cmu/cmudict-0.4.out")
+PHRASES = Path(__file__).with_name("phrases.txt")
 SEED = 20_261_121
 HELD_OUT = 200
 MADE = 400
@@ -161,29 +162,10 @@ def made_sentences(count: int, rng: random.Random) -> list[str]:
     return list(found)
 
 
-PHRASES = (
-    "yes. no. yes! no! yes? no? hello. hello! hello there. hi. thank you. thank you! thanks. please. sorry. sorry! goodbye. bye! "
-    "good morning. good night. good evening. good luck! of course. of course! all right. all right? okay. stop! go! wait! "
-    "come in. come here. sit down. look! listen. help! why? why not? what? who? when? where? how? how much? how many? which one? "
-    "really? are you sure? i see. i know. i think so. not now. not yet. never. always. maybe. perhaps. exactly. right. wrong. "
-    "ready? done. finished. welcome. welcome back. excuse me. well done! here you are. there it is. let's go! that's it. "
-    "it's me. who is it? what now? one moment. just a minute. see you. see you soon. take care. no problem. no, thank you. "
-    "yes, please. oh. oh no! ah. a. i. a dog. an egg. the end. the cat. on. off. up. down. left. right? in. out. and. or. but. if. "
-    "turn left. turn right. open. close. start. again. more. less. one. two. three. four. five. six. seven. eight. nine. ten. "
-    "eleven. twelve. twenty. one hundred. zero. monday. tuesday. wednesday. thursday. friday. saturday. sunday. january. february. "
-    "march. april. may. june. july. august. september. october. november. december. spring. summer. autumn. winter. "
-    "red. green. blue. yellow. black. white. today. tomorrow. yesterday. now! later. soon. water. bread. music. house. school. "
-    "b. c. d. e. f. g. h. j. k. l. m. n. o. p. q. r. s. t. u. v. w. x. y. z. "
-    "warning! error. message. chapter one. page two. part three. new message. you win! game over. low battery. "
-    "measure. pleasure. vision. usual. garage. joy. boy. toy. voice. choice. noise. thought. these. those. breathe. strengths. "
-    "church. judge. shoes. chew. yellow? year. young. use. huge. few. view. would. could. should. book. good! put. full. "
-    "out! loud. cow. ground. now? oil. coin. point. enjoy. thing. singing. longer. think. bath. both. teeth. this. that. mother."
-)
-
-
 def short_texts(count: int, known: frozenset[str], rng: random.Random) -> list[str]:
-    """Very short texts: the phrases above, filled up with single dictionary words of WordNet's index."""
-    texts = list(dict.fromkeys(t.strip() for t in re.findall(r"[^.?!]+[.?!]", PHRASES)))[:count]
+    """Very short texts: those of phrases.txt, filled up with single dictionary words of WordNet's index."""
+    phrases = " ".join(PHRASES.read_text(encoding="utf-8").split())
+    texts = list(dict.fromkeys(t.strip() for t in re.findall(r"[^.?!]+[.?!]", phrases)))[:count]
     nouns = [row.split(" ", 1)[0] for row in (WORDNET / "index.noun").read_text().splitlines() if row[0] != " "]
     pool = [w for w in nouns if w in known and 3 <= len(w) <= 9 and f"{w}." not in texts]
     return texts + [f"{w}." for w in rng.sample(pool, max(count - len(texts), 0))]

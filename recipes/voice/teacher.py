@@ -188,7 +188,8 @@ def limited(wave: NDArray[np.float64]) -> NDArray[np.float64]:
 def finished(text: str, stem: Path, out: Path) -> Labels:
     """Turns the teacher's ``stem.wav`` and ``stem.lab`` into the corpus wave `out` and its labels."""
     labels = label(text, parse_labels(stem.with_suffix(".lab").read_text()))
-    samples, rate = soundfile.read(stem.with_suffix(".wav"), dtype="float64")
+    read, rate = soundfile.read(stem.with_suffix(".wav"))
+    samples = np.asarray(read, dtype=np.float64)
     if np.abs(samples).max() > 0.999:
         raise LabelError(f"{text!r} was clipped by the teacher")
     samples, ends = cut(samples, rate, labels)
@@ -266,7 +267,10 @@ def build(out: Path, count: int, workers: int) -> None:
             index |= {key: entry(lines[key], labels) for key, labels in done.items()}
             rows = [json.dumps(index[key]) for key in lines if key in index]
             write_atomically(out / "index.jsonl", "\n".join(rows) + "\n")
-            print(f"{len(index)}/{count} utterances, {len(refused)} left out, {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{len(index)}/{count} utterances, {len(refused)} left out, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
     print(*refused, sep="\n", file=sys.stderr)
 
 
