@@ -60,8 +60,10 @@ class Record:
 class Weights:
     """A position in a tree of named tensors: a checkpoint's (load) or one that is being made (fresh)."""
 
-    def __init__(self, source: Source | None, ops: Ops, *, layout: str = "torch", seed: int | None = None, train: bool = False) -> None:
-        self.source, self.ops, self.layout, self.seed, self.train = source, ops, layout, seed, train
+    def __init__(self, source: Source | None, ops: Ops, *, layout: str = "torch", train: bool = False) -> None:
+        self.source, self.ops, self.layout, self.train = source, ops, layout, train
+        self.seed = 0
+        self.constants: Source = {}
         self.path = ""
         self.record = Record()
 
@@ -75,9 +77,14 @@ class Weights:
         return cls(tensors, ops, layout=layout or file.layout(metadata), train=train)
 
     @classmethod
-    def fresh(cls, ops: Ops, seed: int = 0) -> Weights:
-        """New weights for training. A tensor's first values depend on (seed, its path) alone."""
-        return cls(None, ops, seed=seed, train=True)
+    def fresh(cls, ops: Ops, seed: int = 0, *, constants: Source | None = None) -> Weights:
+        """New weights for training. A tensor's first values depend on (seed, its path) alone.
+
+        `constants` gives values to tensors that training does not change, such as a corpus' mean mel.
+        """
+        new = cls(None, ops, train=True)
+        new.seed, new.constants = seed, constants or {}
+        return new
 
     def at(self, name: str) -> Weights:
         """The cursor one level (or several, with dots) deeper; also written ``w / name``."""
@@ -101,7 +108,7 @@ class Weights:
         path, record = self._full(name), self.record
         if path in record.taken:
             return record.taken[path]
-        array = initial(path, shape, init, self.seed or 0) if self.source is None else self._read(path, tuple(shape), role)
+        array = self._first(path, shape, init) if self.source is None else self._read(path, tuple(shape), role)
         grows = train and self.train
         value = self.ops.tensor(relayout(array, role, "torch", self.ops.layout), train=grows)
         record.taken[path], record.shapes[path] = value, tuple(shape)
@@ -109,6 +116,9 @@ class Weights:
         if grows:
             record.trainable.add(path)
         return value
+
+    def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
+        return np.asarray(self.constants[path]) if path in self.constants else initial(path, shape, init, self.seed)
 
     def _full(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path and name else self.path or name

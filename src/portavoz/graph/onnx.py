@@ -1,0 +1,73 @@
+"""Stages on ONNX Runtime, with a fixed number of threads."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, MissingExtra, WeightError
+
+
+class Session:
+    """One compiled stage. Many threads may run it at once; it is opened at the first use."""
+
+    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+        self.path, self.threads = Path(path), threads
+        self._opened: Any = None
+        self._lock = threading.Lock()
+        if not self.path.is_file():
+            raise WeightError(f"{self.path}: the voice's compiled stage is not there; install or export the voice again")
+
+    def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """The stage's outputs in order. Raises WeightError for a damaged file, BackendError when a run fails."""
+        session = self._open()
+        try:
+            return session.run(None, inputs)
+        except _failures() as problem:
+            reason = str(problem).splitlines()[0]
+            raise BackendError(f"{self.path.name}: ONNX Runtime failed ({reason}); try runtime='eager'") from problem
+
+    def describe(self) -> dict[str, list[tuple[str, list[Any]]]]:
+        """Names and shapes of inputs and outputs; a text stands for an axis that varies."""
+        session = self._open()
+        return {
+            "inputs": [(i.name, i.shape) for i in session.get_inputs()],
+            "outputs": [(o.name, o.shape) for o in session.get_outputs()],
+        }
+
+    def _open(self) -> Any:
+        with self._lock:
+            if self._opened is None:
+                self._opened = _session(self.path, self.threads)
+            return self._opened
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as problem:
+        raise MissingExtra("onnxruntime", "onnx", "runtime='onnx'") from problem
+    return onnxruntime
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    state = _runtime().capi.onnxruntime_pybind11_state
+    return (state.Fail, state.InvalidArgument, state.RuntimeException, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile)
+
+
+def _session(path: Path, threads: int) -> Any:
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    # Idle threads that spin would slow down whatever else the machine does between two sentences.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except _failures() as problem:
+        reason = str(problem).splitlines()[0]
+        raise WeightError(f"{path}: not a graph that ONNX Runtime can open ({reason}); install or export the voice again") from problem

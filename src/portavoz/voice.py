@@ -1,0 +1,318 @@
+"""A voice: stages joined and checked. `speak` gives a whole Speech, `stream` the same sound in pieces, early.
+
+A voice is data, a folder with `voice.json`: family, configuration, weights, compiled stages, speakers, a card.
+Many threads may use one Voice at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BackendError, InputError, WeightError
+from .text.reading import Reading, read
+
+if TYPE_CHECKING:
+    from .text.lexicon import Lexicon
+
+FORMAT = 1
+RUNTIMES = ("onnx", "eager")
+
+
+@dataclass(frozen=True, slots=True)
+class Phoneme:
+    """One phoneme (ARPAbet with stress) and when it sounds, in seconds."""
+
+    symbol: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as it was written, when it sounds (seconds from the start of the speech), and its phonemes."""
+
+    text: str
+    start: float
+    end: float
+    phonemes: tuple[Phoneme, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Mono sound, float32 `[samples]` in −1 … 1 at `rate` Hz, with its words, and what the listener should know."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    words: tuple[Word, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.rate
+
+    def save(self, path: str | Path, format: str | None = None) -> None:
+        """Write WAV, FLAC, OGG or MP3 (by the ending, or `format`), whole or not at all. Raises InputError."""
+        from .audio.files import write
+        from .flow import Wave
+
+        write(path, Wave(self.samples, self.rate), format)
+
+
+class Utterance(Protocol):
+    """What a family makes of one piece of text; `ends` is empty when it does not know when symbols end."""
+
+    @property
+    def ends(self) -> tuple[float, ...]: ...
+    @property
+    def waves(self) -> Iterator[NDArray[np.float32]]: ...
+
+
+class Family(Protocol):
+    """A model that says pieces of text."""
+
+    @property
+    def rate(self) -> int: ...
+    def utter(self, symbols: Sequence[str], *, speaker: int, speed: float, pauses: float, adjust: Any) -> Utterance: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to say it: see `Voice.speak`."""
+
+    speaker: int
+    speed: float
+    pauses: float
+    adjust: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None
+
+
+class Voice:
+    """Text in, speech out. Made by `load`."""
+
+    def __init__(self, model: Family, about: dict[str, Any], *, folder: Path, runtime: str) -> None:
+        self.model, self.about, self.folder, self.runtime = model, about, folder, runtime
+        self.name: str = about["name"]
+        self.speakers: tuple[str, ...] = tuple(about["speakers"])
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self.model.rate
+
+    def speak(
+        self,
+        text: str | Iterable[str],
+        *,
+        speed: float = 1.0,
+        seed: int = 0,
+        speaker: str | int | None = None,
+        pauses: float = 1.0,
+        lexicon: Lexicon | None = None,
+        durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
+    ) -> Speech:
+        """The whole text as one Speech.
+
+        speed: 2.0 is twice as fast. pauses: a factor on silences. speaker: a name or number of `speakers`.
+        seed: the same number means the same sound; a family that draws nothing at random sounds the same for all.
+        lexicon: the user's own pronunciations. durations: called with the symbols and frames of each piece, gives
+        back the frames to use. Raises InputError when there is nothing to say or a value cannot be.
+        """
+        pieces = list(
+            self.stream(text, speed=speed, seed=seed, speaker=speaker, pauses=pauses, lexicon=lexicon, durations=durations)
+        )
+        words = tuple(word for piece in pieces for word in piece.words)
+        warnings = tuple(dict.fromkeys(w for piece in pieces for w in piece.warnings))
+        return Speech(np.concatenate([piece.samples for piece in pieces]), self.rate, words, warnings)
+
+    def stream(
+        self,
+        text: str | Iterable[str],
+        *,
+        speed: float = 1.0,
+        seed: int = 0,
+        speaker: str | int | None = None,
+        pauses: float = 1.0,
+        lexicon: Lexicon | None = None,
+        durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
+    ) -> Iterator[Speech]:
+        """The same sound as `speak`, piece after piece as it is made; word times count from the start of the stream.
+
+        `text` may be an iterable of strings (the lines of a file): it is read as it is spoken, in bounded memory.
+        """
+        if not np.isfinite(speed) or not 0.1 <= speed <= 10:
+            raise InputError(f"speed is {speed!r}: give a number from 0.1 to 10, such as 0.8 or 1.25")
+        if not np.isfinite(pauses) or not 0 <= pauses <= 100:
+            raise InputError(f"pauses is {pauses!r}: give a number from 0 to 100, such as 0.5 or 2")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise InputError(f"seed is {seed!r}: give a whole number")
+        if not isinstance(text, str) and not isinstance(text, Iterable):
+            raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
+        manner = Manner(self._speaker(speaker), float(speed), float(pauses), durations)
+        return self._stream(read(text, lexicon=lexicon), manner, text if isinstance(text, str) else "")
+
+    def _speaker(self, speaker: str | int | None) -> int:
+        if speaker is None:
+            return 0
+        if isinstance(speaker, int) and 0 <= speaker < len(self.speakers):
+            return speaker
+        if speaker in self.speakers:
+            return self.speakers.index(str(speaker))
+        raise InputError(f"speaker {speaker!r}: the voice {self.name} has {', '.join(self.speakers)}; choose one of them")
+
+    def _stream(self, readings: Iterator[Reading], manner: Manner, text: str) -> Iterator[Speech]:
+        given, pause, unsaid = 0, 0.0, []
+        for reading in readings:
+            if not reading.symbols:
+                unsaid.extend(_warnings(reading))
+                continue
+            silence = np.zeros(round(pause * manner.pauses / manner.speed * self.rate), np.float32)
+            start = (given + len(silence)) / self.rate
+            said = self.model.utter(
+                reading.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses, adjust=manner.adjust
+            )
+            words, warnings = list(_words(reading, said.ends, start)), [*unsaid, *_warnings(reading)]
+            unsaid = []
+            for wave in said.waves:
+                samples = np.concatenate([silence, np.clip(wave, -1.0, 1.0)]) if len(silence) else np.clip(wave, -1.0, 1.0)
+                silence, given = silence[:0], given + len(samples)
+                now = [word for word in words if word.start < given / self.rate]
+                words = words[len(now) :]
+                yield Speech(samples, self.rate, tuple(now), tuple(warnings))
+                warnings = []
+            pause = reading.pause
+        if not given:
+            shown = f" in {text[:40]!r}" if text else ""
+            raise InputError(f"there is nothing to say{shown}: give a text with at least one letter or number")
+
+    def describe(self) -> dict[str, Any]:
+        """The voice's own description: voice.json with the folder and the runtime in use."""
+        return {**self.about, "folder": str(self.folder), "runtime": self.runtime}
+
+
+def _words(reading: Reading, ends: tuple[float, ...], offset: float) -> Iterator[Word]:
+    """Each word's span from its phonemes' ends."""
+    if not ends:
+        return
+    starts = (0.0, *ends[:-1])
+    spans: dict[int, list[Phoneme]] = {}
+    for symbol, owner, start, end in zip(reading.symbols, reading.owner, starts, ends):
+        if owner >= 0:
+            spans.setdefault(owner, []).append(Phoneme(symbol, offset + start, offset + end))
+    for owner, phonemes in spans.items():
+        yield Word(reading.words[owner].source, phonemes[0].start, phonemes[-1].end, tuple(phonemes))
+
+
+def _warnings(reading: Reading) -> list[str]:
+    guessed = [f"{word!r} is in no dictionary: pronounced from its spelling" for word in reading.unknown]
+    return guessed + [f"{token!r} could not be read and was left out" for token in reading.unread]
+
+
+def bundled() -> Path:
+    """The folder of the voices inside the package."""
+    return Path(__file__).parent / "families" / "compact" / "voice"
+
+
+def voices() -> dict[str, Path]:
+    """The voices that came with the package, by name."""
+    return {folder.name: folder for folder in sorted(bundled().glob("*")) if (folder / "voice.json").is_file()}
+
+
+def find(voice: str | Path | None) -> Path:
+    """The folder of a voice: the bundled one for None, else a bundled voice's name or a path. Raises InputError."""
+    known = voices()
+    if voice is None:
+        if not known:
+            raise InputError("no voice came with this package: give the path of a voice folder")
+        return next(iter(known.values()))
+    if str(voice) in known:
+        return known[str(voice)]
+    folder = Path(voice)
+    if "\0" not in str(voice) and (folder / "voice.json").is_file():
+        return folder
+    raise InputError(f"voice {str(voice)!r}: no bundled voice ({', '.join(known) or 'none'}) and no folder with a voice.json; check the name")
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """voice.json, checked for what every voice must have. Raises InputError naming what is wrong."""
+    path = folder / "voice.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{path}: cannot be read as JSON ({problem}); install the voice again") from problem
+    missing = [k for k in ("format", "name", "family", "config", "speakers", "files") if not isinstance(about, dict) or k not in about]
+    if missing:
+        raise InputError(f"{path}: {', '.join(missing)} missing; install the voice again")
+    if about["format"] != FORMAT:
+        raise InputError(f"{path}: format {about['format']}, this portavoz reads {FORMAT}; install a newer portavoz or the voice for this one")
+    return about
+
+
+def verify(folder: Path, about: dict[str, Any], names: Iterable[str] | None = None) -> None:
+    """Compare files with the checksums in voice.json. Raises WeightError naming the file that is missing or damaged."""
+    for name in about["files"] if names is None else names:
+        path = folder / name
+        if name not in about["files"]:
+            raise WeightError(f"{path}: voice.json does not list it; export the voice again")
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as problem:
+            raise WeightError(f"{path}: cannot be read ({problem.strerror}); install the voice again") from problem
+        if digest != about["files"][name]["sha256"]:
+            raise WeightError(f"{path}: damaged, its checksum is not the one in voice.json; install the voice again")
+
+
+def load(
+    voice: str | Path | None = None,
+    *,
+    runtime: str | None = None,
+    backend: str | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+    threads: int = 1,
+) -> Voice:
+    """Open a voice: the bundled one, a bundled voice's name, or a folder with voice.json.
+
+    runtime: "onnx" (the default) or "eager" on a back end: "torch" or "numpy" (torch where it is installed).
+    device: torch's name of one, such as "cuda". precision: "float32". threads: for ONNX Runtime, inside one stage.
+    Raises InputError (voice, option), WeightError (damaged files), BackendError, MissingExtra.
+    """
+    folder = find(voice)
+    about = describe(folder)
+    if about["family"] != "compact":
+        raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
+    chosen = runtime or ("eager" if backend or device else "onnx")
+    if chosen not in RUNTIMES:
+        raise BackendError(f"runtime {chosen!r}: the compact family runs on {' or '.join(RUNTIMES)}; choose one of them")
+    if precision not in (None, "float32"):
+        raise BackendError(f"precision {precision!r}: the compact family runs in float32 only; leave it out")
+    if chosen == "onnx" and (backend or device):
+        raise BackendError(f"runtime 'onnx' takes no backend or device ({backend or device!r}); use runtime='eager' with them")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise InputError(f"threads is {threads!r}: give a whole number from 1 up")
+    return Voice(_compact(folder, about, chosen, backend, device, threads), about, folder=folder, runtime=chosen)
+
+
+def _compact(folder: Path, about: dict[str, Any], runtime: str, backend: str | None, device: str | None, threads: int) -> Family:
+    from .families.compact.config import CompactConfig
+
+    config = CompactConfig.from_dict(about["config"])
+    if runtime == "onnx":
+        from .families.compact.speak import STAGES
+        from .graph.compact import compiled
+
+        verify(folder, about, [f"{name}.onnx" for name in STAGES])
+        return compiled(folder, config, threads=threads)
+    from . import ops
+    from .families.compact.speak import eager
+
+    verify(folder, about, ["model.safetensors"])
+    options = {"device": device} if device else {}
+    return eager(folder / "model.safetensors", config, ops.open(backend or ops.preferred(), **options))
