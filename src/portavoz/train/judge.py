@@ -29,6 +29,7 @@ PEAK = 0.7
 EDGE_SECONDS = 0.1
 # Digital zeros confuse the recogniser's noise estimate; this is about what 16 bits dithered would hold.
 HUSH = 3e-4
+DICTIONARY = "cmudict-en-us.dict"
 DISCOUNT = 0.7
 START, STOP = "<s>", "</s>"
 Logs = dict[tuple[str, ...], float]  # n-grams and their log10 probabilities or back-off weights
@@ -160,18 +161,16 @@ def _model() -> Path:
     return Path(pocketsphinx.get_model_path()) / "en-us"
 
 
-def _decoder(language: Path | None) -> Decoder:
-    model = _model()
+def _decoder(language: Path | None, dictionary: Path) -> Decoder:
     from pocketsphinx import Config, Decoder
 
-    acoustic, dictionary = str(model / "en-us"), str(model / "cmudict-en-us.dict")
-    lm = str(language) if language else None
-    return Decoder(Config(hmm=acoustic, dict=dictionary, lm=lm, loglevel="FATAL", samprate=RATE))
+    lm, acoustic = str(language) if language else None, str(_model() / "en-us")
+    return Decoder(Config(hmm=acoustic, dict=str(dictionary), lm=lm, loglevel="FATAL", samprate=RATE))
 
 
 def free() -> Judge:
     """The judge with the general English language model of its wheel. Raises MissingExtra."""
-    return Judge(_decoder(_model() / "en-us.lm.bin"))
+    return Judge(_decoder(_model() / "en-us.lm.bin", _model() / DICTIONARY))
 
 
 def trigram(sentences: Iterable[str], *, words: Iterable[str] = ()) -> Judge:
@@ -179,15 +178,20 @@ def trigram(sentences: Iterable[str], *, words: Iterable[str] = ()) -> Judge:
 
     Leave the sentences under test out of `sentences`, or the judge knows them by heart. Raises MissingExtra.
     """
+    model = arpa(sentences, words=words)
+    vocabulary = set(re.findall(r"^-\S+ (\S+)", model.partition("\\2-grams:")[0], flags=re.MULTILINE))
+    rows = (_model() / DICTIONARY).read_text(encoding="utf-8").splitlines()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "domain.arpa"
-        path.write_text(arpa(sentences, words=words), encoding="utf-8")
-        return Judge(_decoder(path))
+        language, dictionary = Path(folder) / "domain.arpa", Path(folder) / "domain.dict"
+        language.write_text(model, encoding="utf-8")
+        # The whole dictionary beside a small model takes the recogniser tens of seconds to set up, for nothing.
+        dictionary.write_text("\n".join(r for r in rows if r.split("(")[0].split(" ")[0] in vocabulary) + "\n")
+        return Judge(_decoder(language, dictionary))
 
 
 def matrix(slots: Sequence[Sequence[str]]) -> Judge:
     """The judge with a closed grammar: one word of each slot, in order. Raises MissingExtra."""
-    decoder = _decoder(None)
+    decoder = _decoder(None, _model() / DICTIONARY)
     decoder.add_jsgf_string("matrix", jsgf(slots).encode())
     decoder.activate_search("matrix")
     return Judge(decoder)
