@@ -1,0 +1,198 @@
+"""Shortened words: what they stand for, which of them end a sentence, and roman numerals in their contexts."""
+
+from __future__ import annotations
+
+import re
+
+from . import numbers
+from .dates import MONTHS, WEEKDAYS
+from .rules import Part, Rules, after, before, begins_word, previous
+
+SHORT = Rules()  # at a letter
+
+# Words that begin a sentence after an abbreviation or an initial that could also stand inside one.
+STARTERS = frozenset(
+    "A An The This That These Those It He She They We You In On At By For From With And But Or So If When While After "
+    "Before As Then There Here His Her Its Their Our My Your What Who Why How Where However Although Though Because "
+    "Since Some Many Most All No Not Now To Is Are Was Were Do Does Did Please Yes".split()
+)
+
+# Never the end of a sentence: something follows that they belong to.
+TITLES = {
+    **{"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Messrs": "messieurs", "Mmes": "mesdames", "Prof": "professor"},
+    **{"Rev": "reverend", "Hon": "honorable", "Gen": "general", "Col": "colonel", "Capt": "captain", "Cpt": "captain"},
+    **{"Lt": "lieutenant", "Sgt": "sergeant", "Maj": "major", "Cpl": "corporal", "Pvt": "private", "Cmdr": "commander"},
+    **{"Adm": "admiral", "Sen": "senator", "Rep": "representative", "Gov": "governor", "Pres": "president"},
+    **{"Fr": "father", "Msgr": "monsignor", "Mt": "mount", "Supt": "superintendent", "Insp": "inspector"},
+    **{"Amb": "ambassador", "Atty": "attorney", "Cllr": "councillor", "Sr.": "senior"},
+}
+# Before a number: said so only when a figure (or a roman numeral) follows.
+_NUMBERED = {
+    **{"no": "number", "nos": "numbers", "vol": "volume", "vols": "volumes", "ch": "chapter", "chap": "chapter"},
+    **{"fig": "figure", "figs": "figures", "sec": "section", "p": "page", "pp": "pages", "art": "article", "eq": "equation"},
+    **{"ver": "version", "v": "version", "pt": "part", "ext": "extension", "tel": "telephone", "rm": "room", "op": "opus"},
+    **{"bk": "book", "ca": "circa", "c": "circa", "apt": "apartment", "par": "paragraph", "ed": "edition", "est": "established"},
+}
+# Anywhere; the value "" is never used. Most may end a sentence.
+_ANYWHERE = {
+    **{"vs": "versus", "etc": "et cetera", "cf": "compare", "viz": "namely", "approx": "approximately", "al": "al"},
+    **{"inc": "incorporated", "ltd": "limited", "corp": "corporation", "bros": "brothers", "dept": "department"},
+    **{"univ": "university", "assn": "association", "assoc": "association", "est": "established", "govt": "government"},
+    **{"intl": "international", "natl": "national", "max": "maximum", "min": "minimum", "avg": "average", "misc": "miscellaneous"},
+    **{"incl": "including", "excl": "excluding", "esp": "especially", "jr": "junior", "sr": "senior", "esq": "esquire"},
+    **{"ave": "avenue", "blvd": "boulevard", "rd": "road", "ln": "lane", "hwy": "highway", "pkwy": "parkway", "sq": "square"},
+    **{"apt": "apartment", "ste": "suite", "bldg": "building", "temp": "temperature", "tel": "telephone", "mgr": "manager"},
+    **{"asst": "assistant", "dist": "district", "hrs": "hours", "mins": "minutes", "secs": "seconds", "yrs": "years"},
+    **{"lbs": "pounds", "oz": "ounces", "ft": "feet", "tbsp": "tablespoon", "tsp": "teaspoon", "ed": "editor", "eds": "editors"},
+    **{"trans": "translated", "repr": "reprinted", "vol": "volume", "fig": "figure", "appt": "appointment", "co": "company"},
+    **{"ph": "phone", "ex": "example", "orig": "originally", "resp": "respectively", "wt": "weight", "qty": "quantity"},
+    **{"dir": "director", "pl": "place", "ct": "court", "mfg": "manufacturing", "mtn": "mountain", "ft": "fort"},
+}
+# Without a dot these are shortened all the same (British use).
+_BARE = {
+    **{"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Prof": "professor", "Ltd": "limited", "Jr": "junior"},
+    **{"vs": "versus", "etc": "et cetera", "Blvd": "boulevard", "approx": "approximately", "dept": "department"},
+}
+_DOTTED = {
+    **{"e.g": "for example", "i.e": "that is", "a.k.a": "also known as", "n.b": "nota bene", "w.r.t": "with respect to"},
+}
+_KINGS = frozenset(
+    "henry louis elizabeth george charles james edward richard william paul pius benedict gregory leo clement innocent "
+    "nicholas alexander napoleon philip catherine frederick wilhelm peter ivan ramses ptolemy darius xerxes cleopatra "
+    "constantine otto haakon carl gustav christian ferdinand alfonso francis felipe emmanuel umberto leopold albert "
+    "harald olav margrethe urban boniface sixtus celestine malcolm robert david stephen thutmose amenhotep seti mehmed "
+    "murad selim suleiman mary john edgar harold canute eric magnus sigismund rudolf maximilian joseph franz adrian julius "
+    "theodore victor".split()
+)
+_COUNTED = frozenset(
+    "chapter part volume vol book act scene section sec article title phase type level class grade figure fig table "
+    "appendix war bowl episode mark apollo saturn round stage unit lesson verse canto division corps tier category grand "
+    "page pages pp chapters parts number version gemini rocky fantasy schedule annex exhibit amendment mk".split()
+)
+_ROMAN = r"(?=[IVXLCDM])[IVXLCDM]{1,12}(?![A-Za-z\d.]*[A-Za-z\d])"
+
+
+@SHORT.rule(r"(?P<roman>[IVXLCDM]{1,12})(?P<own>'s)?(?![\w'&@/+#-]|\.[A-Za-z])")
+def _roman(m: re.Match[str]) -> str | None:
+    """Henry VIII: the eighth; World War II, Chapter IV: a plain number; the XIX century: the nineteenth."""
+    value, name = numbers.roman(m["roman"]), before(m.string, m.start())
+    if value is None:
+        return None
+    own = m["own"] or ""
+    if after(m.string, m.end()).lower() in ("century", "centuries", "dynasty"):
+        return numbers.ordinal(value)
+    written = previous(m.string, m.start())
+    if name in _COUNTED and (len(m["roman"]) > 1 or written[:1].isupper()):
+        return numbers.cardinal(value) + own
+    lonely = m["roman"] == "I" and after(m.string, m.end()).islower()
+    if name in _KINGS and written[:1].isupper() and value < 40 and not lonely and m["roman"] not in ("C", "D", "L"):
+        return f"the {numbers.ordinal(value)}{own}"
+    if len(m["roman"]) > 1 and set(m["roman"]) <= set("IVX") and value not in (20, 30) and written[:1].isupper():
+        return numbers.cardinal(value) + own
+    return None
+
+
+@SHORT.rule(r"[ivxlc]{1,8}(?=\))|[ivxlc]{2,8}(?![\w'-])")
+def _small_roman(m: re.Match[str]) -> str | None:
+    """(iv) as a list's number, and page xii."""
+    value = numbers.roman(m[0].upper())
+    listed = m.start() > 0 and m.string[m.start() - 1] == "(" and m.string.startswith(")", m.end())
+    if value is None or not (listed and set(m[0]) <= set("ivx") or before(m.string, m.start()) in _COUNTED):
+        return None
+    return numbers.cardinal(value)
+
+
+@SHORT.rule(r"(e\.g|i\.e|a\.k\.a|n\.b|w\.r\.t|E\.g|I\.e|N\.B)(?:\.|(?=[ ,]))")
+def _latin(m: re.Match[str]) -> str:
+    return _DOTTED[m[1].lower()]
+
+
+@SHORT.rule(r"([Aa])\.?[Kk]\.?[Aa]\.?(?![A-Za-z])|w/o?(?= )|([Ee])t al\.")
+def _also(m: re.Match[str]) -> str:
+    if m[0][0] == "w":
+        return "without" if m[0] == "w/o" else "with"
+    return "et al" if m[2] else "also known as"
+
+
+@SHORT.rule(r"St(\.|(?= [A-Z]))")
+def _saint_or_street(m: re.Match[str]) -> str | None:
+    """St. Peter, but Main St. and 42 Wall St. New York."""
+    text, start, end = m.string, m.start(), m.end()
+    name = previous(text, start)
+    street = bool(re.fullmatch(r"[A-Z][a-z]{1,23}|\d{1,4}(?:st|nd|rd|th)", name)) and name not in STARTERS
+    if not m[1]:
+        return None if street or not begins_word(text, start) else "saint"
+    follows = after(text, end)
+    if not follows[:1].isupper():
+        return "street"
+    addressed = _addressed(text, start) or follows in STARTERS
+    return "street" if street and addressed else "saint"
+
+
+@SHORT.rule(r"Dr(\.|(?= [A-Z]))")
+def _doctor_or_drive(m: re.Match[str]) -> str:
+    """Dr. Smith, but 12 Oak Dr."""
+    named = after(m.string, m.end())[:1].isupper()
+    capital = bool(re.fullmatch(r"[A-Z][a-z]{1,23}", previous(m.string, m.start())))
+    return "drive" if capital and (not named or _addressed(m.string, m.start())) and m[1] else "doctor"
+
+
+def _addressed(text: str, start: int) -> bool:
+    """Whether a house number or an ordinal stands one or two words before: 42 Wall St."""
+    return any(word[0].isdigit() for word in text[max(0, start - 32) : start].split()[-3:])
+
+
+@SHORT.rule(r"(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)(?:\.|(?= \d)|(?<=\d ...)(?![\w'-]))")
+def _month(m: re.Match[str]) -> str:
+    return MONTHS[m[0]]
+
+
+@SHORT.rule(r"(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(\.|(?=,? \d| (?:Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)))")
+def _weekday(m: re.Match[str]) -> str:
+    return WEEKDAYS[m[1] + "."]
+
+
+@SHORT.rule(r"v(?=\d)")
+def _version(m: re.Match[str]) -> str | None:
+    return "version" if begins_word(m.string, m.start()) else None
+
+
+@SHORT.rule(r"([A-Za-z]{1,7})\.? ?(?=[#\d]|[IVXLC]{1,6}(?![A-Za-z]))")
+def _numbered(m: re.Match[str]) -> list[Part] | None:
+    """No. 5, pp. 10, Vol. II, fig. 3; without the dot only when it cannot be a word ("pp 10")."""
+    said = _NUMBERED.get(m[1].lower())
+    dotted, apart = "." in m[0], m[0].endswith((" ", "."))
+    if not said or not apart or not (dotted or m[1].lower() in ("pp", "nos", "vol", "ch", "fig", "figs", "apt", "ext")):
+        return None
+    if not m.string[m.end()].isdigit() and (not dotted or said == "number"):
+        return None
+    return [Part(m.start() + len(m[0].rstrip()), (said,))]
+
+
+@SHORT.rule(r"([A-Za-z]{2,7})\.")
+def _dotted(m: re.Match[str]) -> str | None:
+    word = m[1]
+    if word in TITLES and (word != "Fr" or after(m.string, m.end())):
+        return TITLES[word]
+    said = _ANYWHERE.get(word.lower())
+    if said is None or (word.isupper() and len(word) > 2):
+        return None
+    if word.lower() in _WORDS_TOO and not _inside(m):
+        return None
+    return _FOLLOWED.get(word.lower(), said) if word[0].isupper() and after(m.string, m.end())[:1].isupper() else said
+
+
+# Also plain words, or too short to be sure: shortened only where the sentence goes on after the dot.
+_WORDS_TOO = frozenset("al ex ed trans est min max temp art misc dir resp ct pl co ph sq".split()) - {"co"}
+# Another meaning before a name: Ft. Worth.
+_FOLLOWED = {"ft": "fort"}
+
+
+def _inside(m: re.Match[str]) -> bool:
+    follows = m.string[m.end() : m.end() + 2]
+    return follows[:1] in (",", ";", ":", ")") or (follows[:1] == " " and not follows[1:].isupper() and follows != " ")
+
+
+@SHORT.rule(r"[A-Za-z]{2,6}(?![\w'.-])")
+def _bare(m: re.Match[str]) -> str | None:
+    return _BARE.get(m[0])

@@ -1,0 +1,97 @@
+"""Unicode down to what the rules know, with the way back: every character keeps its place in the written text.
+
+Accents are folded (café → cafe), compatibility forms and foreign decimal figures become ASCII, curly quotes become
+straight, blanks and control characters become one blank, combining marks and joiners go. What is left over (other
+scripts, emoji, fractions, superscripts) stays as it is for the rules to name or to report.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+PARAGRAPH = "\n"  # a run of blanks with two line ends in it; any other run of blanks is one " "
+
+# Everything that separates words: used to trim slices of the written text.
+BLANKS = "".join(c for c in map(chr, range(0x3001)) if c.isspace() or unicodedata.category(c) == "Cc") + "\u200b"
+
+_CLEAN = re.compile(r"[\x00-\x1f\x7f]|  ")
+_LATIN = re.compile(r"LATIN (SMALL|CAPITAL) LETTER ([A-Z])(?: WITH [A-Z ]{1,40})?")
+_KEPT = set("…–—×÷·°½¼¾²³¹⁰⁴⁵⁶⁷⁸⁹⁻⁺ⁿ™′″−√∞≠≤≥≈±")
+_REPLACED = {
+    **dict.fromkeys("‘’‚‛ʼʹ´", "'"),
+    **dict.fromkeys("“”„‟«»‹›「」『』", '"'),
+    **dict.fromkeys("‐‑", "-"),
+    **dict.fromkeys("―⸺⸻", "—"),
+    **dict.fromkeys("⁄∕", "/"),
+    **{"ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "þ": "th", "Þ": "Th", "ð": "th", "Ð": "Th"},
+    **{"ı": "i", "℃": "°C", "℉": "°F", "№": "No.", "。": ".", "、": ",", "،": ",", "؟": "?", "‥": "…", "¦": "|"},
+    **{"\u00b5": "μ", "\u2126": "Ω", "㎛": "μm", "㎍": "μg", "㎡": "m²", "㎥": "m³", "㎢": "km²", "⋅": "·", "∙": "·", "‒": "–"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The folded text and, for each of its characters and its end, the index in the written text."""
+
+    text: str
+    at: Sequence[int]
+
+
+def fold(text: str) -> Canvas:
+    """Fold `text`; linear, and without a copy where there is nothing to fold."""
+    if text.isascii() and not _CLEAN.search(text):
+        return Canvas(text, range(len(text) + 1))
+    out: list[str] = []
+    at: list[int] = []
+    lines = 0
+    for index, written in enumerate(text):
+        for c in _character(written):
+            if c not in " \n":
+                lines = 0
+            elif out and out[-1] in " \n":
+                lines += c == "\n"
+                out[-1] = PARAGRAPH if lines > 1 else " "
+                continue
+            else:
+                lines = int(c == "\n")
+                c = " "
+            out.append(c)
+            at.append(index)
+    at.append(len(text))
+    return Canvas("".join(out), at)
+
+
+@lru_cache(maxsize=8192)
+def _character(c: str) -> str:
+    """What one written character becomes: nothing, itself, or some others."""
+    if c in _REPLACED:
+        return _REPLACED[c]
+    if " " < c < "\x7f" or c in _KEPT:
+        return c
+    if c in BLANKS:
+        return "\n\n" if c == "\u2029" else "\n" if c in "\n\x85\u2028" else " "
+    kind = unicodedata.category(c)
+    if kind in ("Mn", "Me", "Cf") or "\U0001f3fb" <= c <= "\U0001f3ff":  # marks, joiners, skin tones
+        return ""
+    if kind == "Nd":
+        return str(unicodedata.digit(c))
+    if kind[0] in "CZ":
+        return c if kind[0] == "C" else " "
+    if kind == "No" and unicodedata.name(c, "").startswith("VULGAR"):
+        return c
+    return _decomposed(c)
+
+
+def _decomposed(c: str) -> str:
+    if c == "ª" or c == "º":
+        return c
+    bare = "".join(x for x in unicodedata.normalize("NFKD", c) if unicodedata.category(x) != "Mn")
+    if bare and (bare.isascii() or (len(bare) == 1 and "Ͱ" <= bare <= "Ͽ")):
+        return bare.strip() or c
+    if named := _LATIN.fullmatch(unicodedata.name(c, "")):
+        return named[2].lower() if named[1] == "SMALL" else named[2]
+    return c

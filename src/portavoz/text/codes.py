@@ -1,0 +1,123 @@
+"""Figures that name something: telephone numbers, versions, internet addresses, codes; then plain numbers."""
+
+from __future__ import annotations
+
+import re
+
+from . import numbers
+from .dates import is_year
+from .rules import NUMBER, Part, Rules, before
+
+PHONES = Rules()  # at a figure, a plus or a bracket
+FIGURES = Rules()  # at a figure or a point, after everything more special
+
+_ONE_BY_ONE = frozenset("call dial dialed text pin code zip extension ext phone fax password tel".split())
+_NAMED = frozenset(
+    "room flight route highway boeing airbus bus interstate apartment apt suite area channel unit train model hwy".split()
+)
+_GROUP = re.compile(r"\+?[^\d+]{0,3}\d{1,15}[^\d]{0,3}")
+
+
+def _groups(m: re.Match[str]) -> list[Part]:
+    """One part per group of figures, with a short pause between them."""
+    parts: list[Part] = []
+    for group in _GROUP.finditer(m[0]):
+        figures = numbers.digits(group[0])
+        said = "eight hundred" if figures == "eight zero zero" else figures
+        said = ("plus " if "+" in group[0] else "") + said
+        parts.append(Part(m.start() + group.end(), tuple(said.split()), ","))
+    parts[-1] = Part(m.end(), parts[-1].words)
+    return parts
+
+
+@PHONES.rule(r"\+\d{1,3}(?:[ .-](?:\(\d{1,5}\)|\d{1,5})){1,6}(?!\d)|\+\d{7,15}(?!\d)")
+def _international(m: re.Match[str]) -> list[Part] | None:
+    return _groups(m) if 7 <= sum(c.isdigit() for c in m[0]) <= 15 else None
+
+
+@PHONES.rule(r"(?:1[-. ])?\(\d{3}\)[ -]?\d{3}[-. ]\d{4}(?!\d)|(?<![\d-])(?:1[-.])?\d{3}([-.])\d{3}\1\d{4}(?![\d-])")
+def _american(m: re.Match[str]) -> list[Part]:
+    return _groups(m)
+
+
+@PHONES.rule(r"(?<![\d-])(?:\d{3} \d{3} \d{4}|\d{3}-\d{4}|0\d{2,4} \d{3,4} \d{3,4}|0\d{4} \d{6})(?![\d-])")
+def _local(m: re.Match[str]) -> list[Part] | None:
+    """Also the short 555-1234; a second half that ends in two zeros is the end of a range (500-1000)."""
+    return None if len(m[0]) == 8 and m[0].endswith("00") else _groups(m)
+
+
+@PHONES.rule(r"1-800-(?=[A-Z])")
+def _free(m: re.Match[str]) -> str:
+    return "one eight hundred"
+
+
+@FIGURES.rule(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d]|\.\d)(?::(\d{1,5}))?(?:/(\d{1,2})(?!\d))?")
+def _internet(m: re.Match[str]) -> str | None:
+    """192.168.0.1: the figures one by one, dots said."""
+    host = re.split("[:/]", m[0])[0]
+    if any(int(part) > 255 for part in host.split(".")):
+        return None
+    said = " dot ".join(numbers.digits(part) for part in host.split("."))
+    said += f" colon {numbers.digits(m[1])}" if m[1] else ""
+    return said + (f" slash {numbers.cardinal(int(m[2]))}" if m[2] else "")
+
+
+@FIGURES.rule(r"\d{1,4}(?:\.\d{1,4}){2,5}(?!\d)")
+def _version(m: re.Match[str]) -> str:
+    return " point ".join(numbers.number(part) for part in m[0].split("."))
+
+
+@FIGURES.rule(r"(?<![-\d])\d{1,6}(?:-\d{1,6}){2,7}(?![\d-])")
+def _chain(m: re.Match[str]) -> list[Part]:
+    """4-4-2 or 123-45-6789: groups; long ones figure by figure and with a pause."""
+    long = any(len(group) > 2 for group in m[0].split("-"))
+    parts: list[Part] = []
+    for group in re.finditer(r"\d{1,6}-?", m[0]):
+        figures = group[0].rstrip("-")
+        said = numbers.digits(figures) if long else numbers.number(figures)
+        parts.append(Part(m.start() + group.end(), tuple(said.split()), "," if long else ""))
+    parts[-1] = Part(m.end(), parts[-1].words)
+    return parts
+
+
+@FIGURES.rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th|ST|ND|RD|TH)(?![A-Za-z])")
+def _ordinal(m: re.Match[str]) -> str:
+    return numbers.ordinal(int(m[1].replace(",", "")))
+
+
+@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,3})?) ?[x×](?=( ?)\d)")
+def _by(m: re.Match[str]) -> list[Part] | None:
+    """4x4 and 1920×1080 are measures; 3 × 4 is a product and left to its sign."""
+    if m[2]:
+        return None
+    said = numbers.number(m[1]) if "." in m[1] or len(m[1]) < 4 else numbers.code(m[1])
+    return [Part(m.end(), (*said.split(), "by"))]
+
+
+@FIGURES.rule(r"(\d{1,3}):(\d{1,3})(?![\d:])")
+def _ratio(m: re.Match[str]) -> str:
+    return f"{numbers.number(m[1])} to {numbers.number(m[2])}"
+
+
+@FIGURES.rule(r"\d{24}(?=\d{12})|(?<=\d)\d{1,24}")
+def _row(m: re.Match[str]) -> str:
+    """A piece of a row of figures too long to be a number."""
+    return numbers.digits(m[0])
+
+
+@FIGURES.rule(NUMBER)
+def _number(m: re.Match[str]) -> str:
+    written, text, start = m[0], m.string, m.start()
+    if not written.isdigit():
+        return numbers.number(written)
+    if start and text[start - 1] in "xX×" and len(written) == 4:
+        return numbers.code(written)
+    if start and text[start - 1].isascii() and text[start - 1].isalpha():
+        return numbers.code(written) if len(written) < 4 else numbers.digits(written)
+    if 2 < len(written) < 7:
+        word = before(text, start)
+        if word in _ONE_BY_ONE:
+            return numbers.digits(written)
+        if word in _NAMED:
+            return numbers.code(written)
+    return numbers.year(int(written)) if is_year(text, start, m.end()) else numbers.number(written)

@@ -1,0 +1,154 @@
+"""Dates, years, decades and clock times."""
+
+from __future__ import annotations
+
+import re
+
+from . import numbers
+from .rules import Part, Rules, after, before, begins_word, previous
+
+DATES = Rules()  # at a figure, or at the apostrophe of '90s
+
+_NAMES = "january february march april may june july august september october november december".split()
+# As written, so that the verb "may" and "mar" are not months.
+MONTHS = {name.capitalize(): name for name in _NAMES}
+MONTHS |= {name[:3].capitalize() + dot: name for name in _NAMES for dot in ("", ".")}
+MONTHS |= {"Sept": "september", "Sept.": "september"} | {name.upper(): name for name in _NAMES}
+WEEKDAYS = {
+    name[:short].capitalize() + ".": name
+    for name in "monday tuesday wednesday thursday friday saturday sunday".split()
+    for short in (3, 4, 5)
+    if name[:short] in ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun")
+}
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?)(?![A-Za-z])"
+)
+_NTH = r"(?:st|nd|rd|th)?(?![A-Za-z\d])"
+_HALF = r"(?: ?(?:([ap])\.m\.|([ap])m(?![A-Za-z])|([AP])\.?M(?:\.|(?![A-Za-z]))))"
+
+_YEAR_WORDS = frozenset(
+    "in since by until till from of during before after circa around year the early late mid spring summer autumn fall "
+    "winter between and to through c ca ad copyright class".split()
+)
+# What is counted: after these nouns a number is no year, even between 1100 and 2099.
+_COUNTED = frozenset("people men women children percent feet fish sheep deer aircraft and or of".split())
+_NOT_PLURAL = frozenset("was is has as this its does plus thus us his ours yours unless perhaps always".split())
+_WEAK_YEAR = frozenset({"in", "since", "year", "until", "circa", "ad"})
+
+
+def is_year(text: str, start: int, end: int) -> bool:
+    """Whether the figures `text[start:end]` are a year and not an amount, from the words around them."""
+    figures = text[start:end]
+    if len(figures) != 4 or not 1000 <= int(figures) <= 2099:
+        return False
+    word, preceding = after(text, end), before(text, start)
+    counts = word in _COUNTED or (word.islower() and len(word) > 3 and word[-1] == "s" and word not in _NOT_PLURAL)
+    if preceding in _WEAK_YEAR or previous(text, start).rstrip(",") in MONTHS:
+        return True
+    return int(figures) >= 1100 and (not counts or (preceding in _YEAR_WORDS and word in ("and", "or", "of")))
+
+
+def _full_year(written: str) -> int:
+    value = int(written)
+    return value if len(written) > 2 else value + (2000 if value < 70 else 1900)
+
+
+def _month_first(month: int, day: int, year: str) -> str | None:
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    return f"{_NAMES[month - 1]} {numbers.ordinal(day)} {numbers.year(_full_year(year))}"
+
+
+@DATES.rule(r"(\d{4})([-/])(\d\d?)\2(\d\d?)(?!\d|[-/]\d)(?:T(?=\d\d:\d\d))?")
+def _iso(m: re.Match[str]) -> str | None:
+    said = _month_first(int(m[3]), int(m[4]), m[1])
+    return said and said + (" at" if m[0].endswith("T") else "")
+
+
+@DATES.rule(r"(?<![\d/.-])(\d\d?)([/.-])(\d\d?)\2(\d{4}|\d\d)(?![\d/]|[.-]\d)")
+def _figures(m: re.Match[str]) -> str | None:
+    """With a slash the month comes first (3/15/2024), with dots and hyphens the day, where that is possible."""
+    if m[2] != "/" and len(m[4]) == 2:
+        return None
+    first, second = int(m[1]), int(m[3])
+    month, day = (first, second) if m[2] == "/" else (second, first)
+    return _month_first(month, day, m[4]) or _month_first(day, month, m[4])
+
+
+@DATES.rule(rf"(\d\d?){_NTH}(?: ?[-–] ?(\d\d?){_NTH})?(?= {_MONTH}\.?)")
+def _day_before_month(m: re.Match[str]) -> str | None:
+    """15 March: the fifteenth of march."""
+    if not all(1 <= int(day) <= 31 for day in m.groups() if day):
+        return None
+    said = " to ".join(f"the {numbers.ordinal(int(day))}" for day in m.groups() if day) + " of"
+    return said[4:] if before(m.string, m.start()) == "the" else said
+
+
+@DATES.rule(rf"(\d\d?){_NTH}(?: ?[-–] ?(\d\d?){_NTH}(?![:.]\d))?(?![\d:%/]|[.,]\d| ?[ap]\.?m)")
+def _day_after_month(m: re.Match[str]) -> str | None:
+    month = previous(m.string, m.start())
+    if month not in MONTHS or not all(1 <= int(day) <= 31 for day in m.groups() if day):
+        return None
+    return " to ".join(numbers.ordinal(int(day)) for day in m.groups() if day)
+
+
+@DATES.rule(r"'?(\d{3}0|[2-9]0)'?s(?![A-Za-z])")
+def _decade(m: re.Match[str]) -> str | None:
+    if len(m[1]) == 4 and not 1000 <= int(m[1]) <= 2990:
+        return None
+    return numbers.decade(m[1]) if begins_word(m.string, m.start()) or m.string[m.start() - 1] == "-" else None
+
+
+@DATES.rule(r"'(\d\d)(?![\d'\"])")
+def _short_year(m: re.Match[str]) -> str | None:
+    if not begins_word(m.string, m.start()):
+        return None
+    return ("oh " if m[1][0] == "0" else "") + numbers.cardinal(int(m[1]))
+
+
+@DATES.rule(r"(\d{1,4}) ?(BCE|BC|CE|AD|B\.C\.E\.|B\.C\.|C\.E\.|A\.D\.)(?![A-Za-z])")
+def _era(m: re.Match[str]) -> str:
+    return numbers.year(int(m[1])) + " " + " ".join(c for c in m[2].lower() if c != ".")
+
+
+@DATES.rule(r"(\d{4})/(\d\d)(?![\d/])")
+def _season(m: re.Match[str]) -> str | None:
+    """2023/24, the year that goes over new year."""
+    if (int(m[1]) + 1) % 100 != int(m[2]):
+        return None
+    return f"{numbers.year(int(m[1]))} {numbers.cardinal(int(m[2])) if int(m[2]) > 9 else numbers.digits(m[2])}"
+
+
+@DATES.rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d)(?:\.\d{{1,6}})?)?{_HALF}?(?![:\d])")
+def _clock(m: re.Match[str]) -> str:
+    return _time(int(m[1]), m[2], m[3], m[4] or m[5] or m[6] or "")
+
+
+@DATES.rule(rf"(1[0-2]|0?\d)(?:\.([0-5]\d))?{_HALF}")
+def _half_day(m: re.Match[str]) -> str | None:
+    return _time(int(m[1]), m[2] or "00", None, m[3] or m[4] or m[5])
+
+
+@DATES.rule(r"(\d\d?)(?:[:.](\d\d))? ?[-–] ?(?=\d\d?(?:[:.]\d\d)? ?[ap]\.?m)")
+def _from_hour(m: re.Match[str]) -> list[Part] | None:
+    """The first half of 10-11am: no o'clock is said there."""
+    if int(m[1]) > 24:
+        return None
+    said = f"{_time(int(m[1]), m[2] or '00', None, '?')} to"
+    return [Part(m.end(), tuple(said.replace(" ?", "").split()))]
+
+
+def _time(hour: int, minutes: str, seconds: str | None, half: str) -> str:
+    """9:05 → nine oh five; 9:00 → nine o'clock; 17:00 → seventeen hundred; 9:00 am → nine a m."""
+    minute = int(minutes)
+    said = numbers.cardinal(hour)
+    if minute == 0 and seconds is None and not half:
+        if hour in (0, 24):
+            return "midnight"
+        return said + (" o'clock" if hour <= 12 else " hundred")
+    if minute or seconds is not None:
+        said += (" oh " if 0 < minute < 10 else " ") + numbers.cardinal(minute)
+    if seconds is not None:
+        said += f" and {numbers.cardinal(int(seconds))} second{'' if int(seconds) == 1 else 's'}"
+    return f"{said} {half.lower()} m" if half and half != "?" else f"{said} {half}".strip()

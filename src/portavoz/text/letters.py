@@ -1,0 +1,163 @@
+"""Words of letters: acronyms spelled or read, names in mixed capitals, words that touch figures, plain words."""
+
+from __future__ import annotations
+
+import re
+
+from .abbreviations import SHORT, STARTERS
+from .rules import Part, after, before
+
+LONGEST = 40  # letters of one spoken word; a longer row is cut, so that no single token grows without bound
+
+_WORD = re.compile(rf"[A-Za-z]{{1,{LONGEST}}}(?:'[A-Za-z]{{1,20}}){{0,3}}")
+_INITIALS = re.compile(r"(?:[A-Za-z]\.){1,12}(?:[A-Za-z](?![\w']))?(?:'s)?")
+_DEGREES = re.compile(r"(Ph\.? ?D|Ed\.D|B\.Sc|M\.Sc|M\.Eng|Ps\.D|D\.Phil|LL\.[BMD])(?:\.|(?![A-Za-z]))")
+_SUFFIX = re.compile(r"(\+\+|\+|#)(?![\w+#])")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_PLAIN_AFTER = frozenset(" ,;:!?\n\"-–—()")
+
+_READ = frozenset(
+    "NASA NATO UNESCO UNICEF AIDS SCUBA LASER RADAR OPEC FIFA UEFA SWAT NAFTA ASCII RAM ROM PIN SIM COVID SARS MERS ASEAN "
+    "AWOL CAPTCHA DARPA FEMA LAN WAN WASP YOLO FOMO ZIP NASDAQ BASIC COBOL FORTRAN LIDAR SONAR OSHA PETA DOS BIOS CAD "
+    "SAAS NORAD UNIX LINUX LISP POTUS SCOTUS FLOTUS HUD GIF IKEA LEGO JSON YAML AJAX NIMBY IMAX NASCAR GATT TED NAVY "
+    "JAVA NIKE MAYDAY CRISPR CERN ESA ICE SPAC DOGE SATA TEFL BAFTA OXFAM CAT PET AUX GUI MIDI OLED SCSI TOEFL MENSA "
+    "NORAD SALT START MASH BART JPEG MPEG PEMDAS BIC FIDE".split()
+)
+_SPELLED = frozenset(
+    "UCLA IEEE AARP NAACP ESPN ACLU OECD IAEA UAE USA USAF USSR UCAS ICAO IATA IUPAC AFAIK IIRC ASAP FAQ UFO ICU IOU ATM "
+    "AAA BAE EEG IPO IQ IT UI UX AI API URL URI UK EU UN US HIV IBM EEOC SEIU AOL ABBA EOF OEM IPA USPS IOC EULA OAU CIA "
+    "UTC UEA ACAS ANOVA EPA AMEX DOA EOD ETA ICBM MIA NBA NCAA NIH VIP AMA APA ADA CEO COO CFO CTO CIO GDPR NGO DIY DIN "
+    "PTA SEO USB BIOS FTSE OBE MBE IDE SDK AKA RIP FYI FAA ANC CMU MIT".split()
+) - {"ABBA", "ANOVA", "EULA", "BIOS", "ACAS", "ICAO", "IATA", "IUPAC", "UCAS"}
+# Short words that are only loud when written in capitals; other capitals of up to three letters are spelled.
+_LOUD = frozenset(
+    "THE AND FOR NOT YOU ARE BUT ALL ANY CAN HAD HER WAS ONE OUR OUT DAY GET HAS HIM HIS HOW MAN NEW NOW OLD SEE TWO WAY BOY "
+    "DID ITS LET PUT SAY SHE TOO USE DAD MOM MUM NO YES SO OF TO IN ON AT BY AN AS BE DO GO HE IF IS ME MY OR UP WE OFF OWN "
+    "WHY TRY RUN BIG BAD FUN BUY FREE EAT GOD HOT RED SIT TOP WIN YET END FAR FEW HEY HA AH OH WOW TEN SIX BOX CAR DOG JOB LAW "
+    "LOT MEN SET SUN TAX TEA WAR YEAR AIR ARM ART ASK BAG BED BIT CUT DIE DRY EAR EGG EYE FAT FIT FLY GUN GUY HIT ICE KEY KID "
+    "LEG LIE LOW MAP MIX OIL PAY RAW SAD SEA SKY SON AGO AID WHO DON AIN ISN".split()
+)
+_SAME = {"OK": "okay", "WiFi": "wifi", "Wi-Fi": "wifi", "PhD": "p h d", "PhDs": "p h d's", "LaTeX": "latex", "TeX": "tech"}
+_NOT_SPELLED = frozenset("hmm shh psst pfft brr nth mmm grr tsk pst zzz mm hm sh mhm".split())
+_NAMES = re.compile(r"(?:Mc|Mac|Fitz|De|Di|Du|La|Le|Van|Von|O')[A-Z][a-z]{1,20}(?:'s)?")
+_LEADING = re.compile(r"'(?:tis|twas|twere|twill|em|cause|til|till|bout|cuz|n)(?![A-Za-z])", re.IGNORECASE)
+_PLURAL = re.compile(r"(file|name|item|person|student|word|year|day|author|user|member|option|number|[a-z]{3,20})\(s\)")
+
+
+def spell(letters: str) -> str:
+    """FBI → "f b i"."""
+    return " ".join(letters.lower())
+
+
+def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
+    """What is said of the letters (or the apostrophe of 'tis) at `start`; `loud` when the whole text is in capitals."""
+    if text[start] == "'":
+        match = _LEADING.match(text, start)
+        return [Part(match.end(), (match[0].lower() if len(match[0]) > 2 else "n",))] if match else []
+    match = _WORD.match(text, start)
+    if not match:
+        return []
+    word, end = match[0], match.end()
+    following = text[end : end + 1]
+    touches_figure = following.isdigit() or (start > 0 and text[start - 1].isdigit())
+    if following and following not in _PLAIN_AFTER or not (word.islower() or word[1:].islower()) or len(word) < 6:
+        if special := _special(text, start, end, loud=loud):
+            return special
+    if touches_figure and (len(word) == 1 or not _vowel(word)):
+        return [Part(end, tuple(spell(word).split()))]
+    if word.isupper() and len(word) < 4 and "&" in (following, text[start - 1 : start]):
+        return [Part(end, tuple(spell(word).split()))]
+    return [Part(end, tuple(_said(word, loud=loud).split()))]
+
+
+def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | None:
+    """Everything that looks at more than the word itself."""
+    if degree := _DEGREES.match(text, start):
+        return [Part(degree.end(), tuple(spell("".join(c for c in degree[0] if c.isalpha())).split()))]
+    if said := SHORT.at(text, start):
+        return said
+    initials = _INITIALS.match(text, start)
+    if initials and _initials(text, start, initials.end()):
+        own = initials[0].endswith("'s")
+        said = spell("".join(c for c in initials[0].removesuffix("'s") if c.isalpha())) + ("'s" if own else "")
+        return [Part(initials.end(), tuple(said.split()))]
+    suffix = _SUFFIX.match(text, end)
+    if suffix and end - start == 1 and text[start].isupper():
+        sign = "sharp" if suffix[0] == "#" else suffix[0].replace("+", " plus")
+        return [Part(suffix.end(), (text[start].lower(), *sign.split()))]
+    if plural := _PLURAL.match(text, start):
+        return [Part(plural.end(), (plural[1] + "s",))]
+    return None
+
+
+def _initials(text: str, start: int, end: int) -> bool:
+    """U.S., J. R. R. Tolkien and a single initial; not the last word of "Plan B." or "It was I."."""
+    if end - start > 2:
+        return True
+    follows = after(text, end)
+    if not text[start].isupper() or not follows[:1].isupper() or follows in STARTERS:
+        return False
+    return text[start] != "I" or not before(text, start).islower() or before(text, start) == ""
+
+
+def _vowel(word: str) -> bool:
+    return any(c in "aeiouAEIOU" for c in word)
+
+
+def _said(word: str, *, loud: bool) -> str:
+    if word in _SAME:
+        return _SAME[word]
+    bare = word.removesuffix("'s")
+    own = word[len(bare) :]
+    if len(bare) > 1 and bare.isupper():
+        return _capitals(bare, loud=loud) + own
+    if len(bare) > 2 and bare[-1] == "s" and bare[:-1].isupper():
+        return _capitals(bare[:-1], loud=False) + ("s" if bare[:-1] in _READ else "'s")
+    if not (word.islower() or word[1:].islower()) and not _NAMES.fullmatch(word):
+        return " ".join(_said_hump(hump) for hump in _HUMP.split(word))
+    lower = word.lower()
+    if 1 < len(bare) <= 5 and "'" not in word and not _vowel(lower) and "y" not in lower and lower not in _NOT_SPELLED:
+        return spell(lower)
+    return lower
+
+
+def _said_hump(hump: str) -> str:
+    """One piece of iPhone, macOS, JavaScript."""
+    return _capitals(hump, loud=False) if len(hump) > 1 and hump.isupper() else hump.lower()
+
+
+def word_of_letters(letters: str) -> str:
+    """A word by itself, as in an address: read, or spelled where it has no vowel or is a known acronym."""
+    if letters.isupper() and len(letters) > 1:
+        return _capitals(letters, loud=False)
+    lower = letters.lower()
+    return lower if _vowel(lower) or "y" in lower else spell(lower)
+
+
+def _capitals(word: str, *, loud: bool) -> str:
+    """NASA is read, FBI is spelled, STOP is only loud."""
+    if word in _READ or "'" in word:
+        return word.lower()
+    if word in _SPELLED and not (loud and word in ("IT", "US", "ICE")) or not (_vowel(word) or "Y" in word):
+        return spell(word)
+    if word in _LOUD or loud or len(word) > 5:
+        return word.lower()
+    return word.lower() if len(word) > 3 and _english(word) else spell(word)
+
+
+_ODD = re.compile(
+    r"^(?:[BCDFGHJKLMNPQRSTVWXZ]{4}|[BCDFGJKMPQTVXZ][BCDFGJKMPQTVXZ]|N[B-DF-HJ-NP-TV-Z]|[LR][B-DF-HJ-NP-TV-Z]|[A-Z]Q[^U])"
+    r"|[AEIOU]{3}|[BCDFGHJKLMNPQRSTVWXZ]{4}|[JQV]$|[HJQV][B-DF-HJ-NP-TV-Z]|[IU]$|Q[^U]"
+)
+
+
+def _english(word: str) -> bool:
+    """Whether four or five capitals could be an English word, from how it begins and ends."""
+    return not _ODD.search(word)
+
+
+def is_loud(text: str) -> bool:
+    """Whether the text is written in capitals throughout, so that they do not mean acronyms."""
+    words = re.findall(r"[A-Za-z]{2,40}", text)
+    capitals = sum(word.isupper() for word in words)
+    return capitals > 1 and capitals * 10 >= len(words) * 8 and any(word in _LOUD or len(word) > 5 for word in words)

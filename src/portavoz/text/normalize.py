@@ -1,0 +1,204 @@
+"""Written English to spoken words: "Dr. Smith paid $3.50" → "doctor smith paid three dollars and fifty cents".
+
+The text is folded (`canvas`) and read from left to right; at each place the rules of the rooms beside this one are
+tried in order. Every pattern is bounded, so that time is proportional to length for any text. Each token keeps the
+slice of the text it was written in. Marks belong to a slice too: closing marks and separate dashes to the token
+before them, opening quotes and brackets to the token after them. So the slices cover everything but blanks, in
+order and without overlap. Only what cannot be read (another script, a broken character, a text of nothing but
+marks) has no words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .abbreviations import STARTERS, TITLES
+from .canvas import BLANKS, Canvas, fold
+from .codes import FIGURES, PHONES
+from .dates import DATES
+from .letters import is_loud, read_word
+from .quantities import MONEY, QUANTITIES, VULGAR
+from .rules import Part, after, begins_word
+from .symbols import SIGNS, SYMBOLS, dot, greek, pause_at, said_symbol, stronger
+from .units import per_at
+from .web import WEB
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One written token and how it is read.
+
+    `source` is ``text[start:end]``; `words` are lower-case letters and apostrophes ("[[HH AH0 L OW1]]", an inline
+    pronunciation, is one word), empty when it could not be read; `mark` is the pause after it: "" "," "." "?" "!".
+    """
+
+    source: str
+    start: int
+    end: int
+    words: tuple[str, ...]
+    mark: str
+
+
+@dataclass(slots=True)
+class _Draft:
+    start: int
+    end: int
+    words: tuple[str, ...]
+    mark: str = ""
+
+
+def normalize(text: str) -> str:
+    """The spoken words of `text`, joined by blanks, marks attached: "hello, world!"."""
+    out: list[str] = []
+    for token in spoken(text):
+        if token.words:
+            out += token.words
+            out[-1] += token.mark
+        elif token.mark and out:
+            bare = out[-1].rstrip(",.?!")
+            out[-1] = bare + stronger(out[-1][len(bare) :], token.mark)
+    return " ".join(out)
+
+
+def spoken(text: str) -> list[Spoken]:
+    """The tokens of `text` in order; time and memory are proportional to its length."""
+    canvas = fold(text)
+    return _placed(text, canvas, _drafts(canvas.text))
+
+
+def _drafts(text: str) -> list[_Draft]:
+    drafts: list[_Draft] = []
+    loud, lead, here = is_loud(text), -1, 0
+    while here < len(text):
+        if text[here] == " ":
+            here += 1
+            continue
+        parts = _read(text, here, loud=loud)
+        if parts:
+            for part in parts:
+                drafts.append(_Draft(here if lead < 0 else lead, part.end, part.words, part.mark))
+                lead, here = -1, part.end
+            if text[here - 1] == "." and _closes(text, drafts[-1].start, here):
+                drafts[-1].mark = "."
+            continue
+        pause = pause_at(text, here)
+        end, mark, opens = pause if pause else (here + 1, "", False)
+        if drafts and mark:
+            drafts[-1].mark = stronger(drafts[-1].mark, mark)
+        if drafts and lead < 0 and not opens:
+            drafts[-1].end = end
+        elif lead < 0:
+            lead = here
+        here = end
+    if lead >= 0 and drafts:
+        drafts[-1].end = len(text)
+    elif lead >= 0:
+        drafts.append(_Draft(lead, len(text), (), "."))
+    return drafts
+
+
+def _read(text: str, here: int, *, loud: bool) -> list[Part] | None:
+    """What is said of the thing written at `here`; None for a sign that is not said."""
+    c = text[here]
+    if c.isascii() and c.isalpha():
+        if begins_word(text, here) and (said := _odd_word(text, here)):
+            return said
+        return read_word(text, here, loud=loud)
+    if "0" <= c <= "9" or c in VULGAR or (c in ".'" and text[here + 1 : here + 2].isdecimal()):
+        return _figures(text, here)
+    if c in ".'":
+        return read_word(text, here, loud=loud) if c == "'" and begins_word(text, here) else _said_dot(text, here)
+    return _sign(text, here)
+
+
+def _odd_word(text: str, here: int) -> list[Part] | None:
+    """Addresses and money at a letter; only looked for where the word has a sign or a figure in it."""
+    end = here + 1
+    while end < len(text) and end - here < 64 and text[end] not in " \n":
+        end += 1
+    if text[here:end].isalpha() and not text[here].isupper():
+        return None
+    return WEB.at(text, here) or (MONEY.at(text, here) if text[here].isupper() else None)
+
+
+def _figures(text: str, here: int) -> list[Part] | None:
+    if begins_word(text, here) and (said := PHONES.at(text, here) or WEB.at(text, here)):
+        return said
+    if here and text[here - 1].isdigit():
+        return FIGURES.at(text, here)
+    return DATES.at(text, here) or QUANTITIES.at(text, here) or FIGURES.at(text, here)
+
+
+def _said_dot(text: str, here: int) -> list[Part] | None:
+    if text[here] == "." and begins_word(text, here) and (said := WEB.at(text, here)):
+        return said
+    touching = 0 < here < len(text) - 1 and text[here - 1].isalnum() and text[here + 1].isalnum()
+    named = (here == 0 or text[here - 1] == " ") and text[here + 1 : here + 2].isalpha()
+    if text[here] == "." and (named or (touching and not pause_at(text, here))):
+        said = dot(text, here)
+        return [said] if said else None
+    return None
+
+
+def _sign(text: str, here: int) -> list[Part] | None:
+    c = text[here]
+    if said := (PHONES.at(text, here) if c in "+(" else None) or SYMBOLS.at(text, here) or MONEY.at(text, here):
+        return said
+    if c in "@#/~" and begins_word(text, here) and (said := WEB.at(text, here)):
+        return said
+    if c == "/" and here and (text[here - 1].isalpha()) and (per := per_at(text, here)):
+        return [Part(per.end, tuple(per.one.split()))]
+    if c.isalnum() and c not in SIGNS and not c.isascii():
+        return [_foreign(text, here)]
+    if pause_at(text, here):
+        return None
+    said = said_symbol(text, here)
+    return [said] if said else [Part(here + 1, ())] if not c.isprintable() else None
+
+
+def _foreign(text: str, here: int) -> Part:
+    """A Greek letter by its name; a run of letters of another script has no words."""
+    end = here + 1
+    while end < len(text) and text[end].isalnum() and not text[end].isascii():
+        end += 1
+    name = greek(text[here]) if end == here + 1 else None
+    return Part(end, (name,) if name else ())
+
+
+def _closes(text: str, start: int, end: int) -> bool:
+    """Whether the dot of an abbreviation also ends the sentence."""
+    rest = text[end : end + 4].lstrip("\"')]} ")
+    if not rest and end + 4 >= len(text):
+        return True
+    return after(text, end) in STARTERS and text[start:end].strip("\"'([.") not in TITLES
+
+
+def _placed(text: str, canvas: Canvas, drafts: list[_Draft]) -> list[Spoken]:
+    """Drafts back on the written text; what was folded away goes with the token before it."""
+    spans: list[list[int]] = []
+    kept: list[_Draft] = []
+    for draft in drafts:
+        start, end = canvas.at[draft.start], canvas.at[draft.end]
+        if kept and start < spans[-1][1]:  # two tokens out of one character (a ligature cut in two)
+            kept[-1].words += draft.words
+            kept[-1].mark = stronger(kept[-1].mark, draft.mark)
+            spans[-1][1] = max(spans[-1][1], end)
+            continue
+        spans.append([start, max(end, start + 1)])
+        kept.append(draft)
+    return list(_covered(text, spans, kept))
+
+
+def _covered(text: str, spans: list[list[int]], drafts: list[_Draft]) -> Iterator[Spoken]:
+    if not drafts:
+        if bare := text.strip(BLANKS):
+            start = text.index(bare[0])
+            yield Spoken(bare, start, start + len(bare), (), ".")
+        return
+    spans[0][0] = len(text) - len(text.lstrip(BLANKS))
+    for index, (draft, (start, end)) in enumerate(zip(drafts, spans)):
+        until = spans[index + 1][0] if index + 1 < len(spans) else len(text)
+        end = max(end, start + len(text[start:until].rstrip(BLANKS)))
+        end = start + len(text[start : min(end, until)].rstrip(BLANKS))
+        yield Spoken(text[start:end], start, end, draft.words, draft.mark)

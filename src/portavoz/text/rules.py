@@ -1,0 +1,78 @@
+"""What a rule of the normaliser is: a pattern tried at one place of the folded text, and what to say there.
+
+Every pattern repeats a bounded number of times, so that trying all rules at one place costs a constant and a whole
+text costs time proportional to its length, whatever is written in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+# One number as written, with separators and a fraction; longer rows of figures are cut and go on figure by figure.
+NUMBER = r"(?:(?:\d{1,3}(?:,\d{3}){1,11}(?!\d)|\d{1,36})(?:\.\d{1,36})?|\.\d{1,36})"
+
+_WORD = re.compile(r"[ \n]?([A-Za-z]{1,24})")
+
+
+class Part(NamedTuple):
+    """Up to `end` (an index of the folded text) the written text is said as `words`, with a pause `mark` after it."""
+
+    end: int
+    words: tuple[str, ...]
+    mark: str = ""
+
+
+Say = Callable[[re.Match[str]], "str | list[Part] | None"]
+
+
+class Rules:
+    """Rules in order; the first that has something to say wins."""
+
+    def __init__(self) -> None:
+        self._rules: list[tuple[re.Pattern[str], Say]] = []
+
+    def rule(self, pattern: str) -> Callable[[Say], Say]:
+        """Decorate a function match → what to say: words for the whole match, parts, or None to let others try."""
+
+        def add(say: Say) -> Say:
+            self._rules.append((re.compile(pattern), say))
+            return say
+
+        return add
+
+    def at(self, text: str, start: int) -> list[Part] | None:
+        """What is said of the written thing that begins at `start`; None when no rule knows it."""
+        for pattern, say in self._rules:
+            match = pattern.match(text, start)
+            if not match:
+                continue
+            said = say(match)
+            if isinstance(said, str):
+                return [Part(match.end(), tuple(said.split()))]
+            if said is not None:
+                return said
+        return None
+
+
+def previous(text: str, start: int) -> str:
+    """The last thing between blanks before `start` (its last 24 characters at most), as written; may be empty."""
+    words = text[max(0, start - 24) : start].split()
+    return words[-1] if words else ""
+
+
+def before(text: str, start: int) -> str:
+    """`previous` in lower case without the marks around it."""
+    return previous(text, start).strip("\"'([*_.,;:").lower()
+
+
+def after(text: str, end: int) -> str:
+    """The word that follows at `end`, across one blank at most, as written; empty when it is no word."""
+    match = _WORD.match(text, end)
+    return match[1] if match else ""
+
+
+def begins_word(text: str, start: int) -> bool:
+    """Whether nothing is written directly before `start` but blanks, quotes, brackets or an operator."""
+    return start == 0 or text[start - 1] in " \n\"'([{=<>*/×÷≈~—–,:"

@@ -1,0 +1,216 @@
+"""Signs: what is said (& @ + = < > …), what only makes a pause, emoji and Greek letters by their Unicode names."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+from . import numbers
+from .canvas import PARAGRAPH
+from .rules import Part, Rules, begins_word
+
+SYMBOLS = Rules()
+
+
+class Pause(NamedTuple):
+    """Signs up to `end` that are not said: the pause they make, and whether they open what comes next."""
+
+    end: int
+    mark: str
+    opens: bool = False
+
+
+_STRENGTH = {"": 0, ",": 1, ".": 2, "!": 3, "?": 4}
+SIGNS = {
+    **{"&": "and", "@": "at", "+": "plus", "=": "equals", "<": "less than", ">": "greater than", "%": "percent"},
+    **{"/": "slash", "\\": "backslash", "#": "hash", "*": "asterisk", "^": "caret", "~": "tilde", "_": "underscore"},
+    **{"$": "dollar", "£": "pound", "€": "euro", "¥": "yen", "¢": "cents", "₹": "rupee", "°": "degrees", "§": "section"},
+    **{"×": "times", "÷": "divided by", "−": "minus", "±": "plus or minus", "≠": "is not equal to", "√": "square root of"},
+    **{"≤": "is less than or equal to", "≥": "is greater than or equal to", "≈": "is approximately", "∞": "infinity"},
+    **{"™": "trademark", "®": "registered", "©": "copyright", "¶": "paragraph", "·": "", "→": "arrow", "←": "left arrow"},
+    **{"†": "dagger", "‡": "double dagger", "‰": "per mille", "º": "degrees", "ª": "a", "ⁿ": "to the power of n"},
+    **{"∑": "sum", "∫": "integral", "∂": "partial", "∈": "is in", "∩": "intersection", "∪": "union", "⇒": "implies"},
+    **{"✓": "check mark", "✔": "check mark", "…": "", "₽": "ruble", "♥": "heart", "★": "star", "☆": "star"},
+}
+_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))
+_MARKS = {**dict.fromkeys(",;:", ","), ".": ".", "…": ".", "!": "!", "?": "?", "|": ",", "•": ",", "—": ",", "–": ","}
+_MARKS |= {"‽": "?", "·": "", "‣": ",", "▪": ",", "●": ",", "■": ",", "¡": "", "¿": "", "`": "", "″": "", "′": ""}
+_OPENING = "([{¿¡"
+_CLOSING = ")]}"
+_ABBREVIATED_AND = re.compile(r"(?:and/or)", re.IGNORECASE)
+
+
+def stronger(one: str, other: str) -> str:
+    """The mark that wins where several meet: ? before ! before . before , before none."""
+    return one if _STRENGTH[one] >= _STRENGTH[other] else other
+
+
+@SYMBOLS.rule(r"\[\[ ?([A-Za-z]{1,2}[0-2]?(?: [A-Za-z]{1,2}[0-2]?){0,63}) ?\]\]")
+def _inline(m: re.Match[str]) -> list[Part]:
+    """An inline pronunciation is one word, handed on as it is."""
+    return [Part(m.end(), (f"[[{m[1].upper()}]]",))]
+
+
+@SYMBOLS.rule(r"([-−–+±~≈])(?=[$£€¥₹]? ?\.?\d)")
+def _sign(m: re.Match[str]) -> str | None:
+    """The sign of a number; between two numbers a hyphen or dash means "to", an isolated one is left to others."""
+    text, start, sign = m.string, m.start(), m[1]
+    said = {"-": "minus", "−": "minus", "–": "minus", "+": "plus", "±": "plus or minus"}.get(sign, "about")
+    if sign in "−+±":
+        return said
+    follows = text[m.end()]
+    return said if begins_word(text, start) and follows != " " else None
+
+
+@SYMBOLS.rule(r"([-–—])(?= ?[$£€]?\.?\d)")
+def _between(m: re.Match[str]) -> str | None:
+    """10-12: ten to twelve; 5 - 3 = 2: five minus three."""
+    text, start = m.string, m.start()
+    left = text[start - 2] if start > 1 and text[start - 1] == " " else text[start - 1 : start]
+    spaced = text[start - 1 : start] == " "
+    if not (left.isdigit() or left in ("%", "m", "°", "C", "F", "½")) or (left in "mCF" and spaced):
+        return None
+    if left in "mCF" and not (start > 2 and text[start - 2] in "ap°"):
+        return None
+    if re.compile(r".{1,12}=").match(text, m.end()) and m[1] != "—":
+        return "minus"
+    return None if m[1] == "—" and spaced else "to"
+
+
+@SYMBOLS.rule(r"<=|>=|!=|==|\+/-|<->|-->|->|=>|<-|<--")
+def _pairs(m: re.Match[str]) -> str:
+    return {
+        **{"<=": "is less than or equal to", ">=": "is greater than or equal to", "!=": "is not equal to"},
+        **{"==": "equals", "+/-": "plus or minus"},
+    }.get(m[0], "arrow")
+
+
+@SYMBOLS.rule(r"([⁺⁻]?)([⁰¹²³⁴⁵⁶⁷⁸⁹]{1,12})|\^(-?)(\d{1,12})(?!\d)|\^([A-Za-z])(?![A-Za-z])")
+def _power(m: re.Match[str]) -> str:
+    """x² is squared, 10⁻³ is to the power of minus three; after a whole word it is a note's number."""
+    if m[5]:
+        return f"to the power of {m[5].lower()}"
+    figures = m[4] or "".join(_SUPER[c] for c in m[2])
+    text, start = m.string, m.start()
+    if m[2] and start > 2 and text[start - 3 : start].isalpha():
+        return numbers.number(figures)
+    if not m[1] and not m[3] and figures in "23":
+        return "squared" if figures == "2" else "cubed"
+    sign = "minus " if m[1] == "⁻" or m[3] else ""
+    return f"to the power of {sign}{numbers.number(figures)}"
+
+
+@SYMBOLS.rule(r"#(?=\d)")
+def _hash(m: re.Match[str]) -> str:
+    return "number"
+
+
+@SYMBOLS.rule(r"\*(?= ?\d)|×(?= ?\d)|/(?= \d)")
+def _product(m: re.Match[str]) -> str | None:
+    text, start = m.string, m.start()
+    left = text[:start][-2:].rstrip(" ")[-1:]
+    if not left.isdigit():
+        return None
+    return "divided by" if m[0] == "/" else "times"
+
+
+def said_symbol(text: str, start: int) -> Part | None:
+    """A single sign that has a name: from the table, or an emoji, an arrow, a Greek letter by its Unicode name."""
+    c = text[start]
+    if c.isascii():
+        said = SIGNS.get(c, "")
+    elif "\U0001f1e6" <= c <= "\U0001f1ff":
+        return _flag(text, start)
+    elif c in SIGNS:
+        said = SIGNS[c]
+    elif unicodedata.category(c)[0] == "S" and not "─" <= c <= "▟":
+        said = _by_name(unicodedata.name(c, ""))
+    else:
+        return None
+    return Part(start + 1, tuple(said.split())) if said else None
+
+
+def _flag(text: str, start: int) -> Part:
+    """Two regional letters make a flag: "flag f r"."""
+    letters = [chr(ord(c) - 0x1F1E6 + ord("a")) for c in text[start : start + 2] if "\U0001f1e6" <= c <= "\U0001f1ff"]
+    return Part(start + len(letters), ("flag", *letters))
+
+
+def _by_name(name: str) -> str:
+    words = re.findall(r"[a-z]+|\d+", name.lower())
+    return " ".join(numbers.number(word) if word.isdigit() else word for word in words)
+
+
+def greek(c: str) -> str | None:
+    """The name of a Greek letter, "alpha"; None for anything else."""
+    name = unicodedata.name(c, "")
+    if not name.startswith("GREEK ") or " LETTER " not in name:
+        return None
+    return name.split(" LETTER ")[1].split(" WITH ")[0].split()[-1].lower().replace("lamda", "lambda")
+
+
+def pause_at(text: str, start: int) -> Pause | None:
+    """Signs at `start` that are not said; None when the character is no such sign."""
+    c = text[start]
+    if c == PARAGRAPH:
+        return Pause(start + 1, ".")
+    end = start + 1
+    while end < len(text) and text[end] == c and end - start < 64:
+        end += 1
+    if end - start > 2 and c in "=*#~_-–—+<>|/\\^`":
+        return Pause(end, ".")  # a drawn line
+    if c == "." or c == "…":
+        return _dots(text, start, end)
+    if c in _OPENING:
+        return Pause(start + 1, "," if start and text[start - 1] in " \n" else "", opens=True)
+    if c in _CLOSING:
+        return Pause(start + 1, "," if text[end : end + 1] == " " else "")
+    if c == '"' or c == "'":
+        return Pause(start + 1, "", opens=start == 0 or text[start - 1] in " \n([{-–—\"'")
+    if c in "-–—":
+        return _dash(text, start, end)
+    if c in "*_~#`":
+        return _drawn(text, start, end)
+    if c in _MARKS:
+        return Pause(start + 1, _MARKS[c])
+    return Pause(start + 1, "") if _silent(c) else None
+
+
+def _silent(c: str) -> bool:
+    return not c.isascii() and (unicodedata.category(c)[0] == "P" or "─" <= c <= "▟") and c not in SIGNS
+
+
+def _dots(text: str, start: int, end: int) -> Pause | None:
+    """A full stop; several dots are a hesitation where the sentence goes on in small letters."""
+    follows = text[end : end + 2].lstrip(" \"'")[:1]
+    if end - start > 1 or text[start] == "…":
+        return Pause(end, "," if follows.islower() else ".")
+    touching = start > 0 and text[start - 1].isalnum() and text[end : end + 1].isalnum()
+    if touching and text[end].islower() and text[start - 1].islower():
+        return None
+    return Pause(end, "" if start == 0 or (text[start - 1] in " \n" and follows.isalnum()) else ".")
+
+
+def _dash(text: str, start: int, end: int) -> Pause:
+    """A dash, two hyphens or a hyphen between blanks is a short pause; a hyphen inside a word is none."""
+    apart = start > 0 and text[start - 1] == " " and text[end : end + 1] in (" ", "")
+    long = text[start] == "—" or end - start > 1 or (text[start] == "–" and (apart or text[end : end + 1].isalpha()))
+    return Pause(end, "," if long or apart else "", opens=start == 0)
+
+
+def _drawn(text: str, start: int, end: int) -> Pause | None:
+    """Emphasis (*so*), headings (# so) and lines: not said where they touch a word or begin a text."""
+    follows, precedes = text[end : end + 1], text[start - 1 : start]
+    if start == 0 and follows in (" ", "") and text[start] in "*#":
+        return Pause(end, "", opens=True)
+    if text[start] == "#" or (text[start] == "~" and end - start == 1):
+        return None
+    if follows not in (" ", "") or precedes not in (" ", ""):
+        return Pause(end, "", opens=precedes in (" ", "") and follows != "")
+    return None
+
+
+def dot(text: str, start: int) -> Part | None:
+    """The dot inside os.path, which is said."""
+    return Part(start + 1, ("dot",)) if text[start] == "." else None
