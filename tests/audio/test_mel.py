@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import librosa
 import numpy as np
 import pytest
@@ -105,7 +107,7 @@ def test_hann_is_periodic() -> None:
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.power == 1.0], ids=str)
 def test_stft_and_istft_are_librosas(spec: MelSpec) -> None:
     wave = noise(16001)
-    sizes = {"n_fft": spec.fft, "hop_length": spec.hop, "win_length": spec.window}
+    sizes: dict[str, Any] = {"n_fft": spec.fft, "hop_length": spec.hop, "win_length": spec.window}
     theirs = librosa.stft(wave, pad_mode="reflect", **sizes)
     np.testing.assert_allclose(stft(wave, spec), theirs.T, rtol=0, atol=1e-5)
     rng = np.random.default_rng(1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -64,7 +65,7 @@ def frame_blocks(
 ) -> Iterator[NDArray[np.floating]]:
     """The windowed frames of a wave `[.., samples]` in blocks `[.., frames, fft]`, at most about BLOCK numbers each.
 
-    The numbers have the wave's precision unless another is given. Raises InputError for a wave that is not floating-point.
+    The numbers have the wave's precision unless another is given. Raises InputError unless it is floating-point.
     """
     if wave.ndim == 0 or not np.issubdtype(wave.dtype, np.floating):
         raise InputError(
@@ -131,8 +132,8 @@ class OverlapAdd:
         if spec.window < 2 * spec.hop:
             sizes = f"window {spec.window} is shorter than two hops of {spec.hop}"
             raise SpecError(f"inverse transform: {sizes}, so some samples are in no frame; use a smaller hop")
-        self._tail: NDArray[np.floating] | None = None
-        self._envelope: NDArray[np.float64] = np.zeros(0)
+        self._tail: NDArray[Any] | None = None
+        self._envelope: NDArray[Any] = np.zeros(0)
         self._frames = 0
         self._padding = margins(spec)[0]
         self._given = 0
@@ -159,16 +160,15 @@ class OverlapAdd:
         """The last samples, up to frames * hop in all ("same"), (frames - 1) * hop ("center") or `length`."""
         if self._tail is None:
             return np.zeros(length or 0, np.float32)
-        if length is None:
-            length = max(0, self._frames - (self.spec.padding == "center")) * self.spec.hop
+        natural = max(0, self._frames - (self.spec.padding == "center")) * self.spec.hop
         rest = self._give(self._tail, self._envelope)
-        missing = length - self._given
+        missing = (natural if length is None else length) - self._given
         self._tail = None
         if missing <= 0:
             return rest[..., : max(0, rest.shape[-1] + missing)]
         return np.concatenate([rest, np.zeros((*rest.shape[:-1], missing), rest.dtype)], axis=-1)
 
-    def _give(self, wave: NDArray[np.floating], envelope: NDArray[np.float64]) -> NDArray[np.floating]:
+    def _give(self, wave: NDArray[Any], envelope: NDArray[Any]) -> NDArray[np.floating]:
         skip = min(self._padding, wave.shape[-1])
         self._padding -= skip
         wave, envelope = wave[..., skip:], envelope[skip:]
@@ -177,7 +177,7 @@ class OverlapAdd:
         return wave / np.where(envelope > 1e-10, envelope, 1.0).astype(wave.dtype)
 
 
-def _add_up(pieces: NDArray[np.floating], hop: int) -> NDArray[np.floating]:
+def _add_up(pieces: NDArray[Any], hop: int) -> NDArray[Any]:
     """Overlap-add `[.., frames, fft]` → `[.., (frames + overlap - 1) * hop]`, one addition per hop of a frame.
 
     A frame is `overlap` hops long; the k-th hops of all frames are neighbours in the sum, k hops in.

@@ -1,0 +1,239 @@
+"""Sound files in and out: bounded reading, atomic writing. Codecs are libsndfile's, rates are soxr's."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import atomic
+from ..errors import InputError
+from ..flow import Wave
+from .resample import check_rate
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import soundfile
+
+MAX_CHANNELS = 8
+LOUDEST = 100.0  # 40 dB above full scale; integers stored as floats are far beyond it
+BLOCK = 1 << 16  # samples of each channel decoded or encoded at once
+UNKNOWN_LENGTH = 0x7FFFF000  # bytes; a WAV that was streamed claims this many or more
+FORMATS = {
+    "wav": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+}
+
+
+def read(source: str | os.PathLike[str] | BinaryIO, *, rate: int | None = None, max_seconds: float = 600.0) -> Wave:
+    """A sound file (WAV, FLAC, OGG, MP3, AIFF …) as a mono wave, at `rate` Hz when given.
+
+    What the header claims is checked before anything is decoded, and decoding goes block by block under a running
+    cap, so that a hostile file costs no more memory than `max_seconds` of sound. Channels are averaged. A file that
+    is too long, cut short, silent about its length, empty, or holds NaN is refused, never mended: InputError.
+    """
+    if rate is not None:
+        check_rate(rate, "read: rate")
+    if not isinstance(source, (str, os.PathLike)):
+        return _decode(source, "audio data", rate, max_seconds)
+    path = os.fspath(source)
+    if not os.path.isfile(path):
+        there = "this is not a file" if os.path.exists(path) else "there is no such file"
+        raise InputError(f"{path}: {there}, wanted a sound file; check the path")
+    try:
+        with open(path, "rb") as file:
+            return _decode(file, path, rate, max_seconds)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its rights") from error
+
+
+class _Plain:
+    """A file without its name: soundfile believes the ending .raw, we believe the content."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+
+
+def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float) -> Wave:
+    import soundfile
+
+    try:
+        plain: Any = _Plain(file)
+        with soundfile.SoundFile(plain) as sound:
+            _check_header(sound, name, max_seconds)
+            samples = _samples(sound, name, rate)
+            return Wave(samples, rate or sound.samplerate)
+    except soundfile.SoundFileError as error:
+        reason = str(error).split(": ", 1)[-1].rstrip(".")
+        raise InputError(f"{name}: not a whole sound file that can be read ({reason}); convert it to WAV") from error
+
+
+def _check_header(sound: soundfile.SoundFile, name: str, max_seconds: float) -> None:
+    check_rate(sound.samplerate, name)
+    if not 1 <= sound.channels <= MAX_CHANNELS:
+        raise InputError(f"{name}: {sound.channels} channels, wanted 1 to {MAX_CHANNELS}; mix it down first")
+    seconds = sound.frames / sound.samplerate
+    if seconds > max_seconds:
+        raise InputError(
+            f"{name}: claims {seconds:.4g} seconds, wanted at most {max_seconds:g}; cut it, or raise the limit"
+        )
+    # libsndfile quietly reads what is left of a file that was cut short, but its log says so.
+    chunk = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
+    cut = chunk is not None and int(chunk[2]) < int(chunk[1]) < UNKNOWN_LENGTH
+    if cut or "end-of-stream" in sound.extra_info.lower():
+        raise InputError(f"{name}: the file was cut short, wanted a whole one; copy or record it again")
+    if sound.frames < 1:
+        raise InputError(f"{name}: no samples in it, wanted some sound; choose another file")
+
+
+def _samples(sound: soundfile.SoundFile, name: str, rate: int | None) -> NDArray[np.float32]:
+    """All samples, mixed down and resampled, one block at a time."""
+    stream = None
+    if rate is not None and rate != sound.samplerate:
+        import soxr
+
+        stream = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
+    pieces: list[NDArray[Any]] = []
+    heard = 0
+    # soundfile hands out at most the frames that the header claims, so the claim that was checked is the cap.
+    while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+        heard += len(block)
+        # The comparison is false for NaN as well.
+        if not np.abs(block).max() <= LOUDEST:
+            raise InputError(f"{name}: values that are not finite or beyond ±{LOUDEST:g}, wanted −1 … 1; rescale it")
+        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        pieces.append(stream.resample_chunk(mono) if stream else mono)
+    if heard < sound.frames:
+        raise InputError(f"{name}: {heard} of {sound.frames} samples are there, wanted all; copy or record it again")
+    if stream:
+        pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate(pieces)
+
+
+def to_pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Samples as 16-bit integers: × 32768, to the nearest (halves to even), clipped to −32768 … 32767.
+
+    What was read from a 16-bit file comes back bit for bit; a part is converted as in the whole. No dither.
+    Raises InputError for NaN or infinity: no sound can stand for them.
+    """
+    if not np.isfinite(samples).all():
+        raise InputError("samples: NaN or infinity among them, wanted −1 … 1; look at the stage that made them")
+    return np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767).astype(np.int16)
+
+
+def write(path: str | os.PathLike[str], wave: Wave, format: str | None = None) -> None:
+    """Write a wave as WAV or FLAC (16 bit), OGG (Vorbis) or MP3, by `format` or the ending of the path.
+
+    The file appears whole or not at all. Raises InputError for a path, a format, or samples that cannot be written.
+    """
+    with WaveWriter(path, wave.rate, format=format) as writer:
+        writer.write(wave.samples)
+
+
+class WaveWriter:
+    """A sound file written piece by piece, which appears at `path` when the `with` block ends well.
+
+    ``with WaveWriter("out.flac", 22050) as out: out.write(samples)``. If the block raises, nothing is left. All of
+    its errors are InputError; `frames` counts the samples so far.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], rate: int, *, format: str | None = None) -> None:
+        self.path, self.rate, self.frames = path, rate, 0
+        self.format = (format or os.path.splitext(os.fspath(path))[1].lstrip(".")).lower()
+        if self.format not in FORMATS:
+            raise InputError(f"{path}: format {self.format!r}, wanted one of {', '.join(FORMATS)}; change it")
+        check_rate(rate, os.fspath(path))
+
+    def __enter__(self) -> WaveWriter:
+        with ExitStack() as stack:
+            sink = stack.enter_context(_Sink(stack.enter_context(atomic(self.path))))
+            self._sound = stack.enter_context(self._encoder(sink))
+            self._sink, self._stack = sink, stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if kind is None and not self.frames:
+            # An empty FLAC or MP3 cannot be opened by anybody.
+            error = InputError(f"{self.path}: no samples to write, wanted some sound; nothing was saved")
+            kind, trace = InputError, error.__traceback__
+            self._stack.__exit__(kind, error, trace)
+            raise error
+        return self._stack.__exit__(kind, error, trace)
+
+    def write(self, samples: NDArray[Any]) -> None:
+        """Add samples `[samples]` in −1 … 1, any number; what is louder is clipped."""
+        samples = np.asarray(samples)
+        if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+            raise InputError(
+                f"{self.path}: got {samples.dtype} {samples.shape}, wanted floating-point [samples]; mix it down"
+            )
+        if self.format == "wav" and 2 * (self.frames + len(samples)) > 0xFFFFF000:
+            raise InputError(f"{self.path}: more than the 4 GiB that a WAV can hold; write FLAC")
+        # Vorbis overflows the stack when it is given a long wave at once.
+        for start in range(0, len(samples), BLOCK):
+            piece = to_pcm16(samples[start : start + BLOCK])
+            self._sound.write(piece)
+            self._sink.check()
+        self.frames += len(samples)
+
+    def _encoder(self, sink: Any) -> soundfile.SoundFile:
+        import soundfile
+
+        kind, subtype = FORMATS[self.format]
+        try:
+            return soundfile.SoundFile(sink, "w", self.rate, 1, subtype, format=kind)
+        except soundfile.SoundFileError as error:
+            reason = str(error).split(": ", 1)[-1].rstrip(".")
+            raise InputError(
+                f"{self.path}: {kind} at {self.rate} Hz cannot be written ({reason}); choose another"
+            ) from error
+
+
+class _Sink:
+    """The file as libsndfile sees it: a failed write is remembered and raised outside of its callback.
+
+    An exception inside a callback would be printed and lost, and some encoders go on after a short write.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        return self._guarded(self._file.write, data) or len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._guarded(self._file.seek, offset, whence) or 0
+
+    def tell(self) -> int:
+        return self._guarded(self._file.tell) or 0
+
+    def _guarded(self, action: Callable[..., int], *values: Any) -> int | None:
+        if self._error is None:
+            try:
+                return action(*values)
+            except OSError as error:
+                self._error = error
+        return None
+
+    def check(self) -> None:
+        """Raises the OSError of a failed write."""
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        if kind is None:
+            self.check()
