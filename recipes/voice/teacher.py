@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -27,6 +26,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 from sentences import BASE, Line, bare, matrix_sentences, plan
+
+from portavoz.atomic import atomic
+from portavoz.text.alphabet import CONSONANTS, VOWELS
 
 RATE = 22050
 SILENCE = 0.1  # seconds kept before the first and after the last phone
@@ -45,8 +47,6 @@ CORPUS = {
     "licence": "voice: EST-2003 and BSD-3-Clause (CMU, Nagoya Institute of Technology); texts: WordNet-3.0",
 }
 
-VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
-CONSONANTS = frozenset("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
 # The phones of festival's "radio" set that are not among the 39: reduced vowels, taps, syllabic consonants.
 RADIO = {
     "ax": ("AH0",), "axr": ("ER0",), "ix": ("IH0",), "ux": ("UW0",), "dx": ("T",), "nx": ("N",), "hv": ("HH",),
@@ -237,11 +237,10 @@ def entry(line: Line, labels: Labels) -> dict[str, object]:
     }
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Replaces a file in one step, so that a reader never sees half of it."""
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with atomic(path, "w") as file:
+        file.write(text)
 
 
 def read_index(out: Path) -> dict[str, dict[str, object]]:
@@ -254,7 +253,7 @@ def read_index(out: Path) -> dict[str, dict[str, object]]:
 def build(out: Path, count: int, workers: int) -> None:
     """Makes what is still missing of the first `count` utterances of the plan, and writes the index as it grows."""
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "corpus.json", json.dumps(CORPUS, indent=1) + "\n")
+    write_text(out / "corpus.json", json.dumps(CORPUS, indent=1) + "\n")
     lines = {line.id: line for line in plan(count)}
     index = {key: row for key, row in read_index(out).items() if key in lines and lines[key].text == row["text"]}
     missing = [(line.id, line.text) for line in lines.values() if line.id not in index]
@@ -266,7 +265,7 @@ def build(out: Path, count: int, workers: int) -> None:
             refused += left_out
             index |= {key: entry(lines[key], labels) for key, labels in done.items()}
             rows = [json.dumps(index[key]) for key in lines if key in index]
-            write_atomically(out / "index.jsonl", "\n".join(rows) + "\n")
+            write_text(out / "index.jsonl", "\n".join(rows) + "\n")
             print(
                 f"{len(index)}/{count} utterances, {len(refused)} left out, {time.monotonic() - began:.0f} s",
                 flush=True,
