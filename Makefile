@@ -38,7 +38,9 @@ test-pythons:
 	$(PYTHON) scripts/test_pythons.py
 
 bench: dev
-	for script in bench/*.py; do $(BIN)/python "$$script" --json "runs/bench/$$(basename "$$script" .py).json" || exit 1; done
+	mkdir -p runs/bench
+	set -e; for script in bench/[!_]*.py; do \
+	    $(BIN)/python "$$script" --json "runs/bench/$$(basename "$$script" .py).json"; done
 
 docs: dev
 	$(BIN)/mkdocs build --strict
