@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 RUNTIMES = ("onnx", "eager")
+PIECE = 180  # symbols said at once: about 12 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,16 @@ class Phoneme:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word as it was written, when it sounds (seconds from the start of the speech), and its phonemes."""
+    """One word as it was written, when it sounds (seconds from the start of the speech), and its phonemes.
+
+    `mark` is the pause after it: "" "," "." "?" "!".
+    """
 
     text: str
     start: float
     end: float
     phonemes: tuple[Phoneme, ...] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Speech:
         write(path, Wave(self.samples, self.rate), format)
 
 
+@runtime_checkable
 class Utterance(Protocol):
     """What a family makes of one piece of text; `ends` is empty when it does not know when symbols end."""
 
@@ -76,6 +82,7 @@ class Utterance(Protocol):
     def waves(self) -> Iterator[NDArray[np.float32]]: ...
 
 
+@runtime_checkable
 class Family(Protocol):
     """A model that says pieces of text."""
 
@@ -126,7 +133,9 @@ class Voice:
         back the frames to use. Raises InputError when there is nothing to say or a value cannot be.
         """
         pieces = list(
-            self.stream(text, speed=speed, seed=seed, speaker=speaker, pauses=pauses, lexicon=lexicon, durations=durations)
+            self.stream(
+                text, speed=speed, seed=seed, speaker=speaker, pauses=pauses, lexicon=lexicon, durations=durations
+            )
         )
         words = tuple(word for piece in pieces for word in piece.words)
         warnings = tuple(dict.fromkeys(w for piece in pieces for w in piece.warnings))
@@ -156,7 +165,9 @@ class Voice:
         if not isinstance(text, str) and not isinstance(text, Iterable):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = Manner(self._speaker(speaker), float(speed), float(pauses), durations)
-        return self._stream(read(text, lexicon=lexicon), manner, text if isinstance(text, str) else "")
+        # Slow speech has more frames a symbol: smaller pieces keep each within what a model holds.
+        limit = max(40, round(PIECE * min(1.0, 2 * speed)))
+        return self._stream(read(text, lexicon=lexicon, limit=limit), manner, text if isinstance(text, str) else "")
 
     def _speaker(self, speaker: str | int | None) -> int:
         if speaker is None:
@@ -165,7 +176,9 @@ class Voice:
             return speaker
         if speaker in self.speakers:
             return self.speakers.index(str(speaker))
-        raise InputError(f"speaker {speaker!r}: the voice {self.name} has {', '.join(self.speakers)}; choose one of them")
+        raise InputError(
+            f"speaker {speaker!r}: the voice {self.name} has {', '.join(self.speakers)}; choose one of them"
+        )
 
     def _stream(self, readings: Iterator[Reading], manner: Manner, text: str) -> Iterator[Speech]:
         given, pause, unsaid = 0, 0.0, []
@@ -181,7 +194,9 @@ class Voice:
             words, warnings = list(_words(reading, said.ends, start)), [*unsaid, *_warnings(reading)]
             unsaid = []
             for wave in said.waves:
-                samples = np.concatenate([silence, np.clip(wave, -1.0, 1.0)]) if len(silence) else np.clip(wave, -1.0, 1.0)
+                samples = (
+                    np.concatenate([silence, np.clip(wave, -1.0, 1.0)]) if len(silence) else np.clip(wave, -1.0, 1.0)
+                )
                 silence, given = silence[:0], given + len(samples)
                 now = [word for word in words if word.start < given / self.rate]
                 words = words[len(now) :]
@@ -207,7 +222,8 @@ def _words(reading: Reading, ends: tuple[float, ...], offset: float) -> Iterator
         if owner >= 0:
             spans.setdefault(owner, []).append(Phoneme(symbol, offset + start, offset + end))
     for owner, phonemes in spans.items():
-        yield Word(reading.words[owner].source, phonemes[0].start, phonemes[-1].end, tuple(phonemes))
+        written = reading.words[owner]
+        yield Word(written.source, phonemes[0].start, phonemes[-1].end, tuple(phonemes), written.mark)
 
 
 def _warnings(reading: Reading) -> list[str]:
@@ -237,7 +253,9 @@ def find(voice: str | Path | None) -> Path:
     folder = Path(voice)
     if "\0" not in str(voice) and (folder / "voice.json").is_file():
         return folder
-    raise InputError(f"voice {str(voice)!r}: no bundled voice ({', '.join(known) or 'none'}) and no folder with a voice.json; check the name")
+    raise InputError(
+        f"voice {str(voice)!r}: no bundled voice ({', '.join(known) or 'none'}) and no folder with a voice.json; check the name"
+    )
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -247,11 +265,17 @@ def describe(folder: Path) -> dict[str, Any]:
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise InputError(f"{path}: cannot be read as JSON ({problem}); install the voice again") from problem
-    missing = [k for k in ("format", "name", "family", "config", "speakers", "files") if not isinstance(about, dict) or k not in about]
+    missing = [
+        k
+        for k in ("format", "name", "family", "config", "speakers", "files")
+        if not isinstance(about, dict) or k not in about
+    ]
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} missing; install the voice again")
     if about["format"] != FORMAT:
-        raise InputError(f"{path}: format {about['format']}, this portavoz reads {FORMAT}; install a newer portavoz or the voice for this one")
+        raise InputError(
+            f"{path}: format {about['format']}, this portavoz reads {FORMAT}; install a newer portavoz or the voice for this one"
+        )
     return about
 
 
@@ -290,17 +314,23 @@ def load(
         raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
     chosen = runtime or ("eager" if backend or device else "onnx")
     if chosen not in RUNTIMES:
-        raise BackendError(f"runtime {chosen!r}: the compact family runs on {' or '.join(RUNTIMES)}; choose one of them")
+        raise BackendError(
+            f"runtime {chosen!r}: the compact family runs on {' or '.join(RUNTIMES)}; choose one of them"
+        )
     if precision not in (None, "float32"):
         raise BackendError(f"precision {precision!r}: the compact family runs in float32 only; leave it out")
     if chosen == "onnx" and (backend or device):
-        raise BackendError(f"runtime 'onnx' takes no backend or device ({backend or device!r}); use runtime='eager' with them")
+        raise BackendError(
+            f"runtime 'onnx' takes no backend or device ({backend or device!r}); use runtime='eager' with them"
+        )
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise InputError(f"threads is {threads!r}: give a whole number from 1 up")
     return Voice(_compact(folder, about, chosen, backend, device, threads), about, folder=folder, runtime=chosen)
 
 
-def _compact(folder: Path, about: dict[str, Any], runtime: str, backend: str | None, device: str | None, threads: int) -> Family:
+def _compact(
+    folder: Path, about: dict[str, Any], runtime: str, backend: str | None, device: str | None, threads: int
+) -> Family:
     from .families.compact.config import CompactConfig
 
     config = CompactConfig.from_dict(about["config"])

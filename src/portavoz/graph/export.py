@@ -19,7 +19,12 @@ SMALL = 1024  # tensors with fewer numbers stay float32 in a half-precision file
 
 
 def export(
-    stage: Callable[..., Any], inputs: Sequence[tuple[str, NDArray[Any]]], outputs: Sequence[str], *, w: Weights, half: bool = False
+    stage: Callable[..., Any],
+    inputs: Sequence[tuple[str, NDArray[Any]]],
+    outputs: Sequence[str],
+    *,
+    w: Weights,
+    half: bool = False,
 ) -> bytes:
     """One stage as an ONNX file's bytes.
 

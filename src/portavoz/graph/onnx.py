@@ -20,7 +20,9 @@ class Session:
         self._opened: Any = None
         self._lock = threading.Lock()
         if not self.path.is_file():
-            raise WeightError(f"{self.path}: the voice's compiled stage is not there; install or export the voice again")
+            raise WeightError(
+                f"{self.path}: the voice's compiled stage is not there; install or export the voice again"
+            )
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """The stage's outputs in order. Raises WeightError for a damaged file, BackendError when a run fails."""
@@ -56,7 +58,14 @@ def _runtime() -> Any:
 
 def _failures() -> tuple[type[BaseException], ...]:
     state = _runtime().capi.onnxruntime_pybind11_state
-    return (state.Fail, state.InvalidArgument, state.RuntimeException, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile)
+    return (
+        state.Fail,
+        state.InvalidArgument,
+        state.RuntimeException,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoSuchFile,
+    )
 
 
 def _session(path: Path, threads: int) -> Any:
@@ -70,4 +79,6 @@ def _session(path: Path, threads: int) -> Any:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _failures() as problem:
         reason = str(problem).splitlines()[0]
-        raise WeightError(f"{path}: not a graph that ONNX Runtime can open ({reason}); install or export the voice again") from problem
+        raise WeightError(
+            f"{path}: not a graph that ONNX Runtime can open ({reason}); install or export the voice again"
+        ) from problem

@@ -65,8 +65,14 @@ def newest(folder: Path, config: Mapping[str, Any]) -> Checkpoint | None:
         except WeightError:
             continue
         keys = sorted((set(checkpoint.config) | set(config)) - set(FREE))
-        other = [f"{k}: {checkpoint.config.get(k)!r} → {config.get(k)!r}" for k in keys if checkpoint.config.get(k) != config.get(k)]
+        other = [
+            f"{k}: {checkpoint.config.get(k)!r} → {config.get(k)!r}"
+            for k in keys
+            if checkpoint.config.get(k) != config.get(k)
+        ]
         if other:
-            raise JobError(f"{path} was trained under another configuration ({'; '.join(other)}); choose another --out folder")
+            raise JobError(
+                f"{path} was trained under another configuration ({'; '.join(other)}); choose another --out folder"
+            )
         return checkpoint
     return None

@@ -54,14 +54,18 @@ class Corpus:
             self.about: dict[str, Any] = json.loads((self.folder / "corpus.json").read_text())
             index = (self.folder / "index.jsonl").read_text()
         except OSError as problem:
-            raise InputError(f"{problem.filename}: not there; {self.folder} is no corpus folder (see the training guide)") from problem
+            raise InputError(
+                f"{problem.filename}: not there; {self.folder} is no corpus folder (see the training guide)"
+            ) from problem
         self.lines = [json.loads(line) for line in index.splitlines() if line.strip()]
         self._check()
         key = hashlib.sha256((index + json.dumps(asdict(spec), sort_keys=True)).encode()).hexdigest()[:16]
         self.cache = self.folder / "features" / key
         if not (self.cache / "done").exists():
             self._build()
-        self.mels, self.waves, self.ids, self.durations = (np.load(self.cache / f"{n}.npy", mmap_mode="r") for n in ARRAYS)
+        self.mels, self.waves, self.ids, self.durations = (
+            np.load(self.cache / f"{n}.npy", mmap_mode="r") for n in ARRAYS
+        )
         self.utterances = list(self._slices())
 
     def split(self, name: str) -> list[Utterance]:
@@ -80,12 +84,18 @@ class Corpus:
 
     def _check(self) -> None:
         if self.about.get("rate") != self.spec.rate:
-            raise InputError(f"{self.folder}: recorded at {self.about.get('rate')} Hz, the model wants {self.spec.rate}; resample it")
+            raise InputError(
+                f"{self.folder}: recorded at {self.about.get('rate')} Hz, the model wants {self.spec.rate}; resample it"
+            )
         if self.about.get("alphabet") != ALPHABET.version:
-            raise InputError(f"{self.folder}: alphabet {self.about.get('alphabet')}, this portavoz writes {ALPHABET.version}; label it anew")
+            raise InputError(
+                f"{self.folder}: alphabet {self.about.get('alphabet')}, this portavoz writes {ALPHABET.version}; label it anew"
+            )
         for number, line in enumerate(self.lines, 1):
             if len(line["symbols"]) != len(line["ends"]):
-                raise InputError(f"{self.folder}/index.jsonl line {number}: {len(line['symbols'])} symbols, {len(line['ends'])} ends")
+                raise InputError(
+                    f"{self.folder}/index.jsonl line {number}: {len(line['symbols'])} symbols, {len(line['ends'])} ends"
+                )
         if not any(line["split"] == "train" for line in self.lines):
             raise InputError(f"{self.folder}/index.jsonl: no utterance has split 'train'; there is nothing to train on")
 
@@ -95,7 +105,9 @@ class Corpus:
         ends = np.round(np.asarray(line["ends"]) * spec.rate / spec.hop).astype(np.int64)
         durations = np.diff(ends, prepend=0)
         if (durations < 0).any():
-            raise InputError(f"{self.folder}/index.jsonl {line['id']}: the ends of the symbols go backwards; mend the labels")
+            raise InputError(
+                f"{self.folder}/index.jsonl {line['id']}: the ends of the symbols go backwards; mend the labels"
+            )
         frames = int(ends[-1])
         samples = np.pad(samples, (0, max(0, frames * spec.hop - len(samples))))[: frames * spec.hop]
         return {
@@ -128,7 +140,12 @@ class Corpus:
         for line, size in zip(self.lines, json.loads((self.cache / "sizes.json").read_text())):
             s, f = size["symbols"], size["frames"]
             yield Utterance(
-                line["id"], line["text"], speakers[line["speaker"]], line["split"], slice(symbol, symbol + s), slice(frame, frame + f)
+                line["id"],
+                line["text"],
+                speakers[line["speaker"]],
+                line["split"],
+                slice(symbol, symbol + s),
+                slice(frame, frame + f),
             )
             symbol, frame = symbol + s, frame + f
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..families.compact.config import CompactConfig, named
 from ..ops.torch import TorchOps
 from ..weights import file
 from ..weights.cursor import Weights
-from . import checkpoint
+from . import checkpoint, toy
 from .corpus import Corpus
 from .tasks import AcousticTask, Task, VocoderTask, constants
 
@@ -25,6 +25,8 @@ from .tasks import AcousticTask, Task, VocoderTask, constants
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """One training. Read from YAML by `portavoz train`; unknown keys are errors.
+
+    `corpus` is a corpus folder, or "toy" for a generated one (made in the training's own folder).
 
     `part` is "acoustic" or "vocoder"; `start` a safetensors file to fine-tune from; `predicted_by` (vocoder only)
     an acoustic checkpoint or voice file whose mels replace the corpus' own.
@@ -49,7 +51,6 @@ class TrainConfig:
     predicted_by: str = ""
     threads: int = 0
     device: str = "cpu"
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | Path) -> TrainConfig:
@@ -73,7 +74,9 @@ class TrainConfig:
         for key in values:
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                raise SpecError(f"{where}: there is no setting {key!r}; {'did you mean ' + near[0] if near else 'known are ' + ', '.join(known)}?")
+                raise SpecError(
+                    f"{where}: there is no setting {key!r}; {'did you mean ' + near[0] if near else 'known are ' + ', '.join(known)}?"
+                )
         if "corpus" not in values:
             raise SpecError(f"{where}: 'corpus' is missing; name the folder with index.jsonl")
         return cls(**values)
@@ -84,14 +87,17 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, out: str | Path) -> None:
         if config.family != "compact" or config.part not in ("acoustic", "vocoder"):
-            raise SpecError(f"family {config.family!r}, part {config.part!r}: 'compact' with 'acoustic' or 'vocoder' can be trained")
+            raise SpecError(
+                f"family {config.family!r}, part {config.part!r}: 'compact' with 'acoustic' or 'vocoder' can be trained"
+            )
         if config.threads:
             torch.set_num_threads(config.threads)
         self.config, self.out = config, Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.model: CompactConfig = named(config.model)
         self.ops = TorchOps(config.device)
-        self.corpus = Corpus(config.corpus, self.model.mel)
+        folder = toy.make(self.out / "toy") if config.corpus == "toy" else config.corpus
+        self.corpus = Corpus(folder, self.model.mel)
         self.weights = self._weights()
         self.task = self._task()
         self.tensors = self.weights.tensors()
@@ -135,7 +141,9 @@ class Trainer:
         losses["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(list(self.tensors.values()), self.config.clip, foreach=True)
         if not torch.isfinite(norm):
-            raise JobError(f"step {self.step}: the gradient is not finite; resume with a lower rate than {self.config.rate}")
+            raise JobError(
+                f"step {self.step}: the gradient is not finite; resume with a lower rate than {self.config.rate}"
+            )
         self.optimiser.step()
         self.step += 1
         # Early on the average would remember the random start; it opens up with the steps.
@@ -208,7 +216,12 @@ class Trainer:
                 self.save()
                 report(row)
         path = self.out / f"{self.config.part}.safetensors"
-        metadata = {"family": "compact", "layout": "torch", "config": json.dumps(self.model.to_dict()), "step": str(self.step)}
+        metadata = {
+            "family": "compact",
+            "layout": "torch",
+            "config": json.dumps(self.model.to_dict()),
+            "step": str(self.step),
+        }
         file.write(path, self.result(), metadata)
         return path
 
@@ -223,5 +236,3 @@ def predicted_mels(path: str, c: CompactConfig, corpus: Corpus) -> dict[str, np.
     task = AcousticTask(w, c, corpus, batch=1, seed=0)
     w.finish()
     return {u.id: task.predicted(u) for u in track(corpus.utterances, "predicted mels")}
-
-

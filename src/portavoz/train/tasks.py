@@ -6,7 +6,7 @@ A batch is a function of (seed, step) alone, so that a resumed training sees wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from .corpus import Corpus, Utterance
 from .losses import MelOf, duration_mse, mel_l1, stft_loss
 
 
+@runtime_checkable
 class Task(Protocol):
     """What the loop needs to know of a model."""
 
@@ -96,7 +97,15 @@ class VocoderTask:
     """Mel → wave on random stretches of `frames` frames. `mels` replaces the corpus' own (predicted ones, say)."""
 
     def __init__(
-        self, w: Weights, c: CompactConfig, corpus: Corpus, *, batch: int, seed: int, frames: int = 40, mels: Mapping[str, Any] | None = None
+        self,
+        w: Weights,
+        c: CompactConfig,
+        corpus: Corpus,
+        *,
+        batch: int,
+        seed: int,
+        frames: int = 40,
+        mels: Mapping[str, Any] | None = None,
     ) -> None:
         assert isinstance(w.ops, TorchOps)
         self.ops, self.corpus, self.batch, self.seed, self.frames = w.ops, corpus, batch, seed, frames

@@ -66,6 +66,11 @@ class CompactConfig:
         if self.vocoder not in ("istft", "hifigan"):
             raise SpecError(f"vocoder is {self.vocoder!r}: choose 'istft' or 'hifigan'")
 
+    @property
+    def most_symbols(self) -> int:
+        """The most symbols at once: a symbol lasts several frames, so fewer than `longest`."""
+        return self.longest // 4
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for voice.json and a checkpoint's metadata."""
         return dataclasses.asdict(self)

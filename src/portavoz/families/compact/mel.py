@@ -33,7 +33,13 @@ class TextEncoder(Block):
         self.embedding = w.embedding("embedding", c.symbols, c.hidden)
         self.speaker = w.embedding("speaker", c.speakers, c.hidden)
         self.stack = Stack(
-            w / "stack", c.encoder_layers, c.hidden, heads=c.heads, inner=c.inner, kernel=c.kernel, longest=c.longest
+            w / "stack",
+            c.encoder_layers,
+            c.hidden,
+            heads=c.heads,
+            inner=c.inner,
+            kernel=c.kernel,
+            longest=c.most_symbols,
         )
 
     def __call__(self, ids: Any, speaker: Any, keep: Keep | None = None) -> Any:

@@ -1,14 +1,14 @@
 """The loop of the compact family, written once: it does not know what runs its three stages.
 
-    encode   ids [1, S], speaker [1]                      → memory [1, S, hidden], log(1 + frames) [1, S, 1]
-    decode   memory, index [1, F], place [1, F, 2]        → log-mel [1, F, mels]
-    vocode   log-mel [1, F, mels]                         → spectrum [1, F, 2 · bins] or wave [1, F · hop]
+encode   ids [1, S], speaker [1]                      → memory [1, S, hidden], log(1 + frames) [1, S, 1]
+decode   memory, index [1, F], place [1, F, 2]        → log-mel [1, F, mels]
+vocode   log-mel [1, F, mels]                         → spectrum [1, F, 2 · bins] or wave [1, F · hop]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,19 @@ CHUNKS = (40, 80, 160, 320)
 
 # The stages' inputs and outputs by name; the text after a name says which axes vary.
 STAGES: dict[str, dict[str, tuple[str, ...]]] = {
-    "encode": {"inputs": ("ids: batch symbols", "speaker: batch"), "outputs": ("memory: batch symbols", "log_durations: batch symbols")},
-    "decode": {"inputs": ("memory: batch symbols", "index: batch frames", "place: batch frames"), "outputs": ("mel: batch frames",)},
+    "encode": {
+        "inputs": ("ids: batch symbols", "speaker: batch"),
+        "outputs": ("memory: batch symbols", "log_durations: batch symbols"),
+    },
+    "decode": {
+        "inputs": ("memory: batch symbols", "index: batch frames", "place: batch frames"),
+        "outputs": ("mel: batch frames",),
+    },
     "vocode": {"inputs": ("mel: batch frames",), "outputs": ("sound: batch frames",)},
 }
 
 
+@runtime_checkable
 class Stages(Protocol):
     """The three stages on some runtime; NumPy in, NumPy out."""
 
@@ -86,7 +93,13 @@ class Compact:
         return self.c.mel.rate
 
     def utter(
-        self, symbols: Sequence[str], *, speaker: int = 0, speed: float = 1.0, pauses: float = 1.0, adjust: Adjust | None = None
+        self,
+        symbols: Sequence[str],
+        *,
+        speaker: int = 0,
+        speed: float = 1.0,
+        pauses: float = 1.0,
+        adjust: Adjust | None = None,
     ) -> Utterance:
         """One piece of text, said. `adjust` may change the frames [S] that each symbol lasts before they are used.
 
@@ -98,7 +111,9 @@ class Compact:
         if adjust is not None:
             lasting = np.asarray(adjust(symbols, lasting))
             if lasting.shape != (len(symbols),) or lasting.dtype.kind not in "iu" or (lasting < 0).any():
-                raise InputError(f"durations: got {lasting.dtype} {lasting.shape}, wanted {len(symbols)} whole numbers from 0 up")
+                raise InputError(
+                    f"durations: got {lasting.dtype} {lasting.shape}, wanted {len(symbols)} whole numbers from 0 up"
+                )
         ends = np.cumsum(lasting) * (self.c.mel.hop / self.c.mel.rate)
         return Utterance(tuple(ends.tolist()), self._sound(memory, lasting.astype(np.int64)))
 
@@ -109,13 +124,15 @@ class Compact:
         """Memory [1, S, hidden] and log(1 + frames) [S] of one utterance. Raises InputError when it is too long."""
         if not 0 <= speaker < self.c.speakers:
             raise InputError(f"speaker {speaker}: this voice has speakers 0 to {self.c.speakers - 1}")
-        if len(symbols) > self.c.longest:
-            raise InputError(f"{len(symbols)} symbols at once, the model holds {self.c.longest}: split the text")
+        if len(symbols) > self.c.most_symbols:
+            raise InputError(f"{len(symbols)} symbols at once, the model holds {self.c.most_symbols}: split the text")
         ids = np.array([ALPHABET.encode(symbols)], np.int64)
         memory, log_durations = self.stages.encode(ids, np.array([speaker], np.int64))
         return memory, log_durations[0, :, 0]
 
-    def durations(self, symbols: Sequence[str], predicted: Floats, *, speed: float = 1.0, pauses: float = 1.0) -> NDArray[np.int64]:
+    def durations(
+        self, symbols: Sequence[str], predicted: Floats, *, speed: float = 1.0, pauses: float = 1.0
+    ) -> NDArray[np.int64]:
         """Frames a symbol [S]; `pauses` stretches the silence at gaps, and only that. A phoneme has at least one."""
         silent = np.array([s in GAPS or s == START for s in symbols])
         if not np.isfinite(pauses) or pauses < 0:
@@ -130,7 +147,9 @@ class Compact:
         total = int(durations.sum())
         if not 0 < total <= self.c.longest:
             seconds = self.c.longest * self.c.mel.hop / self.c.mel.rate
-            raise InputError(f"{total} frames at once, the model holds 1 to {self.c.longest} ({seconds:.0f} s): split the text or speed up")
+            raise InputError(
+                f"{total} frames at once, the model holds 1 to {self.c.longest} ({seconds:.0f} s): split the text or speed up"
+            )
         index, place = layout(durations[None])
         return Mel(self.stages.decode(memory, index, place), self.c.mel)
 
@@ -143,7 +162,9 @@ class Compact:
             size = next(sizes, size)
             # A last chunk that would be shorter than its own margin costs more than joining it to this one.
             stop = at + size if at + size + compact_wave.reach(self.c) < len(values) else len(values)
-            piece, state = compact_wave.vocode(self.stages.vocode, self.c, state, values[at:stop], final=stop == len(values))
+            piece, state = compact_wave.vocode(
+                self.stages.vocode, self.c, state, values[at:stop], final=stop == len(values)
+            )
             at = stop
             if len(piece):
                 yield piece

@@ -97,4 +97,6 @@ def vocode(
         if final:
             wave = np.concatenate([wave, state.overlap.finish()])
     keep = max(0, ready - far)
-    return wave.astype(np.float32), Vocoding(held[max(0, keep - state.first) :], max(keep, state.first), ready, state.overlap)
+    return wave.astype(np.float32), Vocoding(
+        held[max(0, keep - state.first) :], max(keep, state.first), ready, state.overlap
+    )

@@ -1,0 +1,84 @@
+"""Trained halves → a voice folder: weights in float16, compiled stages, voice.json with a checksum of each file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import atomic
+from ..errors import InputError, WeightError
+from ..families.compact.config import CompactConfig
+from ..graph.compact import export_stages
+from ..voice import FORMAT
+from ..weights import file
+from . import checkpoint
+
+
+def trained(path: str | Path) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
+    """The averaged weights and the configuration of a training folder's newest checkpoint, or of its result file."""
+    path = Path(path)
+    if path.is_dir():
+        files = checkpoint.found(path)
+        if not files:
+            raise InputError(f"{path}: no checkpoint here; train first, or name another folder")
+        path = files[-1]
+    if path.name.startswith("checkpoint-"):
+        saved = checkpoint.load(path)
+        return {**saved.groups["weights"], **saved.groups["average"]}, CompactConfig.from_dict(saved.config["model"])
+    tensors, metadata = file.read(path)
+    if "config" not in metadata:
+        raise WeightError(f"{path}: its metadata has no configuration; give a training folder or its result")
+    return tensors, CompactConfig.from_dict(json.loads(metadata["config"]))
+
+
+def bundle(
+    halves: Sequence[str | Path], out: str | Path, *, name: str, speakers: Sequence[str], card: Mapping[str, Any]
+) -> Path:
+    """Write a voice folder from an acoustic and a vocoder half (or one file that holds both).
+
+    Weights are rounded to float16 once and the graphs exported from the rounded ones, so every runtime computes
+    with the same numbers. Raises SpecError or WeightError when the halves do not fit together.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, NDArray[Any]] = {}
+    configs = []
+    for half in halves:
+        arrays, config = trained(half)
+        tensors.update(arrays)
+        configs.append(config)
+    if any(c.to_dict() != configs[0].to_dict() for c in configs):
+        raise WeightError(
+            f"{', '.join(map(str, halves))}: trained under different configurations; train both under one"
+        )
+    config = configs[0]
+    small = {k: a.astype(np.float16) for k, a in tensors.items()}
+    metadata = {"family": "compact", "layout": "torch", "config": json.dumps(config.to_dict()), "name": name}
+    file.write(folder / "model.safetensors", small, metadata)
+    export_stages(folder / "model.safetensors", config, folder)
+    names = ["model.safetensors", "encode.onnx", "decode.onnx", "vocode.onnx"]
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "family": "compact",
+        "language": "en",
+        "rate": config.mel.rate,
+        "alphabet": config.alphabet,
+        "speakers": list(speakers),
+        "config": config.to_dict(),
+        "files": {
+            n: {"sha256": hashlib.sha256((folder / n).read_bytes()).hexdigest(), "bytes": (folder / n).stat().st_size}
+            for n in names
+        },
+        "card": dict(card),
+    }
+    with atomic(folder / "voice.json", "w") as written:
+        json.dump(about, written, indent=2)
+        written.write("\n")
+    return folder

@@ -1,0 +1,139 @@
+"""Training: it learns, it resumes where it stopped, it refuses what does not fit."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from portavoz.errors import InputError, JobError, SpecError
+from portavoz.flow import MelSpec
+from portavoz.audio.mel import mel_spectrogram
+from portavoz.train import checkpoint, toy
+from portavoz.train.corpus import Corpus
+from portavoz.train.losses import MelOf, stft_loss
+from portavoz.train.loop import TrainConfig, Trainer
+from portavoz.weights import file
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return toy.make(tmp_path_factory.mktemp("toy"), count=16)
+
+
+def config(corpus, **more):
+    values = {
+        "corpus": str(corpus),
+        "model": "minimal",
+        "steps": 12,
+        "batch": 3,
+        "every": 4,
+        "warmup": 2,
+        "threads": 1,
+        **more,
+    }
+    return TrainConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("part", ["acoustic", "vocoder"])
+def test_losses_fall(corpus, tmp_path, part):
+    rows = []
+    Trainer(config(corpus, part=part, steps=40, every=20, frames=8), tmp_path).run(rows.append)
+    assert rows[-1]["held_loss"] < rows[0]["held_loss"]
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [20, 40]
+
+
+@pytest.mark.parametrize("part", ["acoustic", "vocoder"])
+def test_a_resumed_training_equals_an_uninterrupted_one(corpus, tmp_path, part):
+    kw = {"part": part, "frames": 8}
+    whole = Trainer(config(corpus, **kw), tmp_path / "whole")
+    whole.run()
+    first = Trainer(config(corpus, **kw), tmp_path / "cut")
+    for _ in range(8):
+        first.train_step()
+    first.save()
+    second = Trainer(config(corpus, **kw), tmp_path / "cut")
+    assert second.step == 8
+    second.run()
+    for path, tensor in whole.tensors.items():
+        assert torch.equal(tensor, second.tensors[path]), path
+        assert torch.equal(whole.average[path], second.average[path]), path
+
+
+def test_another_configuration_is_refused_with_what_differs(corpus, tmp_path):
+    Trainer(config(corpus), tmp_path).save()
+    with pytest.raises(JobError, match=r"batch: 3 → 5"):
+        Trainer(config(corpus, batch=5), tmp_path)
+    assert Trainer(config(corpus, steps=99), tmp_path).config.steps == 99
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(corpus, tmp_path):
+    trainer = Trainer(config(corpus), tmp_path)
+    trainer.train_step()
+    trainer.save()
+    trainer.train_step()
+    newest = trainer.save()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert Trainer(config(corpus), tmp_path).step == 1
+    assert len(checkpoint.found(tmp_path)) == 2
+
+
+def test_fine_tuning_starts_from_given_weights(corpus, tmp_path):
+    result = Trainer(config(corpus), tmp_path / "first").run()
+    tuned = Trainer(config(corpus, start=str(result)), tmp_path / "second")
+    tensors, _ = file.read(result)
+    for path, tensor in tuned.tensors.items():
+        assert np.array_equal(tensor.detach().numpy(), tensors[path]), path
+
+
+def test_corpus_slices_are_the_recordings(corpus):
+    c = Corpus(corpus, MelSpec())
+    assert {u.split for u in c.utterances} == {"train", "held_out"}
+    for u in c.utterances:
+        frames = u.frames.stop - u.frames.start
+        assert c.durations[u.symbols].sum() == frames
+        assert np.allclose(mel_spectrogram(c.wave(u), c.spec), c.mels[u.frames], atol=1e-4)
+    mean, scale = c.statistics()
+    assert mean.shape == scale.shape == (64,)
+
+
+def test_corpus_faults_are_named(corpus, tmp_path):
+    with pytest.raises(InputError, match="no corpus folder"):
+        Corpus(tmp_path, MelSpec())
+    with pytest.raises(InputError, match="recorded at 22050 Hz"):
+        Corpus(corpus, MelSpec(rate=16000))
+    broken = toy.make(tmp_path / "broken", count=3)
+    lines = (broken / "index.jsonl").read_text().splitlines()
+    line = json.loads(lines[1])
+    line["ends"] = line["ends"][:-1]
+    (broken / "index.jsonl").write_text("\n".join([lines[0], json.dumps(line), lines[2]]))
+    with pytest.raises(InputError, match="line 2"):
+        Corpus(broken, MelSpec())
+
+
+def test_configuration_files(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("corpus: x\nbatchs: 3\n")
+    with pytest.raises(SpecError, match="did you mean batch"):
+        TrainConfig.read(path)
+    path.write_text("batch: 3\n")
+    with pytest.raises(SpecError, match="'corpus' is missing"):
+        TrainConfig.read(path)
+    path.write_text("a: [")
+    with pytest.raises(InputError, match="not YAML"):
+        TrainConfig.read(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        TrainConfig.read(tmp_path / "none.yaml")
+
+
+def test_the_mel_with_gradients_is_the_mel_without():
+    spec, wave = MelSpec(), 0.3 * np.random.default_rng(0).standard_normal(256 * 20).astype(np.float32)
+    ours = MelOf(spec, torch.device("cpu"))(torch.from_numpy(wave[None]))[0].numpy()
+    assert np.abs(ours - mel_spectrogram(wave, spec)).max() < 1e-3
+
+
+def test_stft_loss_is_zero_for_equals_and_grows_with_the_error():
+    wave = torch.randn(2, 8192, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(2, 8192, generator=torch.Generator().manual_seed(1))
+    assert float(stft_loss(wave, wave)) < 1e-6
+    assert float(stft_loss(wave + 0.1 * noise, wave)) < float(stft_loss(wave + noise, wave))
