@@ -1,8 +1,8 @@
 """portavoz: text to speech, each model written once and proven layer by layer.
 
-    >>> import portavoz
-    >>> speech = portavoz.load().speak("Hello from a voice that came with the package.")
-    >>> speech.save("hello.wav")
+>>> import portavoz
+>>> speech = portavoz.load().speak("Hello from a voice that came with the package.")
+>>> speech.save("hello.wav")
 """
 
 from __future__ import annotations

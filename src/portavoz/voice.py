@@ -152,7 +152,9 @@ class Voice:
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
     ) -> Iterator[Speech]:
-        """The same sound as `speak`, piece after piece as it is made; word times count from the start of the stream.
+        """The same sound as `speak`, piece after piece as it is made.
+
+        The words of a sentence come with its first piece; their times count from the start of the stream.
 
         `text` may be an iterable of strings (the lines of a file): it is read as it is spoken, in bounded memory.
         """
@@ -181,7 +183,8 @@ class Voice:
         )
 
     def _stream(self, readings: Iterator[Reading], manner: Manner, text: str) -> Iterator[Speech]:
-        given, pause, unsaid = 0, 0.0, []
+        given, pause = 0, 0.0
+        unsaid: list[str] = []
         for reading in readings:
             if not reading.symbols:
                 unsaid.extend(_warnings(reading))
@@ -191,17 +194,13 @@ class Voice:
             said = self.model.utter(
                 reading.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses, adjust=manner.adjust
             )
-            words, warnings = list(_words(reading, said.ends, start)), [*unsaid, *_warnings(reading)]
+            words, warnings = tuple(_words(reading, said.ends, start)), (*unsaid, *_warnings(reading))
             unsaid = []
             for wave in said.waves:
-                samples = (
-                    np.concatenate([silence, np.clip(wave, -1.0, 1.0)]) if len(silence) else np.clip(wave, -1.0, 1.0)
-                )
+                samples = np.concatenate([silence, np.minimum(np.maximum(wave, -1.0), 1.0)])
                 silence, given = silence[:0], given + len(samples)
-                now = [word for word in words if word.start < given / self.rate]
-                words = words[len(now) :]
-                yield Speech(samples, self.rate, tuple(now), tuple(warnings))
-                warnings = []
+                yield Speech(samples, self.rate, words, warnings)
+                words, warnings = (), ()
             pause = reading.pause
         if not given:
             shown = f" in {text[:40]!r}" if text else ""
@@ -254,7 +253,7 @@ def find(voice: str | Path | None) -> Path:
     if "\0" not in str(voice) and (folder / "voice.json").is_file():
         return folder
     raise InputError(
-        f"voice {str(voice)!r}: no bundled voice ({', '.join(known) or 'none'}) and no folder with a voice.json; check the name"
+        f"voice {str(voice)!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder with a voice.json; check it"
     )
 
 
@@ -262,7 +261,7 @@ def describe(folder: Path) -> dict[str, Any]:
     """voice.json, checked for what every voice must have. Raises InputError naming what is wrong."""
     path = folder / "voice.json"
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise InputError(f"{path}: cannot be read as JSON ({problem}); install the voice again") from problem
     missing = [
@@ -273,9 +272,7 @@ def describe(folder: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} missing; install the voice again")
     if about["format"] != FORMAT:
-        raise InputError(
-            f"{path}: format {about['format']}, this portavoz reads {FORMAT}; install a newer portavoz or the voice for this one"
-        )
+        raise InputError(f"{path}: format {about['format']}, this portavoz reads {FORMAT}; install a newer one")
     return about
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError, JobError, SpecError
 from portavoz.flow import MelSpec
-from portavoz.audio.mel import mel_spectrogram
 from portavoz.train import checkpoint, toy
 from portavoz.train.corpus import Corpus
-from portavoz.train.losses import MelOf, stft_loss
 from portavoz.train.loop import TrainConfig, Trainer
+from portavoz.train.losses import MelOf, stft_loss
 from portavoz.weights import file
 
 

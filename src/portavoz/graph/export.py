@@ -56,6 +56,7 @@ def export(
             Graph().eval(), examples, dynamo=True, dynamic_shapes=(shapes,), opset_version=OPSET, verbose=False,
             input_names=names, output_names=[o.split(":")[0] for o in outputs],
         )  # fmt: skip
+    assert program is not None  # None is what the older, deprecated path of the exporter returns
     model = program.model_proto
     name_axes(model, [n for n, _ in inputs], outputs)
     restore_paths(model, w)

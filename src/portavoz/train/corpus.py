@@ -89,7 +89,7 @@ class Corpus:
             )
         if self.about.get("alphabet") != ALPHABET.version:
             raise InputError(
-                f"{self.folder}: alphabet {self.about.get('alphabet')}, this portavoz writes {ALPHABET.version}; label it anew"
+                f"{self.folder}: alphabet {self.about.get('alphabet')}, wanted {ALPHABET.version}; label it anew"
             )
         for number, line in enumerate(self.lines, 1):
             if len(line["symbols"]) != len(line["ends"]):

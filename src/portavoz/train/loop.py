@@ -74,9 +74,8 @@ class TrainConfig:
         for key in values:
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                raise SpecError(
-                    f"{where}: there is no setting {key!r}; {'did you mean ' + near[0] if near else 'known are ' + ', '.join(known)}?"
-                )
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                raise SpecError(f"{where}: there is no setting {key!r}; {hint}")
         if "corpus" not in values:
             raise SpecError(f"{where}: 'corpus' is missing; name the folder with index.jsonl")
         return cls(**values)
@@ -126,7 +125,7 @@ class Trainer:
         return VocoderTask(self.weights, self.model, self.corpus, frames=c.frames, mels=mels, **kw)
 
     def rate(self, step: int) -> float:
-        """The learning rate: a linear warm-up, then constant, then linear to a hundredth over the last `cooldown` share."""
+        """The learning rate: a linear warm-up, constant, then down to a hundredth over the last `cooldown` share."""
         c = self.config
         left = (c.steps - step) / max(1.0, c.cooldown * c.steps)
         return c.rate * min((step + 1) / max(1, c.warmup), 1.0, max(0.01, left))
@@ -149,7 +148,8 @@ class Trainer:
         # Early on the average would remember the random start; it opens up with the steps.
         keep = min(self.config.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), list(self.tensors.values()), 1 - keep)
+            for k, average in self.average.items():
+                average.lerp_(self.tensors[k], 1 - keep)
         return {k: float(v.detach()) for k, v in losses.items()}
 
     def averaged(self) -> dict[str, float]:
@@ -227,7 +227,7 @@ class Trainer:
 
 
 def predicted_mels(path: str, c: CompactConfig, corpus: Corpus) -> dict[str, np.ndarray]:
-    """Every utterance's mel as an acoustic half makes it with the corpus' durations: what a vocoder will really hear."""
+    """Every utterance's mel as an acoustic half makes it with the corpus' durations: what a vocoder hears."""
     from rich.progress import track
 
     ops = TorchOps()

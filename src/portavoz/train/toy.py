@@ -72,7 +72,7 @@ def _sound(symbols: list[str], lengths: list[int], draw: np.random.Generator) ->
         time = np.arange(frames * 256) / RATE
         if symbol[:-1] in VOWELS:
             pitch = 120 + 15 * VOWELS.index(symbol[:-1])
-            parts.append(0.1 * sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 12)))
+            parts.append(0.1 * np.sum([np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 12)], axis=0))
         elif symbol in CONSONANTS:
             noise = draw.standard_normal(len(time))
             color = CONSONANTS.index(symbol) / len(CONSONANTS)

@@ -148,7 +148,7 @@ class Compact:
         if not 0 < total <= self.c.longest:
             seconds = self.c.longest * self.c.mel.hop / self.c.mel.rate
             raise InputError(
-                f"{total} frames at once, the model holds 1 to {self.c.longest} ({seconds:.0f} s): split the text or speed up"
+                f"{total} frames at once, it holds 1 to {self.c.longest} ({seconds:.0f} s): split the text"
             )
         index, place = layout(durations[None])
         return Mel(self.stages.decode(memory, index, place), self.c.mel)

@@ -46,7 +46,7 @@ def reach(c: CompactConfig) -> int:
 
 
 def stage(model: IstftHead | HifiGan) -> Any:
-    """What a compiled runtime runs: the spectrum for the iSTFT head (the inverse transform is NumPy's), else the wave."""
+    """What a compiled runtime runs: the spectrum of the iSTFT head (NumPy inverts it), else the wave."""
     return model.spectrum if isinstance(model, IstftHead) else model
 
 
