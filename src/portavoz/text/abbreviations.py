@@ -26,6 +26,8 @@ TITLES = {
     **{"Fr": "father", "Msgr": "monsignor", "Mt": "mount", "Supt": "superintendent", "Insp": "inspector"},
     **{"Amb": "ambassador", "Atty": "attorney", "Cllr": "councillor", "Sr.": "senior"},
 }
+# After these words, dotted, the sentence goes on even before a word that often begins one (Dr. No).
+UNFINISHED = frozenset(TITLES.values()) | {"doctor", "saint", "for example", "that is", "number", "versus", "compare"}
 # Before a number: said so only when a figure (or a roman numeral) follows.
 _NUMBERED = {
     **{"no": "number", "nos": "numbers", "vol": "volume", "vols": "volumes", "ch": "chapter", "chap": "chapter"},
@@ -96,7 +98,8 @@ def _roman(m: re.Match[str]) -> str | None:
 def _small_roman(m: re.Match[str]) -> str | None:
     """(iv) as a list's number, and page xii."""
     value = numbers.roman(m[0].upper())
-    listed = m.start() > 0 and m.string[m.start() - 1] == "(" and m.string.startswith(")", m.end())
+    bracket = m.string[max(0, m.start() - 2) : m.start()]
+    listed = bracket in ("(", " (") and m.string.startswith(")", m.end()) and m[0] != "x"
     if value is None or not (listed and set(m[0]) <= set("ivx") or before(m.string, m.start()) in _COUNTED):
         return None
     return numbers.cardinal(value)
@@ -114,15 +117,15 @@ def _also(m: re.Match[str]) -> str:
     return "et al" if m[2] else "also known as"
 
 
-@SHORT.rule(r"St(\.|(?= [A-Z]))")
+@SHORT.rule(r"St(\.|(?=[ ,;!?]|$))")
 def _saint_or_street(m: re.Match[str]) -> str | None:
     """St. Peter, but Main St. and 42 Wall St. New York."""
     text, start, end = m.string, m.start(), m.end()
     name = previous(text, start)
     street = bool(re.fullmatch(r"[A-Z][a-z]{1,23}|\d{1,4}(?:st|nd|rd|th)", name)) and name not in STARTERS
-    if not m[1]:
-        return None if street or not begins_word(text, start) else "saint"
     follows = after(text, end)
+    if not m[1]:
+        return "street" if street else "saint" if follows[:1].isupper() and begins_word(text, start) else None
     if not follows[:1].isupper():
         return "street"
     addressed = _addressed(text, start) or follows in STARTERS
@@ -177,6 +180,8 @@ def _dotted(m: re.Match[str]) -> str | None:
     said = _ANYWHERE.get(word.lower())
     if said is None or (word.isupper() and len(word) > 2):
         return None
+    if word == "ed" and before(m.string, m.start()).endswith(("st", "nd", "rd", "th")):
+        return "edition"
     if word.lower() in _WORDS_TOO and not _inside(m):
         return None
     return _FOLLOWED.get(word.lower(), said) if word[0].isupper() and after(m.string, m.end())[:1].isupper() else said
@@ -195,4 +200,7 @@ def _inside(m: re.Match[str]) -> bool:
 
 @SHORT.rule(r"[A-Za-z]{2,6}(?![\w'.-])")
 def _bare(m: re.Match[str]) -> str | None:
+    """Mr Jones; Oak Ave and Abbey Rd after their names."""
+    if m[0] in ("Ave", "Rd", "Ln", "Hwy", "Pkwy") and previous(m.string, m.start())[:1].isupper():
+        return _ANYWHERE[m[0].lower()]
     return _BARE.get(m[0])

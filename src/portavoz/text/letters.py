@@ -6,29 +6,30 @@ import re
 
 from .abbreviations import SHORT, STARTERS
 from .rules import Part, after, before
+from .units import unit_at
 
 LONGEST = 40  # letters of one spoken word; a longer row is cut, so that no single token grows without bound
 
 _WORD = re.compile(rf"[A-Za-z]{{1,{LONGEST}}}(?:'[A-Za-z]{{1,20}}){{0,3}}")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.){1,12}(?:[A-Za-z](?![\w']))?(?:'s)?")
 _DEGREES = re.compile(r"(Ph\.? ?D|Ed\.D|B\.Sc|M\.Sc|M\.Eng|Ps\.D|D\.Phil|LL\.[BMD])(?:\.|(?![A-Za-z]))")
-_SUFFIX = re.compile(r"(\+\+|\+|#)(?![\w+#])")
+_SPEED = re.compile(r"(?:km|m|mi)/(?:hr|h|s)(?![A-Za-z²])")
+_SUFFIX = re.compile(r"(\+\+|\+|#|-)(?![\w+#-])")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PLAIN_AFTER = frozenset(" ,;:!?\n\"-–—()")
 
+# Read as words, though short or in their capitals no English syllables.
 _READ = frozenset(
-    "NASA NATO UNESCO UNICEF AIDS SCUBA LASER RADAR OPEC FIFA UEFA SWAT NAFTA ASCII RAM ROM PIN SIM COVID SARS MERS ASEAN "
-    "AWOL CAPTCHA DARPA FEMA LAN WAN WASP YOLO FOMO ZIP NASDAQ BASIC COBOL FORTRAN LIDAR SONAR OSHA PETA DOS BIOS CAD "
-    "SAAS NORAD UNIX LINUX LISP POTUS SCOTUS FLOTUS HUD GIF IKEA LEGO JSON YAML AJAX NIMBY IMAX NASCAR GATT TED NAVY "
-    "JAVA NIKE MAYDAY CRISPR CERN ESA ICE SPAC DOGE SATA TEFL BAFTA OXFAM CAT PET AUX GUI MIDI OLED SCSI TOEFL MENSA "
-    "NORAD SALT START MASH BART JPEG MPEG PEMDAS BIC FIDE".split()
+    "NASA NATO AIDS SCUBA OPEC FIFA UEFA SWAT NAFTA ASCII RAM ROM PIN SIM COVID SARS MERS ASEAN AWOL CAPTCHA FEMA LAN WAN "
+    "YOLO FOMO ZIP COBOL LIDAR OSHA DOS BIOS CAD SAAS POTUS SCOTUS FLOTUS GIF IKEA LEGO JSON YAML AJAX IMAX GATT TED JAVA "
+    "CRISPR CERN SATA CAT PET GUI MIDI OLED SCSI JPEG MPEG UNIX FIDE ABBA ANOVA EULA ICAO IATA".split()
 )
+# Spelled, though they look like words.
 _SPELLED = frozenset(
-    "UCLA IEEE AARP NAACP ESPN ACLU OECD IAEA UAE USA USAF USSR UCAS ICAO IATA IUPAC AFAIK IIRC ASAP FAQ UFO ICU IOU ATM "
-    "AAA BAE EEG IPO IQ IT UI UX AI API URL URI UK EU UN US HIV IBM EEOC SEIU AOL ABBA EOF OEM IPA USPS IOC EULA OAU CIA "
-    "UTC UEA ACAS ANOVA EPA AMEX DOA EOD ETA ICBM MIA NBA NCAA NIH VIP AMA APA ADA CEO COO CFO CTO CIO GDPR NGO DIY DIN "
-    "PTA SEO USB BIOS FTSE OBE MBE IDE SDK AKA RIP FYI FAA ANC CMU MIT".split()
-) - {"ABBA", "ANOVA", "EULA", "BIOS", "ACAS", "ICAO", "IATA", "IUPAC", "UCAS"}
+    "UCLA AARP ACLU IAEA UAE USA AFAIK ASAP FAQ UFO ICU IOU ATM AAA IPO IQ IT UI UX AI API URL URI UK EU UN US HIV EOF OEM "
+    "IPA IOC CIA EPA EOD ETA NBA VIP AMA APA ADA CEO COO CFO CTO CIO NGO DIY SEO USB OBE MBE IDE AKA RIP FYI FAA MIA SEIU "
+    "IEEE ESOP AOL ECU EEO UEA OAU MOU OED".split()
+)
 # Short words that are only loud when written in capitals; other capitals of up to three letters are spelled.
 _LOUD = frozenset(
     "THE AND FOR NOT YOU ARE BUT ALL ANY CAN HAD HER WAS ONE OUR OUT DAY GET HAS HIM HIS HOW MAN NEW NOW OLD SEE TWO WAY BOY "
@@ -72,6 +73,9 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
 
 def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | None:
     """Everything that looks at more than the word itself."""
+    if speed := _SPEED.match(text, start):
+        unit = unit_at(text, start)
+        return [Part(speed.end(), tuple(unit.many.split()))] if unit else None
     if degree := _DEGREES.match(text, start):
         return [Part(degree.end(), tuple(spell("".join(c for c in degree[0] if c.isalpha())).split()))]
     if said := SHORT.at(text, start):
@@ -83,8 +87,9 @@ def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | Non
         return [Part(initials.end(), tuple(said.split()))]
     suffix = _SUFFIX.match(text, end)
     if suffix and end - start == 1 and text[start].isupper():
-        sign = "sharp" if suffix[0] == "#" else suffix[0].replace("+", " plus")
-        return [Part(suffix.end(), (text[start].lower(), *sign.split()))]
+        sign = suffix[0].replace("#", "sharp").replace("+", " plus").replace("-", "minus")
+        if sign != "minus" or text[start] in "ABCDEF":
+            return [Part(suffix.end(), (text[start].lower(), *sign.split()))]
     if plural := _PLURAL.match(text, start):
         return [Part(plural.end(), (plural[1] + "s",))]
     return None
@@ -145,15 +150,20 @@ def _capitals(word: str, *, loud: bool) -> str:
     return word.lower() if len(word) > 3 and _english(word) else spell(word)
 
 
-_ODD = re.compile(
-    r"^(?:[BCDFGHJKLMNPQRSTVWXZ]{4}|[BCDFGJKMPQTVXZ][BCDFGJKMPQTVXZ]|N[B-DF-HJ-NP-TV-Z]|[LR][B-DF-HJ-NP-TV-Z]|[A-Z]Q[^U])"
-    r"|[AEIOU]{3}|[BCDFGHJKLMNPQRSTVWXZ]{4}|[JQV]$|[HJQV][B-DF-HJ-NP-TV-Z]|[IU]$|Q[^U]"
+_ONSET = (
+    "(?:SCR|SHR|SPL|SPR|STR|THR|[BCFGPS]L|[BCDFGPTW]R|[CGPSTW]H|S[CKMNPTW]|TW|DW|QU|KN|[BCDFGHJKLMNPRSTVWYZ])"
+)
+_CODA = (
+    "(?:CK|CT|CH|FF|FT|LD|LF|LK|LL|LM|LP|LT|MB|MP|ND|NG|NK|NT|R[BDFGKLMNPTS]|[CGPST]H|S[KPST]|TCH|WN|ZZ|[BDFGKLMNPRSTWXZ]S?)"
+)
+_SYLLABLES = re.compile(
+    f"{_ONSET}?[AEIOUY]{{1,2}}(?:{_CODA}E?)?|{_ONSET}?[AEIOUY]{{1,2}}[BCDFGKLMNPRSTVWXZ]{{1,2}}[AEIOUY]{{1,2}}{_CODA}?"
 )
 
 
 def _english(word: str) -> bool:
-    """Whether four or five capitals could be an English word, from how it begins and ends."""
-    return not _ODD.search(word)
+    """Whether four or five capitals could be one or two English syllables: STOP, but not ISBN."""
+    return bool(_SYLLABLES.fullmatch(word))
 
 
 def is_loud(text: str) -> bool:

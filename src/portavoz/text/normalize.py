@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .abbreviations import STARTERS, TITLES
+from .abbreviations import STARTERS, UNFINISHED
 from .canvas import BLANKS, Canvas, fold
 from .codes import FIGURES, PHONES
 from .dates import DATES
@@ -79,7 +79,7 @@ def _drafts(text: str) -> list[_Draft]:
             for part in parts:
                 drafts.append(_Draft(here if lead < 0 else lead, part.end, part.words, part.mark))
                 lead, here = -1, part.end
-            if text[here - 1] == "." and _closes(text, drafts[-1].start, here):
+            if text[here - 1] == "." and _closes(text, here, drafts[-1].words):
                 drafts[-1].mark = "."
             continue
         pause = pause_at(text, here)
@@ -166,12 +166,12 @@ def _foreign(text: str, here: int) -> Part:
     return Part(end, (name,) if name else ())
 
 
-def _closes(text: str, start: int, end: int) -> bool:
+def _closes(text: str, end: int, words: tuple[str, ...]) -> bool:
     """Whether the dot of an abbreviation also ends the sentence."""
     rest = text[end : end + 4].lstrip("\"')]} ")
     if not rest and end + 4 >= len(text):
         return True
-    return after(text, end) in STARTERS and text[start:end].strip("\"'([.") not in TITLES
+    return after(text, end) in STARTERS and " ".join(words) not in UNFINISHED
 
 
 def _placed(text: str, canvas: Canvas, drafts: list[_Draft]) -> list[Spoken]:

@@ -103,6 +103,8 @@ def code(written: str) -> str:
 
 def fraction(top: int, bottom: int) -> str:
     """A common fraction: 1/2 → "one half", 3/4 → "three quarters", 5/8 → "five eighths", 7/120 → "seven over …"."""
+    if top == bottom:
+        return f"{cardinal(top)} out of {cardinal(bottom)}"
     if bottom == 0 or bottom == 1 or bottom > 100 or top > 100:
         return f"{cardinal(top)} over {cardinal(bottom)}"
     part = {2: "half", 4: "quarter"}.get(bottom) or ordinal(bottom)

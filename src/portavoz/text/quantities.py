@@ -170,10 +170,16 @@ def _fraction_of(m: re.Match[str], whole: str | None, top: int, bottom: int) -> 
     return [Part(unit.end if unit else m.end(), tuple(said.split()))]
 
 
+@QUANTITIES.rule(rf"({NUMBER})[eE]([-−+]?)(\d{{1,3}})(?!\w|\.\d)")
+def _scientific(m: re.Match[str]) -> str:
+    sign = {"-": "minus ", "−": "minus "}.get(m[2], "")
+    return f"{numbers.number(m[1])} times ten to the power of {sign}{numbers.number(m[3])}"
+
+
 @QUANTITIES.rule(rf"({NUMBER})")
 def _measure(m: re.Match[str]) -> list[Part] | None:
     unit = unit_at(m.string, m.end())
-    if not unit:
+    if not unit or m.string[m.start() - 1 : m.start()].isalpha():
         return None
     single = m[0] == "1" or m.string[m.end()] == "-"
     return [Part(unit.end, tuple(f"{numbers.number(m[0])} {unit.one if single else unit.many}".split()))]

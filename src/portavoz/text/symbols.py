@@ -39,6 +39,9 @@ _MARKS |= {"‽": "?", "·": "", "‣": ",", "▪": ",", "●": ",", "■": ",",
 _OPENING = "([{¿¡"
 _CLOSING = ")]}"
 _ABBREVIATED_AND = re.compile(r"(?:and/or)", re.IGNORECASE)
+# What stands before the dash of a range, or before a minus: a figure, a time, degrees; a variable.
+_LEFT = re.compile(r"(?:(?<![A-Za-z])([b-hj-z])|([\d%½°²³)]|\d ?[ap]\.?m\.?|°[CF]))( ?)$")
+_EQUATION = re.compile(r"[^=]{1,12}=")
 
 
 def stronger(one: str, other: str) -> str:
@@ -63,19 +66,16 @@ def _sign(m: re.Match[str]) -> str | None:
     return said if begins_word(text, start) and follows != " " else None
 
 
-@SYMBOLS.rule(r"([-–—])(?= ?[$£€]?\.?\d)")
+@SYMBOLS.rule(r"([-–—])(?= ?[$£€]?\.?\d| [b-hj-z](?![\w']))")
 def _between(m: re.Match[str]) -> str | None:
     """10-12: ten to twelve; 5 - 3 = 2: five minus three."""
     text, start = m.string, m.start()
-    left = text[start - 2] if start > 1 and text[start - 1] == " " else text[start - 1 : start]
-    spaced = text[start - 1 : start] == " "
-    if not (left.isdigit() or left in ("%", "m", "°", "C", "F", "½")) or (left in "mCF" and spaced):
+    left = _LEFT.search(text[max(0, start - 7) : start])
+    if not left:
         return None
-    if left in "mCF" and not (start > 2 and text[start - 2] in "ap°"):
-        return None
-    if re.compile(r".{1,12}=").match(text, m.end()) and m[1] != "—":
+    if m[1] != "—" and ((left[1] and left[3]) or _EQUATION.match(text, m.end())):
         return "minus"
-    return None if m[1] == "—" and spaced else "to"
+    return "to" if not left[1] and not text[m.end() + 1 : m.end() + 2].isalpha() and not (m[1] == "—" and left[3]) else None
 
 
 @SYMBOLS.rule(r"<=|>=|!=|==|\+/-|<->|-->|->|=>|<-|<--")
@@ -165,7 +165,9 @@ def pause_at(text: str, start: int) -> Pause | None:
     if c in _OPENING:
         return Pause(start + 1, "," if start and text[start - 1] in " \n" else "", opens=True)
     if c in _CLOSING:
-        return Pause(start + 1, "," if text[end : end + 1] == " " else "")
+        opened = text.rfind(_OPENING[_CLOSING.index(c)], max(0, start - 64), start)
+        touching = opened > 0 and text[opened - 1].isalnum()
+        return Pause(start + 1, "," if text[end : end + 1] == " " and not touching else "")
     if c == '"' or c == "'":
         return Pause(start + 1, "", opens=start == 0 or text[start - 1] in " \n([{-–—\"'")
     if c in "-–—":

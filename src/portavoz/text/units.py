@@ -47,8 +47,8 @@ _ALONE = {
     **{"Nm": "newton meter", "kHz": "kilohertz", "arcsec": "arcsecond", "mol": "mole", "ly": "light year"},
 }
 _BARE_BASES = "m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split()
-# Only directly after the figure ("10in") or with its dot: apart they are words or letters of their own.
-_ATTACHED = frozenset({"in", "x", "t", "N"})
+# Only directly after the figure: apart they are letters of their own.
+_ATTACHED = frozenset({"t", "N"})
 # Only apart from the figure: "5K" and "4K" are said as letters.
 _APART = frozenset({"K"})
 _DOTTED = frozenset("ft in lb lbs oz yd yds mi gal qt hr hrs min mins sec secs yr yrs wk wks tsp tbsp".split())
@@ -72,6 +72,7 @@ _POWER = re.compile(r"[²³]|\^[23](?!\d)|[23](?![\d.,:]?\d)(?![A-Za-z])")
 _AREA = re.compile(r"[ -]?(sq|cu|fl)\.? ?(ft|mi|km|in|yd|m|oz)(?![A-Za-z])\.?(?=(?:[ ,;:!?)]|$))")
 _OVER = re.compile(r"/(?:(\d{1,4}) ?)?([A-Za-zμ]{1,8})(?![A-Za-z])")
 _DOT = re.compile(r"\.(?= [a-z(]|,)")
+_FORMULA = re.compile(r" ?[-+−=*/^²³\d]")
 _TIMES = re.compile(r"[·*]([A-Za-z]{1,3})(?![A-Za-z])")
 
 
@@ -106,6 +107,8 @@ def unit_at(text: str, start: int) -> Unit | None:
         name, end = f"{name} {UNITS[times[1]]}", times.end()
     if over := _OVER.match(text, end):
         name, end = _per(text, over, name)
+    elif text[end : end + 1].isdigit():
+        return None
     elif written in _DOTTED and _DOT.match(text, end):
         end += 1
     return Unit(end, name, plural(name))
@@ -119,8 +122,10 @@ def _may_follow(text: str, match: re.Match[str]) -> bool:
     if written == "in":
         dotted = text.startswith(".", match.end())
         return apart != " " or dotted or text[max(0, match.start() - 4) : match.start()].startswith(("ft ", "t."))
+    if written == "x":  # times, but not the x of 2x + 1
+        return apart == "" and not _FORMULA.match(text, match.end())
     if written in _ATTACHED:
-        return apart == "" and not (written == "x" and text[match.end() : match.end() + 1].isdigit())
+        return apart == ""
     if apart == "-":
         return len(written) > 1
     return True
