@@ -4,6 +4,9 @@ A voice is data, a folder with `voice.json`: family, configuration, weights, com
 Many threads may use one Voice at once.
 """
 
+# A caller may pass anything, whatever the annotations say: the checks that refuse it stay.
+# pyright: strict, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 import hashlib
