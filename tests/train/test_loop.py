@@ -9,6 +9,7 @@ import torch
 from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError, JobError, SpecError
 from portavoz.flow import MelSpec
+from portavoz.text.alphabet import SYMBOLS
 from portavoz.train import checkpoint, toy
 from portavoz.train.corpus import Corpus
 from portavoz.train.loop import TrainConfig, Trainer
@@ -137,3 +138,15 @@ def test_stft_loss_is_zero_for_equals_and_grows_with_the_error():
     noise = torch.randn(2, 8192, generator=torch.Generator().manual_seed(1))
     assert float(stft_loss(wave, wave)) < 1e-6
     assert float(stft_loss(wave + 0.1 * noise, wave)) < float(stft_loss(wave + noise, wave))
+
+
+def test_symbols_that_the_corpus_never_has_sound_like_their_siblings(corpus, tmp_path):
+    trainer = Trainer(config(corpus), tmp_path)
+    seen = set(np.unique(trainer.corpus.ids).tolist())
+    table = trainer.result()["acoustic.encoder.embedding.weight"]
+    unseen = [i for i, s in enumerate(SYMBOLS) if s[-1] in "012" and i not in seen]
+    assert unseen
+    for number in unseen:
+        siblings = [SYMBOLS.index(SYMBOLS[number][:-1] + digit) for digit in "120"]
+        known = [s for s in siblings if s in seen]
+        assert not known or np.array_equal(table[number], table[known[0]])

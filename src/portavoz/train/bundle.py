@@ -12,28 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import atomic
-from ..errors import InputError, WeightError
+from ..errors import WeightError
 from ..families.compact.config import CompactConfig
 from ..graph.compact import export_stages
 from ..voice import FORMAT
 from ..weights import file
-from . import checkpoint
 
 
 def trained(path: str | Path) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
-    """The averaged weights and the configuration of a training folder's newest checkpoint, or of its result file."""
-    path = Path(path)
-    if path.is_dir():
-        files = checkpoint.found(path)
-        if not files:
-            raise InputError(f"{path}: no checkpoint here; train first, or name another folder")
-        path = files[-1]
-    if path.name.startswith("checkpoint-"):
-        saved = checkpoint.load(path)
-        return {**saved.groups["weights"], **saved.groups["average"]}, CompactConfig.from_dict(saved.config["model"])
+    """The tensors and the configuration of a training's result (acoustic.safetensors, vocoder.safetensors)."""
     tensors, metadata = file.read(path)
     if "config" not in metadata:
-        raise WeightError(f"{path}: its metadata has no configuration; give a training folder or its result")
+        raise WeightError(f"{path}: its metadata has no configuration; give the result of a training")
     return tensors, CompactConfig.from_dict(json.loads(metadata["config"]))
 
 

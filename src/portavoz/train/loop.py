@@ -197,7 +197,7 @@ class Trainer:
     def result(self) -> dict[str, Any]:
         """Averaged weights and constants by path: what a voice ships."""
         arrays = self.weights.arrays()
-        return {**arrays, **{k: self.ops.numpy(v) for k, v in self.average.items()}}
+        return self.task.finish({**arrays, **{k: self.ops.numpy(v) for k, v in self.average.items()}})
 
     def run(self, report: Callable[[dict[str, Any]], None] = lambda row: None) -> Path:
         """Train to `steps`; `report` gets a row every `every` steps. Returns the file of averaged weights."""

@@ -18,6 +18,7 @@ from ..families.compact import mel as compact_mel
 from ..families.compact import wave as compact_wave
 from ..families.compact.config import CompactConfig
 from ..ops.torch import TorchOps
+from ..text.alphabet import SYMBOLS
 from ..weights.cursor import Weights
 from .corpus import Corpus, Utterance
 from .losses import MelOf, duration_mse, mel_l1, stft_loss
@@ -33,6 +34,10 @@ class Task(Protocol):
 
     def validate(self) -> dict[str, float]:
         """Losses on the held-out split."""
+        ...
+
+    def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The trained arrays as they are shipped."""
         ...
 
 
@@ -68,6 +73,17 @@ class AcousticTask:
                 losses = self._losses(self.held[at : at + self.batch])
                 rows.append({k: float(v) for k, v in losses.items()})
         return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]} if rows else {}
+
+    def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """A vowel with a stress that the corpus never has (many teachers know no secondary one) sounds like its sibling."""
+        path = "acoustic.encoder.embedding.weight"
+        table, seen = arrays[path].copy(), set(np.unique(self.corpus.ids).tolist())
+        for number, symbol in enumerate(SYMBOLS):
+            siblings = [SYMBOLS.index(symbol[:-1] + digit) for digit in "120"] if symbol[-1] in "012" else []
+            known = [s for s in siblings if s in seen]
+            if number not in seen and known:
+                table[number] = table[known[0]]
+        return {**arrays, path: table}
 
     def predicted(self, u: Utterance) -> NDArray[np.float32]:
         """The mel [frames, mels] of one utterance with the teacher's durations."""
@@ -127,6 +143,10 @@ class VocoderTask:
         with torch.no_grad():
             losses = self._losses(self.held, [0] * len(self.held), long)
         return {k: float(v) for k, v in losses.items()}
+
+    def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Nothing to add."""
+        return arrays
 
     def _losses(self, rows: list[Utterance], starts: list[int], frames: int) -> dict[str, Tensor]:
         hop = self.corpus.spec.hop

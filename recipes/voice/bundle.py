@@ -1,0 +1,57 @@
+"""Joins the trained halves into the voice folder that ships, with its card.
+
+    python recipes/voice/bundle.py runs/acoustic/acoustic.safetensors runs/vocoder/vocoder.safetensors OUT
+        [--report report.json] [--minutes 75]
+
+`report.json` is what evaluate.py wrote: its figures go on the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from portavoz.train.bundle import bundle, trained
+from portavoz.train.corpus import Corpus
+
+NAME = "slt"
+CARD: dict[str, Any] = {
+    "summary": "A synthetic English voice, distilled from a freely licensed HMM voice: no real speech was available.",
+    "teacher": "festival's voice_cmu_us_slt_arctic_hts (HMM speech synthesis, 32 kHz)",
+    "texts": "example sentences of WordNet 3.0, and made ones with numbers, dates and questions",
+    "licences": {
+        "this voice": "Apache-2.0, with the notices of its teacher kept (THIRD_PARTY.md)",
+        "teacher": "EST-2003 and BSD-3-Clause (Carnegie Mellon University, Nagoya Institute of Technology)",
+        "texts": "WordNet-3.0 (Princeton University)",
+    },
+    "limits": "It sounds like its teacher: clear and robotic. English only, one speaker, no emotions.",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Bundle trained halves into a voice folder.")
+    parser.add_argument("acoustic", type=Path)
+    parser.add_argument("vocoder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"))
+    parser.add_argument("--report", type=Path, help="what evaluate.py wrote, for the card")
+    parser.add_argument("--minutes", type=float, help="how long the trainings took")
+    options = parser.parse_args()
+    tensors, config = trained(options.acoustic)
+    corpus = Corpus(options.corpus, config.mel)
+    frames = sum(u.frames.stop - u.frames.start for u in corpus.split("train"))
+    card = {
+        **CARD,
+        "hours": round(frames * config.mel.hop / config.mel.rate / 3600, 2),
+        "parameters": sum(a.size for half in (tensors, trained(options.vocoder)[0]) for a in half.values()),
+        "training_minutes": options.minutes,
+        "figures": json.loads(options.report.read_text()) if options.report else {},
+    }
+    halves = [options.acoustic, options.vocoder]
+    print(bundle(halves, options.out, name=NAME, speakers=[NAME], card=card))
+
+
+if __name__ == "__main__":
+    main()
