@@ -75,7 +75,7 @@ class AcousticTask:
         return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]} if rows else {}
 
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """A vowel with a stress that the corpus never has (many teachers know no secondary one) sounds like its sibling."""
+        """A vowel with a stress that the corpus never has (many know no secondary one) sounds like its sibling."""
         path = "acoustic.encoder.embedding.weight"
         table, seen = arrays[path].copy(), set(np.unique(self.corpus.ids).tolist())
         for number, symbol in enumerate(SYMBOLS):
