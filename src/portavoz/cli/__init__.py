@@ -1,0 +1,130 @@
+"""The command line: one thin file per command, imported only when that command is asked for.
+
+A command's file has a docstring (its help, then its examples), `options(parser)` and `run(args)`, which gives the
+exit code. What portavoz refuses is one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ..errors import InputError, PortavozError
+
+REFUSED, INTERRUPTED, CLOSED, TERMINATED = 2, 130, 141, 143
+
+COMMANDS = {
+    "say": "speak a text into a sound file",
+    "text": "show how a text will be read",
+    "voices": "list the voices that came with the package",
+    "show": "show a voice's or a family's anatomy: stages, layers, sizes",
+    "doctor": "see what this machine has, and whether every stage of speaking works",
+    "train": "train a model as a configuration file says",
+    "bench": "run one of the benchmarks of a source checkout",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are PortavozErrors, with the examples of a docstring below its options."""
+
+    def __init__(self, *, doc: str, **rest: Any) -> None:
+        about, _, examples = doc.partition("\n\nExamples:\n")
+        super().__init__(
+            description=about,
+            epilog=f"examples:\n{examples.rstrip()}" if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **rest,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raises InputError instead of printing the usage."""
+        raise InputError(f"{message} (see '{self.prog} --help')")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (sys.argv's by default); gives the exit code, never a traceback for a user's mistake."""
+    if argv is None:
+        # So that what is being written is tidied away, as for any other error.
+        signal.signal(signal.SIGTERM, _terminated)
+    if hasattr(sys.stdout, "reconfigure"):
+        # A text may hold what the terminal's encoding cannot show; an escape is better than a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        code = run(sys.argv[1:] if argv is None else list(argv))
+        _flush()
+        return code
+    except PortavozError as problem:
+        print(f"portavoz: {' '.join(str(problem).split())}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence()
+        return CLOSED
+
+
+def run(argv: list[str]) -> int:
+    """Read one command line and run its command. Raises PortavozError."""
+    name = next((a for a in argv if not a.startswith("-")), None)
+    if name in COMMANDS and argv[0] == name:
+        module = importlib.import_module(f".{name}", __name__)
+        parser = Parser(prog=f"portavoz {name}", doc=module.__doc__ or "")
+        module.options(parser)
+        return module.run(parser.parse_args(argv[1:]))
+    return _front(argv)
+
+
+def _front(argv: list[str]) -> int:
+    from .. import __version__
+
+    listed = "\n".join(f"  {name:<9} {about}" for name, about in COMMANDS.items())
+    parser = Parser(
+        prog="portavoz",
+        usage="portavoz COMMAND …",
+        doc=f"Text to speech with a voice that came with the package.\n\ncommands:\n{listed}\n\n"
+        "'portavoz COMMAND --help' tells more about each.\n\nExamples:\n"
+        '  portavoz say "Hello." -o hello.wav\n  portavoz text "Dr. Smith paid $3.50."\n  portavoz doctor',
+    )
+    parser.add_argument("--version", action="version", version=f"portavoz {__version__}")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    # What follows a word that is no command would only be a second complaint.
+    args, rest = parser.parse_known_args(argv)
+    if args.command:
+        near = _near(args.command)
+        raise InputError(f"there is no command {args.command!r}{near}; choose one of {', '.join(COMMANDS)}")
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    parser.print_help()
+    return 0
+
+
+def _near(word: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _terminated(*_: object) -> NoReturn:
+    sys.exit(TERMINATED)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence()
+        raise InputError(f"standard output: cannot be written ({error.strerror}); send it elsewhere") from error
+
+
+def _silence() -> None:
+    """Nobody reads standard output any more: let Python's last flush at exit go nowhere instead of complaining."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)

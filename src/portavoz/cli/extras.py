@@ -1,0 +1,110 @@
+"""What `say` writes beside the sound: captions, times of words, a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ..atomic import atomic
+from ..errors import InputError, MissingExtra
+from ..text.captions import Caption, Captions, as_json, srt
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..voice import Phoneme, Speech
+
+
+PICTURED = 60.0  # seconds; a picture of more would show nothing
+
+
+class Timestamps:
+    """OUT.srt or OUT.json, written while the sound is made and whole or not at all, like the sound."""
+
+    def __init__(self, out: str, kind: str) -> None:
+        self.path, self.kind = Path(out).with_suffix(f".{kind}"), kind
+        self.captions, self.count, self.seconds = Captions(), 0, 0.0
+
+    def __enter__(self) -> Timestamps:
+        self._stack = ExitStack()
+        self._file: IO[str] = self._stack.enter_context(atomic(self.path, "w"))
+        if self.kind == "json":
+            self._file.write('{"words": [')
+        return self
+
+    def write(self, part: Speech) -> None:
+        """The words of one piece of speech."""
+        self.seconds += part.duration
+        if self.kind == "srt":
+            self._captions(self.captions.push(part.words))
+            return
+        for word in part.words:
+            self._file.write(f"{',' if self.count else ''}\n  {as_json(word)}")
+            self.count += 1
+
+    def _captions(self, ready: Iterable[Caption]) -> None:
+        for caption in ready:
+            self.count += 1
+            self._file.write(srt(caption, self.count))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self.kind == "srt":
+            self._captions(self.captions.finish())
+        elif kind is None:
+            self._file.write(f'\n], "seconds": {json.dumps(round(self.seconds, 4))}}}\n')
+        self._stack.__exit__(kind, error, trace)
+
+
+class Picture:
+    """The wave, its mel, and which phoneme is where: the first minute, drawn when the sound is finished."""
+
+    def __init__(self, path: str, rate: int) -> None:
+        from ..audio.plot import KINDS
+
+        # Before minutes of speech are made, not after.
+        if find_spec("matplotlib") is None:
+            raise MissingExtra("matplotlib", "plot", "--plot")
+        if Path(path).suffix.lower().lstrip(".") not in KINDS:
+            raise InputError(f"{path}: a picture's name ends with .{', .'.join(KINDS)}; change the ending")
+        self.path, self.rate, self.seconds = path, rate, 0.0
+        self.pieces: list[NDArray[np.float32]] = []
+        self.phonemes: list[Phoneme] = []
+
+    def __enter__(self) -> Picture:
+        return self
+
+    def write(self, part: Speech) -> None:
+        """One piece of speech."""
+        if self.seconds < PICTURED:
+            self.pieces.append(part.samples)
+            self.phonemes += [phoneme for word in part.words for phoneme in word.phonemes]
+            self.seconds += part.duration
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self._draw()
+
+    def _draw(self) -> None:
+        import numpy as np
+
+        from ..audio.mel import mel_spectrogram
+        from ..audio.plot import plot_speech, save
+        from ..flow import MelSpec, Wave
+
+        samples, spec = np.concatenate(self.pieces), MelSpec(rate=self.rate)
+        symbols, ends = [], []
+        for phoneme in self.phonemes:
+            symbols += ["", phoneme.symbol]
+            ends += [phoneme.start, phoneme.end]
+        frames = np.diff(ends, prepend=0.0) * spec.rate / spec.hop
+        mel = mel_spectrogram(samples, spec)
+        save(plot_speech(Wave(samples, self.rate), mel, spec=spec, symbols=symbols, durations=frames), self.path)

@@ -1,0 +1,117 @@
+"""What this machine has: detected where there is a way to ask, never assumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+# Our name of a CPU feature → what /proc/cpuinfo (x86, ARM) and sysctl (macOS) call it.
+FEATURES: dict[str, tuple[str, ...]] = {
+    "avx2": ("avx2", "hw.optional.avx2_0"),
+    "avx512": ("avx512f", "hw.optional.avx512f"),
+    "vnni": ("avx512_vnni", "avx_vnni"),
+    "bf16": ("avx512_bf16", "bf16", "hw.optional.arm.feat_bf16"),
+    "amx": ("amx_tile", "hw.optional.amx_version"),
+    "neon": ("asimd", "neon", "hw.optional.neon", "hw.optional.advsimd"),
+    "i8mm": ("i8mm", "hw.optional.arm.feat_i8mm"),
+}
+
+# Extra → (what it adds, the modules it brings). Only what this version can use.
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "torch": ("the torch back end, exporting a voice", ("torch", "onnx", "onnxscript")),
+    "train": ("training and evaluating", ("torch", "yaml", "pocketsphinx", "psutil")),
+    "plot": ("pictures of a wave and its mel", ("matplotlib",)),
+}
+
+
+def system() -> dict[str, Any]:
+    """Python, the system, the processor's name and the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": cores,
+    }
+
+
+def features() -> dict[str, bool] | None:
+    """Which of FEATURES the processor says it has; None where it cannot be asked."""
+    said = _cpuinfo(r"^(?:flags|Features)\s*:(.*)$") or _sysctl()
+    if said is None:
+        return None
+    words = set(said.lower().split())
+    return {name: any(word in words for word in known) for name, known in FEATURES.items()}
+
+
+def devices() -> list[str]:
+    """Accelerators that PyTorch, if it is installed, can use: "cuda:0 NAME", "mps"."""
+    if find_spec("torch") is None:
+        return []
+    from ..ops.torch import torch
+
+    found = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    return found + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+def extras() -> dict[str, dict[str, Any]]:
+    """Each extra: what it adds, whether all of it is installed, and the line that installs it."""
+    return {
+        name: {
+            "adds": adds,
+            "installed": all(find_spec(module) for module in modules),
+            "install": f"pip install 'portavoz[{name}]'",
+        }
+        for name, (adds, modules) in EXTRAS.items()
+    }
+
+
+def memory() -> float:
+    """The most memory this process has had, in MB; NaN where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
+
+
+def _processor() -> str:
+    name = _cpuinfo(r"^(?:model name|Model)\s*:(.*)$") or _run("sysctl", "-n", "machdep.cpu.brand_string")
+    return (name or platform.processor() or platform.machine()).strip()
+
+
+def _cpuinfo(pattern: str) -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(pattern, text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _sysctl() -> str | None:
+    """The names of features that macOS reports as present, as words."""
+    said = _run("sysctl", "hw.optional")
+    if said is None:
+        return None
+    return " ".join(
+        line.partition(":")[0] for line in said.splitlines() if line.partition(":")[2].strip() not in ("", "0")
+    )
+
+
+def _run(*command: str) -> str | None:
+    if shutil.which(command[0]) is None:
+        return None
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None

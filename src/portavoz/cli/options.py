@@ -1,0 +1,70 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..text.lexicon import Lexicon
+    from ..voice import Voice
+
+
+def voice_options(parser: argparse.ArgumentParser) -> None:
+    """Which voice, and what it runs on."""
+    group = parser.add_argument_group("voice and runtime")
+    group.add_argument(
+        "--voice", metavar="V", help="a bundled voice's name, or a voice folder (default: the bundled one)"
+    )
+    group.add_argument("--runtime", metavar="R", help="onnx (the default) or eager")
+    group.add_argument("--backend", metavar="B", help="of the eager runtime: torch or numpy")
+    group.add_argument("--device", metavar="D", help="of the torch back end, such as cuda")
+    group.add_argument("--precision", metavar="P", help="float32, which is the default")
+    group.add_argument(
+        "--threads", metavar="N", type=int, default=1, help="of ONNX Runtime, inside one stage (default: 1)"
+    )
+
+
+def json_option(parser: argparse._ActionsContainer) -> None:
+    """``--json``: the report as one JSON value on standard output."""
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def lexicon_option(parser: argparse._ActionsContainer) -> None:
+    """``--lexicon``: the user's own pronunciations."""
+    parser.add_argument("--lexicon", metavar="FILE", help="your own pronunciations, one 'word  PH ON EMES' a line")
+
+
+def open_lexicon(args: argparse.Namespace) -> Lexicon | None:
+    """The lexicon that `lexicon_option` names. Raises InputError for a file that cannot be read."""
+    if args.lexicon is None:
+        return None
+    from ..text.lexicon import Lexicon
+
+    return Lexicon.open(args.lexicon)
+
+
+def open_voice(args: argparse.Namespace) -> Voice:
+    """The voice that `voice_options` chose."""
+    from ..voice import load
+
+    return load(
+        args.voice,
+        runtime=args.runtime,
+        backend=args.backend,
+        precision=args.precision,
+        device=args.device,
+        threads=args.threads,
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON value and a line end; ASCII, so that it survives every terminal and every pipe."""
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def note(message: str) -> None:
+    """One line for people, on standard error."""
+    print(f"portavoz: {message}", file=sys.stderr)

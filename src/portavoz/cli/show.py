@@ -1,0 +1,93 @@
+"""Show what a voice or a family is made of: stages, layers, parameters, and where a voice came from.
+
+A family has named configurations; a voice has one of them, with weights, speakers and a card.
+
+Examples:
+  portavoz show slt
+  portavoz show compact
+  portavoz show my-voice --json
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..errors import InputError
+from .options import json_option, print_json
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What `show` takes."""
+    parser.add_argument("what", metavar="VOICE|FAMILY", help="a bundled voice, a voice folder, or the family 'compact'")
+    json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show it. Raises PortavozError."""
+    about = _family() if args.what == "compact" else _voice(args.what)
+    if args.json:
+        print_json(about)
+    else:
+        _print(about)
+    return 0
+
+
+def _voice(name: str) -> dict[str, Any]:
+    from ..families.compact.config import CompactConfig
+    from ..voice import describe, find, verify
+    from . import anatomy
+
+    folder = find(name)
+    about = describe(folder)
+    if about["family"] != "compact":
+        raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
+    verify(folder, about)
+    layers = anatomy.layers(CompactConfig.from_dict(about["config"]), folder / "model.safetensors")
+    kept = {
+        key: about[key] for key in ("name", "family", "language", "rate", "speakers", "config", "card") if key in about
+    }
+    shown = {**kept, "folder": str(folder), **_size(layers)}
+    return {**shown, "stages": anatomy.compiled(folder), "layers": layers}
+
+
+def _family() -> dict[str, Any]:
+    from ..families.compact.config import CONFIGS
+    from . import anatomy
+
+    found: dict[str, Any] = {}
+    for name, config in CONFIGS.items():
+        found[name] = {**_size(anatomy.layers(config)), "config": config.to_dict()}
+    return {"family": "compact", "configurations": found, "stages": anatomy.declared()}
+
+
+def _size(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    from . import anatomy
+
+    return {
+        "parameters": anatomy.total(layers),
+        "multiply_adds": anatomy.total(layers, "multiply_adds"),
+        "counted_for": anatomy.LENGTH,
+    }
+
+
+def _print(about: dict[str, Any]) -> None:
+    for key in ("name", "family", "language", "rate", "speakers", "folder"):
+        if key in about:
+            print(f"{key:<11} {_plain(about[key])}")
+    for key, value in about.get("card", {}).items():
+        print(f"{key:<11} {_plain(value)}")
+    for stage in about["stages"]:
+        print(f"stage {stage['name']:<6} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")
+    rows = [{"path": name, **found} for name, found in about.get("configurations", {}).items()] or about["layers"]
+    whole = about if "parameters" in about else rows[0]
+    length = "{symbols} symbols, {frames} frames".format(**whole["counted_for"])
+    print(f"\n{'':<62} parameters   multiply–adds for {length}")
+    for row in rows:
+        print(f"{row['path']:<50} {row.get('kind', ''):<11} {row['parameters']:>10,} {row['multiply_adds']:>15,}")
+    if "parameters" in about:
+        print(f"{'all':<62} {about['parameters']:>10,} {about['multiply_adds']:>15,}")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

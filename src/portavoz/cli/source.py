@@ -1,0 +1,75 @@
+"""Where `say` and `text` get their words: an argument, a file, or standard input, read as it is spoken."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ..errors import InputError
+
+BLOCK = 1 << 14  # characters read at once from a line that does not end
+
+
+@dataclass(slots=True)
+class Source:
+    """A text and how far it has been read; `size` is its length where that is known (in bytes for a file)."""
+
+    text: str | Iterator[str]
+    size: int | None = None
+    read: int = 0
+
+
+def source_options(parser: argparse.ArgumentParser) -> None:
+    """The text, and the file it may come from instead."""
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="what to say; '-' reads standard input")
+    parser.add_argument("--file", metavar="F", help="read the text from this file (UTF-8)")
+
+
+def opened(args: argparse.Namespace) -> Source:
+    """The text of a command line. Raises InputError when there is none, or its file cannot be read."""
+    if (args.text is None) == (args.file is None):
+        raise InputError("give one text: as an argument, as '-' for standard input, or with --file")
+    if args.file is not None:
+        return _lines(_file(args.file), args.file)
+    if args.text == "-":
+        return _lines(sys.stdin.buffer, "standard input")
+    return Source(args.text, len(args.text))
+
+
+def _file(path: str) -> BinaryIO:
+    if "\0" in path:
+        raise InputError(f"{path!r}: a path cannot hold a NUL character; check the name")
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+def _lines(raw: BinaryIO, name: str) -> Source:
+    source = Source("")
+    try:
+        source.size = os.fstat(raw.fileno()).st_size or None
+    except (OSError, io.UnsupportedOperation):
+        source.size = None
+    source.text = _decoded(raw, name, source)
+    return source
+
+
+def _decoded(raw: BinaryIO, name: str, source: Source) -> Iterator[str]:
+    text = io.TextIOWrapper(raw, encoding="utf-8-sig")
+    try:
+        while line := text.readline(BLOCK):
+            source.read += len(line.encode())
+            yield line
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.object[error.start]:#04x} after some {source.read} good ones"
+        raise InputError(f"{name}: not UTF-8 text ({wrong}); convert it to UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); check it") from error
+    finally:
+        text.detach() if raw is sys.stdin.buffer else text.close()
