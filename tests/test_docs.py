@@ -1,0 +1,81 @@
+"""The documentation's examples run: each page in an empty folder, from top to bottom.
+
+A fenced block ``python`` is a script of its own. In a block ``console`` each line after ``$ `` is a shell command,
+and what stands below it is what the command must print, where ``…`` stands for anything. Other fences (``sh``,
+``text``, ``toml``) are not run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FENCE = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def examples(page: Path) -> list[tuple[str, str]]:
+    """(language, text) of the page's blocks that can be run."""
+    blocks = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [(language, text) for _, language, text in blocks if language in ("python", "console")]
+
+
+def commands(block: str) -> list[tuple[str, str]]:
+    """(command, what it must print; empty when the page does not say) for each line of a console block."""
+    parts = re.split(r"^\s*\$ ", block, flags=re.MULTILINE)[1:]
+    pairs = [part.partition("\n") for part in parts]
+    return [
+        (command, "\n".join(line.strip() for line in printed.strip().splitlines())) for command, _, printed in pairs
+    ]
+
+
+def matches(said: str, wanted: str) -> bool:
+    """Whether `said` is `wanted`, where … in `wanted` stands for anything; blanks at the ends of lines do not count."""
+    lines = "\n".join(line.strip() for line in said.strip().splitlines())
+    return re.fullmatch(".*".join(re.escape(part) for part in wanted.split("…")), lines, re.DOTALL) is not None
+
+
+def run(language: str, text: str, folder: Path) -> None:
+    """Run one block in `folder`; fails with what it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "COLUMNS": "100", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error"}
+    if language == "python":
+        done = subprocess.run([sys.executable, "-c", text], cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f"{text}\n{done.stderr}"
+        return
+    for command, wanted in commands(text):
+        done = subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert not wanted or matches(done.stdout, wanted), (
+            f"{command}\nprinted:\n{done.stdout}\nthe page says:\n{wanted}"
+        )
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_examples_run(page: Path, tmp_path: Path) -> None:
+    for language, text in examples(page):
+        run(language, text, tmp_path)
+
+
+def test_pages_are_listed_and_links_lead_somewhere() -> None:
+    """Every page of docs/ is in mkdocs.yml, and every relative link of a page leads to a file."""
+    listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in PAGES:
+        if page.parent != ROOT:
+            assert str(page.relative_to(ROOT / "docs")) in listed
+        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_runner_notices_a_wrong_example(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        run("console", "$ echo one\ntwo\n", tmp_path)
+    with pytest.raises(AssertionError):
+        run("python", "raise SystemExit(1)", tmp_path)
+    run("console", "$ echo one two three\none … three\n", tmp_path)
