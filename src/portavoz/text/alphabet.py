@@ -23,8 +23,8 @@ MARKS = (",", ".", "?", "!")
 GAPS = (BLANK, *MARKS)
 # fmt: off
 CONSONANTS = (
-    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z",
-    "ZH",
+    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N",
+    "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH",
 )
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 # fmt: on
@@ -167,7 +167,8 @@ def _arpabet(text: str) -> list[tuple[str, str]]:
         name, digit = (token[:-1], token[-1]) if token[-1] in "012" else (token, "")
         if name not in _IPA or (digit and name in CONSONANTS):
             raise InputError(
-                f"the pronunciation {text!r} has {token!r}, which is no ARPAbet phoneme; write one of {' '.join(PHONEMES)}"
+                f"the pronunciation {text!r} has {token!r}, which is no ARPAbet phoneme; "
+                f"write one of {' '.join(PHONEMES)}"
             )
         sounds.append((name, digit))
     return sounds

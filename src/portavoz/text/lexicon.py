@@ -7,7 +7,8 @@ decompression: a dict of its 126 thousand words would take ten times as long to 
 from __future__ import annotations
 
 import lzma
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..errors import InputError
 from . import alphabet
 
 Phonemes = tuple[str, ...]
+_WORD = re.compile("'?[a-z]+(?:'[a-z]*)*")
 _FIRST = 33  # phoneme i is the byte _FIRST + i: printable, and never a tab or a line end
 
 
@@ -62,7 +64,9 @@ def pack(entries: dict[str, list[Phonemes]]) -> bytes:
         for word, pronunciations in entries.items()
     ]
     lines.sort(key=lambda line: line.partition(b"\t")[0] + b"\t")
-    return lzma.compress(b"".join(line + b"\n" for line in lines), preset=9 | lzma.PRESET_EXTREME)
+    # A window as large as the dictionary is enough, and what opens it needs to reserve no more.
+    method = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 22}
+    return lzma.compress(b"".join(line + b"\n" for line in lines), filters=[method])
 
 
 def _phonemes(code: bytes) -> Phonemes:
@@ -75,29 +79,48 @@ def dictionary() -> Dictionary:
     return Dictionary((files("portavoz.text") / "data" / "cmudict.xz").read_bytes())
 
 
-def user_lexicon(path: str | Path) -> dict[str, Phonemes]:
-    """A user's own pronunciations: one ``word  PH ON EMES`` a line, ARPAbet or IPA, ``#`` starts a comment.
+class Lexicon:
+    """A user's own pronunciations, ARPAbet or IPA: ``Lexicon({"tomato": "T AH0 M AA1 T OW0"})``.
 
-    A later line for the same word wins. Raises InputError naming file and line where one cannot be read.
+    Raises InputError for a word that is not one word of letters and for a pronunciation that cannot be read.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the lexicon cannot be read ({error}); give a UTF-8 text file") from None
-    entries: dict[str, Phonemes] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.partition("#")[0].strip()
-        if not line:
-            continue
-        word, *rest = line.split(maxsplit=1)
-        word = word.lower().replace("’", "'")
-        where = f"{path}, line {number}: {word!r}"
-        if not all(c.isalpha() or c == "'" for c in word):
-            raise InputError(f"{where} is not one word of letters; write e.g. 'tomato  T AH0 M AA1 T OW0'")
-        if not rest:
-            raise InputError(f"{where} has no pronunciation; write e.g. 'tomato  T AH0 M AA1 T OW0'")
+
+    def __init__(self, entries: Mapping[str, str]) -> None:
+        self._entries: dict[str, Phonemes] = {}
+        for word, pronunciation in entries.items():
+            self._add(word, pronunciation)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Lexicon:
+        """Read a text file: one ``word  PH ON EMES`` a line, ``#`` starts a comment, a later line wins.
+
+        Raises InputError naming file and line where one cannot be read.
+        """
         try:
-            entries[word] = alphabet.pronunciation(rest[0])
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
-    return entries
+            text = Path(path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: the lexicon cannot be read ({error}); give a UTF-8 text file") from None
+        lexicon = cls({})
+        for number, line in enumerate(text.splitlines(), 1):
+            word, *pronunciation = line.partition("#")[0].split(maxsplit=1)[:2] or [""]
+            try:
+                if word:
+                    lexicon._add(word, *pronunciation or [""])
+            except InputError as error:
+                raise InputError(f"{path}, line {number}: {error}") from None
+        return lexicon
+
+    def get(self, word: str) -> Phonemes:
+        """The pronunciation of a lower-case word, () when it is not here."""
+        return self._entries.get(word, ())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _add(self, word: str, pronunciation: str) -> None:
+        key = word.lower().replace("’", "'")
+        if not _WORD.fullmatch(key):
+            raise InputError(f"{word!r} is not one word of the letters a-z; write e.g. 'tomato  T AH0 M AA1 T OW0'")
+        if not pronunciation.strip():
+            raise InputError(f"{word!r} has no pronunciation; write e.g. 'tomato  T AH0 M AA1 T OW0'")
+        self._entries[key] = alphabet.pronunciation(pronunciation)

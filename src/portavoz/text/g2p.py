@@ -1,0 +1,128 @@
+"""Words in context → phonemes, and where each pronunciation came from.
+
+In this order: inline pronunciation, the user's lexicon, small words and heteronyms by context, the dictionary,
+rules over known parts, letter-to-sound, and at last the names of the letters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from . import alphabet, heteronyms, lts, morphs
+from .alphabet import is_vowel
+from .lexicon import Lexicon, Phonemes, dictionary
+
+Source = Literal["inline", "lexicon", "dictionary", "rule", "letters", "spelled"]
+_INLINE = re.compile(r"\[\[(.*)\]\]", re.DOTALL)
+
+
+class Said(NamedTuple):
+    """A word, its phonemes, and where they came from; no phonemes where nothing can be said for it."""
+
+    word: str
+    phonemes: Phonemes
+    source: Source
+
+
+# Small words as a speaker runs them together, not as a dictionary cites them: these are what the bundled
+# voice's teacher says in running text (Festival's US English front end).
+_SMALL: dict[str, str] = {
+    "and": "AE1 N D", "to": "T AH0", "the": "DH AH0", "a": "AH0", "an": "AE1 N", "of": "AH1 V", "in": "IH0 N",
+    "her": "HH ER0", "were": "W ER0", "into": "IH0 N T UW1", "before": "B IY0 F AO1 R", "here": "HH IH1 R",
+    "hear": "HH IH1 R", "cannot": "K AE0 N AA1 T", "inside": "IH0 N S AY1 D", "itself": "IH0 T S EH1 L F",
+    "bought": "B AO1 T", "wanted": "W AA1 N T AH0 D", "doesn't": "D AH1 Z AH0 N T", "even": "IY1 V AH0 N",
+    "company": "K AH1 M P AH0 N IY0", "office": "AO1 F AH0 S", "important": "IH0 M P AO1 R T AH0 N T",
+}  # fmt: skip
+_NAMES: dict[str, str] = {
+    "a": "EY1", "b": "B IY1", "c": "S IY1", "d": "D IY1", "e": "IY1", "f": "EH1 F", "g": "JH IY1", "h": "EY1 CH",
+    "i": "AY1", "j": "JH EY1", "k": "K EY1", "l": "EH1 L", "m": "EH1 M", "n": "EH1 N", "o": "OW1", "p": "P IY1",
+    "q": "K Y UW1", "r": "AA1 R", "s": "EH1 S", "t": "T IY1", "u": "Y UW1", "v": "V IY1",
+    "w": "D AH1 B AH0 L Y UW0", "x": "EH1 K S", "y": "W AY1", "z": "Z IY1",
+}  # fmt: skip
+SMALL: dict[str, Phonemes] = {word: tuple(sounds.split()) for word, sounds in _SMALL.items()}
+LETTER_NAMES: dict[str, Phonemes] = {letter: tuple(sounds.split()) for letter, sounds in _NAMES.items()}
+_VOWEL_LETTERS = frozenset("aeiouy")
+
+
+class G2P:
+    """Reads words in context. `lexicon` is the user's own; only inline pronunciations go before it."""
+
+    def __init__(self, lexicon: Lexicon | None = None) -> None:
+        self.lexicon = lexicon
+        # Running text repeats its words: what needs no context is looked up once.
+        self._alone = lru_cache(maxsize=20_000)(self._read_alone)
+
+    def __call__(self, words: Sequence[str], marks: Sequence[str] = (), names: Sequence[bool] = ()) -> list[Said]:
+        """Pronounce the words of one sentence, lower-case letters and apostrophes, or ``[[…]]`` inline.
+
+        marks: the pause after each word ("" for none). names: whether a single letter is meant as a letter.
+        Raises InputError for an inline pronunciation that cannot be read.
+        """
+        said = [self._alone(word) for word in words]
+        # From the end: "the" and "a" need to know how the next word begins.
+        for at in range(len(words) - 1, -1, -1):
+            if said[at].source in ("inline", "lexicon"):
+                continue
+            phonemes = self._in_context(words, at, marks, names)
+            if words[at] == "the" and at + 1 < len(words) and _opens(said[at + 1].phonemes):
+                phonemes = ("DH", "IY0")
+            if phonemes:
+                said[at] = Said(words[at], phonemes, "dictionary")
+        return said
+
+    def _in_context(self, words: Sequence[str], at: int, marks: Sequence[str], names: Sequence[bool]) -> Phonemes:
+        """Phonemes that depend on the words around; () where they do not."""
+        word, last = words[at], at + 1 == len(words) or bool(marks and marks[at])
+        if len(word) == 1 and names and names[at]:
+            return LETTER_NAMES.get(word, ())
+        if word == "to" and last:
+            return ("T", "UW1")
+        if word == "used" and not last and words[at + 1] == "to" and (not at or words[at - 1] not in heteronyms.BE):
+            return ("Y", "UW1", "S", "T")
+        table = heteronyms.table()
+        if word in table:
+            return heteronyms.choose(word, words, at)
+        # Nouns and verbs in -s are chosen like their stems: "the records", "she records".
+        stem = word[:-1] if word.endswith("s") and word[:-1] in table else word[:-2] if word.endswith("es") else ""
+        if stem in table and stem not in ("close", "house"):
+            return morphs.plural(heteronyms.choose(stem, words, at))
+        return ()
+
+    def known(self, word: str) -> Phonemes:
+        """The pronunciation of a word out of context from the user's lexicon or the dictionary; () without."""
+        own = self.lexicon.get(word) if self.lexicon else ()
+        return own or SMALL.get(word) or next(iter(dictionary().get(word)), ())
+
+    def _read_alone(self, word: str) -> Said:
+        if inline := _INLINE.fullmatch(word):
+            return Said(word, alphabet.pronunciation(inline[1]), "inline")
+        if self.lexicon and (own := self.lexicon.get(word)):
+            return Said(word, own, "lexicon")
+        if phonemes := self.known(word):
+            return Said(word, phonemes, "dictionary")
+        plain = word.strip("'")
+        if plain != word and (phonemes := self.known(plain)):
+            return Said(word, phonemes, "dictionary")
+        return self._guess(word)
+
+    def _guess(self, word: str) -> Said:
+        if phonemes := morphs.possessive(word, self._stem):
+            return Said(word, phonemes, "rule")
+        letters = "".join(letter for letter in word if letter in LETTER_NAMES)
+        if len(letters) == 1:
+            return Said(word, LETTER_NAMES[letters], "spelled")
+        if phonemes := morphs.derived(letters, self.known):
+            return Said(word, phonemes, "rule")
+        if _VOWEL_LETTERS & set(letters) and (phonemes := lts.read(letters)):
+            return Said(word, phonemes, "letters")
+        return Said(word, tuple(sound for letter in letters for sound in LETTER_NAMES[letter]), "spelled")
+
+    def _stem(self, word: str) -> Phonemes:
+        return self._alone(word).phonemes if word else ()
+
+
+def _opens(phonemes: Phonemes) -> bool:
+    return bool(phonemes) and is_vowel(phonemes[0])

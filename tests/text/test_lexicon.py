@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portavoz.errors import InputError
+from portavoz.text import lexicon
+from portavoz.text.alphabet import PHONEMES, is_vowel
+from portavoz.text.lexicon import Dictionary, Lexicon, dictionary, pack
+
+words = st.text(st.sampled_from("ab'z"), min_size=1, max_size=6)
+sounds = st.lists(st.sampled_from(PHONEMES), min_size=1, max_size=5).map(tuple)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.dictionaries(words, st.lists(sounds, min_size=1, max_size=3), max_size=20), words)
+def test_packing_loses_nothing_and_finds_nothing_else(entries: dict[str, list[tuple[str, ...]]], other: str) -> None:
+    packed = Dictionary(pack(entries))
+    assert sorted(packed) == sorted(entries)
+    for word, pronunciations in entries.items():
+        assert list(packed.get(word)) == pronunciations
+        assert word in packed
+    assert (other in packed) == (other in entries)
+    assert bool(packed.get(other)) == (other in entries)
+
+
+def test_the_dictionary_is_whole() -> None:
+    known = list(dictionary())
+    assert len(known) == len(set(known)) > 120_000
+    for word in random.Random(1).sample(known, 3000):
+        first = dictionary().get(word)[0]
+        assert set(first) <= set(PHONEMES)
+        assert any(is_vowel(p) for p in first) or word in ("'s", "hmm", "hm", "mm", "shh", "sh", "psst", "zzz")
+
+
+def test_the_dictionary_is_opened_once_and_says_what_is_known() -> None:
+    assert dictionary() is dictionary()
+    assert dictionary().get("hello")[0] == ("HH", "AH0", "L", "OW1")
+    assert ("R", "IY1", "D") in dictionary().get("read")
+    assert ("R", "EH1", "D") in dictionary().get("read")
+    for unknown in ("", "blorptastic", "hell\t", "hello\n", "HELLO", "héllo"):
+        assert dictionary().get(unknown) == ()
+        assert unknown not in dictionary()
+
+
+def test_a_lexicon_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text("# names\nNguyen  W IH1 N\n\ntomato  təˈmɑːtəʊ  # British\nnguyen  N UW1 Y EH0 N\n", encoding="utf-8")
+    own = Lexicon.open(path)
+    assert len(own) == 2
+    assert own.get("nguyen") == ("N", "UW1", "Y", "EH0", "N")
+    assert own.get("tomato") == ("T", "AH0", "M", "AA1", "T", "OW0")
+    assert own.get("potato") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("tomato  T AH0 M QQ1", "'QQ1'"),
+        ("tomato", "no pronunciation"),
+        ("tomato   # T AH0", "no pronunciation"),
+        ("to-mato  T AH0", "'to-mato' is not one word"),
+        ("t0mato  T AH0", "'t0mato' is not one word"),
+    ],
+)
+def test_a_bad_line_is_named_with_file_and_number(tmp_path: Path, line: str, named: str) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text(f"# mine\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=f"own.txt, line 2: .*{named}"):
+        Lexicon.open(path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="missing.txt"):
+        Lexicon.open(tmp_path / "missing.txt")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9  K AE0 F EY1")
+    with pytest.raises(InputError, match="UTF-8"):
+        Lexicon.open(tmp_path / "latin.txt")
+
+
+def test_the_licence_of_the_data_travels_with_it() -> None:
+    notice = (Path(lexicon.__file__).parent / "data" / "NOTICE").read_text(encoding="utf-8")
+    assert "Copyright (C) 1993-2015 Carnegie Mellon University" in notice
