@@ -60,8 +60,9 @@ def filterbank(spec: MelSpec) -> NDArray[np.float64]:
 def mel_spectrogram(wave: ArrayLike, spec: MelSpec) -> NDArray[np.float32]:
     """The mel `[frames, mels]` of a wave `[samples]`, or `[batch, frames, mels]` of `[batch, samples]`.
 
-    Worked out in float64 in blocks, so that quiet bands beside loud ones keep their digits and an hour needs no
-    more memory than its mel. Raises InputError for a wave that is not floating-point, SpecError for a bad spec.
+    Worked out in float64, so that quiet bands beside loud ones keep their digits, and in blocks, so that a long
+    wave needs no more memory than its padded copy and its mel. Raises InputError for a wave that is not
+    floating-point, SpecError for a bad spec.
     """
     bank = filterbank(spec)
     samples = np.asarray(wave)
