@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 RUNTIMES = ("onnx", "eager")
 PIECE = 180  # symbols said at once: about 12 seconds
+FRAMES = 4096  # of a hundredth of a second: what a family has to hold at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,11 @@ class Voice:
     ) -> Speech:
         """The whole text as one Speech.
 
-        speed: 2.0 is twice as fast. pauses: a factor on silences. speaker: a name or number of `speakers`.
-        seed: the same number means the same sound; a family that draws nothing at random sounds the same for all.
-        lexicon: the user's own pronunciations. durations: called with the symbols and frames of each piece, gives
-        back the frames to use. Raises InputError when there is nothing to say or a value cannot be.
+        speed: 2.0 is twice as fast. pauses: a factor on silences; none inside a sentence gets longer than three
+        seconds. speaker: a name or number of `speakers`. seed: the same number means the same sound; a family that
+        draws nothing at random sounds the same for all. lexicon: the user's own pronunciations. durations: called
+        with the symbols and frames of each piece, gives back the frames to use. Raises InputError when there is
+        nothing to say or a value cannot be.
         """
         pieces = list(
             self.stream(
@@ -170,9 +172,8 @@ class Voice:
         if not isinstance(text, str) and not isinstance(text, Iterable):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = Manner(self._speaker(speaker), float(speed), float(pauses), durations)
-        # Slow speech has more frames a symbol: smaller pieces keep each within what a model holds.
-        limit = max(40, round(PIECE * min(1.0, 2 * speed)))
-        return self._stream(read(text, lexicon=lexicon, limit=limit), manner, text if isinstance(text, str) else "")
+        readings = read(text, lexicon=lexicon, limit=_limit(speed, pauses))
+        return self._stream(readings, manner, text if isinstance(text, str) else "")
 
     def _speaker(self, speaker: str | int | None) -> int:
         if speaker is None:
@@ -205,6 +206,8 @@ class Voice:
                 yield Speech(samples, self.rate, words, warnings)
                 words, warnings = (), ()
             pause = reading.pause
+        if given and unsaid:
+            yield Speech(np.zeros(0, np.float32), self.rate, (), tuple(unsaid))
         if not given:
             shown = f" in {text[:40]!r}" if text else ""
             raise InputError(f"there is nothing to say{shown}: give a text with at least one letter or number")
@@ -212,6 +215,13 @@ class Voice:
     def describe(self) -> dict[str, Any]:
         """The voice's own description: voice.json with the folder and the runtime in use."""
         return {**self.about, "folder": str(self.folder), "runtime": self.runtime}
+
+
+def _limit(speed: float, pauses: float) -> int:
+    """Symbols said at once: slow speech has more frames a symbol, and smaller pieces keep each within FRAMES."""
+    # In the worst text every other symbol is a mark: 14 frames of sound and 12 of silence in two symbols.
+    pair = (14 + min(12 * pauses, FRAMES / 16 * speed)) / speed
+    return max(16, min(PIECE, int(2 * FRAMES / pair)))
 
 
 def _words(reading: Reading, ends: tuple[float, ...], offset: float) -> Iterator[Word]:

@@ -133,14 +133,18 @@ class Compact:
     def durations(
         self, symbols: Sequence[str], predicted: Floats, *, speed: float = 1.0, pauses: float = 1.0
     ) -> NDArray[np.int64]:
-        """Frames a symbol [S]; `pauses` stretches the silence at gaps, and only that. A phoneme has at least one."""
+        """Frames a symbol [S]; `pauses` stretches the silence at gaps, and only that, to a 16th of `longest`.
+
+        A phoneme has at least one frame.
+        """
         silent = np.array([s in GAPS or s == START for s in symbols])
         if not np.isfinite(pauses) or pauses < 0:
             raise InputError(f"pauses is {pauses!r}: give a number from 0 up, such as 0.5 or 2")
         # The blank between two words is silent only by exception; a fraction of a frame there is no pause.
         exact = np.where(np.array([s == " " for s in symbols]) & (np.expm1(predicted) < 1.0), 0.0, predicted)
         out = frames(exact, speed=speed, scale=np.where(silent, pauses, 1.0))
-        return np.maximum(out, np.where(silent, 0, 1))
+        most = np.where(silent, self.c.longest // 16, self.c.longest)
+        return np.clip(out, np.where(silent, 0, 1), most)
 
     def mel(self, memory: Floats, durations: NDArray[np.int64]) -> Mel:
         """The log-mel [1, F, mels] of one utterance. Raises InputError when it has no frame, or too many."""
