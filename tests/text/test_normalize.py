@@ -52,7 +52,7 @@ def test_the_table_is_large_enough_and_has_no_double() -> None:
 
 
 @given(ANY_TEXT)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_slices_are_ordered_disjoint_and_cover_every_character(text: str) -> None:
     covered = 0
     for token in spoken(text):
@@ -64,15 +64,15 @@ def test_slices_are_ordered_disjoint_and_cover_every_character(text: str) -> Non
 
 
 @given(ANY_TEXT)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_words_are_letters_and_marks_are_marks(text: str) -> None:
     for token in spoken(text):
         assert all(WORD.fullmatch(word) for word in token.words), token
         assert token.mark in ("", ",", ".", "?", "!")
 
 
-@given(st.lists(MARKED, min_size=1, max_size=40))
-@settings(max_examples=300, deadline=None)
+@given(st.lists(MARKED, min_size=1, max_size=20))
+@settings(max_examples=100, deadline=None)
 def test_every_word_of_an_english_text_is_spoken(words: list[tuple[str, str]]) -> None:
     text = " ".join(word + mark for word, mark in words)
     said = iter(word for token in spoken(text) for word in token.words)
@@ -201,9 +201,9 @@ def test_time_is_linear_for_hostile_text(unit: str) -> None:
         text = (unit * (characters // len(unit) + 1))[:characters]
         best = 1e9
         for _ in range(2):
-            begin = time.perf_counter()
+            begin = time.process_time()
             spoken(text)
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, time.process_time() - begin)
         return best
 
     assert seconds(100_000) <= 8 * seconds(25_000) + 0.1

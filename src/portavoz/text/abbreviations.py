@@ -6,70 +6,65 @@ import re
 
 from . import numbers
 from .dates import MONTHS, WEEKDAYS
-from .rules import Part, Rules, after, before, begins_word, previous
+from .rules import Part, Rules, after, before, begins_word, pairs, previous
 
 SHORT = Rules()  # at a letter
 
 # Words that begin a sentence after an abbreviation or an initial that could also stand inside one.
 STARTERS = frozenset(
-    "A An The This That These Those It He She They We You In On At By For From With And But Or So If When While After "
-    "Before As Then There Here His Her Its Their Our My Your What Who Why How Where However Although Though Because "
-    "Since Some Many Most All No Not Now To Is Are Was Were Do Does Did Please Yes".split()
+    "A An The This That These Those It He She They We You In On At By For From With And But Or So If When While "
+    "After Before As Then There Here His Her Its Their Our My Your What Who Why How Where However Although Though "
+    "Because Since Some Many Most All No Not Now To Is Are Was Were Do Does Did Please Yes".split()
 )
 
 # Never the end of a sentence: something follows that they belong to.
-TITLES = {
-    **{"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Messrs": "messieurs", "Mmes": "mesdames", "Prof": "professor"},
-    **{"Rev": "reverend", "Hon": "honorable", "Gen": "general", "Col": "colonel", "Capt": "captain", "Cpt": "captain"},
-    **{"Lt": "lieutenant", "Sgt": "sergeant", "Maj": "major", "Cpl": "corporal", "Pvt": "private", "Cmdr": "commander"},
-    **{"Adm": "admiral", "Sen": "senator", "Rep": "representative", "Gov": "governor", "Pres": "president"},
-    **{"Fr": "father", "Msgr": "monsignor", "Mt": "mount", "Supt": "superintendent", "Insp": "inspector"},
-    **{"Amb": "ambassador", "Atty": "attorney", "Cllr": "councillor", "Sr.": "senior"},
-}
+TITLES = pairs(
+    "Mr mister; Mrs missus; Ms miz; Messrs messieurs; Mmes mesdames; Prof professor; Rev reverend; Hon honorable; "
+    "Gen general; Col colonel; Capt captain; Cpt captain; Lt lieutenant; Sgt sergeant; Maj major; Cpl corporal; "
+    "Pvt private; Cmdr commander; Adm admiral; Sen senator; Rep representative; Gov governor; Pres president; "
+    "Fr father; Msgr monsignor; Mt mount; Supt superintendent; Insp inspector; Amb ambassador; Atty attorney; "
+    "Cllr councillor"
+)
 # After these words, dotted, the sentence goes on even before a word that often begins one (Dr. No).
 UNFINISHED = frozenset(TITLES.values()) | {"doctor", "saint", "for example", "that is", "number", "versus", "compare"}
 # Before a number: said so only when a figure (or a roman numeral) follows.
-_NUMBERED = {
-    **{"no": "number", "nos": "numbers", "vol": "volume", "vols": "volumes", "ch": "chapter", "chap": "chapter"},
-    **{"fig": "figure", "figs": "figures", "sec": "section", "p": "page", "pp": "pages", "art": "article", "eq": "equation"},
-    **{"ver": "version", "v": "version", "pt": "part", "ext": "extension", "tel": "telephone", "rm": "room", "op": "opus"},
-    **{"bk": "book", "ca": "circa", "c": "circa", "apt": "apartment", "par": "paragraph", "ed": "edition", "est": "established"},
-}
-# Anywhere; the value "" is never used. Most may end a sentence.
-_ANYWHERE = {
-    **{"vs": "versus", "etc": "et cetera", "cf": "compare", "viz": "namely", "approx": "approximately", "al": "al"},
-    **{"inc": "incorporated", "ltd": "limited", "corp": "corporation", "bros": "brothers", "dept": "department"},
-    **{"univ": "university", "assn": "association", "assoc": "association", "est": "established", "govt": "government"},
-    **{"intl": "international", "natl": "national", "max": "maximum", "min": "minimum", "avg": "average", "misc": "miscellaneous"},
-    **{"incl": "including", "excl": "excluding", "esp": "especially", "jr": "junior", "sr": "senior", "esq": "esquire"},
-    **{"ave": "avenue", "blvd": "boulevard", "rd": "road", "ln": "lane", "hwy": "highway", "pkwy": "parkway", "sq": "square"},
-    **{"apt": "apartment", "ste": "suite", "bldg": "building", "temp": "temperature", "tel": "telephone", "mgr": "manager"},
-    **{"asst": "assistant", "dist": "district", "hrs": "hours", "mins": "minutes", "secs": "seconds", "yrs": "years"},
-    **{"lbs": "pounds", "oz": "ounces", "ft": "feet", "tbsp": "tablespoon", "tsp": "teaspoon", "ed": "editor", "eds": "editors"},
-    **{"trans": "translated", "repr": "reprinted", "vol": "volume", "fig": "figure", "appt": "appointment", "co": "company"},
-    **{"ph": "phone", "ex": "example", "orig": "originally", "resp": "respectively", "wt": "weight", "qty": "quantity"},
-    **{"dir": "director", "pl": "place", "ct": "court", "mfg": "manufacturing", "mtn": "mountain", "ft": "fort"},
-}
+_NUMBERED = pairs(
+    "no number; nos numbers; vol volume; vols volumes; ch chapter; chap chapter; fig figure; figs figures; "
+    "sec section; p page; pp pages; art article; eq equation; ver version; v version; pt part; ext extension; "
+    "tel telephone; rm room; op opus; bk book; ca circa; c circa; apt apartment; par paragraph; ed edition; "
+    "est established; b born; d died"
+)
+# Anywhere, in any case; most may end a sentence.
+_ANYWHERE = pairs(
+    "vs versus; etc et cetera; cf compare; viz namely; approx approximately; al al; inc incorporated; ltd limited; "
+    "corp corporation; bros brothers; dept department; univ university; assn association; assoc association; "
+    "est established; govt government; intl international; natl national; max maximum; min minimum; avg average; "
+    "misc miscellaneous; incl including; excl excluding; esp especially; jr junior; sr senior; esq esquire; "
+    "ave avenue; blvd boulevard; rd road; ln lane; hwy highway; pkwy parkway; sq square; apt apartment; ste suite; "
+    "bldg building; temp temperature; tel telephone; mgr manager; asst assistant; dist district; hrs hours; "
+    "mins minutes; secs seconds; yrs years; lbs pounds; oz ounces; ft feet; tbsp tablespoon; tsp teaspoon; "
+    "ed editor; eds editors; trans translated; repr reprinted; vol volume; fig figure; appt appointment; co company; "
+    "ph phone; ex example; orig originally; resp respectively; wt weight; qty quantity; dir director; pl place; "
+    "ct court; mfg manufacturing; mtn mountain; rte route"
+)
 # Without a dot these are shortened all the same (British use).
-_BARE = {
-    **{"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Prof": "professor", "Ltd": "limited", "Jr": "junior"},
-    **{"vs": "versus", "etc": "et cetera", "Blvd": "boulevard", "approx": "approximately", "dept": "department"},
-}
-_DOTTED = {
-    **{"e.g": "for example", "i.e": "that is", "a.k.a": "also known as", "n.b": "nota bene", "w.r.t": "with respect to"},
-}
+_BARE = pairs(
+    "Mr mister; Mrs missus; Ms miz; Prof professor; Ltd limited; Jr junior; vs versus; etc et cetera; "
+    "Blvd boulevard; approx approximately; dept department"
+)
+_DOTTED = pairs("e.g for example; i.e that is; a.k.a also known as; n.b nota bene; w.r.t with respect to")
 _KINGS = frozenset(
-    "henry louis elizabeth george charles james edward richard william paul pius benedict gregory leo clement innocent "
-    "nicholas alexander napoleon philip catherine frederick wilhelm peter ivan ramses ptolemy darius xerxes cleopatra "
-    "constantine otto haakon carl gustav christian ferdinand alfonso francis felipe emmanuel umberto leopold albert "
-    "harald olav margrethe urban boniface sixtus celestine malcolm robert david stephen thutmose amenhotep seti mehmed "
-    "murad selim suleiman mary john edgar harold canute eric magnus sigismund rudolf maximilian joseph franz adrian julius "
-    "theodore victor".split()
+    "henry louis elizabeth george charles james edward richard william paul pius benedict gregory leo clement "
+    "innocent nicholas alexander napoleon philip catherine frederick wilhelm peter ivan ramses ptolemy darius xerxes "
+    "cleopatra constantine otto haakon carl gustav christian ferdinand alfonso francis felipe emmanuel umberto "
+    "leopold albert harald olav margrethe urban boniface sixtus celestine robert david stephen thutmose amenhotep "
+    "seti mehmed murad selim suleiman mary john edgar harold canute eric magnus sigismund rudolf maximilian joseph "
+    "franz adrian julius theodore victor".split()
 )
 _COUNTED = frozenset(
     "chapter part volume vol book act scene section sec article title phase type level class grade figure fig table "
-    "appendix war bowl episode mark apollo saturn round stage unit lesson verse canto division corps tier category grand "
-    "page pages pp chapters parts number version gemini rocky fantasy schedule annex exhibit amendment mk".split()
+    "appendix war bowl episode mark apollo saturn round stage unit lesson verse canto division corps tier category "
+    "grand page pages pp chapters parts number version gemini rocky fantasy schedule annex exhibit amendment mk".split()
 )
 _ROMAN = r"(?=[IVXLCDM])[IVXLCDM]{1,12}(?![A-Za-z\d.]*[A-Za-z\d])"
 
@@ -99,8 +94,8 @@ def _small_roman(m: re.Match[str]) -> str | None:
     """(iv) as a list's number, and page xii."""
     value = numbers.roman(m[0].upper())
     bracket = m.string[max(0, m.start() - 2) : m.start()]
-    listed = bracket in ("(", " (") and m.string.startswith(")", m.end()) and m[0] != "x"
-    if value is None or not (listed and set(m[0]) <= set("ivx") or before(m.string, m.start()) in _COUNTED):
+    listed = bracket in ("(", " (", ")(") and m.string.startswith(")", m.end()) and m[0] != "x"
+    if value is None or not ((listed and set(m[0]) <= set("ivx")) or before(m.string, m.start()) in _COUNTED):
         return None
     return numbers.cardinal(value)
 
@@ -150,8 +145,16 @@ def _month(m: re.Match[str]) -> str:
     return MONTHS[m[0]]
 
 
-@SHORT.rule(r"(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(\.|(?=,? \d| (?:Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)))")
-def _weekday(m: re.Match[str]) -> str:
+_DATED = re.compile(r",? ?(?:the )?(?:\d|Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)|[,)–-]")
+
+
+@SHORT.rule(
+    r"(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(\.|(?=,? \d| (?:Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)))"
+)
+def _weekday(m: re.Match[str]) -> str | None:
+    """Mon. and Tues. anywhere; Sun., Sat. and Wed. are words as well and need a date after them."""
+    if m[1] in ("Sun", "Sat", "Wed") and m[2] and not _DATED.match(m.string, m.end()):
+        return None
     return WEEKDAYS[m[1] + "."]
 
 

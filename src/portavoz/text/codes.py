@@ -13,7 +13,8 @@ FIGURES = Rules()  # at a figure or a point, after everything more special
 
 _ONE_BY_ONE = frozenset("call dial dialed text pin code zip extension ext phone fax password tel".split())
 _NAMED = frozenset(
-    "room flight route highway boeing airbus bus interstate apartment apt suite area channel unit train model hwy".split()
+    "room flight route highway boeing airbus bus interstate apartment apt suite area channel unit train "
+    "model hwy".split()
 )
 _GROUP = re.compile(r"\+?[^\d+]{0,3}\d{1,15}[^\d]{0,3}")
 
@@ -40,7 +41,9 @@ def _american(m: re.Match[str]) -> list[Part]:
     return _groups(m)
 
 
-@PHONES.rule(r"(?<![\d-])(?:\d{3} \d{3} \d{4}|\d{3}-\d{4}|(?:0\d{2,4}|\(0\d{2,4}\)) \d{3,4} \d{3,4}|0\d{4} \d{6})(?![\d-])")
+@PHONES.rule(
+    r"(?<![\d-])(?:\d{3} \d{3} \d{4}|\d{3}-\d{4}|(?:0\d{2,4}|\(0\d{2,4}\)) \d{3,4} \d{3,4}|0\d{4} \d{6})(?![\d-])"
+)
 def _local(m: re.Match[str]) -> list[Part] | None:
     """Also the short 555-1234; a second half that ends in two zeros is the end of a range (500-1000)."""
     return None if len(m[0]) == 8 and m[0].endswith("00") else _groups(m)

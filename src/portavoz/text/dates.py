@@ -43,7 +43,9 @@ def is_year(text: str, start: int, end: int) -> bool:
     if len(figures) != 4 or not 1000 <= int(figures) <= 2099:
         return False
     word, preceding = after(text, end), before(text, start)
-    counts = word in _COUNTED or (word.islower() and len(word) > 3 and word[-1] == "s" and word not in _NOT_PLURAL)
+    counts = word in _COUNTED or (
+        word.islower() and len(word) > 3 and word[-1] == "s" and word[-2] not in "suiy" and word not in _NOT_PLURAL
+    )
     if preceding in _WEAK_YEAR or previous(text, start).rstrip(",") in MONTHS:
         return True
     return int(figures) >= 1100 and (not counts or (preceding in _YEAR_WORDS and word in ("and", "or", "of")))

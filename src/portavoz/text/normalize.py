@@ -18,7 +18,7 @@ from .canvas import BLANKS, Canvas, fold
 from .codes import FIGURES, PHONES
 from .dates import DATES
 from .letters import is_loud, read_word
-from .quantities import MONEY, QUANTITIES, VULGAR
+from .quantities import CURRENCY_SIGNS, MONEY, QUANTITIES, VULGAR
 from .rules import Part, after, begins_word
 from .symbols import SIGNS, SYMBOLS, dot, greek, pause_at, said_symbol, stronger
 from .units import per_at
@@ -143,7 +143,11 @@ def _said_dot(text: str, here: int) -> list[Part] | None:
 
 def _sign(text: str, here: int) -> list[Part] | None:
     c = text[here]
-    if said := (PHONES.at(text, here) if c in "+(" else None) or SYMBOLS.at(text, here) or MONEY.at(text, here):
+    if c in ',;:!?")]}{|':
+        return None
+    if said := (PHONES.at(text, here) if c in "+(" else None) or SYMBOLS.at(text, here):
+        return said
+    if c in CURRENCY_SIGNS and (said := MONEY.at(text, here)):
         return said
     if c in "@#/~" and begins_word(text, here) and (said := WEB.at(text, here)):
         return said

@@ -54,9 +54,11 @@ def number(written: str) -> str:
     figures = whole.replace(",", "")
     if not figures:
         said = ""
-    elif len(figures) > LONGEST or (len(figures) > 1 and figures[0] == "0"):
-        said = digits(figures)
-    elif figures == whole and len(figures) > _PLAIN and not figures.endswith("000000"):
+    elif (
+        len(figures) > LONGEST
+        or (len(figures) > 1 and figures[0] == "0")
+        or (figures == whole and len(figures) > _PLAIN and not figures.endswith("000000"))
+    ):
         said = digits(figures)
     else:
         said = cardinal(int(figures))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from . import numbers
-from .rules import NUMBER, Part, Rules, after, before
+from .rules import NUMBER, Part, Rules, after, before, pairs
 from .units import Unit, per_at, unit_at
 
 QUANTITIES = Rules()  # at a figure or a point
 MONEY = Rules()  # at a currency sign or the letters before it
 
-_LAND = {
-    **{"US": "u s", "CA": "canadian", "C": "canadian", "AU": "australian", "A": "australian"},
-    **{"NZ": "new zealand", "HK": "hong kong", "S": "singapore"},
-}
+_LAND = pairs("US u s; CA canadian; C canadian; AU australian; A australian; NZ new zealand; HK hong kong; S singapore")
 # sign or code: one, many, hundredth part, hundredth parts
 _CURRENCY = {
     "$": ("dollar", "dollars", "cent", "cents"),
@@ -42,18 +40,17 @@ _CURRENCY = {
     "CNY": ("yuan", "yuan", "", ""),
     "INR": ("rupee", "rupees", "paisa", "paise"),
 }
-_SCALE = {
-    **{"k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million", "mm": "million"},
-    **{"MM": "million", "b": "billion", "B": "billion", "bn": "billion", "tn": "trillion", "T": "trillion"},
-}
-_SIGNS = "$£€¥₹₽₩₺₪฿₿₫₱₦₴"
+_SCALE = pairs(
+    "k thousand; K thousand; m million; M million; mn million; mm million; MM million; b billion; B billion; "
+    "bn billion; tn trillion; T trillion"
+)
+CURRENCY_SIGNS = "$£€¥₹₽₩₺₪฿₿₫₱₦₴"
 _CODES = "USD|CAD|AUD|EUR|GBP|CHF|JPY|CNY|INR"
-_SCALED = r"(?: ?(k|K|mn|mm|m|MM|M|bn|b|B|tn|T)(?![A-Za-z])|[ -](hundred|thousand|million|billion|trillion)(?![A-Za-z]))?"
-VULGAR = {
-    **{"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5)},
-    **{"⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅐": (1, 7), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8)},
-    **{"⅑": (1, 9), "⅒": (1, 10)},
-}
+_SCALED = (
+    r"(?: ?(k|K|mn|mm|m|MM|M|bn|b|B|tn|T)(?![A-Za-z])|[ -](hundred|thousand|million|billion|trillion)(?![A-Za-z]))?"
+)
+# ½ is "1⁄2" to Unicode.
+VULGAR = {c: tuple(map(int, unicodedata.normalize("NFKC", c).split("⁄"))) for c in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"}
 
 # Written out, one of these is halved like a unit: half a mile.
 _HALVED = re.compile(r" (mile|cup|hour|inch|pound|teaspoon|tablespoon|dozen|pint|gallon|ounce|acre)(?![A-Za-z-])")
@@ -83,8 +80,8 @@ def _adjective(m: re.Match[str]) -> bool:
 
 
 @MONEY.rule(
-    rf"(?P<land>US|CA|C|AU|A|NZ|HK|S)?(?P<sign>[{_SIGNS}]) ?(?P<from>{NUMBER})"
-    rf"(?: ?[-–—] ?[{_SIGNS}]?(?P<to>{NUMBER}))?{_SCALED}"
+    rf"(?P<land>US|CA|C|AU|A|NZ|HK|S)?(?P<sign>[{CURRENCY_SIGNS}]) ?(?P<from>{NUMBER})"
+    rf"(?: ?[-–—] ?[{CURRENCY_SIGNS}]?(?P<to>{NUMBER}))?{_SCALED}"
 )
 def _money(m: re.Match[str]) -> list[Part]:
     currency = _CURRENCY[m["sign"]]
@@ -105,7 +102,7 @@ def _money_after_code(m: re.Match[str]) -> str:
     return amount(m[2], _SCALE.get(m[3] or "", m[4] or ""), _CURRENCY[m[1]])
 
 
-@QUANTITIES.rule(rf"({NUMBER}){_SCALED} ?([{_SIGNS}]|(?:{_CODES})(?![A-Za-z]))(?!\d)")
+@QUANTITIES.rule(rf"({NUMBER}){_SCALED} ?([{CURRENCY_SIGNS}]|(?:{_CODES})(?![A-Za-z]))(?! ?\d)")
 def _money_before_sign(m: re.Match[str]) -> str:
     return amount(m[1], _SCALE.get(m[2] or "", m[3] or ""), _CURRENCY[m[4]])
 
@@ -131,7 +128,9 @@ def _feet_and_inches(m: re.Match[str]) -> str:
     )
 
 
-@QUANTITIES.rule(rf"({NUMBER})(?:([′″])|\"(?= (?:monitor|screen|display|tv|TV|pipe|wide|tall|long|deep|laptop|tablet)))")
+@QUANTITIES.rule(
+    rf"({NUMBER})(?:([′″])|\"(?= (?:monitor|screen|display|tv|TV|pipe|wide|tall|long|deep|laptop|tablet)))"
+)
 def _primes(m: re.Match[str]) -> str:
     one, many = ("foot", "feet") if m[2] == "′" else ("inch", "inches")
     return f"{numbers.number(m[1])} {one if m[1] == '1' else many}"
@@ -151,7 +150,8 @@ def _fraction(m: re.Match[str]) -> list[Part] | None:
 
 @QUANTITIES.rule(f"(?:(\\d{{1,36}}) ?)?([{''.join(VULGAR)}])")
 def _vulgar(m: re.Match[str]) -> list[Part]:
-    return _fraction_of(m, m[1], *VULGAR[m[2]])
+    top, bottom = VULGAR[m[2]]
+    return _fraction_of(m, m[1], top, bottom)
 
 
 def _fraction_of(m: re.Match[str], whole: str | None, top: int, bottom: int) -> list[Part]:
@@ -171,9 +171,11 @@ def _fraction_of(m: re.Match[str], whole: str | None, top: int, bottom: int) -> 
 
 
 @QUANTITIES.rule(rf"({NUMBER})[eE]([-−+]?)(\d{{1,3}})(?!\w|\.\d)")
-def _scientific(m: re.Match[str]) -> str:
-    sign = {"-": "minus ", "−": "minus "}.get(m[2], "")
-    return f"{numbers.number(m[1])} times ten to the power of {sign}{numbers.number(m[3])}"
+def _scientific(m: re.Match[str]) -> list[Part]:
+    sign = "minus " if m[2] in ("-", "−") else ""
+    unit = unit_at(m.string, m.end())
+    said = f"{numbers.number(m[1])} times ten to the power of {sign}{numbers.number(m[3])} {unit.many if unit else ''}"
+    return [Part(unit.end if unit else m.end(), tuple(said.split()))]
 
 
 @QUANTITIES.rule(rf"({NUMBER})")

@@ -16,6 +16,11 @@ NUMBER = r"(?:(?:\d{1,3}(?:,\d{3}){1,11}(?!\d)|\d{1,36})(?:\.\d{1,36})?|\.\d{1,3
 _WORD = re.compile(r"[ \n]?([A-Za-z]{1,24})")
 
 
+def pairs(entries: str) -> dict[str, str]:
+    """A table written as text: "Mr mister; e.g for example" → {"Mr": "mister", "e.g": "for example"}."""
+    return dict(entry.split(" ", 1) for entry in entries.split("; "))
+
+
 class Part(NamedTuple):
     """Up to `end` (an index of the folded text) the written text is said as `words`, with a pause `mark` after it."""
 

@@ -38,7 +38,9 @@ _BEFORE_FIGURE = frozenset(
     "no p c v sec art pt op jan feb mar apr jun jul aug sep sept oct nov dec ext tel est chap bk ver rm apt".split()
 )
 # These may end a sentence, but only before a word that begins one.
-_EITHER = frozenset("inc ltd co corp jr sr bros ave blvd rd mon tue tues wed thu thurs fri sat sun a.m p.m dept univ".split())
+_EITHER = frozenset(
+    "inc ltd co corp jr sr bros ave blvd rd mon tue tues wed thu thurs fri sat sun a.m p.m dept univ".split()
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from . import numbers
 from .canvas import PARAGRAPH
-from .rules import Part, Rules, begins_word
+from .rules import Part, Rules, begins_word, pairs
 
 SYMBOLS = Rules()
 
@@ -22,23 +22,21 @@ class Pause(NamedTuple):
 
 
 _STRENGTH = {"": 0, ",": 1, ".": 2, "!": 3, "?": 4}
-SIGNS = {
-    **{"&": "and", "@": "at", "+": "plus", "=": "equals", "<": "less than", ">": "greater than", "%": "percent"},
-    **{"/": "slash", "\\": "backslash", "#": "hash", "*": "asterisk", "^": "caret", "~": "tilde", "_": "underscore"},
-    **{"$": "dollar", "£": "pound", "€": "euro", "¥": "yen", "¢": "cents", "₹": "rupee", "°": "degrees", "§": "section"},
-    **{"×": "times", "÷": "divided by", "−": "minus", "±": "plus or minus", "≠": "is not equal to", "√": "square root of"},
-    **{"≤": "is less than or equal to", "≥": "is greater than or equal to", "≈": "is approximately", "∞": "infinity"},
-    **{"™": "trademark", "®": "registered", "©": "copyright", "¶": "paragraph", "·": "", "→": "arrow", "←": "left arrow"},
-    **{"†": "dagger", "‡": "double dagger", "‰": "per mille", "º": "degrees", "ª": "a", "ⁿ": "to the power of n"},
-    **{"∑": "sum", "∫": "integral", "∂": "partial", "∈": "is in", "∩": "intersection", "∪": "union", "⇒": "implies"},
-    **{"✓": "check mark", "✔": "check mark", "…": "", "₽": "ruble", "♥": "heart", "★": "star", "☆": "star"},
-}
+SIGNS = pairs(
+    "& and; @ at; + plus; = equals; < less than; > greater than; % percent; / slash; \\ backslash; # hash; "
+    "* asterisk; ^ caret; ~ tilde; _ underscore; $ dollar; £ pound; € euro; ¥ yen; ¢ cents; ₹ rupee; ° degrees; "
+    "§ section; × times; ÷ divided by; − minus; ± plus or minus; ≠ is not equal to; √ square root of; "
+    "≤ is less than or equal to; ≥ is greater than or equal to; ≈ is approximately; ∞ infinity; ™ trademark; "
+    "® registered; © copyright; ¶ paragraph; → arrow; ← left arrow; † dagger; ‡ double dagger; ‰ per mille; "
+    "º degrees; ª a; ⁿ to the power of n; ∑ sum; ∫ integral; ∂ partial; ∈ is in; ∩ intersection; ∪ union; ⇒ implies; "
+    "✓ check mark; ✔ check mark; ₽ ruble; ♥ heart; ★ star; ☆ star"
+)
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))
 _MARKS = {**dict.fromkeys(",;:", ","), ".": ".", "…": ".", "!": "!", "?": "?", "|": ",", "•": ",", "—": ",", "–": ","}
 _MARKS |= {"‽": "?", "·": "", "‣": ",", "▪": ",", "●": ",", "■": ",", "¡": "", "¿": "", "`": "", "″": "", "′": ""}
 _OPENING = "([{¿¡"
 _CLOSING = ")]}"
-_ABBREVIATED_AND = re.compile(r"(?:and/or)", re.IGNORECASE)
+_RUN = re.compile(r"([-=*#~_–—+<>|/\\^`.…])\1{0,63}")
 # What stands before the dash of a range, or before a minus: a figure, a time, degrees; a variable.
 _LEFT = re.compile(r"(?:(?<![A-Za-z])([b-hj-z])|([\d%½°²³)]|\d ?[ap]\.?m\.?|°[CF]))( ?)$")
 _EQUATION = re.compile(r"[^=]{1,12}=")
@@ -75,7 +73,11 @@ def _between(m: re.Match[str]) -> str | None:
         return None
     if m[1] != "—" and ((left[1] and left[3]) or _EQUATION.match(text, m.end())):
         return "minus"
-    return "to" if not left[1] and not text[m.end() + 1 : m.end() + 2].isalpha() and not (m[1] == "—" and left[3]) else None
+    return (
+        "to"
+        if not left[1] and not text[m.end() + 1 : m.end() + 2].isalpha() and not (m[1] == "—" and left[3])
+        else None
+    )
 
 
 @SYMBOLS.rule(r"<=|>=|!=|==|\+/-|<->|-->|->|=>|<-|<--")
@@ -155,10 +157,9 @@ def pause_at(text: str, start: int) -> Pause | None:
     c = text[start]
     if c == PARAGRAPH:
         return Pause(start + 1, ".")
-    end = start + 1
-    while end < len(text) and text[end] == c and end - start < 64:
-        end += 1
-    if end - start > 2 and c in "=*#~_-–—+<>|/\\^`":
+    run = _RUN.match(text, start)
+    end = run.end() if run else start + 1
+    if end - start > 2 and c not in ".…":
         return Pause(end, ".")  # a drawn line
     if c == "." or c == "…":
         return _dots(text, start, end)
@@ -191,7 +192,7 @@ def _dots(text: str, start: int, end: int) -> Pause | None:
     touching = start > 0 and text[start - 1].isalnum() and text[end : end + 1].isalnum()
     if touching and text[end].islower() and text[start - 1].islower():
         return None
-    return Pause(end, "" if start == 0 or (text[start - 1] in " \n" and follows.isalnum()) else ".")
+    return Pause(end, "" if start == 0 or (text[start - 1] in " \n" and text[end : end + 1].isalnum()) else ".")
 
 
 def _dash(text: str, start: int, end: int) -> Pause:

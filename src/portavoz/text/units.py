@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from .numbers import number
+from .rules import pairs
 
 
 class Unit(NamedTuple):
@@ -19,33 +20,27 @@ class Unit(NamedTuple):
     many: str
 
 
-_PREFIX = {
-    **{"T": "tera", "G": "giga", "M": "mega", "k": "kilo", "h": "hecto", "d": "deci", "c": "centi", "m": "milli"},
-    **{"μ": "micro", "u": "micro", "n": "nano", "P": "peta", "K": "kilo"},
-}
-# base unit: name, prefixes in use
-_BASE = {
-    **{"m": ("meter", "kdcmμun"), "g": ("gram", "kcmμun"), "l": ("liter", "hdcmμ"), "L": ("liter", "hdcmμ")},
-    **{"s": ("second", "mμun"), "Hz": ("hertz", "kKMGT"), "W": ("watt", "kMGTm"), "Wh": ("watt hour", "kMGTm")},
-    **{"V": ("volt", "kMmμ"), "J": ("joule", "kMG"), "Pa": ("pascal", "hkMG"), "eV": ("electron volt", "kMGT")},
-    **{"Ω": ("ohm", "kMm"), "cal": ("calorie", "k"), "bar": ("bar", "m"), "mol": ("mole", "mμ"), "Bq": ("becquerel", "kM")},
-    **{"B": ("byte", "kKMGTP"), "bit": ("bit", "kMG"), "bps": ("bit per second", "kKMG"), "T": ("tesla", "m")},
-    **{"A": ("amp", "mμk"), "Ah": ("amp hour", "mk"), "N": ("newton", "kM"), "Sv": ("sievert", "mμ"), "b": ("bit", "kMG")},
-    **{"F": ("farad", "μnu"), "M": ("molar", "mμn")},
-}
-_ALONE = {
-    **{"h": "hour", "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "sec": "second", "secs": "second"},
-    **{"ft": "foot", "yd": "yard", "yds": "yard", "mi": "mile", "lb": "pound", "lbs": "pound", "oz": "ounce"},
-    **{"gal": "gallon", "qt": "quart", "mph": "mile per hour", "kph": "kilometer per hour", "kmh": "kilometer per hour"},
-    **{"rpm": "revolution per minute", "psi": "pound per square inch", "dB": "decibel", "px": "pixel", "ha": "hectare"},
-    **{"ppm": "part per million", "ppb": "part per billion", "bpm": "beat per minute", "fps": "frame per second"},
-    **{"dpi": "dot per inch", "hp": "horsepower", "tsp": "teaspoon", "tbsp": "tablespoon", "cc": "cubic centimeter"},
-    **{"yr": "year", "yrs": "year", "wk": "week", "wks": "week", "mpg": "mile per gallon", "MPH": "mile per hour"},
-    **{"KM": "kilometer", "KG": "kilogram", "Km": "kilometer", "Kg": "kilogram", "kn": "knot", "K": "kelvin"},
-    **{"t": "ton", "dBA": "decibel", "mmHg": "millimeter of mercury", "x": "time", "in": "inch", "nmi": "nautical mile"},
-    **{"°": "degree", "°C": "degree celsius", "°F": "degree fahrenheit", "RPM": "revolution per minute"},
-    **{"Nm": "newton meter", "kHz": "kilohertz", "arcsec": "arcsecond", "mol": "mole", "ly": "light year"},
-}
+_PREFIX = pairs(
+    "T tera; G giga; M mega; k kilo; h hecto; d deci; c centi; m milli; μ micro; u micro; n nano; P peta; K kilo"
+)
+# base unit, its name, the prefixes in use with it
+_BASE = pairs(
+    "m meter kdcmμun; g gram kcmμun; l liter hdcmμ; L liter hdcmμ; s second mμun; Hz hertz kKMGT; W watt kMGTm; "
+    "Wh watt hour kMGTm; V volt kMmμ; J joule kMG; Pa pascal hkMG; eV electron volt kMGT; Ω ohm kMm; cal calorie k; "
+    "bar bar m; mol mole mμ; Bq becquerel kM; B byte kKMGTP; bit bit kMG; bps bit per second kKMG; T tesla m; "
+    "A amp mμk; Ah amp hour mk; N newton kM; Sv sievert mμ; b bit kMG; F farad μnu; M molar mμn"
+)
+_ALONE = pairs(
+    "h hour; hr hour; hrs hour; min minute; mins minute; sec second; secs second; ft foot; yd yard; yds yard; "
+    "mi mile; lb pound; lbs pound; oz ounce; gal gallon; qt quart; mph mile per hour; kph kilometer per hour; "
+    "kmh kilometer per hour; rpm revolution per minute; psi pound per square inch; dB decibel; px pixel; ha hectare; "
+    "ppm part per million; ppb part per billion; bpm beat per minute; fps frame per second; dpi dot per inch; "
+    "hp horsepower; tsp teaspoon; tbsp tablespoon; cc cubic centimeter; yr year; yrs year; wk week; wks week; "
+    "mpg mile per gallon; MPH mile per hour; KM kilometer; KG kilogram; Km kilometer; Kg kilogram; kn knot; "
+    "K kelvin; t ton; dBA decibel; mmHg millimeter of mercury; x time; in inch; nmi nautical mile; ° degree; "
+    "°C degree celsius; °F degree fahrenheit; RPM revolution per minute; Nm newton meter; kHz kilohertz; "
+    "arcsec arcsecond; mol mole; ly light year; °N degree north; °S degree south; °E degree east; °W degree west"
+)
 _BARE_BASES = "m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split()
 # Only directly after the figure: apart they are letters of their own.
 _ATTACHED = frozenset({"t", "N"})
@@ -54,20 +49,21 @@ _APART = frozenset({"K"})
 _DOTTED = frozenset("ft in lb lbs oz yd yds mi gal qt hr hrs min mins sec secs yr yrs wk wks tsp tbsp".split())
 _SAME = frozenset("hertz horsepower bar ppm siemens".split())
 _IRREGULAR = {"foot": "feet", "inch": "inches", "celsius": "celsius"}
-_PER = {
-    **{"hour": "hour", "day": "day", "d": "day", "week": "week", "month": "month", "mo": "month", "year": "year"},
-    **{"night": "night", "person": "person", "minute": "minute", "second": "second", "mile": "mile", "unit": "unit"},
-}
+_PER = pairs(
+    "hour hour; day day; d day; week week; month month; mo month; year year; night night; person person; "
+    "minute minute; second second; mile mile; unit unit"
+)
 
 
 def _table() -> dict[str, str]:
-    table = {p + base: _PREFIX[p] + name for base, (name, prefixes) in _BASE.items() for p in prefixes}
-    return table | {base: _BASE[base][0] for base in _BARE_BASES} | _ALONE
+    names = {base: entry.rpartition(" ")[::2] for base, entry in _BASE.items()}
+    prefixed = {p + base: _PREFIX[p] + name for base, (name, prefixes) in names.items() for p in prefixes}
+    return prefixed | {base: names[base][0] for base in _BARE_BASES} | _ALONE
 
 
 UNITS = _table()
 
-_TOKEN = re.compile(r"([ -]?)(° ?[CF](?![A-Za-z])|°|[A-Za-zμΩ]{1,6})(?![A-Za-z'’])")
+_TOKEN = re.compile(r"([ -]?)(° ?[CFNSEW](?![A-Za-z])|°|[A-Za-zμΩ]{1,6})(?![A-Za-z'’])")
 _POWER = re.compile(r"[²³]|\^[23](?!\d)|[23](?![\d.,:]?\d)(?![A-Za-z])")
 _AREA = re.compile(r"[ -]?(sq|cu|fl)\.? ?(ft|mi|km|in|yd|m|oz)(?![A-Za-z])\.?(?=(?:[ ,;:!?)]|$))")
 _OVER = re.compile(r"/(?:(\d{1,4}) ?)?([A-Za-zμ]{1,8})(?![A-Za-z])")

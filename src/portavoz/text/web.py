@@ -7,7 +7,7 @@ import unicodedata
 
 from . import numbers
 from .letters import spell, word_of_letters
-from .rules import Part, Rules
+from .rules import Part, Rules, pairs
 
 WEB = Rules()  # where a word begins: at a letter, a figure, "@", "#", "/", "~" or "."
 
@@ -23,10 +23,10 @@ _REST = r"[A-Za-z0-9/?#&=%._~+:;,@!$*'()-]"
 _TAIL = re.compile(r"[.,;:!?'()*]{1,64}$")
 _TOKEN = re.compile(r"[A-Za-z]{1,40}|\d{1,24}|.")
 _HUMP = re.compile(r"[A-Z]{2,40}(?![a-z])|[A-Z]?[a-z]{1,40}|[A-Z]")
-_SIGNS = {
-    **{".": "dot", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark", "=": "equals"},
-    **{"&": "and", "#": "hash", "%": "percent", "+": "plus", "~": "tilde", "@": "at", "\\": "backslash", "$": "dollar"},
-}
+_SIGNS = pairs(
+    ". dot; / slash; - dash; _ underscore; : colon; ? question mark; = equals; & and; # hash; % percent; + plus; "
+    "~ tilde; @ at; \\ backslash; $ dollar"
+)
 _SHORT_WORDS = frozenset("me my go to at in on us we is it by of or no so up do be an as a i if he ad ok hi".split())
 _LETTERS = frozenset("usr api url faq usb gui ssh uri utf".split())
 _PART = 8  # words after which a long address is cut at its next sign, so that no token grows without bound
@@ -77,7 +77,9 @@ def _url(m: re.Match[str]) -> list[Part]:
     return _trimmed(m)
 
 
-@WEB.rule(rf"{_LABEL}(?:\.{_LABEL}){{0,5}}\.(?:{_ENDINGS})(?![A-Za-z0-9]|\.[A-Za-z])(?::\d{{1,5}})?(?:/{_REST}{{0,400}})?")
+@WEB.rule(
+    rf"{_LABEL}(?:\.{_LABEL}){{0,5}}\.(?:{_ENDINGS})(?![A-Za-z0-9]|\.[A-Za-z])(?::\d{{1,5}})?(?:/{_REST}{{0,400}})?"
+)
 def _domain(m: re.Match[str]) -> list[Part]:
     return _trimmed(m) if "/" in m[0] else _address(m.string, m.start(), m.end())
 
