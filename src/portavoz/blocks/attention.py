@@ -8,11 +8,13 @@ zeros beyond the length and a mask, since 0 · NaN is NaN).
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ops.base import Ops
+from ..ops.shapes import Array, Bool, Float
 from ..weights.cursor import Weights
 from .block import Block
 
@@ -27,7 +29,8 @@ class Cache(NamedTuple):
     @classmethod
     def empty(cls, ops: Ops, batch: int, capacity: int, channels: int) -> Cache:
         """Room for `capacity` steps, every row NaN until it is written."""
-        return cls(ops.full((batch, capacity, channels), float("nan")), ops.full((batch, capacity, channels), float("nan")), 0)
+        shape = (batch, capacity, channels)
+        return cls(ops.full(shape, math.nan), ops.full(shape, math.nan), 0)
 
     def extend(self, ops: Ops, k: Any, v: Any) -> Cache:
         """The cache after the steps k, v [B, T, C]."""
@@ -75,7 +78,8 @@ class Fixed(NamedTuple):
     @classmethod
     def empty(cls, ops: Ops, batch: int, capacity: int, channels: int) -> Fixed:
         """Room for `capacity` steps, all zero."""
-        return cls(ops.full((batch, capacity, channels), 0.0), ops.full((batch, capacity, channels), 0.0), 0)
+        shape = (batch, capacity, channels)
+        return cls(ops.full(shape, 0.0), ops.full(shape, 0.0), 0)
 
     def extend(self, ops: Ops, k: Any, v: Any) -> Fixed:
         """The cache after the steps k, v [B, T, C]."""
@@ -94,20 +98,34 @@ class Attention(Block):
     """Projections q, k, v, out around the word `attention`; names of the projections as the checkpoint has them."""
 
     def __init__(
-        self, w: Weights, channels: int, heads: int, *, names: tuple[str, str, str, str] = ("q", "k", "v", "out"), scale: float | None = None
+        self,
+        w: Weights,
+        channels: int,
+        heads: int,
+        *,
+        names: tuple[str, str, str, str] = ("q", "k", "v", "out"),
+        scale: float | None = None,
     ) -> None:
         super().__init__(w)
         self.heads, self.scale = heads, (channels // heads) ** -0.5 if scale is None else scale
         self.q, self.k, self.v, self.out = (w.linear(n, channels, channels) for n in names)
 
-    def remember(self, x: Any) -> Grown:
+    def remember(self, x: Float[Array, "B S C"]) -> Grown:
         """Keys and values of x [B, S, C]: the memory of a cross-attention, computed once."""
         return Grown(self.k(x), self.v(x))
 
-    def __call__(self, x: Any, cache: Cache | Grown | Fixed, mask: Any = None, bias: Any = None) -> Any:
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        cache: Cache | Grown | Fixed,
+        mask: Bool[Array, "..."] | None = None,
+        bias: Float[Array, "..."] | None = None,
+    ) -> Float[Array, "B T C"]:
         """x [B, T, C] attends to what the cache holds; mask and bias broadcast to [B, heads, T, S]."""
         k, v = cache.read()
-        mask = cache.mask(self.ops) if mask is None else mask
+        written = cache.mask(self.ops)
+        if written is not None:
+            mask = written if mask is None else mask * written
         return self.out(self.ops.attention(self.q(x), k, v, heads=self.heads, scale=self.scale, mask=mask, bias=bias))
 
 
@@ -119,7 +137,12 @@ class RotaryAttention(Block):
         self.heads, self.scale = heads, (channels // heads) ** -0.5
         self.q, self.k, self.v, self.out = (w.linear(n, channels, channels) for n in ("q", "k", "v", "out"))
 
-    def __call__(self, x: Any, positions: tuple[Any, Any], mask: Any = None) -> Any:
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        positions: tuple[Float[Array, "T half"], Float[Array, "T half"]],
+        mask: Bool[Array, "..."] | None = None,
+    ) -> Float[Array, "B T C"]:
         """x [B, T, C]; positions = cos, sin [T, C / heads / 2]; mask broadcasts to [B, heads, T, T]."""
         q, k = (self.ops.rope(y, *positions, self.heads) for y in (self.q(x), self.k(x)))
         return self.out(self.ops.attention(q, k, self.v(x), heads=self.heads, scale=self.scale, mask=mask))

@@ -1,15 +1,23 @@
-"""Block: mathematics with a path. Its `__call__` is wrapped once, when the class is made, so that a watch can follow."""
+"""Block: mathematics with a path. Its entries are wrapped once, when the class is made, so that a watch can follow."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
+from ..ops.watch import Watch
 from ..weights.cursor import Weights
 
 
 class Block:
-    """A part of a model that has a place in its weight tree. Under a watch its inputs and outputs are seen too."""
+    """A part of a model that has a place in its weight tree. Under a watch its inputs and outputs are seen too.
+
+    `entries` names the methods through which it is entered from outside: `__call__`, and any other that a stage
+    or a loop calls directly. One entry that calls another is still one call of the block.
+    """
+
+    entries: ClassVar[tuple[str, ...]] = ("__call__",)
 
     def __init__(self, w: Weights) -> None:
         self.ops, self.path = w.ops, w.path
@@ -17,14 +25,16 @@ class Block:
 
     def __init_subclass__(cls, **kw: Any) -> None:
         super().__init_subclass__(**kw)
-        body = cls.__dict__.get("__call__")
-        if body is None:
-            return
+        for name in cls.entries:
+            if name in cls.__dict__:
+                setattr(cls, name, _followed(cls.__dict__[name]))
 
-        @functools.wraps(body)
-        def call(self: Block, *args: Any, **named: Any) -> Any:
-            if not self.ops.watched:
-                return body(self, *args, **named)
-            return self.ops.inside(self, functools.partial(body, self), args, named)  # type: ignore[attr-defined]
 
-        cls.__call__ = call  # type: ignore[method-assign]
+def _followed(body: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(body)
+    def call(self: Block, *args: Any, **named: Any) -> Any:
+        if not self.ops.watched:
+            return body(self, *args, **named)
+        return cast(Watch, self.ops).inside(self, functools.partial(body, self), args, named)
+
+    return call

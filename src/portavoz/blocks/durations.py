@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..ops.shapes import Array, Float
 from ..weights.cursor import Weights
 from .block import Block
 
@@ -22,7 +23,7 @@ class DurationPredictor(Block):
         self.norms = [w.layer_norm(f"norms.{i}", inner) for i in range(2)]
         self.out = w.linear("out", inner, 1)
 
-    def __call__(self, x: Any, *, keep: Any = None) -> Any:
+    def __call__(self, x: Float[Array, "B S C"], *, keep: Float[Array, "B S 1"] | None = None) -> Float[Array, "B S 1"]:
         """x [B, symbols, C] → [B, symbols, 1]; keep [B, symbols, 1] hides padding from its neighbours."""
         for conv, norm in zip(self.convs, self.norms):
             x = norm(self.ops.relu(conv(x if keep is None else x * keep)))
@@ -51,7 +52,9 @@ def regulate(durations: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     rows = [np.repeat(np.arange(len(row)), row) for row in durations]
     longest = max(len(row) for row in rows)
-    return np.stack([np.pad(row, (0, longest - len(row)), mode="edge") if len(row) else np.zeros(longest, int) for row in rows]).astype(np.int64)
+    # A row without any frame has no last symbol to repeat: its first stands in.
+    full = [np.pad(row, (0, longest - len(row)), mode="edge") if len(row) else np.zeros(longest, int) for row in rows]
+    return np.stack(full).astype(np.int64)
 
 
 def pad_rows(rows: Sequence[NDArray[Any]], value: float = 0) -> NDArray[Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ..ops.shapes import Array, Float
 from ..weights.cursor import Weights
 from .block import Block
 
@@ -50,7 +50,7 @@ class ResBlock(Block):
         self.wide = [w.conv1d(f"convs1.{i}", channels, channels, kernel, dilation=d) for i, d in enumerate(dilations)]
         self.narrow = [w.conv1d(f"convs2.{i}", channels, channels, kernel) for i in range(len(dilations))]
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
         for wide, narrow in zip(self.wide, self.narrow):
             x = x + narrow(self.ops.leaky_relu(wide(self.ops.leaky_relu(x, self.slope)), self.slope))
         return x
@@ -73,11 +73,14 @@ class HifiGan(Block):
             n //= 2
             self.up.append(up)
             self.res.append(
-                [ResBlock(w / f"resblocks.{i * len(kinds) + j}", n, k, d, c.leaky_relu_slope) for j, (k, d) in enumerate(kinds)]
+                [
+                    ResBlock(w / f"resblocks.{i * len(kinds) + j}", n, k, d, c.leaky_relu_slope)
+                    for j, (k, d) in enumerate(kinds)
+                ]
             )
         self.post = w.conv1d("conv_post", n, 1, 7)
 
-    def __call__(self, mel: Any) -> Any:
+    def __call__(self, mel: Float[Array, "B frames mels"]) -> Float[Array, "B samples"]:
         x = self.pre((mel - self.mean) / self.scale if self.c.normalize_before else mel)
         for up, res in zip(self.up, self.res):
             x = up(self.ops.leaky_relu(x, self.c.leaky_relu_slope))

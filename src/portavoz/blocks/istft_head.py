@@ -6,9 +6,10 @@ the upsampling, 5 to 18 times cheaper than HiFi-GAN at the same size.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 from ..flow import MelSpec
+from ..ops.shapes import Array, Float
 from ..weights.cursor import Weights
 from .block import Block
 
@@ -25,13 +26,15 @@ class ConvNeXt(Block):
         self.wide, self.narrow = w.linear("wide", channels, inner), w.linear("narrow", inner, channels)
         self.gamma = w.tensor("gamma", (channels,), init=first)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
         """[B, T, C] → [B, T, C]."""
         return x + self.narrow(self.ops.gelu(self.wide(self.norm(self.depthwise(x))))) * self.gamma
 
 
 class IstftHead(Block):
     """mel [B, frames, mels] → real and imaginary spectrum [B, frames, 2 · bins] (`spectrum`) → wave (`__call__`)."""
+
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "spectrum")
 
     def __init__(self, w: Weights, spec: MelSpec, *, channels: int, inner: int, layers: int) -> None:
         super().__init__(w)
@@ -50,7 +53,7 @@ class IstftHead(Block):
         """How many mel frames on either side one frame of the spectrum depends on."""
         return 3 * (self.layers + 1)
 
-    def spectrum(self, mel: Any) -> Any:
+    def spectrum(self, mel: Float[Array, "B frames mels"]) -> Float[Array, "B frames both"]:
         """mel [B, frames, mels] → [B, frames, 2 · bins]: the real parts, then the imaginary ones."""
         x = self.norm(self.embed((mel - self.mean) / self.scale))
         for block in self.blocks:
@@ -59,7 +62,7 @@ class IstftHead(Block):
         magnitude = self.ops.clip(self.ops.exp(magnitude), None, LOUDEST)
         return self.ops.concat([magnitude * self.ops.cos(phase), magnitude * self.ops.sin(phase)], -1)
 
-    def __call__(self, mel: Any) -> Any:
+    def __call__(self, mel: Float[Array, "B frames mels"]) -> Float[Array, "B samples"]:
         """mel [B, frames, mels] → wave [B, frames · hop]."""
         real, imag = self.ops.chunk(self.spectrum(mel), 2)
         return self.istft(real, imag)

@@ -5,8 +5,7 @@ FastSpeech's FFT block (Ren et al. 2019, arXiv:1905.09263), with the norms in fr
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..ops.shapes import Array, Bool, Float
 from ..weights.cursor import Weights
 from .attention import RotaryAttention, rotary
 from .block import Block
@@ -19,7 +18,7 @@ class FeedForward(Block):
         super().__init__(w)
         self.wide, self.narrow = w.conv1d("wide", channels, inner, kernel), w.linear("narrow", inner, channels)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
         return self.narrow(self.ops.gelu(self.wide(x)))
 
 
@@ -32,7 +31,14 @@ class Layer(Block):
         self.attention = RotaryAttention(w / "attention", channels, heads)
         self.feed_forward = FeedForward(w / "feed_forward", channels, inner, kernel)
 
-    def __call__(self, x: Any, positions: tuple[Any, Any], *, keep: Any = None, mask: Any = None) -> Any:
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        positions: tuple[Float[Array, "T half"], Float[Array, "T half"]],
+        *,
+        keep: Float[Array, "B T 1"] | None = None,
+        mask: Bool[Array, "..."] | None = None,
+    ) -> Float[Array, "B T C"]:
         """x [B, T, C]; keep [B, T, 1] is 1 on real steps, 0 on padding, so that a row never hears its padding."""
         x = x + self.attention(self.norm1(x), positions, mask)
         y = self.norm2(x)
@@ -42,13 +48,21 @@ class Layer(Block):
 class Stack(Block):
     """Several layers and a last norm. Positions come from one table of `longest` steps, made at the start."""
 
-    def __init__(self, w: Weights, layers: int, channels: int, *, heads: int, inner: int, kernel: int, longest: int) -> None:
+    def __init__(
+        self, w: Weights, layers: int, channels: int, *, heads: int, inner: int, kernel: int, longest: int
+    ) -> None:
         super().__init__(w)
         self.layers = [Layer(w / f"layers.{i}", channels, heads, inner, kernel) for i in range(layers)]
         self.norm = w.layer_norm("norm", channels)
         self.positions = tuple(self.ops.tensor(table) for table in rotary(longest, channels // heads))
 
-    def __call__(self, x: Any, *, keep: Any = None, mask: Any = None) -> Any:
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        *,
+        keep: Float[Array, "B T 1"] | None = None,
+        mask: Bool[Array, "..."] | None = None,
+    ) -> Float[Array, "B T C"]:
         """x [B, T, C] → [B, T, C]; keep [B, T, 1] and mask [B, 1, 1, T] as in Layer, or None for one whole row."""
         cos, sin = (self.ops.rows(table, 0, x.shape[1]) for table in self.positions)
         for layer in self.layers:

@@ -13,13 +13,13 @@ cursor of `weights` hands it the weights in that order.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..audio import stft as transform
-
-Array = Any  # a tensor of whatever back end is at work
+from .shapes import Array, Bool, Float, Int, Num, Shaped, Size
 
 # Taps: what a reference also does in one call. The lab compares and forces them.
 TAPS = (
@@ -50,25 +50,25 @@ class Ops:
         """A NumPy array as a tensor of this back end; with `train`, one that gathers gradients."""
         return np.asarray(a)
 
-    def numpy(self, x: Array) -> np.ndarray:
+    def numpy(self, x: Array) -> NDArray[Any]:
         """A tensor as a NumPy array: a host read, so only at the border of a stage."""
         return np.asarray(x)
 
     # Words with parameters
 
-    def linear(self, x: Array, p: Any) -> Array:
+    def linear(self, x: Float[Array, "*rows I"], p: Any) -> Float[Array, "*rows O"]:
         """``x @ weight.T + bias``: [..., in] → [..., out]."""
         y = x @ p.weight.T
         return y if p.bias is None else y + p.bias
 
-    def embedding(self, ids: Array, p: Any) -> Array:
-        """Rows of a table by integer: ids [B, T] → [B, T, C]; weight [entries, C]."""
+    def embedding(self, ids: Int[Array, "*rows"], p: Any) -> Float[Array, "*rows C"]:
+        """Rows of a table by integer: ids [...] → [..., C]; weight [entries, C]."""
         return p.weight[ids]
 
-    def conv1d(self, x: Array, p: Any) -> Array:
+    def conv1d(self, x: Float[Array, "B T I"], p: Any) -> Float[Array, "B N O"]:
         """Cross-correlation along time: [B, T, in] → [B, (T + 2 padding − dilation (k − 1) − 1) // stride + 1, out]."""
         out, per_group, k = p.weight.shape
-        x = np.pad(x, ((0, 0), (p.padding, p.padding), (0, 0)))
+        x = self.pad(x, p.padding, p.padding)
         n = (x.shape[1] - p.dilation * (k - 1) - 1) // p.stride + 1
         x = x.reshape(*x.shape[:2], p.groups, per_group)
         weight = p.weight.reshape(p.groups, out // p.groups, per_group, k)
@@ -76,10 +76,10 @@ class Ops:
         for j in range(k):
             tap = x[:, j * p.dilation : j * p.dilation + (n - 1) * p.stride + 1 : p.stride]
             y = y + np.matmul(tap[..., None, :], weight[..., j].swapaxes(-1, -2))[..., 0, :]
-        y = np.asarray(y).reshape(x.shape[0], n, out)
+        y = cast(Array, y).reshape(x.shape[0], n, out)
         return y if p.bias is None else y + p.bias
 
-    def conv_transpose1d(self, x: Array, p: Any) -> Array:
+    def conv_transpose1d(self, x: Float[Array, "B T I"], p: Any) -> Float[Array, "B N O"]:
         """The gradient of conv1d: [B, T, in] → [B, (T − 1) stride + k − 2 padding, out]."""
         batch, time, _ = x.shape
         _, out, k = p.weight.shape
@@ -89,7 +89,7 @@ class Ops:
         y = y[:, p.padding : y.shape[1] - p.padding]
         return y if p.bias is None else y + p.bias
 
-    def conv2d(self, x: Array, p: Any) -> Array:
+    def conv2d(self, x: Float[Array, "B H W I"], p: Any) -> Float[Array, "B P Q O"]:
         """Cross-correlation over two axes, channels last: [B, H, W, in] → [B, H', W', out]; stride, padding: pairs."""
         _, _, kh, kw = p.weight.shape
         (sh, sw), (ph, pw) = p.stride, p.padding
@@ -102,26 +102,28 @@ class Ops:
                 y = y + tap @ p.weight[:, :, i, j].T
         return y if p.bias is None else y + p.bias
 
-    def layer_norm(self, x: Array, p: Any) -> Array:
-        """Zero mean and unit (biased) variance over channels, then weight and bias. Ba et al. 2016, arXiv:1607.06450."""
+    def layer_norm(self, x: Float[Array, "*rows C"], p: Any) -> Float[Array, "*rows C"]:
+        """Zero mean, unit (biased) variance over channels, then weight and bias. Ba et al. 2016, arXiv:1607.06450."""
         d = x - x.mean(-1, keepdims=True)
         return d / np.sqrt((d * d).mean(-1, keepdims=True) + p.eps) * p.weight + p.bias
 
-    def rms_norm(self, x: Array, p: Any) -> Array:
+    def rms_norm(self, x: Float[Array, "*rows C"], p: Any) -> Float[Array, "*rows C"]:
         """Unit root mean square over channels, then weight. Zhang & Sennrich 2019, arXiv:1910.07467."""
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + p.eps) * p.weight
 
-    def batch_norm(self, x: Array, p: Any) -> Array:
+    def batch_norm(self, x: Float[Array, "*rows C"], p: Any) -> Float[Array, "*rows C"]:
         """Normalisation by the running statistics (inference). Ioffe & Szegedy 2015, arXiv:1502.03167."""
         return (x - p.running_mean) / np.sqrt(p.running_var + p.eps) * p.weight + p.bias
 
-    def lstm(self, x: Array, state: tuple[Array, Array], p: Any) -> tuple[Array, tuple[Array, Array]]:
+    def lstm(
+        self, x: Float[Array, "B T I"], state: tuple[Float[Array, "B C"], Float[Array, "B C"]], p: Any
+    ) -> tuple[Float[Array, "B T C"], tuple[Float[Array, "B C"], Float[Array, "B C"]]]:
         """One LSTM layer, gates in the order i, f, g, o: x [B, T, in], state two [B, C] → [B, T, C], state.
 
         weight_ih [4 C, in], weight_hh [4 C, C], bias_ih and bias_hh [4 C]: PyTorch's names and order.
         """
         h, c = state
-        rows = []
+        rows: list[Array] = []
         for t in range(x.shape[1]):
             gates = x[:, t] @ p.weight_ih.T + p.bias_ih + h @ p.weight_hh.T + p.bias_hh
             i, f, g, o = np.split(gates, 4, -1)
@@ -130,65 +132,66 @@ class Ops:
             rows.append(h)
         return np.stack(rows, 1), (h, c)
 
-    def snake(self, x: Array, p: Any) -> Array:
+    def snake(self, x: Float[Array, "*rows C"], p: Any) -> Float[Array, "*rows C"]:
         """``x + sin²(alpha x) / alpha`` with one alpha a channel. Ziyin et al. 2020, arXiv:2006.08195."""
         return x + np.sin(p.alpha * x) ** 2 / (p.alpha + np.asarray(1e-9, x.dtype))
 
     # Words without
 
-    def relu(self, x: Array) -> Array:
+    def relu(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """max(x, 0)."""
         return np.maximum(x, 0)
 
-    def gelu(self, x: Array, approximate: bool = False) -> Array:
+    def gelu(self, x: Float[Array, "*shape"], approximate: bool = False) -> Float[Array, "*shape"]:
         """``x Φ(x)``, or its tanh approximation. Hendrycks & Gimpel 2016, arXiv:1606.08415."""
         if approximate:
-            inner = x * np.asarray(math.sqrt(2 / math.pi), x.dtype) * (1 + np.asarray(0.044715, x.dtype) * x * x)
-            return x * np.asarray(0.5, x.dtype) * (1 + np.tanh(inner))
-        erf = np.frompyfunc(math.erf, 1, 1)(x * np.asarray(math.sqrt(0.5), x.dtype)).astype(x.dtype)
-        return x * np.asarray(0.5, x.dtype) * (1 + erf)
+            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * x * (1 + 0.044715 * x * x)))
+        erf = cast(Array, np.frompyfunc(math.erf, 1, 1)(math.sqrt(0.5) * x)).astype(x.dtype)
+        return 0.5 * x * (1 + erf)
 
-    def silu(self, x: Array) -> Array:
+    def silu(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """``x sigmoid(x)``."""
         return x * self.sigmoid(x)
 
-    def mish(self, x: Array) -> Array:
+    def mish(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """``x tanh(log(1 + eˣ))``. Misra 2019, arXiv:1908.08681."""
         return x * np.tanh(np.logaddexp(x, np.asarray(0, x.dtype)))
 
-    def elu(self, x: Array) -> Array:
+    def elu(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """x above 0, eˣ − 1 below."""
-        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+        return cast(Array, np.where(x > 0, x, np.expm1(np.minimum(x, 0))))
 
-    def tanh(self, x: Array) -> Array:
+    def tanh(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Hyperbolic tangent."""
         return np.tanh(x)
 
-    def sigmoid(self, x: Array) -> Array:
+    def sigmoid(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """``1 / (1 + e⁻ˣ)``, written so that no exponential overflows."""
         e = np.exp(-np.abs(x))
-        return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+        return cast(Array, np.where(x >= 0, 1 / (1 + e), e / (1 + e)))
 
-    def leaky_relu(self, x: Array, slope: float) -> Array:
+    def leaky_relu(self, x: Float[Array, "*shape"], slope: float) -> Float[Array, "*shape"]:
         """x above 0, slope · x below."""
-        return np.where(x > 0, x, x * np.asarray(slope, x.dtype))
+        return cast(Array, np.where(x > 0, x, x * np.asarray(slope, x.dtype)))
 
-    def softmax(self, x: Array) -> Array:
+    def softmax(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Over the last axis; a row that is −inf throughout gives NaN, as everywhere."""
         e = np.exp(x - x.max(-1, keepdims=True))
         return e / e.sum(-1, keepdims=True)
 
-    def l2_normalize(self, x: Array) -> Array:
+    def l2_normalize(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """``x / max(‖x‖₂, 1e-12)`` over the last axis."""
         return x / np.maximum(np.sqrt((x * x).sum(-1, keepdims=True)), np.asarray(1e-12, x.dtype))
 
-    def stft(self, x: Array, p: Any) -> tuple[Array, Array]:
+    def stft(self, x: Float[Array, "B samples"], p: Any) -> tuple[Array, Array]:
         """Short-time spectrum of waves by `p.spec` (a MelSpec): [B, samples] → real, imaginary [B, frames, bins]."""
         spectrum = transform.stft(x, p.spec)
         return spectrum.real.astype(x.dtype), spectrum.imag.astype(x.dtype)
 
-    def istft(self, real: Array, imag: Array, p: Any) -> Array:
-        """Waves from their short-time spectrum, overlap-add over the window's envelope: [B, frames, bins] → [B, samples]."""
+    def istft(
+        self, real: Float[Array, "B frames bins"], imag: Float[Array, "B frames bins"], p: Any
+    ) -> Float[Array, "B samples"]:
+        """Waves from their spectrum, overlap-add divided by the envelope: [B, frames, bins] → [B, samples]."""
         return transform.istft(real + 1j * imag, p.spec).astype(real.dtype)
 
     # Glue: where frameworks spell the same thing differently
@@ -197,89 +200,92 @@ class Ops:
         """Tensors one after the other along an axis (1: time, −1: channels)."""
         return np.concatenate(xs, axis)
 
-    def chunk(self, x: Array, n: int) -> list[Array]:
+    def chunk(self, x: Float[Array, "*rows C"], n: int) -> list[Float[Array, "*rows D"]]:
         """The channels cut into n equal parts: [..., n C] → n × [..., C]."""
         return np.split(x, n, -1)
 
-    def split_heads(self, x: Array, heads: int) -> Array:
+    def split_heads(self, x: Float[Array, "B T C"], heads: int) -> Float[Array, "B heads T D"]:
         """[B, T, heads · D] → [B, heads, T, D]."""
         return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(1, 2)
 
-    def merge_heads(self, x: Array) -> Array:
+    def merge_heads(self, x: Float[Array, "B heads T D"]) -> Float[Array, "B T C"]:
         """[B, heads, T, D] → [B, T, heads · D]."""
         return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
-    def swap(self, x: Array) -> Array:
+    def swap(self, x: Shaped[Array, "*rows T C"]) -> Shaped[Array, "*rows C T"]:
         """The last two axes exchanged."""
         return x.swapaxes(-1, -2)
 
-    def matmul(self, a: Array, b: Array) -> Array:
+    def matmul(self, a: Float[Array, "... N K"], b: Float[Array, "... K M"]) -> Float[Array, "... N M"]:
         """Matrix product over the last two axes."""
         return a @ b
 
-    def masked(self, x: Array, allowed: Array) -> Array:
+    def masked(self, x: Float[Array, "*shape"], allowed: Bool[Array, "..."]) -> Float[Array, "*shape"]:
         """x where `allowed` (boolean, broadcast), −inf elsewhere: for scores before a softmax."""
         return np.where(allowed, x, np.asarray(-np.inf, x.dtype))
 
-    def full(self, shape: tuple[int, ...], value: float) -> Array:
+    def full(self, shape: tuple[Size, ...], value: float) -> Float[Array, "..."]:
         """A new tensor of one value."""
         return np.full(shape, value, np.float32)
 
-    def rows(self, table: Array, start: int, n: int) -> Array:
+    def rows(self, table: Shaped[Array, "N *rest"], start: Size, n: Size) -> Shaped[Array, "n *rest"]:
         """n rows of a table from `start`."""
         return table[start : start + n]
 
-    def write(self, buffer: Array, new: Array, at: int) -> Array:
+    def write(self, buffer: Float[Array, "B N C"], new: Float[Array, "B T C"], at: Size) -> Float[Array, "B N C"]:
         """`buffer` with `new` over its time steps from `at`; the buffer given must not be used again."""
         buffer = buffer.copy()
         buffer[:, at : at + new.shape[1]] = new
         return buffer
 
-    def gather(self, x: Array, index: Array) -> Array:
+    def gather(self, x: Float[Array, "B T C"], index: Int[Array, "B N"]) -> Float[Array, "B N C"]:
         """Time steps by number: x [B, T, C], index [B, N] → [B, N, C]."""
         return np.take_along_axis(x, index[..., None], 1)
 
-    def cumsum(self, x: Array) -> Array:
+    def cumsum(self, x: Num[Array, "B T *rest"]) -> Num[Array, "B T *rest"]:
         """Running sum along time (axis 1)."""
         return np.cumsum(x, 1)
 
-    def pad(self, x: Array, before: int, after: int) -> Array:
+    def pad(self, x: Float[Array, "B T C"], before: Size, after: Size) -> Float[Array, "B N C"]:
         """Zeros before and after, along time: [B, T, C] → [B, before + T + after, C]."""
         return np.pad(x, ((0, 0), (before, after), (0, 0)))
 
-    def upsample(self, x: Array, factor: int) -> Array:
+    def upsample(self, x: Float[Array, "B T C"], factor: Size) -> Float[Array, "B N C"]:
         """Every time step `factor` times: [B, T, C] → [B, T · factor, C]."""
         return np.repeat(x, factor, 1)
 
-    def rope(self, x: Array, cos: Array, sin: Array, heads: int) -> Array:
-        """Rotary positions, half-split: x [B, T, heads · D], cos and sin [T, D / 2]. Su et al. 2021, arXiv:2104.09864."""
+    def rope(
+        self, x: Float[Array, "B T C"], cos: Float[Array, "T half"], sin: Float[Array, "T half"], heads: int
+    ) -> Float[Array, "B T C"]:
+        """Rotary positions, half-split: x [B, T, heads · D], cos and sin [T, D / 2] (Su et al., arXiv:2104.09864)."""
         batch, time, channels = x.shape
         x = x.reshape(batch, time, heads, 2, -1)
         a, b = x[:, :, :, 0], x[:, :, :, 1]
         cos, sin = cos[:, None], sin[:, None]
-        return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1).reshape(batch, time, channels)
+        return cast(Array, np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)).reshape(batch, time, channels)
 
-    def exp(self, x: Array) -> Array:
+    def exp(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """eˣ."""
         return np.exp(x)
 
-    def sin(self, x: Array) -> Array:
+    def sin(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Sine of radians."""
         return np.sin(x)
 
-    def cos(self, x: Array) -> Array:
+    def cos(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Cosine of radians."""
         return np.cos(x)
 
-    def clip(self, x: Array, low: float | None, high: float | None) -> Array:
+    def clip(self, x: Float[Array, "*shape"], low: float | None, high: float | None) -> Float[Array, "*shape"]:
         """x held between two bounds; None leaves a side open."""
-        return np.clip(x, low, high)
+        return cast(Any, np).clip(x, low, high)
 
     # Composites: these bodies are what a fused kernel must equal, and where the lab looks inside
 
     def attention(
-        self, q: Array, k: Array, v: Array, *, heads: int, scale: float, mask: Array | None = None, bias: Array | None = None
-    ) -> Array:
+        self, q: Float[Array, "B T C"], k: Float[Array, "B S C"], v: Float[Array, "B S C"], *, heads: int, scale: float,
+        mask: Bool[Array, "..."] | None = None, bias: Float[Array, "..."] | None = None,
+    ) -> Float[Array, "B T C"]:  # fmt: skip
         """Multi-head dot-product attention. Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
 
         q [B, T, C], k and v [B, S, C]; `mask` boolean (True = may be seen) and `bias` (added to the scaled

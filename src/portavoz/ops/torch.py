@@ -108,6 +108,8 @@ class TorchOps(Ops):
 
     def stft(self, x: Tensor, p: Any) -> tuple[Tensor, Tensor]:
         x = F.pad(x[:, None], transform.margins(p.spec), mode="reflect")[:, 0]
+        if p.spec.padding == "center" and p.spec.fft % 2:
+            x = F.pad(x, (0, 1))  # two halves of an odd FFT are one sample short of the last frame
         y = torch.fft.rfft(x.unfold(1, p.spec.fft, p.spec.hop) * self._window(p.spec, x.dtype))
         return y.real, y.imag
 
@@ -183,9 +185,11 @@ class TorchOps(Ops):
         return x.clamp(low, high)
 
     def attention(
-        self, q: Tensor, k: Tensor, v: Tensor, *, heads: int, scale: float, mask: Tensor | None = None, bias: Tensor | None = None
-    ) -> Tensor:
+        self, q: Tensor, k: Tensor, v: Tensor, *, heads: int, scale: float,
+        mask: Tensor | None = None, bias: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         q, k, v = (self.split_heads(x, heads) for x in (q, k, v))
         if bias is not None:
-            mask = bias if mask is None else self.masked(bias, mask)
+            # The kernel takes one of the two; either may be the larger one, so this is no masked_fill.
+            mask = bias if mask is None else torch.where(mask, bias, -torch.inf)
         return self.merge_heads(F.scaled_dot_product_attention(q, k, v, mask, scale=scale))

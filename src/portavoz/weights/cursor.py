@@ -12,56 +12,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightError
 from ..ops.base import Ops
+from ..ops.watch import Watch
 from . import file
-from .layout import looks_like, relayout
+from .layer import Layer, Record
+from .layout import ambiguous, looks_like, relayout
 
 Source = Mapping[str, NDArray[Any]]
-
-
-class Layer:
-    """A word with its parameters and its path: ``layer(x)`` is ``ops.word(x, layer)``."""
-
-    weight: Any = None
-    bias: Any = None
-
-    def __init__(self, ops: Ops, word: str, path: str, **fields: Any) -> None:
-        self.ops, self.word, self.path = ops, word, path
-        self.__dict__.update(fields)
-        self._run = getattr(ops, word)
-
-    def __call__(self, *xs: Any) -> Any:
-        return self._run(*xs, self)
-
-    def __repr__(self) -> str:
-        return f"{self.word} at {self.path}"
-
-
-class Record:
-    """What one model took from one source: shared by all cursors that walk over it."""
-
-    def __init__(self) -> None:
-        self.taken: dict[str, Any] = {}
-        self.trainable: set[str] = set()
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.roles: dict[str, str] = {}
-        self.initial: dict[str, float | None] = {}
-        self.ignored: dict[str, str] = {}
-        self.blocks: dict[str, Any] = {}
-        self.layers: dict[str, Layer] = {}
 
 
 class Weights:
     """A position in a tree of named tensors: a checkpoint's (load) or one that is being made (fresh)."""
 
-    def __init__(self, source: Source | None, ops: Ops, *, layout: str = "torch", train: bool = False) -> None:
-        self.source, self.ops, self.layout, self.train = source, ops, layout, train
+    def __init__(self, source: Source | None, ops: Ops, *, layout: str | None = "torch", train: bool = False) -> None:
+        self.source, self.ops, self.train = source, ops, train
+        self.declared, self.layout = layout is not None, layout or "torch"
         self.seed = 0
         self.constants: Source = {}
         self.path = ""
@@ -69,9 +40,10 @@ class Weights:
 
     @classmethod
     def load(cls, path: str | Path, ops: Ops, *, layout: str | None = None, train: bool = False) -> Weights:
-        """Open a safetensors file. `layout` overrides the one in the file's metadata ("torch" when it has none).
+        """Open a safetensors file. `layout` ("torch", "mlx") overrides the one in the file's metadata.
 
-        With `train`, tensors gather gradients. Raises WeightError for a file that cannot be read.
+        A file that declares none is read as "torch", as long as shapes confirm it. With `train`, tensors gather
+        gradients. Raises WeightError for a file that cannot be read.
         """
         tensors, metadata = file.read(path)
         return cls(tensors, ops, layout=layout or file.layout(metadata), train=train)
@@ -88,7 +60,7 @@ class Weights:
 
     def at(self, name: str) -> Weights:
         """The cursor one level (or several, with dots) deeper; also written ``w / name``."""
-        deeper = Weights.__new__(Weights)
+        deeper = type(self).__new__(type(self))
         deeper.__dict__.update(self.__dict__)
         deeper.path = self._full(name)
         return deeper
@@ -99,22 +71,33 @@ class Weights:
         """Whether the source holds a tensor of this name below here (always True when fresh)."""
         return self.source is None or self._full(name) in self.source
 
-    def tensor(self, name: str, shape: tuple[int, ...], *, role: str = "", init: float | None = None, train: bool = True) -> Any:
+    def tensor(
+        self, name: str, shape: tuple[int, ...], *, role: str = "", init: float | None = None, train: bool = True
+    ) -> Any:
         """Take one tensor. `role` names its axes (see layout), `init` its first value (None: random by fan-in).
 
         Asking again for a path that was taken gives the same tensor: tied weights. `train=False` marks a
         constant (statistics, tables). Raises WeightError when it is missing or has another shape.
         """
-        path, record = self._full(name), self.record
+        path, shape, record = self._full(name), tuple(shape), self.record
+        record.asked[path] += 1
         if path in record.taken:
+            if record.shapes[path] != shape:
+                raise WeightError(
+                    f"{path}: taken as {record.shapes[path]} and again as {shape}; tied weights have one shape"
+                )
             return record.taken[path]
-        array = self._first(path, shape, init) if self.source is None else self._read(path, tuple(shape), role)
+        array = self._first(path, shape, init) if self.source is None else self._read(path, shape, role)
         grows = train and self.train
         value = self.ops.tensor(relayout(array, role, "torch", self.ops.layout), train=grows)
-        record.taken[path], record.shapes[path] = value, tuple(shape)
+        record.taken[path], record.shapes[path] = value, shape
         record.roles[path], record.initial[path] = role, init
+        if not train:
+            record.fixed.add(path)
         if grows:
             record.trainable.add(path)
+        if self.ops.watched:
+            cast(Watch, self.ops).took(path, value, train)
         return value
 
     def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
@@ -131,6 +114,11 @@ class Weights:
             hint = f"; same ending, not taken yet: {', '.join(near[:3])}" if near else ""
             raise WeightError(f"{path}: not in the checkpoint{hint}")
         stored = np.asarray(self.source[path])
+        if not self.declared and ambiguous(stored.shape, role):
+            raise WeightError(
+                f"{path}: {stored.shape} reads the same in every layout and the file does not say which it has; "
+                "pass layout='torch' or layout='mlx'"
+            )
         array = relayout(stored, role, self.layout, "torch") if self._fits(stored, role) else stored
         if tuple(array.shape) != shape:
             other = looks_like(array.shape, shape, role, self.layout)
@@ -182,9 +170,12 @@ class Weights:
         facts = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
         return self._weighted("conv1d", name, shape, outputs if bias else 0, **facts)
 
-    def conv_transpose1d(self, name: str, inputs: int, outputs: int, kernel: int, *, stride: int, padding: int = 0) -> Layer:
+    def conv_transpose1d(
+        self, name: str, inputs: int, outputs: int, kernel: int, *, stride: int, padding: int = 0
+    ) -> Layer:
         """weight [in, out, k] (PyTorch's order: in first)."""
-        return self._weighted("conv_transpose1d", name, (inputs, outputs, kernel), outputs, stride=stride, padding=padding)
+        facts = {"stride": stride, "padding": padding}
+        return self._weighted("conv_transpose1d", name, (inputs, outputs, kernel), outputs, **facts)
 
     def conv2d(
         self,
@@ -229,7 +220,8 @@ class Weights:
 
     def _scale_and_shift(self, name: str, channels: int) -> dict[str, Any]:
         here = self.at(name)
-        return {"weight": here.tensor("weight", (channels,), init=1.0), "bias": here.tensor("bias", (channels,), init=0.0)}
+        first = {"weight": 1.0, "bias": 0.0}
+        return {name: here.tensor(name, (channels,), init=value) for name, value in first.items()}
 
     def transform(self, name: str, word: str, spec: Any) -> Layer:
         """A layer without weights: `word` is "stft" or "istft", `spec` its MelSpec."""
@@ -254,7 +246,8 @@ class Weights:
         left = self.left_over()
         if left:
             few = ", ".join(left[:4]) + (", …" if len(left) > 4 else "")
-            raise WeightError(f"{len(left)} tensor{'s' if len(left) > 1 else ''} nobody took: {few}; is this the right model?")
+            many = "s" if len(left) > 1 else ""
+            raise WeightError(f"{len(left)} tensor{many} nobody took: {few}; is this the right model?")
 
     def tensors(self) -> dict[str, Any]:
         """Path → tensor of everything that training changes: for an optimiser, a checkpoint, a quantiser."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,32 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     if not path.is_file():
         raise WeightError(f"{path}: there is no such file; give a .safetensors file")
     if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"):
-        raise WeightError(f"{path}: a pickle can run code when it is read, so it is not opened; convert it to safetensors first")
+        raise WeightError(
+            f"{path}: a pickle can run code when it is read, so it stays closed; convert it to safetensors"
+        )
     try:
-        with safe_open(str(path), framework="np") as opened:
-            metadata = dict(opened.metadata() or {})
-            return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118 (not a mapping)
+        with cast(Any, safe_open)(str(path), framework="np") as opened:
+            names: list[str] = list(opened.keys())
+            wide = {name for name in names if opened.get_slice(name).get_dtype() == "BF16"}
+            tensors = {name: opened.get_tensor(name) for name in names if name not in wide}
+            return {**tensors, **_widened(path, wide)}, dict(opened.metadata() or {})
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as problem:
-        raise WeightError(f"{path}: not a readable safetensors file ({problem}); fetch or convert it again") from problem
+        reason = f"not a readable safetensors file ({problem})"
+        raise WeightError(f"{path}: {reason}; fetch or convert it again") from problem
+
+
+def _widened(path: Path, names: Set[str]) -> dict[str, NDArray[Any]]:
+    """The bfloat16 tensors of a file, which NumPy does not know: a float32 has the same bits and sixteen zeros."""
+    if not names:
+        return {}
+    import safetensors
+
+    out: dict[str, NDArray[Any]] = {}
+    for name, stored in cast(Any, safetensors).deserialize(path.read_bytes()):
+        if name in names:
+            bits: Any = np.frombuffer(stored["data"], np.uint16).astype(np.uint32) << 16
+            out[name] = bits.view(np.float32).reshape(stored["shape"])
+    return out
 
 
 def write(path: str | Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
@@ -44,8 +63,11 @@ def write(path: str | Path, tensors: Mapping[str, NDArray[Any]], metadata: Mappi
         out.write(data)
 
 
-def layout(metadata: Mapping[str, str]) -> str:
-    """The layout that metadata declares: our `layout`, or the `format` that PyTorch ("pt") and MLX ("mlx") write."""
+def layout(metadata: Mapping[str, str]) -> str | None:
+    """The layout that metadata declares: our `layout`, or the `format` that PyTorch ("pt") and MLX ("mlx") write.
+
+    None when nothing is declared.
+    """
     if "layout" in metadata:
         return metadata["layout"]
-    return {"mlx": "mlx", "pt": "torch", "np": "torch"}.get(metadata.get("format", "pt"), "torch")
+    return {"mlx": "mlx", "pt": "torch", "np": "torch"}.get(metadata.get("format", ""))

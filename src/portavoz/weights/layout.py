@@ -32,18 +32,29 @@ def relayout(array: Any, role: str, source: str, target: str) -> Any:
     return array if axes is None else array.transpose(axes)
 
 
+def ambiguous(shape: Sequence[int], role: str) -> bool:
+    """Whether this shape stays the same while its numbers move from one layout to another: a square kernel."""
+    for source in NAMES:
+        for target in NAMES:
+            axes = order(role, source, target)
+            if axes is None or len(axes) != len(shape):
+                continue
+            # Axes of length 1 may change places without moving a number.
+            moved = [a for a in axes if shape[a] > 1] != [a for a in range(len(shape)) if shape[a] > 1]
+            if moved and [shape[a] for a in axes] == list(shape):
+                return True
+    return False
+
+
 def looks_like(shape: Sequence[int], wanted: Sequence[int], role: str, declared: str) -> str | None:
-    """The other layout under which `shape` (as declared) would be what the model wants, if there is one."""
+    """The other layout under which `shape` (seen as `declared`, in PyTorch's order) would be what the model wants."""
+    if role not in LAYOUT or len(shape) != len(LAYOUT[role]["torch"].split()):
+        return None
+    undo = order(role, "torch", declared)
+    stored = tuple(shape) if undo is None else tuple(shape[a] for a in undo)
     for other in NAMES:
-        if other == declared:
-            continue
-        undo, redo = order(role, "torch", declared), order(role, other, "torch")
-        if undo is None or redo is None:
-            # One of the two is the torch order itself.
-            stored = shape if undo is None else tuple(shape[a] for a in undo)
-            seen = stored if redo is None else tuple(stored[a] for a in redo)
-        else:
-            seen = tuple(tuple(shape[a] for a in undo)[a] for a in redo)
-        if tuple(seen) == tuple(wanted) and role in LAYOUT:
+        redo = order(role, other, "torch")
+        seen = stored if redo is None else tuple(stored[a] for a in redo)
+        if other != declared and seen == tuple(wanted):
             return other
     return None
