@@ -169,10 +169,11 @@ class Voice:
             raise InputError(f"pauses is {pauses!r}: give a number from 0 to 100, such as 0.5 or 2")
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InputError(f"seed is {seed!r}: give a whole number")
-        if not isinstance(text, str) and not isinstance(text, Iterable):
+        if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = Manner(self._speaker(speaker), float(speed), float(pauses), durations)
-        readings = read(text, lexicon=lexicon, limit=_limit(speed, pauses))
+        given = text if isinstance(text, str) else _strings(text)
+        readings = read(given, lexicon=lexicon, limit=_limit(speed, pauses))
         return self._stream(readings, manner, text if isinstance(text, str) else "")
 
     def _speaker(self, speaker: str | int | None) -> int:
@@ -215,6 +216,14 @@ class Voice:
     def describe(self) -> dict[str, Any]:
         """The voice's own description: voice.json with the folder and the runtime in use."""
         return {**self.about, "folder": str(self.folder), "runtime": self.runtime}
+
+
+def _strings(chunks: Iterable[object]) -> Iterator[str]:
+    """The chunks of a text as they come. Raises InputError for one that is no string."""
+    for chunk in chunks:
+        if not isinstance(chunk, str):
+            raise InputError(f"text has a {type(chunk).__name__} in it: give a str, or an iterable of them")
+        yield chunk
 
 
 def _limit(speed: float, pauses: float) -> int:

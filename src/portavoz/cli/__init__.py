@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "show a voice's or a family's anatomy: stages, layers, sizes",
     "doctor": "see what this machine has, and whether every stage of speaking works",
     "train": "train a model as a configuration file says",
+    "evaluate": "judge a voice beside its teacher",
     "bench": "run one of the benchmarks of a source checkout",
 }
 

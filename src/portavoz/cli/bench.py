@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 from ..errors import InputError
+from . import checkout
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -26,22 +25,14 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it in a process of its own; gives its exit code. Raises InputError for a name that is not there."""
-    scripts = found()
+    found = {path.stem: path for path in sorted(checkout.folder("bench").glob("*.py")) if path.stem[0] != "_"}
     if args.name is None:
-        for name, path in scripts.items():
+        for name, path in found.items():
             print(f"{name:<12} {_question(path)}")
         return 0
-    if args.name not in scripts:
-        raise InputError(f"there is no benchmark {args.name!r}; choose one of {', '.join(scripts) or 'none'}")
-    return subprocess.run([sys.executable, str(scripts[args.name]), *args.rest]).returncode
-
-
-def found() -> dict[str, Path]:
-    """The benchmarks by name. Raises InputError where there is no checkout."""
-    folder = Path(__file__).resolve().parents[3] / "bench"
-    if not (folder.parent / "pyproject.toml").is_file() or not folder.is_dir():
-        raise InputError("bench: an installed package has no benchmarks; run this in a source checkout of portavoz")
-    return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+    if args.name not in found:
+        raise InputError(f"there is no benchmark {args.name!r}; choose one of {', '.join(found) or 'none'}")
+    return checkout.run(found[args.name], args.rest)
 
 
 def _question(path: Path) -> str:
