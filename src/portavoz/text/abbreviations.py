@@ -12,7 +12,7 @@ SHORT = Rules()  # at a letter
 
 # Words that begin a sentence after an abbreviation or an initial that could also stand inside one.
 STARTERS = frozenset(
-    "A An The This That These Those It He She They We You In On At By For From With And But Or So If When While "
+    "I A An The This That These Those It He She They We You In On At By For From With And But Or So If When While "
     "After Before As Then There Here His Her Its Their Our My Your What Who Why How Where However Although Though "
     "Because Since Some Many Most All No Not Now To Is Are Was Were Do Does Did Please Yes".split()
 )
@@ -140,6 +140,17 @@ def _addressed(text: str, start: int) -> bool:
     return any(word[0].isdigit() for word in text[max(0, start - 32) : start].split()[-3:])
 
 
+_DAYS = r"(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.?"
+_MONTHS = r"(Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)\.?"
+
+
+@SHORT.rule(rf"{_DAYS} ?[-–] ?{_DAYS}(?![\w'])|{_MONTHS} ?[-–] ?{_MONTHS}(?![\w'])")
+def _from_to(m: re.Match[str]) -> str:
+    """Mon-Fri, Jan.–Mar."""
+    days = [WEEKDAYS[name + "."] for name in m.groups()[:2] if name]
+    return " to ".join(days or [MONTHS.get(name) or MONTHS[name[:3]] for name in m.groups()[2:] if name])
+
+
 @SHORT.rule(r"(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)(?:\.|(?= \d)|(?<=\d ...)(?![\w'-]))")
 def _month(m: re.Match[str]) -> str:
     return MONTHS[m[0]]
@@ -170,7 +181,8 @@ def _numbered(m: re.Match[str]) -> list[Part] | None:
     dotted, apart = "." in m[0], m[0].endswith((" ", "."))
     if not said or not apart or not (dotted or m[1].lower() in ("pp", "nos", "vol", "ch", "fig", "figs", "apt", "ext")):
         return None
-    if not m.string[m.end()].isdigit() and (not dotted or said == "number"):
+    figure = m.string[m.end()].isdigit()
+    if (not figure and (not dotted or said == "number")) or (len(m[1]) == 1 and not (figure and m[1].islower())):
         return None
     return [Part(m.start() + len(m[0].rstrip()), (said,))]
 

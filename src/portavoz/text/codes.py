@@ -99,7 +99,8 @@ def _by(m: re.Match[str]) -> list[Part] | None:
 
 @FIGURES.rule(r"(\d{1,3}):(\d{1,3})(?![\d:])")
 def _ratio(m: re.Match[str]) -> str:
-    return f"{numbers.number(m[1])} to {numbers.number(m[2])}"
+    minutes = len(m[1]) == len(m[2]) == 2 and m[2] < "60"  # 90:00 on a stopwatch
+    return f"{numbers.number(m[1])}{' ' if minutes else ' to '}{numbers.number(m[2])}"
 
 
 @FIGURES.rule(r"\d{24}(?=\d{12})|(?<=\d)\d{1,24}")
@@ -116,7 +117,8 @@ def _number(m: re.Match[str]) -> str:
     if start and text[start - 1] in "xX×" and len(written) == 4:
         return numbers.code(written)
     if start and text[start - 1].isascii() and text[start - 1].isalpha():
-        return numbers.code(written) if len(written) < 4 else numbers.digits(written)
+        year = len(written) == 4 and written[:2] in ("19", "20")
+        return numbers.code(written) if len(written) < 4 or year else numbers.digits(written)
     if 2 < len(written) < 7:
         word = before(text, start)
         if word in _ONE_BY_ONE:

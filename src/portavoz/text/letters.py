@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .abbreviations import SHORT, STARTERS
-from .rules import Part, after, before
+from .rules import Part, after, before, pairs
 from .units import unit_at
 
 LONGEST = 40  # letters of one spoken word; a longer row is cut, so that no single token grows without bound
@@ -39,15 +39,10 @@ _LOUD = frozenset(
     "EYE FAT FIT FLY GUN GUY HIT ICE KEY KID LEG LIE LOW MAP MIX OIL PAY RAW SAD SEA SKY SON AGO AID "
     "WHO DON AIN ISN".split()
 )
-_SAME = {
-    "OK": "okay",
-    "WiFi": "wifi",
-    "Wi-Fi": "wifi",
-    "PhD": "p h d",
-    "PhDs": "p h d's",
-    "LaTeX": "latex",
-    "TeX": "tech",
-}
+_SAME = pairs(
+    "OK okay; WiFi wifi; PhD p h d; PhDs p h d's; LaTeX latex; TeX tech; "
+    "WWI world war one; WWII world war two; NaCl n a c l"
+)
 _NOT_SPELLED = frozenset("hmm shh psst pfft brr nth mmm grr tsk pst zzz mm hm sh mhm".split())
 _NAMES = re.compile(r"(?:Mc|Mac|Fitz|De|Di|Du|La|Le|Van|Von|O')[A-Z][a-z]{1,20}(?:'s)?")
 _LEADING = re.compile(r"'(?:tis|twas|twere|twill|em|cause|til|till|bout|cuz|n)(?![A-Za-z])", re.IGNORECASE)
@@ -73,7 +68,9 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
     unusual = not word[1:].islower() or len(word) < 6 or (following and following not in _PLAIN_AFTER)
     if unusual and (special := _special(text, start, end, loud=loud)):
         return special
-    if touches_figure and (len(word) == 1 or not _vowel(word)):
+    if touches_figure and (
+        len(word) == 1 or not _vowel(word) or (word.isupper() and len(word) < 4 and word not in _READ)
+    ):
         return [Part(end, tuple(spell(word).split()))]
     if word.isupper() and len(word) < 4 and "&" in (following, text[start - 1 : start]):
         return [Part(end, tuple(spell(word).split()))]
@@ -111,6 +108,8 @@ def _initials(text: str, start: int, end: int) -> bool:
     if end - start > 2:
         return True
     follows = after(text, end)
+    if text[start].isupper() and text[start] != "I" and follows.islower():
+        return True  # E. coli
     if not text[start].isupper() or not follows[:1].isupper() or follows in STARTERS:
         return False
     return text[start] != "I" or not before(text, start).islower() or before(text, start) == ""

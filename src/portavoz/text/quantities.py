@@ -122,6 +122,8 @@ def _percent(m: re.Match[str]) -> str:
 @QUANTITIES.rule(r"(\d{1,2}) ?['′] ?(\d{1,2})(?: ?(?:''|[\"″])|(?![\d\w]))")
 def _feet_and_inches(m: re.Match[str]) -> str:
     feet, inches = int(m[1]), int(m[2])
+    if before(m.string, m.start()) == "a":
+        return f"{numbers.cardinal(feet)} foot {numbers.cardinal(inches)}"
     return (
         f"{numbers.cardinal(feet)} {'foot' if feet == 1 else 'feet'} "
         f"{numbers.cardinal(inches)} {'inch' if inches == 1 else 'inches'}"
@@ -133,7 +135,8 @@ def _feet_and_inches(m: re.Match[str]) -> str:
 )
 def _primes(m: re.Match[str]) -> str:
     one, many = ("foot", "feet") if m[2] == "′" else ("inch", "inches")
-    return f"{numbers.number(m[1])} {one if m[1] == '1' else many}"
+    single = m[1] == "1" or (not m[2] and before(m.string, m.start()) in ("a", "an"))
+    return f"{numbers.number(m[1])} {one if single else many}"
 
 
 @QUANTITIES.rule(r"24/7(?![\d/])|9/11(?![\d/])")
@@ -141,7 +144,7 @@ def _fixed(m: re.Match[str]) -> str:
     return "twenty four seven" if m[0] == "24/7" else "nine eleven"
 
 
-@QUANTITIES.rule(r"(?<![\d/.])(?:(\d{1,4})[ -])?(\d{1,3})/(\d{1,3})(?![\d/]|\.\d)")
+@QUANTITIES.rule(r"(?<![\d/.])(?:(\d{1,4})[ -])?(\d{1,3})/(\d{1,3})(?:(?:st|nd|rd|th)s?(?![A-Za-z]))?(?![\d/]|\.\d)")
 def _fraction(m: re.Match[str]) -> list[Part] | None:
     if m[1] and int(m[2]) >= int(m[3]):
         return None

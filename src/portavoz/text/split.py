@@ -157,7 +157,7 @@ def _dot_ends(head: str, word: str) -> bool:
     if written.isdigit():
         return bool(before.strip())
     if len(written) == 1 and written.isupper():
-        return starts and (written != "I" or before.rstrip()[-1:].islower())
+        return starts and word != "I" and (written != "I" or before.rstrip()[-1:].islower())
     return True
 
 

@@ -38,7 +38,7 @@ _OPENING = "([{¿¡"
 _CLOSING = ")]}"
 _RUN = re.compile(r"([-=*#~_–—+<>|/\\^`.…])\1{0,63}")
 # What stands before the dash of a range, or before a minus: a figure, a time, degrees; a variable.
-_LEFT = re.compile(r"(?:(?<![A-Za-z])([b-hj-z])|([\d%½°²³)]|\d ?[ap]\.?m\.?|°[CF]))( ?)$")
+_LEFT = re.compile(r"(?:(?<![A-Za-z])([b-hj-z])|([\d%½°²³)]|\d[kKMB]|\d[bmt]n|\d['\"′″]|\d ?[ap]\.?m\.?|°[CF]))( ?)$")
 _EQUATION = re.compile(r"[^=]{1,12}=")
 
 
@@ -60,8 +60,9 @@ def _sign(m: re.Match[str]) -> str | None:
     said = {"-": "minus", "−": "minus", "–": "minus", "+": "plus", "±": "plus or minus"}.get(sign, "about")
     if sign in "−+±":
         return said
-    follows = text[m.end()]
-    return said if begins_word(text, start) and follows != " " else None
+    if text[m.end()] == " " or not begins_word(text, start):
+        return None
+    return None if start > 1 and text[start - 1] in "'\"" and text[start - 2].isdigit() else said
 
 
 @SYMBOLS.rule(r"([-–—])(?= ?[$£€]?\.?\d| [b-hj-z](?![\w']))")
