@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ..atomic import DISK
 from ..errors import InputError, PortavozError
 
 REFUSED, INTERRUPTED, CLOSED, TERMINATED = 2, 130, 141, 143
@@ -58,16 +59,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     try:
         code = run(sys.argv[1:] if argv is None else list(argv))
-        _flush()
+        sys.stdout.flush()
         return code
     except PortavozError as problem:
-        print(f"portavoz: {' '.join(str(problem).split())}", file=sys.stderr)
-        return REFUSED
+        return _refuse(str(problem))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         _silence()
         return CLOSED
+    except OSError as error:
+        # Files say their own errors; what is left of a full disk is behind standard output.
+        if error.errno not in DISK or error.filename is not None:
+            raise
+        _silence()
+        return _refuse(f"standard output: cannot be written ({error.strerror}); send it elsewhere")
 
 
 def run(argv: list[str]) -> int:
@@ -116,16 +122,13 @@ def _terminated(*_: object) -> NoReturn:
     sys.exit(TERMINATED)
 
 
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _silence()
-        raise InputError(f"standard output: cannot be written ({error.strerror}); send it elsewhere") from error
+def _refuse(message: str) -> int:
+    print(f"portavoz: {' '.join(message.split())}", file=sys.stderr)
+    return REFUSED
 
 
 def _silence() -> None:
-    """Nobody reads standard output any more: let Python's last flush at exit go nowhere instead of complaining."""
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
+    """Nobody takes standard output any more: let Python's last flush at exit go nowhere instead of complaining."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

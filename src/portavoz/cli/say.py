@@ -99,7 +99,7 @@ class Report:
 def run(args: argparse.Namespace) -> int:
     """Speak. Raises PortavozError."""
     _check(args)
-    command = player(args.format or "wav") if args.play else None
+    command = player(args.format or Path(args.output or "").suffix.lstrip(".").lower() or "wav") if args.play else None
     if args.play and command is None:
         note("no player here (afplay, paplay, aplay, ffplay or play): the sound is only written")
     with _target(args, playing=command is not None) as out:

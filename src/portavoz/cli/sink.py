@@ -48,7 +48,7 @@ def opened(out: str, rate: int, *, format: str | None, stream: bool) -> Iterator
         path = Path(folder) / "sound"
         with WaveWriter(path, rate, format=format or "wav") as writer:
             yield writer
-        with path.open("rb") as sound, _refusing():
+        with path.open("rb") as sound:
             shutil.copyfileobj(sound, sys.stdout.buffer)
             sys.stdout.buffer.flush()
 
@@ -64,24 +64,13 @@ class _Stream:
         self.out, self.header = out, header(rate) if format == "wav" else b""
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Send samples in −1 … 1. Raises InputError when standard output takes no more."""
+        """Send samples in −1 … 1. An OSError is `main`'s to tell."""
         from ..audio.files import to_pcm16
 
-        with _refusing():
-            # With the first samples, so that an error before them sends nothing.
-            self.out.write(self.header + to_pcm16(samples).astype("<i2").tobytes())
-            self.out.flush()
+        # With the first samples, so that an error before them sends nothing.
+        self.out.write(self.header + to_pcm16(samples).astype("<i2").tobytes())
+        self.out.flush()
         self.header = b""
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise InputError(f"standard output: cannot be written ({error.strerror}); send the sound elsewhere") from error
 
 
 def header(rate: int) -> bytes:
