@@ -190,6 +190,7 @@ def main() -> None:
         "parameters": sum(p.numel() for p in model.parameters()),
         "bytes": (arguments.out / "letters.npz").stat().st_size,
         "steps": arguments.steps,
+        "schedule": "cosine over the steps",
         "seed": arguments.seed,
         "trained on words": len(pairs),
         "held out": score(reader, unseen, source),

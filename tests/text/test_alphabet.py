@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portavoz.errors import InputError
@@ -33,11 +33,13 @@ def test_unknown_symbols_and_numbers_are_named() -> None:
 words = st.lists(st.sampled_from(PHONEMES), max_size=8).map(lambda rest: ("EH1", *rest))
 
 
+@settings(deadline=None)
 @given(words)
 def test_ipa_round_trips_for_words_with_a_primary_stress(word: tuple[str, ...]) -> None:
     assert pronunciation(to_ipa(word)) == word
 
 
+@settings(deadline=None)
 @given(words)
 def test_arpabet_round_trips(word: tuple[str, ...]) -> None:
     assert pronunciation(" ".join(word)) == word

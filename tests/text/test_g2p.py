@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portavoz.errors import InputError
@@ -87,7 +87,7 @@ def test_each_source_is_named() -> None:
         "[[HH AH0 L OW1]]": "inline",
     }
     for said_word, source in zip(own(list(sources)), sources.values()):
-        assert (said_word.word, said_word.source) == (said_word.word, source)
+        assert (said_word.source, said_word.word) == (source, said_word.word)
     assert own(["tomato's"])[0].phonemes == ("T", "AH0", "M", "AA1", "T", "OW0", "Z")
     assert own(["zyx"])[0].phonemes == ("Z", "IH1", "K", "S")
 
@@ -108,7 +108,7 @@ def test_inline_pronunciations_are_kept_as_written() -> None:
         ("savageness", "S AE1 V AH0 JH N AH0 S"),
         ("uncooked", "AH0 N K UH1 K T"),
         ("thumbtacks'", "TH AH1 M T AE2 K S"),
-        ("codfish", "K AA1 D F IH1 SH"),
+        ("birdbath", "B ER1 D B AE2 TH"),
         ("criticising", "K R IH1 T IH0 S AY2 Z IH0 NG"),
         ("tropically", "T R AA1 P IH0 K L IY0"),
         ("b", "B IY1"),
@@ -133,6 +133,7 @@ def test_the_letter_a_and_the_article_differ() -> None:
     assert g2p(["a", "cat"])[0].phonemes == ("AH0",)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.text(st.sampled_from("abcdeghilmnorstuvwxyz'"), min_size=1, max_size=12), max_size=6))
 def test_every_word_of_letters_sounds(words: list[str]) -> None:
     answers = g2p(words)

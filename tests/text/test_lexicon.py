@@ -49,7 +49,9 @@ def test_the_dictionary_is_opened_once_and_says_what_is_known() -> None:
 
 def test_a_lexicon_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "own.txt"
-    path.write_text("# names\nNguyen  W IH1 N\n\ntomato  təˈmɑːtəʊ  # British\nnguyen  N UW1 Y EH0 N\n", encoding="utf-8")
+    path.write_text(
+        "# names\nNguyen  W IH1 N\n\ntomato  təˈmɑːtəʊ  # British\nnguyen  N UW1 Y EH0 N\n", encoding="utf-8"
+    )
     own = Lexicon.open(path)
     assert len(own) == 2
     assert own.get("nguyen") == ("N", "UW1", "Y", "EH0", "N")
@@ -70,12 +72,12 @@ def test_a_lexicon_file_is_read(tmp_path: Path) -> None:
 def test_a_bad_line_is_named_with_file_and_number(tmp_path: Path, line: str, named: str) -> None:
     path = tmp_path / "own.txt"
     path.write_text(f"# mine\n{line}\n", encoding="utf-8")
-    with pytest.raises(InputError, match=f"own.txt, line 2: .*{named}"):
+    with pytest.raises(InputError, match=rf"own\.txt, line 2: .*{named}"):
         Lexicon.open(path)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="missing.txt"):
+    with pytest.raises(InputError, match=r"missing\.txt"):
         Lexicon.open(tmp_path / "missing.txt")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9  K AE0 F EY1")
     with pytest.raises(InputError, match="UTF-8"):

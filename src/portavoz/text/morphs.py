@@ -25,6 +25,9 @@ _ENDINGS: tuple[tuple[str, Phonemes], ...] = (
     ("ly", ("L", "IY0")),
     ("ers", ("ER0", "Z")),
     ("er", ("ER0",)),
+    ("ize", ("AY2", "Z")),
+    ("ized", ("AY2", "Z", "D")),
+    ("izing", ("AY2", "Z", "IH0", "NG")),
     ("est", ("AH0", "S", "T")),
     ("y", ("IY0",)),
 )
