@@ -182,7 +182,7 @@ class TorchOps(Ops):
         return torch.cos(x)
 
     def clip(self, x: Tensor, low: float | None, high: float | None) -> Tensor:
-        return x.clamp(low, high)
+        return x if low is None and high is None else x.clamp(low, high)
 
     def attention(
         self, q: Tensor, k: Tensor, v: Tensor, *, heads: int, scale: float,

@@ -82,11 +82,7 @@ class Weights:
         path, shape, record = self._full(name), tuple(shape), self.record
         record.asked[path] += 1
         if path in record.taken:
-            if record.shapes[path] != shape:
-                raise WeightError(
-                    f"{path}: taken as {record.shapes[path]} and again as {shape}; tied weights have one shape"
-                )
-            return record.taken[path]
+            return self._again(path, shape)
         array = self._first(path, shape, init) if self.source is None else self._read(path, shape, role)
         grows = train and self.train
         value = self.ops.tensor(relayout(array, role, "torch", self.ops.layout), train=grows)
@@ -99,6 +95,12 @@ class Weights:
         if self.ops.watched:
             cast(Watch, self.ops).took(path, value, train)
         return value
+
+    def _again(self, path: str, shape: tuple[int, ...]) -> Any:
+        first = self.record.shapes[path]
+        if first != shape:
+            raise WeightError(f"{path}: taken as {first} and again as {shape}; tied weights have one shape")
+        return self.record.taken[path]
 
     def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
         return np.asarray(self.constants[path]) if path in self.constants else initial(path, shape, init, self.seed)
@@ -258,7 +260,7 @@ class Weights:
         out: dict[str, NDArray[Any]] = {}
         for path, value in self.record.taken.items():
             array = self.ops.numpy(value)
-            out[path] = np.ascontiguousarray(relayout(array, self.record.roles[path], self.ops.layout, layout))
+            out[path] = np.asarray(relayout(array, self.record.roles[path], self.ops.layout, layout), order="C")
         return out
 
 

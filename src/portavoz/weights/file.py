@@ -58,7 +58,7 @@ def write(path: str | Path, tensors: Mapping[str, NDArray[Any]], metadata: Mappi
 
     from ..atomic import atomic
 
-    data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, dict(metadata))
+    data = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, dict(metadata))
     with atomic(Path(path), "wb") as out:
         out.write(data)
 
