@@ -50,7 +50,7 @@ def test_bfloat16_is_widened_without_changing_a_number(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(WeightError, match="there is no such file; give a .safetensors file"):
+    with pytest.raises(WeightError, match=r"there is no such file; give a .safetensors file"):
         Weights.load(tmp_path / "none.safetensors", Ops())
     with pytest.raises(WeightError, match="there is no such file"):
         file.read(tmp_path)
@@ -69,7 +69,7 @@ class Trap:
 @pytest.mark.parametrize("name", ["model.bin", "model.pt", "model.pth", "model.ckpt", "model.safetensors"])
 def test_a_pickle_is_refused_and_not_run(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Trap(str(tmp_path / "trapped"))))
-    with pytest.raises(WeightError, match="a pickle can run code|not a readable safetensors file"):
+    with pytest.raises(WeightError, match=r"a pickle can run code|not a readable safetensors file"):
         file.read(tmp_path / name)
     assert not (tmp_path / "trapped").exists()
 
@@ -80,9 +80,7 @@ def test_a_truncated_file_is_refused(keep: float, tmp_path: Path) -> None:
     file.write(path, TENSORS, {})
     data = path.read_bytes()
     path.write_bytes(data[: keep if isinstance(keep, int) else int(keep * len(data))])
-    with pytest.raises(
-        WeightError, match=r"w.safetensors: not a readable safetensors file .*; fetch or convert it again"
-    ):
+    with pytest.raises(WeightError, match=r"not a readable safetensors file .*; fetch or convert it again"):
         file.read(path)
 
 

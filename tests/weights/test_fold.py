@@ -61,11 +61,11 @@ def test_everything_else_stays() -> None:
 
 def test_half_a_pair_and_a_pair_too_many_are_errors() -> None:
     g, v = np.ones((2, 1, 1)), np.ones((2, 3, 1))
-    with pytest.raises(WeightError, match="c.weight_g: weight norm has two tensors, c.weight_v is not there"):
+    with pytest.raises(WeightError, match=r"c.weight_g: weight norm has two tensors, c.weight_v is not there"):
         fold.weight_norm({"c.weight_g": g})
-    with pytest.raises(WeightError, match="c.weight_v: weight norm has two tensors, c.weight_g is not there"):
+    with pytest.raises(WeightError, match=r"c.weight_v: weight norm has two tensors, c.weight_g is not there"):
         fold.weight_norm({"c.weight_v": v})
-    with pytest.raises(WeightError, match="c.weight is there too"):
+    with pytest.raises(WeightError, match=r"c.weight is there too"):
         fold.weight_norm({"c.weight_g": g, "c.weight_v": v, "c.weight": v})
     with pytest.raises(WeightError, match="do not belong together"):
         fold.weight_norm({"weight_g": np.ones((3, 1, 1)), "weight_v": v})
@@ -107,9 +107,9 @@ def test_a_batch_norm_vanishes_into_the_layer_before_it(role: str, bias: bool) -
 
 def test_a_batch_norm_that_does_not_belong_there_is_refused() -> None:
     tensors = {f"n.{k}": np.ones(5) for k in ("weight", "bias", "running_mean", "running_var")}
-    with pytest.raises(WeightError, match="c.weight: not there, so n cannot be folded into c"):
+    with pytest.raises(WeightError, match=r"c.weight: not there, so n cannot be folded into c"):
         fold.batch_norm(tensors, "c", "n")
     with pytest.raises(WeightError, match="n: 5 channels after 6 of c"):
         fold.batch_norm({**tensors, "c.weight": np.ones((6, 4, 3))}, "c", "n")
-    with pytest.raises(WeightError, match="x.weight: not there"):
+    with pytest.raises(WeightError, match=r"x.weight: not there"):
         fold.batch_norm({**tensors, "c.weight": np.ones((5, 4, 3))}, "c", "x")
