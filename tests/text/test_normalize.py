@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from portavoz.text import normalize, numbers
 from portavoz.text.canvas import BLANKS, fold
+from portavoz.text.lexicon import dictionary
 from portavoz.text.normalize import spoken
 
 PAIRS = [
@@ -78,6 +79,14 @@ def test_every_word_of_an_english_text_is_spoken(words: list[tuple[str, str]]) -
     said = iter(word for token in spoken(text) for word in token.words)
     for word, _ in words:
         assert word.lower() in said, (text, word)
+
+
+@pytest.mark.slow
+def test_every_dictionary_word_is_spoken_as_it_is_written() -> None:
+    short = {"aka", "etc"}
+    words = [word for word in dictionary() if word.isalpha() and set(word) & set("aeiouy") and word not in short]
+    assert len(words) > 100_000
+    assert [word for word in words if normalize(f"the {word} is") != f"the {word} is"] == []
 
 
 @given(st.sampled_from([pair[2] for pair in PAIRS if "[[" not in pair[2]]))

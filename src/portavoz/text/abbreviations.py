@@ -44,13 +44,13 @@ _ANYWHERE = pairs(
     "bldg building; temp temperature; tel telephone; mgr manager; asst assistant; dist district; hrs hours; "
     "mins minutes; secs seconds; yrs years; lbs pounds; oz ounces; ft feet; tbsp tablespoon; tsp teaspoon; "
     "ed editor; eds editors; trans translated; repr reprinted; vol volume; fig figure; appt appointment; co company; "
-    "ph phone; ex example; orig originally; resp respectively; wt weight; qty quantity; dir director; pl place; "
+    "ph phone; orig originally; resp respectively; wt weight; qty quantity; dir director; pl place; "
     "ct court; mfg manufacturing; mtn mountain; rte route"
 )
 # Without a dot these are shortened all the same (British use).
 _BARE = pairs(
     "Mr mister; Mrs missus; Ms miz; Prof professor; Ltd limited; Jr junior; vs versus; etc et cetera; "
-    "Blvd boulevard; approx approximately; dept department"
+    "Blvd boulevard; approx approximately; dept department; Dept department"
 )
 _DOTTED = pairs("e.g for example; i.e that is; a.k.a also known as; n.b nota bene; w.r.t with respect to")
 _KINGS = frozenset(

@@ -28,7 +28,7 @@ _READ = frozenset(
 _SPELLED = frozenset(
     "UCLA AARP ACLU IAEA UAE USA AFAIK ASAP FAQ UFO ICU IOU ATM AAA IPO IQ IT UI UX AI API URL URI UK EU UN US HIV "
     "EOF OEM IPA IOC CIA EPA EOD ETA NBA VIP AMA APA ADA CEO COO CFO CTO CIO NGO DIY SEO USB OBE MBE IDE AKA RIP FYI "
-    "FAA MIA SEIU IEEE ESOP AOL ECU EEO UEA OAU MOU OED".split()
+    "FAA MIA SEIU NAACP UNHCR USPS NYSE YMCA YWCA FBI IBM NSA IRS GOP UCL USDA IEEE ESOP AOL ECU EEO UEA OAU MOU OED".split()
 )
 # Short words that are only loud when written in capitals; other capitals of up to three letters are spelled.
 _LOUD = frozenset(
@@ -64,17 +64,18 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
         return []
     word, end = match[0], match.end()
     following = text[end : end + 1]
-    touches_figure = following.isdigit() or (start > 0 and text[start - 1].isdigit())
     unusual = not word[1:].islower() or len(word) < 6 or (following and following not in _PLAIN_AFTER)
     if unusual and (special := _special(text, start, end, loud=loud)):
         return special
-    if touches_figure and (
-        len(word) == 1 or not _vowel(word) or (word.isupper() and len(word) < 4 and word not in _READ)
-    ):
-        return [Part(end, tuple(spell(word).split()))]
-    if word.isupper() and len(word) < 4 and "&" in (following, text[start - 1 : start]):
+    if "'" not in word and _spelled_beside(word, text[max(0, start - 1) : start] + following):
         return [Part(end, tuple(spell(word).split()))]
     return [Part(end, tuple(_said(word, loud=loud).split()))]
+
+
+def _spelled_beside(word: str, beside: str) -> bool:
+    """Whether letters are spelled because of the characters that touch them: MP3, B2B, AT&T."""
+    short = word.isupper() and len(word) < 4 and word not in _READ
+    return (short and "&" in beside) or (any(map(str.isdigit, beside)) and (short or not _vowel(word)))
 
 
 def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | None:
@@ -138,7 +139,7 @@ def _said(word: str, *, loud: bool) -> str:
 
 def _said_hump(hump: str) -> str:
     """One piece of iPhone, macOS, JavaScript."""
-    return _capitals(hump, loud=False) if len(hump) > 1 and hump.isupper() else hump.lower()
+    return word_of_letters(hump) if "'" not in hump else hump.lower()
 
 
 def word_of_letters(letters: str) -> str:
@@ -155,20 +156,21 @@ def _capitals(word: str, *, loud: bool) -> str:
         return word.lower()
     if (word in _SPELLED and not (loud and word in ("IT", "US", "ICE"))) or not (_vowel(word) or "Y" in word):
         return spell(word)
-    if word in _LOUD or loud or len(word) > 5:
+    if word in _LOUD or loud or len(word) > 4:
         return word.lower()
-    return word.lower() if len(word) > 3 and _english(word) else spell(word)
+    return word.lower() if len(word) == 4 and _english(word) else spell(word)
 
 
 _ONSET = "(?:SCR|SHR|SPL|SPR|STR|THR|[BCFGPS]L|[BCDFGPTW]R|[CGPSTW]H|S[CKMNPTW]|TW|DW|QU|KN|[BCDFGHJKLMNPRSTVWYZ])"
-_CODA = "(?:CK|CT|CH|FF|FT|L[DFKLMPT]|MB|MP|N[DGKT]|R[BDFGKLMNPTS]|[CGPST]H|S[KPST]|TCH|WN|ZZ|[BDFGKLMNPRSTWXZ]S?)"
+_CODA = "(?:CK|CT|CH|FF|FT|L[DFKLMPT]|MB|MP|N[CDGKNST]|R[BDFGKLMNPRT]|[CGPST]H|S[KPST]|W[DN]|ZZ|[BDFGKLMNPRSTWXZ])S?"
 _SYLLABLES = re.compile(
-    f"{_ONSET}?[AEIOUY]{{1,2}}(?:{_CODA}E?)?|{_ONSET}?[AEIOUY]{{1,2}}[BCDFGKLMNPRSTVWXZ]{{1,2}}[AEIOUY]{{1,2}}{_CODA}?"
+    rf"{_ONSET}?[AEIOUY]{{1,2}}(?:{_CODA}E?)?"
+    rf"|{_ONSET}?[AEIOUY]{{1,2}}[BCDFGHKLMNPRSTVWXZ]{{1,2}}[AEIOUY]{{1,2}}(?:{_CODA})?"
 )
 
 
 def _english(word: str) -> bool:
-    """Whether four or five capitals could be one or two English syllables: STOP, but not ISBN."""
+    """Whether four capitals could be one or two English syllables: STOP, but not ISBN. Five nearly always are."""
     return bool(_SYLLABLES.fullmatch(word))
 
 
@@ -176,4 +178,4 @@ def is_loud(text: str) -> bool:
     """Whether the text is written in capitals throughout, so that they do not mean acronyms."""
     words = re.findall(r"[A-Za-z]{2,40}", text)
     capitals = sum(word.isupper() for word in words)
-    return capitals > 1 and capitals * 10 >= len(words) * 8 and any(word in _LOUD or len(word) > 5 for word in words)
+    return capitals > 1 and capitals * 10 >= len(words) * 8 and any(word in _LOUD or len(word) > 4 for word in words)
