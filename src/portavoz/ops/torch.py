@@ -190,6 +190,5 @@ class TorchOps(Ops):
     ) -> Tensor:  # fmt: skip
         q, k, v = (self.split_heads(x, heads) for x in (q, k, v))
         if bias is not None:
-            # The kernel takes one of the two; either may be the larger one, so this is no masked_fill.
-            mask = bias if mask is None else torch.where(mask, bias, -torch.inf)
+            mask = bias if mask is None else self.masked(bias, mask)
         return self.merge_heads(F.scaled_dot_product_attention(q, k, v, mask, scale=scale))
