@@ -6,7 +6,7 @@ the caller turns that into whole frames (speed, pauses, rounding); `decode` make
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,8 @@ class MelDecoder(Block):
 
 class Acoustic(Block):
     """The acoustic half of a compact voice: `encode`, then `decode`."""
+
+    entries: ClassVar[tuple[str, ...]] = ("encode", "decode")
 
     def __init__(self, w: Weights, c: CompactConfig) -> None:
         super().__init__(w)
