@@ -14,11 +14,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .audio.limit import soft_limit
 from .errors import BackendError, InputError, WeightError
 from .text.reading import Reading, read
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 RUNTIMES = ("onnx", "eager")
 PIECE = 180  # symbols said at once: about 12 seconds
+# What voice.json holds at least.
+KINDS = {"format": int, "name": str, "family": str, "config": dict, "speakers": list, "files": dict}
 FRAMES = 4096  # of a hundredth of a second: what a family has to hold at once
 
 
@@ -202,7 +205,7 @@ class Voice:
             words, warnings = tuple(_words(reading, said.ends, start)), (*unsaid, *_warnings(reading))
             unsaid = []
             for wave in said.waves:
-                samples = np.concatenate([silence, np.minimum(np.maximum(wave, -1.0), 1.0)])
+                samples = np.concatenate([silence, soft_limit(wave)])
                 silence, given = silence[:0], given + len(samples)
                 yield Speech(samples, self.rate, words, warnings)
                 words, warnings = (), ()
@@ -283,19 +286,25 @@ def describe(folder: Path) -> dict[str, Any]:
     """voice.json, checked for what every voice must have. Raises InputError naming what is wrong."""
     path = folder / "voice.json"
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        about: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise InputError(f"{path}: cannot be read as JSON ({problem}); install the voice again") from problem
-    missing = [
-        k
-        for k in ("format", "name", "family", "config", "speakers", "files")
-        if not isinstance(about, dict) or k not in about
-    ]
-    if missing:
-        raise InputError(f"{path}: {', '.join(missing)} missing; install the voice again")
-    if about["format"] != FORMAT:
-        raise InputError(f"{path}: format {about['format']}, this portavoz reads {FORMAT}; install a newer one")
-    return about
+    if not isinstance(about, dict):
+        raise InputError(f"{path}: not a JSON object; install the voice again")
+    known = cast("dict[str, Any]", about)
+    wrong = [key for key, kind in KINDS.items() if not isinstance(known.get(key), kind)]
+    speakers: list[Any] = [] if "speakers" in wrong else known["speakers"]
+    files: dict[str, Any] = {} if "files" in wrong else known["files"]
+    if not speakers or not all(isinstance(name, str) for name in speakers):
+        wrong.append("speakers")
+    if not files or not all(isinstance(entry, dict) and {"sha256", "bytes"} <= {*entry} for entry in files.values()):
+        wrong.append("files")
+    if wrong:
+        listed = ", ".join(dict.fromkeys(wrong))
+        raise InputError(f"{path}: {listed} missing, or not what a voice has there; install the voice again")
+    if known["format"] != FORMAT:
+        raise InputError(f"{path}: format {known['format']}, this portavoz reads {FORMAT}; install a newer one")
+    return known
 
 
 def verify(folder: Path, about: dict[str, Any], names: Iterable[str] | None = None) -> None:
@@ -353,6 +362,10 @@ def _compact(
     from .families.compact.config import CompactConfig
 
     config = CompactConfig.from_dict(about["config"])
+    if len(about["speakers"]) != config.speakers:
+        raise InputError(
+            f"{folder}: {len(about['speakers'])} speakers have names, the model has {config.speakers}; install it again"
+        )
     if runtime == "onnx":
         from .families.compact.speak import STAGES
         from .graph.compact import compiled

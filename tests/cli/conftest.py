@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -60,9 +60,9 @@ def refused(run: Run) -> Callable[..., str]:
 def process(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
     """Start ``python -m portavoz …`` in an empty folder, its three streams piped unless said otherwise."""
 
-    def start(*args: str, **options: object) -> subprocess.Popen[bytes]:
-        streams = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    def start(*args: str, **options: Any) -> subprocess.Popen[bytes]:
+        streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         command = [sys.executable, "-W", "error", "-m", "portavoz", *args]
-        return subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ), **{**streams, **options})  # pyright: ignore
+        return subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ), **{**streams, **options})
 
     return start

@@ -11,7 +11,18 @@ import pytest
 from portavoz import __version__
 from portavoz.cli import COMMANDS, main
 
-HEAVY = {"numpy", "torch", "onnxruntime", "soundfile", "soxr", "num2words", "safetensors", "rich", "typer", "matplotlib"}
+HEAVY = {
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "soundfile",
+    "soxr",
+    "num2words",
+    "safetensors",
+    "rich",
+    "typer",
+    "matplotlib",
+}
 
 
 def test_front_page_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import io
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 from ..errors import InputError
 
-BLOCK = 1 << 14  # characters read at once from a line that does not end
+BLOCK = 1 << 13  # bytes read at once
 
 
 @dataclass(slots=True)
@@ -61,15 +62,18 @@ def _lines(raw: BinaryIO, name: str) -> Source:
 
 
 def _decoded(raw: BinaryIO, name: str, source: Source) -> Iterator[str]:
-    text = io.TextIOWrapper(raw, encoding="utf-8-sig")
+    """The text as it arrives: what is there already is not kept back until a line or a block is full."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True)
     try:
-        while line := text.readline(BLOCK):
-            source.read += len(line.encode())
-            yield line
+        while block := raw.read1(BLOCK):  # pyright: ignore[reportAttributeAccessIssue] (both kinds of file have it)
+            yield decoder.decode(block)
+            source.read += len(block)
+        yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        wrong = f"byte {error.object[error.start]:#04x} after some {source.read} good ones"
+        wrong = f"byte {error.object[error.start]:#04x} near {source.read + error.start}"
         raise InputError(f"{name}: not UTF-8 text ({wrong}); convert it to UTF-8") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror}); check it") from error
     finally:
-        text.detach() if raw is sys.stdin.buffer else text.close()
+        if raw is not sys.stdin.buffer:
+            raw.close()

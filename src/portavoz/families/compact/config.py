@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ...errors import SpecError
 from ...flow import MelSpec
@@ -63,8 +63,11 @@ class CompactConfig:
             hop *= rate
         if self.vocoder == "hifigan" and hop != self.mel.hop:
             raise SpecError(f"hifigan.rates multiply to {hop}, the mel's hop length is {self.mel.hop}: make them equal")
-        if self.vocoder not in ("istft", "hifigan"):
-            raise SpecError(f"vocoder is {self.vocoder!r}: choose 'istft' or 'hifigan'")
+        if (self.alphabet, self.symbols) != (VERSION, len(SYMBOLS)):
+            raise SpecError(
+                f"alphabet is {self.alphabet} with {self.symbols} symbols, this portavoz writes "
+                f"{VERSION} with {len(SYMBOLS)}: install a portavoz of the voice's time"
+            )
 
     @property
     def most_symbols(self) -> int:
@@ -77,7 +80,10 @@ class CompactConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CompactConfig:
-        """The inverse of `to_dict`. Raises SpecError for an unknown key, naming the nearest known one."""
+        """The inverse of `to_dict`.
+
+        Raises SpecError for an unknown key, naming the nearest known one, and for a value that cannot be.
+        """
         return _strict(cls, values, "")
 
 
@@ -113,8 +119,11 @@ def named(config: str | Mapping[str, Any]) -> CompactConfig:
     return CompactConfig.from_dict(config)
 
 
-def _strict(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    known = [f.name for f in dataclasses.fields(kind)]
+def _strict(kind: type[Any], values: Any, where: str) -> Any:
+    hints = get_type_hints(kind)
+    known = list(hints)
+    if not isinstance(values, Mapping):
+        raise SpecError(f"the compact configuration's {where.rstrip('.')} is {values!r}: give {', '.join(known)}")
     ready: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
@@ -124,7 +133,29 @@ def _strict(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
         if kind is CompactConfig and key in PARTS:
             value = _strict(PARTS[key], value, f"{key}.")
         ready[key] = _tuples(value)
+        if not _fits(ready[key], hints[key]):
+            raise SpecError(f"the compact configuration's {where}{key} is {value!r}: wanted {_wanted(hints[key])}")
     return kind(**ready)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what a field's annotation says; all of our whole numbers count something, so from 1 up."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and bool(value) and all(_fits(v, get_args(hint)[0]) for v in value)
+    if hint in (int, float):
+        number = isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+        return number and (hint is float or value >= 1)
+    return isinstance(value, hint)
+
+
+def _wanted(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        return f"a list, each of it {_wanted(get_args(hint)[0])}"
+    return "a whole number from 1 up" if hint is int else "a number"
 
 
 def _tuples(value: Any) -> Any:
