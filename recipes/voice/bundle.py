@@ -30,6 +30,16 @@ CARD: dict[str, Any] = {
 }
 
 
+def figures(path: Path) -> dict[str, Any]:
+    """The rates and measurements of a report, without the sentences that were misheard."""
+    report = json.loads(path.read_text())
+    rates = ("sentences", "words", "teacher", "voice", "difference", "low", "high")
+    modes = {mode: {k: round(found[k], 4) for k in rates} for mode, found in report["modes"].items()}
+    signals = {name: {k: round(found[k], 4) for k in ("teacher", "voice")} for name, found in report["signals"].items()}
+    ratio = round(report["duration_ratio"], 4)
+    return {"judge": report["judge"], "word errors": modes, "signals": signals, "duration_ratio": ratio}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Bundle trained halves into a voice folder.")
     parser.add_argument("acoustic", type=Path)
@@ -47,7 +57,7 @@ def main() -> None:
         "hours": round(frames * config.mel.hop / config.mel.rate / 3600, 2),
         "parameters": sum(a.size for half in (tensors, trained(options.vocoder)[0]) for a in half.values()),
         "training_minutes": options.minutes,
-        "figures": json.loads(options.report.read_text()) if options.report else {},
+        "figures": figures(options.report) if options.report else {},
     }
     halves = [options.acoustic, options.vocoder]
     print(bundle(halves, options.out, name=NAME, speakers=[NAME], card=card))
