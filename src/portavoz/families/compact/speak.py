@@ -24,9 +24,6 @@ from .config import CompactConfig
 from .mel import Acoustic, layout
 
 Floats = NDArray[np.float32]
-# Frames a chunk of the wave has: a short one first, so that sound starts early, then longer, cheaper ones.
-CHUNKS = (40, 80, 160, 320)
-
 # The stages' inputs and outputs by name; the text after a name says which axes vary.
 STAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "encode": {
@@ -157,21 +154,15 @@ class Compact:
         index, place = layout(durations[None])
         return Mel(self.stages.decode(memory, index, place), self.c.mel)
 
-    def waves(self, mel: Mel, chunks: Sequence[int] = CHUNKS) -> Iterator[Floats]:
-        """The wave of a mel in pieces; the last of `chunks` (frames) repeats until the end."""
-        state, at, values = compact_wave.Vocoding.start(self.c), 0, mel.values[0]
-        sizes = iter(chunks)
-        size = chunks[-1]
+    def waves(self, mel: Mel) -> Iterator[Floats]:
+        """The wave of a mel in pieces, block after block as they are made."""
+        state, at, values, far = compact_wave.Vocoding.start(self.c), 0, mel.values[0], compact_wave.reach(self.c)
         while at < len(values):
-            size = next(sizes, size)
-            # A last chunk that would be shorter than its own margin costs more than joining it to this one.
-            stop = at + size if at + size + compact_wave.reach(self.c) < len(values) else len(values)
-            piece, state = compact_wave.vocode(
-                self.stages.vocode, self.c, state, values[at:stop], final=stop == len(values)
-            )
+            stop = min(compact_wave.edge_after(state.done) + far, len(values))
+            final = stop == len(values)
+            piece, state = compact_wave.vocode(self.stages.vocode, self.c, state, values[at:stop], final=final)
             at = stop
-            if len(piece):
-                yield piece
+            yield piece
 
 
 def eager(source: Any, c: CompactConfig, ops: Ops) -> Compact:

@@ -65,6 +65,18 @@ class Vocoding(NamedTuple):
         return cls(np.zeros((0, c.mel.mels), np.float32), 0, 0, overlap)
 
 
+# Where blocks end, in frames from the start: a short first one, so that sound starts early, then longer, cheaper ones.
+EDGES, STRIDE = (40, 120, 280), 320
+
+
+def edge_after(done: int) -> int:
+    """The end of the block that starts at frame `done`."""
+    for edge in EDGES:
+        if done < edge:
+            return edge
+    return done + STRIDE - (done - EDGES[-1]) % STRIDE
+
+
 def vocode(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     c: CompactConfig,
@@ -76,27 +88,30 @@ def vocode(
     """The next samples of a wave, given the next frames [frames, mels] of its mel; `final` with the last ones.
 
     `run` is the vocoder's stage (see `stage`), [1, F, mels] → spectrum [1, F, 2 · bins] or wave [1, F · hop].
-    A frame is given out once `reach` frames after it are known:
+    A block of frames is given out once `reach` frames after it are known:
 
         first        done            ready          end
         |---reach----|=== given out ===|---reach---|       held = first … end, of which done … ready become sound
+
+    Blocks end at fixed places, and what is left at the end is one block. So the stage runs on the same windows
+    however the mel arrives, and a mel in pieces gives the samples of the whole mel bit for bit.
     """
-    held = np.concatenate([state.held, mel])
-    end, far = state.first + len(held), reach(c)
-    ready = end if final else max(state.done, end - far)
-    if ready == state.done:
-        rest = state.overlap.finish() if final and state.overlap else np.zeros(0, np.float32)
-        return rest.astype(np.float32), state._replace(held=held)
-    out = run(held[None])[0]
-    if state.overlap is None:
-        wave = out[(state.done - state.first) * c.mel.hop : (ready - state.first) * c.mel.hop]
-    else:
-        part = out[state.done - state.first : ready - state.first]
-        bins = part.shape[-1] // 2
-        wave = state.overlap.push(part[:, :bins] + 1j * part[:, bins:])
-        if final:
-            wave = np.concatenate([wave, state.overlap.finish()])
-    keep = max(0, ready - far)
-    return wave.astype(np.float32), Vocoding(
-        held[max(0, keep - state.first) :], max(keep, state.first), ready, state.overlap
-    )
+    held, first, done, overlap = state
+    held, far = np.concatenate([held, mel]), reach(c)
+    end, pieces = first + len(held), []
+    while done < end and (final or edge_after(done) + far <= end):
+        ready = edge_after(done) if edge_after(done) + far <= end else end
+        window = held[: min(end, ready + far) - first]
+        out = run(window[None])[0]
+        if overlap is None:
+            pieces.append(out[(done - first) * c.mel.hop : (ready - first) * c.mel.hop])
+        else:
+            part = out[done - first : ready - first]
+            bins = part.shape[-1] // 2
+            pieces.append(overlap.push(part[:, :bins] + 1j * part[:, bins:]))
+        keep = max(first, ready - far)
+        held, first, done = held[keep - first :], keep, ready
+    if final and overlap is not None:
+        pieces.append(overlap.finish())
+    wave = np.concatenate([np.zeros(0, np.float32), *pieces])
+    return wave.astype(np.float32), Vocoding(held, first, done, overlap)
