@@ -22,6 +22,7 @@ def tiny(request: pytest.FixtureRequest) -> Path:
     # Exporting takes ten seconds, so the folder is kept as long as the code that makes it stays the same.
     folder = request.config.cache.mkdir(f"tiny-{voices.fingerprint()}") / "voice"
     if not (folder / "voice.json").is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+        for old in folder.parent.parent.glob("tiny-*"):
+            shutil.rmtree(old)
         voices.tiny(folder)
     return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -46,10 +45,10 @@ def system() -> dict[str, Any]:
 
 def features() -> dict[str, bool] | None:
     """Which of FEATURES the processor says it has; None where it cannot be asked."""
-    said = _cpuinfo(r"^(?:flags|Features)\s*:(.*)$") or _sysctl()
-    if said is None:
+    listed = _field("flags", "Features") or _sysctl()
+    if not listed:
         return None
-    words = set(said.lower().split())
+    words = set(listed.lower().split())
     return {name: any(word in words for word in known) for name, known in FEATURES.items()}
 
 
@@ -86,32 +85,39 @@ def memory() -> float:
     return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
 
 
-def _processor() -> str:
-    name = _cpuinfo(r"^(?:model name|Model)\s*:(.*)$") or _run("sysctl", "-n", "machdep.cpu.brand_string")
-    return (name or platform.processor() or platform.machine()).strip()
-
-
-def _cpuinfo(pattern: str) -> str | None:
+def cpuinfo() -> str:
+    """What Linux says about the processor; "" elsewhere."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-    found = re.search(pattern, text, re.MULTILINE)
-    return found[1] if found else None
+        return ""
 
 
-def _sysctl() -> str | None:
-    """The names of features that macOS reports as present, as words."""
-    said = _run("sysctl", "hw.optional")
-    if said is None:
-        return None
-    return " ".join(
-        line.partition(":")[0] for line in said.splitlines() if line.partition(":")[2].strip() not in ("", "0")
-    )
-
-
-def _run(*command: str) -> str | None:
+def said(*command: str) -> str | None:
+    """What a command of the system prints; None where it is not there or fails."""
     if shutil.which(command[0]) is None:
         return None
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    name = _field("model name", "Model") or said("sysctl", "-n", "machdep.cpu.brand_string")
+    return (name or platform.processor() or platform.machine()).strip()
+
+
+def _field(*names: str) -> str:
+    """The value of the first of these fields of /proc/cpuinfo."""
+    for line in cpuinfo().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in names:
+            return value
+    return ""
+
+
+def _sysctl() -> str:
+    """The names of features that macOS reports as present, as words."""
+    lines = (said("sysctl", "hw.optional") or "").splitlines()
+    return " ".join(
+        name for name, _, value in (line.partition(":") for line in lines) if value.strip() not in ("", "0")
+    )

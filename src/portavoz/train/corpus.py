@@ -119,11 +119,14 @@ class Corpus:
 
     def _build(self) -> None:
         """Make the arrays beside and move them into place, so that two processes or a kill leave nothing half-made."""
+        from rich.console import Console
         from rich.progress import track
 
         beside = self.cache.with_name(f"{self.cache.name}.{os.getpid()}")
         beside.mkdir(parents=True, exist_ok=True)
-        rows = [self._features(line) for line in track(self.lines, f"features of {self.folder.name}")]
+        # Standard output is for reports.
+        lines = track(self.lines, f"features of {self.folder.name}", console=Console(stderr=True))
+        rows = [self._features(line) for line in lines]
         for name in ARRAYS:
             np.save(beside / f"{name}.npy", np.concatenate([row[name] for row in rows]))
         sizes = [{"symbols": len(row["ids"]), "frames": len(row["mels"])} for row in rows]

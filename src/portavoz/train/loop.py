@@ -228,6 +228,7 @@ class Trainer:
 
 def predicted_mels(path: str, c: CompactConfig, corpus: Corpus) -> dict[str, np.ndarray]:
     """Every utterance's mel as an acoustic half makes it with the corpus' durations: what a vocoder hears."""
+    from rich.console import Console
     from rich.progress import track
 
     ops = TorchOps()
@@ -235,4 +236,5 @@ def predicted_mels(path: str, c: CompactConfig, corpus: Corpus) -> dict[str, np.
     w.ignore("vocoder", why="only the acoustic half is wanted")
     task = AcousticTask(w, c, corpus, batch=1, seed=0)
     w.finish()
-    return {u.id: task.predicted(u) for u in track(corpus.utterances, "predicted mels")}
+    shown = Console(stderr=True)  # standard output is for reports
+    return {u.id: task.predicted(u) for u in track(corpus.utterances, "predicted mels", console=shown)}

@@ -1,0 +1,61 @@
+"""`portavoz train`: to the end, and on from where it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from portavoz.cli import train
+from portavoz.train import toy
+
+CONFIG = """
+corpus: corpus
+part: {part}
+model: minimal
+steps: {steps}
+batch: 2
+frames: 8
+every: 2
+warmup: 2
+threads: 1
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    """Writes train.yaml for a corpus of a few noises."""
+    toy.make(tmp_path / "corpus", count=9)
+
+    def write(part: str, steps: int) -> str:
+        (tmp_path / "train.yaml").write_text(CONFIG.format(part=part, steps=steps), encoding="utf-8")
+        return "train.yaml"
+
+    return write
+
+
+@pytest.mark.parametrize("part", ["acoustic", "vocoder"])
+def test_trains_and_resumes(run, config, part: str) -> None:
+    done = run("train", config(part, 2), "--out", "out", "--json")
+    first = json.loads(done.out)
+    assert (first["output"], first["steps"], first["resumed"]) == (f"out/{part}.safetensors", 2, 0)
+    assert first["held_loss"] > 0
+    again = run("train", config(part, 4), "--out", "out")
+    assert again.err.splitlines()[-1].startswith(f"portavoz: out/{part}.safetensors: 2 steps in ")
+    assert "step 4 of 4: train_loss " in again.err
+    assert " steps/s, 0.0 minutes left" in again.err
+    assert [json.loads(line)["step"] for line in Path("out/log.jsonl").read_text().splitlines()] == [2, 4]
+
+
+def test_refusals(refused, config, monkeypatch: pytest.MonkeyPatch) -> None:
+    config("acoustic", 2)
+    assert "nowhere.yaml" in refused("train", "nowhere.yaml", "--out", "out")
+    Path("odd.yaml").write_text("corpus: corpus\nstep: 5\n", encoding="utf-8")
+    assert "there is no setting 'step'; did you mean steps?" in refused("train", "odd.yaml", "--out", "out")
+    Path("broken.yaml").write_text("{", encoding="utf-8")
+    assert "not YAML" in refused("train", "broken.yaml", "--out", "out")
+    Path("else.yaml").write_text("corpus: nowhere\n", encoding="utf-8")
+    assert "nowhere" in refused("train", "else.yaml", "--out", "out")
+    monkeypatch.setattr(train, "find_spec", lambda name: None)
+    assert "pip install 'portavoz[train]'" in refused("train", "train.yaml", "--out", "out")
