@@ -31,7 +31,9 @@ def main() -> None:
     grid = figure.subplots(len(held_out), 2, squeeze=False)
     for axes, row in zip(grid, held_out):
         teacher = read(options.corpus / str(row["wav"]), rate=spec.rate).samples
-        for place, (name, samples) in zip(axes, (("teacher", teacher), ("voice", voice.speak(row["text"]).samples))):
+        for place, (name, samples) in zip(
+            axes, (("teacher", teacher), ("voice", voice.speak(str(row["text"])).samples))
+        ):
             seconds = len(samples) / spec.rate
             mel = mel_spectrogram(samples, spec).T
             place.imshow(mel, origin="lower", aspect="auto", vmin=-11, vmax=1, extent=(0, seconds, 0, spec.mels))
