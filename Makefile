@@ -1,12 +1,15 @@
-# Five verbs keep the house: check, test, bench, docs, release. `say` is for a first visit, `dev` for the first day.
+# Five verbs keep the house: check, test, bench, docs, release. `say` is for a first visit, `dev` for the first day,
+# `train` makes a voice: `make train CONFIG=recipes/smoke.yaml OUT=runs/smoke`; it goes on where it was stopped.
 PYTHON ?= python3
 TEXT ?= Hello. This voice came with the package, and speaks without any download.
+CONFIG ?= recipes/smoke.yaml
+OUT ?= runs/$(basename $(notdir $(CONFIG)))
 BIN := .venv/bin
 
-.PHONY: say dev check test test-slow test-pythons bench docs release
+.PHONY: say dev check test test-slow test-pythons bench docs release train
 
 say: .venv-say/.done
-	.venv-say/bin/portavoz say "$(TEXT)" -o say.wav
+	.venv-say/bin/portavoz say "$(TEXT)" -o say.wav --play
 
 # The base package alone: no framework, nothing but what `pip install portavoz` brings.
 .venv-say/.done: pyproject.toml
@@ -41,6 +44,9 @@ bench: dev
 	mkdir -p runs/bench
 	set -e; for script in bench/[!_]*.py; do \
 	    $(BIN)/python "$$script" --json "runs/bench/$$(basename "$$script" .py).json"; done
+
+train: dev
+	$(BIN)/portavoz train $(CONFIG) --out $(OUT)
 
 docs: dev
 	$(BIN)/mkdocs build --strict

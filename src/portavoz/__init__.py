@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .voice import Phoneme, Speech, Voice, Word, load
+    from .speech import Phoneme, Speech, Word
+    from .voice import Voice, load
 
 __version__ = "0.1.0"
 __all__ = ["Phoneme", "Speech", "Voice", "Word", "__version__", "load"]

@@ -9,74 +9,26 @@ Many threads may use one Voice at once.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .audio.limit import soft_limit
-from .errors import BackendError, InputError, WeightError
+from .errors import BackendError, InputError
+from .folder import describe, find, verify
+from .speech import Phoneme, Speech, Word
 from .text.reading import Reading, read
 
 if TYPE_CHECKING:
     from .text.lexicon import Lexicon
 
-FORMAT = 1
 RUNTIMES = ("onnx", "eager")
 PIECE = 180  # symbols said at once: about 12 seconds
-# What voice.json holds at least.
-KINDS = {"format": int, "name": str, "family": str, "config": dict, "speakers": list, "files": dict}
 FRAMES = 4096  # of a hundredth of a second: what a family has to hold at once
-
-
-@dataclass(frozen=True, slots=True)
-class Phoneme:
-    """One phoneme (ARPAbet with stress) and when it sounds, in seconds."""
-
-    symbol: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word as it was written, when it sounds (seconds from the start of the speech), and its phonemes.
-
-    `mark` is the pause after it: "" "," "." "?" "!".
-    """
-
-    text: str
-    start: float
-    end: float
-    phonemes: tuple[Phoneme, ...] = ()
-    mark: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """Mono sound, float32 `[samples]` in −1 … 1 at `rate` Hz, with its words, and what the listener should know."""
-
-    samples: NDArray[np.float32]
-    rate: int
-    words: tuple[Word, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return len(self.samples) / self.rate
-
-    def save(self, path: str | Path, format: str | None = None) -> None:
-        """Write WAV, FLAC, OGG or MP3 (by the ending, or `format`), whole or not at all. Raises InputError."""
-        from .audio.files import write
-        from .flow import Wave
-
-        write(path, Wave(self.samples, self.rate), format)
 
 
 @runtime_checkable
@@ -253,72 +205,6 @@ def _words(reading: Reading, ends: tuple[float, ...], offset: float) -> Iterator
 def _warnings(reading: Reading) -> list[str]:
     guessed = [f"{word!r} is in no dictionary: pronounced from its spelling" for word in reading.unknown]
     return guessed + [f"{token!r} could not be read and was left out" for token in reading.unread]
-
-
-def bundled() -> Path:
-    """The folder of the voices inside the package."""
-    return Path(__file__).parent / "families" / "compact" / "voice"
-
-
-def voices() -> dict[str, Path]:
-    """The voices that came with the package, by name."""
-    return {folder.name: folder for folder in sorted(bundled().glob("*")) if (folder / "voice.json").is_file()}
-
-
-def find(voice: str | Path | None) -> Path:
-    """The folder of a voice: the bundled one for None, else a bundled voice's name or a path. Raises InputError."""
-    known = voices()
-    if voice is None:
-        if not known:
-            raise InputError("no voice came with this package: give the path of a voice folder")
-        return next(iter(known.values()))
-    if str(voice) in known:
-        return known[str(voice)]
-    folder = Path(voice)
-    if "\0" not in str(voice) and (folder / "voice.json").is_file():
-        return folder
-    raise InputError(
-        f"voice {str(voice)!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder with a voice.json; check it"
-    )
-
-
-def describe(folder: Path) -> dict[str, Any]:
-    """voice.json, checked for what every voice must have. Raises InputError naming what is wrong."""
-    path = folder / "voice.json"
-    try:
-        about: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); install the voice again") from problem
-    if not isinstance(about, dict):
-        raise InputError(f"{path}: not a JSON object; install the voice again")
-    known = cast("dict[str, Any]", about)
-    wrong = [key for key, kind in KINDS.items() if not isinstance(known.get(key), kind)]
-    speakers: list[Any] = [] if "speakers" in wrong else known["speakers"]
-    files: dict[str, Any] = {} if "files" in wrong else known["files"]
-    if not speakers or not all(isinstance(name, str) for name in speakers):
-        wrong.append("speakers")
-    if not files or not all(isinstance(entry, dict) and {"sha256", "bytes"} <= {*entry} for entry in files.values()):
-        wrong.append("files")
-    if wrong:
-        listed = ", ".join(dict.fromkeys(wrong))
-        raise InputError(f"{path}: {listed} missing, or not what a voice has there; install the voice again")
-    if known["format"] != FORMAT:
-        raise InputError(f"{path}: format {known['format']}, this portavoz reads {FORMAT}; install a newer one")
-    return known
-
-
-def verify(folder: Path, about: dict[str, Any], names: Iterable[str] | None = None) -> None:
-    """Compare files with the checksums in voice.json. Raises WeightError naming the file that is missing or damaged."""
-    for name in about["files"] if names is None else names:
-        path = folder / name
-        if name not in about["files"]:
-            raise WeightError(f"{path}: voice.json does not list it; export the voice again")
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as problem:
-            raise WeightError(f"{path}: cannot be read ({problem.strerror}); install the voice again") from problem
-        if digest != about["files"][name]["sha256"]:
-            raise WeightError(f"{path}: damaged, its checksum is not the one in voice.json; install the voice again")
 
 
 def load(

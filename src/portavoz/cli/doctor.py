@@ -84,7 +84,7 @@ class Patient:
     def voice(self) -> str:
         """Open the voice, all of its files compared with their checksums."""
         from ..families.compact.speak import Compact
-        from ..voice import describe, find, verify
+        from ..folder import describe, find, verify
 
         folder = find(self.args.voice)
         verify(folder, describe(folder))

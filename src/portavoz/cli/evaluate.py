@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge it in a process of its own; gives its exit code. Raises PortavozError."""
-    from ..voice import find
+    from ..folder import find
 
     folder, script = find(args.voice), checkout.folder("recipes") / "voice" / "evaluate.py"
     if find_spec("pocketsphinx") is None:

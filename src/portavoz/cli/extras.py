@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..voice import Phoneme, Speech
+    from ..speech import Phoneme, Speech
 
 
 PICTURED = 60.0  # seconds; a picture of more would show nothing

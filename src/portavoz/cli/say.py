@@ -29,7 +29,8 @@ from .options import json_option, lexicon_option, note, open_lexicon, open_voice
 from .play import play, player
 
 if TYPE_CHECKING:
-    from ..voice import Speech, Voice
+    from ..speech import Speech
+    from ..voice import Voice
     from .extras import Picture, Timestamps
 
 SHOWN = 10  # warnings printed one by one; a text in another language would fill the screen

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _voice(name: str) -> dict[str, Any]:
     from ..families.compact.config import CompactConfig
-    from ..voice import describe, find, verify
+    from ..folder import describe, find, verify
     from . import anatomy
 
     folder = find(name)

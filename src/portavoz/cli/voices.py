@@ -23,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List them. Raises InputError for a voice.json that is damaged."""
-    from ..voice import voices
+    from ..folder import voices
 
     rows = [_row(name, folder) for name, folder in voices().items()]
     if args.json:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(name: str, folder: Path) -> dict[str, Any]:
-    from ..voice import describe
+    from ..folder import describe
 
     about = describe(folder)
     return {

@@ -42,7 +42,10 @@ def export_stages(weights: str | Path, c: CompactConfig, folder: str | Path, *, 
     from ..atomic import atomic
     from .export import export
 
-    w = Weights.load(weights, open_ops("torch"))
+    open_ops("torch")  # it says what is missing, and how to get it
+    from .spelling import GraphOps
+
+    w = Weights.load(weights, GraphOps())
     model = Eager(w, c)
     w.finish()
     # Two rows and eleven symbols: sizes that are no width of any model, so no axis is taken for a constant.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import MissingExtra
 from ..weights.cursor import Weights
 
-OPSET = 18
+OPSET = 20  # the first that has Gelu in one piece
 SMALL = 1024  # tensors with fewer numbers stay float32 in a half-precision file: they weigh nothing
 
 

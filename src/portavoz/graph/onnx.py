@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, MissingExtra, WeightError
 
+# Its kernel takes several times as long as the addition and the norm that it replaces (ONNX Runtime 1.31, one thread).
+SLOWER = ["SkipLayerNormFusion"]
+
 
 class Session:
     """One compiled stage. Many threads may run it at once; it is opened at the first use."""
@@ -76,7 +79,9 @@ def _session(path: Path, threads: int) -> Any:
     # Idle threads that spin would slow down whatever else the machine does between two sentences.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
+        )
     except _failures() as problem:
         reason = str(problem).splitlines()[0]
         raise WeightError(

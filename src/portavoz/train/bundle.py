@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..atomic import atomic
 from ..errors import WeightError
 from ..families.compact.config import CompactConfig
+from ..folder import FORMAT
 from ..graph.compact import export_stages
-from ..voice import FORMAT
 from ..weights import file
 
 

@@ -1,0 +1,50 @@
+"""The words as a compiled graph should spell them: the same numbers from fewer and faster nodes.
+
+Measured on ONNX Runtime with one thread: a convolution costs a tenth more than the same product of matrices, because
+it wants its channels first; rotary positions and attention leave the exporter as dozens of nodes about shapes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..ops.torch import TorchOps
+
+WIDE = 32  # channels from which a convolution is worth laying out as one matrix
+
+
+class GraphOps(TorchOps):
+    """TorchOps for export; slower when run eagerly."""
+
+    def conv1d(self, x: Tensor, p: Any) -> Tensor:
+        out, channels, k = p.weight.shape
+        plain = p.groups == 1 and p.stride == 1 and p.dilation == 1
+        if not plain or k == 1 or channels < WIDE:
+            return super().conv1d(x, p)
+        x = F.pad(x, (0, 0, p.padding, p.padding))
+        taps = torch.cat([x[:, i : i + 1 - k or None] for i in range(k)], -1)
+        y = taps @ p.weight.permute(2, 1, 0).reshape(k * channels, out)
+        return y if p.bias is None else y + p.bias
+
+    def rope(self, x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
+        x = x.unflatten(2, (heads, -1))
+        a, b = x.chunk(2, -1)
+        # The tables are the same for all layers, so that a runtime joins these into one.
+        whole, signed = torch.cat([cos, cos], -1)[:, None], torch.cat([-sin, sin], -1)[:, None]
+        return (x * whole + torch.cat([b, a], -1) * signed).flatten(2)
+
+    def attention(
+        self, q: Tensor, k: Tensor, v: Tensor, *, heads: int, scale: float,
+        mask: Tensor | None = None, bias: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        q, k, v = (self.split_heads(x, heads) for x in (q, k, v))
+        scores = q @ k.transpose(2, 3) * scale
+        if bias is not None:
+            scores = scores + bias
+        if mask is not None:
+            scores = self.masked(scores, mask)
+        return self.merge_heads(F.softmax(scores, -1) @ v)

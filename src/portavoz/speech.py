@@ -1,0 +1,54 @@
+"""What a voice gives back: sound with its words, and when each of them sounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Phoneme:
+    """One phoneme (ARPAbet with stress) and when it sounds, in seconds."""
+
+    symbol: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as it was written, when it sounds (seconds from the start of the speech), and its phonemes.
+
+    `mark` is the pause after it: "" "," "." "?" "!".
+    """
+
+    text: str
+    start: float
+    end: float
+    phonemes: tuple[Phoneme, ...] = ()
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Mono sound, float32 `[samples]` in −1 … 1 at `rate` Hz, with its words, and what the listener should know."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    words: tuple[Word, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.rate
+
+    def save(self, path: str | Path, format: str | None = None) -> None:
+        """Write WAV, FLAC, OGG or MP3 (by the ending, or `format`), whole or not at all. Raises InputError."""
+        from .audio.files import write
+        from .flow import Wave
+
+        write(path, Wave(self.samples, self.rate), format)

@@ -1,0 +1,88 @@
+"""What a graph spells in its own way gives the numbers of the words it stands for."""
+
+import numpy as np
+import pytest
+
+from portavoz import ops
+from portavoz.graph.spelling import WIDE, GraphOps
+from portavoz.weights.layer import Layer
+
+DRAW = np.random.default_rng(4)
+
+
+def draw(*shape):
+    return DRAW.standard_normal(shape).astype(np.float32)
+
+
+def same(word, *arrays, **options):
+    """The oracle's and the graph's result of one word agree to what float32 can hold."""
+    results = []
+    for words in (ops.open("numpy"), GraphOps()):
+        given = [words.tensor(a) for a in arrays]
+        named = {k: words.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        results.append(words.numpy(getattr(words, word)(*given, **named)))
+    assert results[0].shape == results[1].shape
+    assert np.abs(results[0] - results[1]).max() <= 2e-6 * max(1.0, np.abs(results[0]).max())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("channels", "groups", "kernel", "stride", "padding", "dilation"),
+    [
+        (WIDE, 1, 3, 1, 1, 1),
+        (WIDE, 1, 7, 1, 3, 1),
+        (WIDE, 1, 3, 1, 0, 1),
+        (WIDE, 1, 4, 1, 1, 1),
+        (WIDE, 1, 1, 1, 0, 1),
+        (WIDE, WIDE, 7, 1, 3, 1),
+        (WIDE, 1, 3, 2, 1, 1),
+        (WIDE, 1, 3, 1, 2, 2),
+        (4, 1, 3, 1, 1, 1),
+    ],
+)
+def test_convolution(channels, groups, kernel, stride, padding, dilation, bias):
+    weight, offset = draw(24 * groups, channels // groups, kernel), draw(24 * groups) if bias else None
+    results = []
+    for words in (ops.open("numpy"), GraphOps()):
+        layer = Layer(
+            words,
+            "conv1d",
+            "a",
+            weight=words.tensor(weight),
+            bias=None if offset is None else words.tensor(offset),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+        results.append(
+            words.numpy(
+                layer(words.tensor(np.arange(2 * 19 * channels, dtype=np.float32).reshape(2, 19, channels) / 500))
+            )
+        )
+    assert results[0].shape == results[1].shape
+    assert np.abs(results[0] - results[1]).max() <= 2e-6 * np.abs(results[0]).max()
+
+
+def test_rotary_positions():
+    same("rope", draw(2, 9, 3 * 8), draw(9, 4), draw(9, 4), heads=3)
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_attention(mask, bias):
+    options = {"heads": 2, "scale": 0.3}
+    if mask:
+        allowed = DRAW.random((2, 1, 5, 7)) < 0.6
+        allowed[..., 0] = True  # a row that may see nothing has no softmax
+        options["mask"] = allowed
+    if bias:
+        options["bias"] = draw(1, 2, 5, 7)
+    same("attention", draw(2, 5, 8), draw(2, 7, 8), draw(2, 7, 8), **options)
+
+
+def test_words_keep_their_meaning():
+    with pytest.raises(RuntimeError, match="size"):
+        GraphOps().attention(
+            *(GraphOps().tensor(draw(1, 5, 8)) for _ in range(2)), GraphOps().tensor(draw(1, 6, 8)), heads=2, scale=1.0
+        )
