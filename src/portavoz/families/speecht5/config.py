@@ -1,0 +1,246 @@
+"""The SpeechT5 family's shape, read from the reference's own config.json files. Frozen and strict.
+
+The names of the fields are the reference's, letter for letter, and so are the values that a file leaves out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, get_type_hints
+
+from ...blocks.hifigan import HifiGanConfig
+from ...errors import SpecError
+from ...flow import MelSpec
+
+ARCHITECTURE, MODEL = "SpeechT5ForTextToSpeech", "speecht5"
+VOCODER_ARCHITECTURE, VOCODER_MODEL = "SpeechT5HifiGan", "speecht5_hifigan"
+# The reference's names of an activation → the word and its options.
+ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gelu": ("gelu", {}),
+    "gelu_python": ("gelu", {}),
+    "gelu_new": ("gelu", {"approximate": True}),
+    "gelu_fast": ("gelu", {"approximate": True}),
+    "gelu_pytorch_tanh": ("gelu", {"approximate": True}),
+    "relu": ("relu", {}),
+    "silu": ("silu", {}),
+    "swish": ("silu", {}),
+    "mish": ("mish", {}),
+    "tanh": ("tanh", {}),
+    "sigmoid": ("sigmoid", {}),
+}
+# Other names under which files say the same thing.
+ALIASES = {"num_hidden_layers": "encoder_layers", "num_attention_heads": "encoder_attention_heads"}
+# Names that look like a field of ours and are about training, or about the halves that read sound.
+OTHERS = {
+    "encoder_layerdrop", "decoder_layerdrop", "speech_decoder_postnet_dropout", "positional_dropout",
+    "decoder_start_token_id", "sep_token_id", "scale_embedding", "conv_dim", "conv_stride", "conv_kernel",
+    "num_feat_extract_layers", "max_length", "sampling_rate", "num_conv_pos_embeddings",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechT5Config:
+    """Text → mel by an encoder and an autoregressive decoder, mel → wave by HiFi-GAN. arXiv:2110.07205.
+
+    `speech_decoder_prenet_dropout` is the probability with which the pre-net *keeps* a value while it speaks, and
+    kept values are divided by 1 − it: the reference's own arithmetic, harmless at the published 0.5.
+    """
+
+    vocab_size: int = 81
+    hidden_size: int = 768
+    encoder_layers: int = 12
+    encoder_attention_heads: int = 12
+    encoder_ffn_dim: int = 3072
+    encoder_max_relative_position: int = 160
+    decoder_layers: int = 6
+    decoder_attention_heads: int = 12
+    decoder_ffn_dim: int = 3072
+    hidden_act: str = "gelu"
+    layer_norm_eps: float = 1e-5
+    num_mel_bins: int = 80
+    reduction_factor: int = 2
+    speech_decoder_prenet_layers: int = 2
+    speech_decoder_prenet_units: int = 256
+    speech_decoder_prenet_dropout: float = 0.5
+    speech_decoder_postnet_layers: int = 5
+    speech_decoder_postnet_units: int = 256
+    speech_decoder_postnet_kernel: int = 5
+    speaker_embedding_dim: int = 512
+    max_text_positions: int = 450
+    max_speech_positions: int = 4000
+    bos_token_id: int = 0
+    pad_token_id: int = 1
+    eos_token_id: int = 2
+    vocoder: HifiGanConfig = field(default_factory=HifiGanConfig)
+    sampling_rate: int = 16000
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        for side in ("encoder", "decoder"):
+            heads = getattr(self, f"{side}_attention_heads")
+            if self.hidden_size % heads:
+                raise _wrong(f"hidden_size is {self.hidden_size} and {side}_attention_heads {heads}", "a multiple")
+        if self.hidden_size % 2:
+            raise _wrong(f"hidden_size is {self.hidden_size}", "an even number, for sines beside cosines")
+        if self.hidden_act not in ACTIVATIONS:
+            raise _wrong(f"hidden_act is {self.hidden_act!r}", f"one of {', '.join(ACTIVATIONS)}")
+        if not 0 < self.speech_decoder_prenet_dropout < 1:
+            raise _wrong(
+                f"speech_decoder_prenet_dropout is {self.speech_decoder_prenet_dropout!r}",
+                "more than 0 and less than 1 (it is the share that is kept: at 0 the decoder would hear nothing)",
+            )
+        if self.speech_decoder_postnet_kernel % 2 == 0:
+            raise _wrong(
+                f"speech_decoder_postnet_kernel is {self.speech_decoder_postnet_kernel}",
+                "an odd number, which keeps the length",
+            )
+        _check_vocoder(self.vocoder, self.num_mel_bins)
+
+    @property
+    def hop(self) -> int:
+        """Samples a frame: the product of the vocoder's rates."""
+        out = 1
+        for rate in self.vocoder.upsample_rates:
+            out *= rate
+        return out
+
+    @property
+    def postnet_reach(self) -> int:
+        """Frames to either side that one frame after the post-net depends on."""
+        return self.speech_decoder_postnet_layers * (self.speech_decoder_postnet_kernel // 2)
+
+    @property
+    def mel(self) -> MelSpec:
+        """What the mel's numbers mean: the published feature extractor's, at this rate and hop."""
+        return MelSpec(
+            rate=self.sampling_rate, fft=1024, hop=self.hop, window=1024, mels=self.num_mel_bins,
+            low=80.0, high=7600.0, log="10", floor=1e-10, padding="center",
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """The model's config.json, for a folder that the reference opens."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("vocoder", "sampling_rate")}
+        return {"architectures": [ARCHITECTURE], "model_type": MODEL, "is_encoder_decoder": True, **own}
+
+    def vocoder_dict(self) -> dict[str, Any]:
+        """The vocoder's config.json."""
+        own = {key: _lists(value) for key, value in dataclasses.asdict(self.vocoder).items()}
+        head = {"architectures": [VOCODER_ARCHITECTURE], "model_type": VOCODER_MODEL}
+        return {**head, "sampling_rate": self.sampling_rate, **own}
+
+    @classmethod
+    def from_dict(cls, model: Mapping[str, Any], vocoder: Mapping[str, Any] | None = None) -> SpeechT5Config:
+        """The configuration in two config.json files, the model's and its vocoder's (None: the published one).
+
+        What is missing has the reference's own default. Raises SpecError for another architecture, for a value
+        that cannot be, and for a key that is nearly one of ours.
+        """
+        _check_kind(model, "the model's", ARCHITECTURE, MODEL)
+        values = {ALIASES.get(key, key): value for key, value in model.items()}
+        for alias, name in ALIASES.items():
+            if alias in model and name in model and model[alias] != model[name]:
+                raise _wrong(f"{alias} is {model[alias]!r} and {name} {model[name]!r}", "the same number twice")
+        ready = _known(values, cls, "")
+        if vocoder is not None:
+            _check_kind(vocoder, "the vocoder's", VOCODER_ARCHITECTURE, VOCODER_MODEL)
+            ready["vocoder"] = HifiGanConfig(**_known(vocoder, HifiGanConfig, "vocoder: "))
+            ready["sampling_rate"] = vocoder.get("sampling_rate", 16000)
+        return cls(**ready)
+
+
+def _wrong(what: str, wanted: str) -> SpecError:
+    return SpecError(f"the SpeechT5 configuration's {what}: wanted {wanted}")
+
+
+def _check_kind(values: Any, whose: str, architecture: str, kind: str) -> None:
+    if not isinstance(values, Mapping):
+        raise SpecError(f"{whose} configuration is a {type(values).__name__}: give the values of its config.json")
+    listed: Any = values.get("architectures") or [architecture]
+    found = values.get("model_type", kind)
+    if architecture not in listed or found != kind:
+        named = f"{', '.join(map(str, listed))} (model_type {found!r})"
+        raise SpecError(f"{whose} configuration is of {named}: this family speaks with {architecture} only")
+
+
+def _known(values: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
+    """The values that are fields of `kind`, lists as tuples. Files hold many more, which do not change the sound."""
+    names = [f.name for f in fields(kind) if f.name not in ("vocoder", "sampling_rate")]
+    for key in values:
+        near = difflib.get_close_matches(key, names, 1, cutoff=0.9)
+        if key not in names and key not in OTHERS and near:
+            raise SpecError(f"the SpeechT5 configuration has no {where}{key}: did you mean {near[0]}?")
+    return {name: _tuples(values[name]) for name in names if name in values}
+
+
+def _check_numbers(c: SpeechT5Config) -> None:
+    hints = get_type_hints(SpeechT5Config)
+    for name, hint in hints.items():
+        value, least = getattr(c, name), 0 if name.endswith("token_id") else 1
+        if hint is int and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise _wrong(f"{name} is {value!r}", f"a whole number from {least} up")
+        if hint is float and (not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0):
+            raise _wrong(f"{name} is {value!r}", "a number above 0")
+
+
+def _check_vocoder(v: HifiGanConfig, mels: int) -> None:
+    lists = [v.upsample_rates, v.upsample_kernel_sizes, v.resblock_kernel_sizes, *v.resblock_dilation_sizes]
+    numbers = [v.model_in_dim, v.upsample_initial_channel, *(n for part in lists for n in part)]
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in numbers) or not all(lists):
+        raise _wrong("vocoder has a width, rate or kernel that is none", "whole numbers from 1 up")
+    if not isinstance(v.normalize_before, bool) or not isinstance(v.leaky_relu_slope, (int, float)):
+        raise _wrong("vocoder's normalize_before or leaky_relu_slope is not one", "true or false, and a number")
+    if v.model_in_dim != mels:
+        raise _wrong(f"vocoder.model_in_dim is {v.model_in_dim}", f"num_mel_bins, which is {mels}")
+    if len(v.upsample_rates) != len(v.upsample_kernel_sizes):
+        raise _wrong("vocoder.upsample_rates and upsample_kernel_sizes differ in length", "one kernel a rate")
+    if len(v.resblock_kernel_sizes) != len(v.resblock_dilation_sizes):
+        raise _wrong("vocoder.resblock_kernel_sizes and resblock_dilation_sizes differ in length", "one list a kernel")
+    if v.upsample_initial_channel < 2 ** len(v.upsample_rates):
+        raise _wrong(
+            f"vocoder.upsample_initial_channel is {v.upsample_initial_channel}", "enough to halve at each rate"
+        )
+    for rate, kernel in zip(v.upsample_rates, v.upsample_kernel_sizes):
+        if kernel < rate or (kernel - rate) % 2:
+            raise _wrong(
+                f"vocoder upsamples by {rate} with a kernel of {kernel}",
+                "a kernel at least as long, by an even number, so that a frame is a whole number of samples",
+            )
+    for kernel in v.resblock_kernel_sizes:
+        if kernel % 2 == 0:
+            raise _wrong(f"vocoder.resblock_kernel_sizes has {kernel}", "odd numbers, which keep the length")
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(v) for v in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+# Says nothing sensible, runs in milliseconds: for tests and for looking inside.
+TINY = SpeechT5Config(
+    vocab_size=40, hidden_size=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=48,
+    encoder_max_relative_position=8, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=48, num_mel_bins=16,
+    speech_decoder_prenet_units=24, speech_decoder_postnet_layers=3, speech_decoder_postnet_units=20,
+    speaker_embedding_dim=12, max_text_positions=160, max_speech_positions=320,
+    vocoder=HifiGanConfig(
+        model_in_dim=16, upsample_initial_channel=32, upsample_rates=(4, 4), upsample_kernel_sizes=(8, 8),
+        resblock_kernel_sizes=(3, 5), resblock_dilation_sizes=((1, 3), (1, 3)),
+    ),
+)  # fmt: skip
+# The published text-to-speech checkpoint's.
+BASE = SpeechT5Config(max_text_positions=600, max_speech_positions=1876)
+CONFIGS = {"tiny": TINY, "base": BASE}
+
+
+def named(config: str | Mapping[str, Any]) -> SpeechT5Config:
+    """A configuration by name ("tiny", "base") or by the values of its config.json. Raises SpecError."""
+    if isinstance(config, str):
+        if config not in CONFIGS:
+            raise SpecError(f"there is no speecht5 configuration {config!r}: choose one of {', '.join(CONFIGS)}")
+        return CONFIGS[config]
+    return SpeechT5Config.from_dict(config)

@@ -1,0 +1,62 @@
+"""mel → wave, and mel → mel behind the post-net, in windows: what a part of a stream needs, exactly.
+
+Both stages depend on a bounded number of frames to either side, so a window that carries that many neighbours gives
+exactly the frames of the whole. Windows end at fixed places, whatever the pieces in which the mel arrives, so a
+stream is the same, bit for bit, however it is pulled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+# Where windows end, in frames from the start: a short first one, so that sound starts early, then longer, cheaper ones.
+EDGES, STRIDE = (16, 64), 128
+
+
+def edge_after(done: int) -> int:
+    """The end of the window that gives out from frame `done` on."""
+    for edge in EDGES:
+        if done < edge:
+            return edge
+    return done + STRIDE - (done - EDGES[-1]) % STRIDE
+
+
+class Windows(NamedTuple):
+    """How far one stage has come over one mel. Each value is used once.
+
+    `run` is the stage, [1, F, …] → [1, F · hop, …]; `reach` the frames it looks to either side; `held` the frames
+    that are still needed, the first of them number `first`; `done` frames were given out.
+
+        first        done            ready          end
+        |---reach----|=== given out ===|---reach---|       held = first … end, of which done … ready come out
+    """
+
+    run: Callable[[Floats], Floats]
+    reach: int
+    hop: int
+    held: Floats
+    first: int = 0
+    done: int = 0
+
+    @classmethod
+    def start(cls, run: Callable[[Floats], Floats], reach: int, hop: int, mels: int) -> Windows:
+        """Nothing seen yet."""
+        return cls(run, reach, hop, np.zeros((0, mels), np.float32))
+
+    def push(self, mel: Floats, *, final: bool) -> tuple[list[Floats], Windows]:
+        """What can be given out once the frames [frames, mels] are known too; `final` with the last ones."""
+        run, far, hop, held, first, done = self
+        held = np.concatenate([held, mel])
+        end, pieces = first + len(held), []
+        while done < end and (final or edge_after(done) + far <= end):
+            ready = edge_after(done) if edge_after(done) + far <= end else end
+            out = run(held[: min(end, ready + far) - first][None])[0]
+            pieces.append(out[(done - first) * hop : (ready - first) * hop])
+            keep = max(first, ready - far)
+            held, first, done = held[keep - first :], keep, ready
+        return pieces, self._replace(held=held, first=first, done=done)
