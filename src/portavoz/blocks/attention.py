@@ -9,14 +9,17 @@ zeros beyond the length and a mask, since 0 · NaN is NaN).
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..ops.base import Ops
 from ..ops.shapes import Array, Bool, Float
 from ..weights.cursor import Weights
+from ..weights.layer import Layer
 from .block import Block
+from .relative import RelativeKeys
 
 
 class Cache(NamedTuple):
@@ -94,8 +97,11 @@ class Fixed(NamedTuple):
         return ops.tensor(np.arange(self.k.shape[1])[None, None, None] < self.length)
 
 
-class Attention(Block):
-    """Projections q, k, v, out around the word `attention`; names of the projections as the checkpoint has them."""
+Past: TypeAlias = "Cache | Grown | Fixed"
+
+
+class Projections(Block):
+    """What queries, keys and values come from, and where the heads' results go."""
 
     def __init__(
         self,
@@ -103,39 +109,109 @@ class Attention(Block):
         channels: int,
         heads: int,
         *,
-        names: tuple[str, str, str, str] = ("q", "k", "v", "out"),
+        names: Sequence[str] = ("q", "k", "v", "out"),
+        bias: bool = True,
         scale: float | None = None,
+        size: int | None = None,
+        memory: int | None = None,
+        groups: int | None = None,
+        eps: float = 1e-6,
     ) -> None:
-        super().__init__(w)
-        self.heads, self.scale = heads, (channels // heads) ** -0.5 if scale is None else scale
-        self.q, self.k, self.v, self.out = (w.linear(n, channels, channels) for n in names)
+        """`names` of q, k, v, out as the checkpoint has them; two more are RMS norms (`eps`) of q's and k's heads.
 
-    def remember(self, x: Float[Array, "B S C"]) -> Grown:
-        """Keys and values of x [B, S, C]: the memory of a cross-attention, computed once."""
-        return Grown(self.k(x), self.v(x))
+        `size` channels a head (None: channels / heads), `scale` of the scores (None: 1/√size), `memory` the width of
+        what keys and values are made from (None: channels), `groups` heads that keys and values have (None: heads);
+        a whole number of q's heads shares each.
+        """
+        super().__init__(w)
+        size = channels // heads if size is None else size
+        memory, self.heads, self.groups = memory or channels, heads, groups or heads
+        self.scale = size**-0.5 if scale is None else scale
+        self.q = w.linear(names[0], channels, heads * size, bias=bias)
+        self.k, self.v = (w.linear(name, memory, self.groups * size, bias=bias) for name in names[1:3])
+        self.out = w.linear(names[3], heads * size, channels, bias=bias)
+        self.q_norm, self.k_norm = (w.rms_norm(name, size, eps) for name in names[4:]) if names[4:] else (None, None)
+
+    def queries(self, x: Float[Array, "B T C"]) -> Float[Array, "B T D"]:
+        """x [B, T, C] → [B, T, heads · size], not scaled yet."""
+        return self._normed(self.q(x), self.q_norm, self.heads)
+
+    def keys(self, x: Float[Array, "B S M"]) -> Float[Array, "B S D"]:
+        """x [B, S, memory] → [B, S, groups · size]."""
+        return self._normed(self.k(x), self.k_norm, self.groups)
+
+    def _normed(self, x: Any, norm: Layer | None, heads: int) -> Any:
+        return x if norm is None else self.ops.merge_heads(norm(self.ops.split_heads(x, heads)))
+
+    def _shared(self, x: Any) -> Any:
+        """Keys or values of the groups, repeated so that every head of q has its own."""
+        if self.groups == self.heads:
+            return x
+        each = self.heads // self.groups
+        return self.ops.concat([part for part in self.ops.chunk(x, self.groups) for _ in range(each)], -1)
+
+
+class Attention(Projections):
+    """Attention to what a cache holds: a decoder's own past, an encoder's other steps, or another model's output."""
+
+    entries = ("__call__", "look")
+
+    def remember(self, x: Float[Array, "B S M"]) -> Grown:
+        """Keys and values of x [B, S, memory]: the memory of a cross-attention, computed once."""
+        return Grown(self.keys(x), self.v(x))
+
+    def extend(self, cache: Past, x: Float[Array, "B T M"]) -> Any:
+        """The cache after the steps x [B, T, memory]."""
+        return cache.extend(self.ops, self.keys(x), self.v(x))
 
     def __call__(
         self,
         x: Float[Array, "B T C"],
-        cache: Cache | Grown | Fixed,
+        cache: Past,
         mask: Bool[Array, "..."] | None = None,
         bias: Float[Array, "..."] | None = None,
+        *,
+        relative: RelativeKeys | None = None,
     ) -> Float[Array, "B T C"]:
-        """x [B, T, C] attends to what the cache holds; mask and bias broadcast to [B, heads, T, S]."""
-        k, v = cache.read()
+        """x [B, T, C] attends to what the cache holds; mask and bias broadcast to [B, heads, T, S].
+
+        With `relative`, x are the last T of the cache's steps, and the distances have keys of their own.
+        """
+        q, k, v, mask, bias = self._given(x, cache, mask, bias, relative)
+        return self.out(self.ops.attention(q, k, v, heads=self.heads, scale=self.scale, mask=mask, bias=bias))
+
+    def look(
+        self,
+        x: Float[Array, "B T C"],
+        cache: Past,
+        mask: Bool[Array, "..."] | None = None,
+        bias: Float[Array, "..."] | None = None,
+        *,
+        relative: RelativeKeys | None = None,
+    ) -> tuple[Float[Array, "B T C"], Float[Array, "B heads T S"]]:
+        """The same, and the weights with which each head looked at each step [B, heads, T, S]: never a fused kernel."""
+        ops = self.ops
+        q, k, v, mask, bias = self._given(x, cache, mask, bias, relative)
+        q, k, v = (ops.split_heads(y, self.heads) for y in (q, k, v))
+        scores = ops.matmul(q * self.scale, ops.swap(k))
+        scores = scores if bias is None else scores + bias
+        weights = ops.softmax(scores if mask is None else ops.masked(scores, mask))
+        return self.out(ops.merge_heads(ops.matmul(weights, v))), weights
+
+    def _given(self, x: Any, cache: Past, mask: Any, bias: Any, relative: RelativeKeys | None) -> tuple[Any, ...]:
+        q, (k, v) = self.queries(x), cache.read()
+        if relative is not None:
+            steps = k.shape[1]
+            near = relative(q * self.scale, steps, cache.length - x.shape[1])
+            bias = near if bias is None else bias + near
         written = cache.mask(self.ops)
         if written is not None:
             mask = written if mask is None else mask * written
-        return self.out(self.ops.attention(self.q(x), k, v, heads=self.heads, scale=self.scale, mask=mask, bias=bias))
+        return q, self._shared(k), self._shared(v), mask, bias
 
 
-class RotaryAttention(Block):
+class RotaryAttention(Projections):
     """Self-attention whose queries and keys carry rotary positions (arXiv:2104.09864): no longest length."""
-
-    def __init__(self, w: Weights, channels: int, heads: int) -> None:
-        super().__init__(w)
-        self.heads, self.scale = heads, (channels // heads) ** -0.5
-        self.q, self.k, self.v, self.out = (w.linear(n, channels, channels) for n in ("q", "k", "v", "out"))
 
     def __call__(
         self,
@@ -143,9 +219,11 @@ class RotaryAttention(Block):
         positions: tuple[Float[Array, "T half"], Float[Array, "T half"]],
         mask: Bool[Array, "..."] | None = None,
     ) -> Float[Array, "B T C"]:
-        """x [B, T, C]; positions = cos, sin [T, C / heads / 2]; mask broadcasts to [B, heads, T, T]."""
-        q, k = (self.ops.rope(y, *positions, self.heads) for y in (self.q(x), self.k(x)))
-        return self.out(self.ops.attention(q, k, self.v(x), heads=self.heads, scale=self.scale, mask=mask))
+        """x [B, T, C]; positions = cos, sin [T, size / 2]; mask broadcasts to [B, heads, T, T]."""
+        q = self.ops.rope(self.queries(x), *positions, self.heads)
+        k = self._shared(self.ops.rope(self.keys(x), *positions, self.groups))
+        v = self._shared(self.v(x))
+        return self.out(self.ops.attention(q, k, v, heads=self.heads, scale=self.scale, mask=mask))
 
 
 def rotary(length: int, size: int, base: float = 10000.0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,17 +9,7 @@ from ..ops.shapes import Array, Bool, Float
 from ..weights.cursor import Weights
 from .attention import RotaryAttention, rotary
 from .block import Block
-
-
-class FeedForward(Block):
-    """conv1d (kernel k) – gelu – linear, [B, T, C] → [B, T, C]."""
-
-    def __init__(self, w: Weights, channels: int, inner: int, kernel: int) -> None:
-        super().__init__(w)
-        self.wide, self.narrow = w.conv1d("wide", channels, inner, kernel), w.linear("narrow", inner, channels)
-
-    def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
-        return self.narrow(self.ops.gelu(self.wide(x)))
+from .feed_forward import FeedForward
 
 
 class Layer(Block):
@@ -29,7 +19,7 @@ class Layer(Block):
         super().__init__(w)
         self.norm1, self.norm2 = w.layer_norm("norm1", channels), w.layer_norm("norm2", channels)
         self.attention = RotaryAttention(w / "attention", channels, heads)
-        self.feed_forward = FeedForward(w / "feed_forward", channels, inner, kernel)
+        self.feed_forward = FeedForward(w / "feed_forward", channels, inner, kernel=kernel)
 
     def __call__(
         self,
