@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "see what this machine has, and whether every stage of speaking works",
     "train": "train a model as a configuration file says",
     "evaluate": "judge a voice beside its teacher",
+    "weights": "bring a checkpoint into safetensors",
     "bench": "run one of the benchmarks of a source checkout",
 }
 

@@ -1,0 +1,120 @@
+"""Other weights into one safetensors file: shards merged, and pickles opened in a process that may do nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ..atomic import atomic
+from ..errors import InputError, WeightError
+from . import file, shards
+
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+SPEED = 2_000_000  # bytes a second that the slowest machine copies
+
+
+def convert(
+    source: str | Path, target: str | Path, *, trust_pickle: bool = False, metadata: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Write `source` (a pickled checkpoint, a safetensors file, an index of shards, a folder) to one safetensors file.
+
+    Keys, shapes and numbers stay as they are. The metadata says where they came from: `converted_from`, its `sha256`,
+    `layout`, and `family` where a config.json beside the source tells it; `metadata` adds to that. A pickle is only
+    opened with `trust_pickle`, by `unpickle.py` in a process of its own. Gives `tensors`, `bytes` and `metadata`.
+    Raises WeightError for a file that is refused, InputError when the target cannot be written.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix != ".safetensors":
+        raise InputError(f"{target}: weights are written as .safetensors; change the ending")
+    pickled = source.suffix in PICKLED and not source.is_dir()
+    first = source if pickled else shards.found(source)
+    if not first.is_file():
+        raise WeightError(f"{first}: there is no such file; give a checkpoint")
+    if pickled and not trust_pickle:
+        raise WeightError(
+            f"{source}: a pickle is a program that runs when it is opened; with --trust-pickle it is read in a process "
+            "of its own that knows only tensors and has no network, no other files and little memory and time; "
+            "prefer a safetensors file where there is one"
+        )
+    about = {**_provenance(first), **(metadata or {})}
+    if pickled:
+        _pickle(source, target, about)
+    else:
+        tensors, stored = shards.read(source)
+        file.write(target, tensors, {**stored, **about, "layout": file.layout(stored) or "torch"})
+    return {**_summary(target), "output": str(target)}
+
+
+def _provenance(source: Path) -> dict[str, str]:
+    digest = hashlib.sha256()
+    with source.open("rb") as opened:
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    about = {"converted_from": source.name, "sha256": digest.hexdigest()}
+    return {"format": "pt", "layout": "torch", **family(source.parent), **about}
+
+
+def family(folder: Path) -> dict[str, str]:
+    """{"family": …} as a config.json in `folder` says it by its `model_type`, or {}."""
+    try:
+        about: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    kind: Any = cast("dict[str, Any]", about).get("model_type") if isinstance(about, dict) else None
+    return {"family": kind} if isinstance(kind, str) else {}
+
+
+def _summary(target: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with cast(Any, safe_open)(str(target), framework="np") as opened:
+        count, about = len(opened.keys()), dict(opened.metadata() or {})
+    return {"tensors": count, "bytes": target.stat().st_size, "metadata": about}
+
+
+def _pickle(source: Path, target: Path, metadata: Mapping[str, str]) -> None:
+    size = source.stat().st_size
+    limits = {
+        "seconds": 20 + size // SPEED,
+        "memory": (1 << 30) + 3 * size,
+        "output": 4 * size + (1 << 24),
+    }
+    asked = json.dumps({"metadata": dict(metadata), "limits": limits})
+    with source.open("rb") as opened, atomic(target) as out:
+        command = [sys.executable, "-I", "-B", str(Path(__file__).with_name("unpickle.py")), asked]
+        try:
+            done = subprocess.run(
+                command,
+                stdin=opened,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                env=_bare(),
+                timeout=2 * limits["seconds"],
+            )
+        except subprocess.TimeoutExpired:
+            raise WeightError(f"{source}: reading it took too long and was stopped; fetch it again") from None
+        if done.returncode:
+            raise WeightError(f"{source}: {_reason(done)}; fetch it from a place you trust")
+
+
+def _bare() -> dict[str, str]:
+    """The child's environment: nothing of ours, but what Windows needs to start a process at all."""
+    kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+    return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Why the child gave up, as the end of a sentence."""
+    last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    if done.returncode < 0:
+        return f"reading it needed more time or memory than a checkpoint of its size does (signal {-done.returncode})"
+    try:
+        return f"not converted, because {json.loads(last)['refused']}"
+    except (ValueError, KeyError, TypeError):
+        return f"not converted, because reading it failed ({last[:120]})"
