@@ -17,19 +17,16 @@ from ...flow import MelSpec
 
 ARCHITECTURE, MODEL = "SpeechT5ForTextToSpeech", "speecht5"
 VOCODER_ARCHITECTURE, VOCODER_MODEL = "SpeechT5HifiGan", "speecht5_hifigan"
-# The reference's names of an activation → the word and its options.
-ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gelu": ("gelu", {}),
-    "gelu_python": ("gelu", {}),
-    "gelu_new": ("gelu", {"approximate": True}),
-    "gelu_fast": ("gelu", {"approximate": True}),
-    "gelu_pytorch_tanh": ("gelu", {"approximate": True}),
-    "relu": ("relu", {}),
-    "silu": ("silu", {}),
-    "swish": ("silu", {}),
-    "mish": ("mish", {}),
-    "tanh": ("tanh", {}),
-    "sigmoid": ("sigmoid", {}),
+# The reference's names of an activation → the block's.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
 }
 # Other names under which files say the same thing.
 ALIASES = {"num_hidden_layers": "encoder_layers", "num_attention_heads": "encoder_attention_heads"}

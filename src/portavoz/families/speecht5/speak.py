@@ -1,86 +1,41 @@
-"""The loop of SpeechT5, written once: it does not know what runs its five stages.
-
-encode   ids [B, S], mask [B, S], speaker [B, X]     → state: the text's memory, caches with room for some steps
-step     frame [B, 1, mels], state, masks            → frames [B, r, mels], stop probabilities [B, r], state
-keep     state, rows [K]                             → state of those rows
-postnet  mel [B, F, mels]                            → mel [B, F, mels]
-vocode   mel [B, F, mels]                            → wave [B, F · hop]
+"""The loop of SpeechT5, written once: it does not know what runs its stages (see stages.py).
 
 One step makes r = `reduction_factor` frames; the last of them, before the post-net, is what the next step hears.
+Rows of a batch have lengths, masks and ends of their own, and each comes out as if it had been said alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.durations import pad_rows
 from ...errors import BackendError, InputError, WeightError
-from ...flow import Noise
+from ...flow import Mel, Noise
+from . import given
 from .config import SpeechT5Config
+from .given import Stop
+from .stages import Eager, Looking, Stages, eager
 from .wave import Windows
 
 Floats = NDArray[np.float32]
-Whole = NDArray[np.int64]
 
-
-@runtime_checkable
-class Stages(Protocol):
-    """The stages on some runtime. NumPy in and out, except the state, which stays on the runtime's side.
-
-    `masks` [layers, B, units] multiply the pre-net's layers: 0, or the factor of what is kept. A state is a value
-    that is used once.
-    """
-
-    def encode(self, ids: Whole, mask: NDArray[np.bool_], speaker: Floats, capacity: int) -> Any: ...
-    def step(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any]: ...
-    def keep(self, state: Any, rows: Whole) -> Any: ...
-    def postnet(self, mel: Floats) -> Floats: ...
-    def vocode(self, mel: Floats) -> Floats: ...
-
-
-@runtime_checkable
-class Looking(Stages, Protocol):
-    """Stages that can also show where the decoder looks: a step with cross-attention weights [B, layers, heads, S]."""
-
-    def look(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any, Floats]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """When an utterance ends: where the *sum* of a step's r stop probabilities reaches `threshold`.
-
-    Not before `minlenratio` and not after `maxlenratio` frames for each symbol of the text (eos counts).
-    Raises InputError for numbers that cannot be.
-    """
-
-    threshold: float = 0.5
-    minlenratio: float = 0.0
-    maxlenratio: float = 20.0
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.threshold):
-            raise InputError(f"threshold is {self.threshold!r}: give a number, such as 0.5")
-        if not 0 <= self.minlenratio <= self.maxlenratio < np.inf:
-            raise InputError(
-                f"minlenratio is {self.minlenratio!r} and maxlenratio {self.maxlenratio!r}: "
-                "give two numbers from 0 up, the first not above the second"
-            )
+__all__ = ["Eager", "Generated", "Looking", "SpeechT5", "Stages", "Stop", "Utterance", "eager"]
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """One utterance: mel [F, mels], its wave [F · hop], the stop probabilities [steps, r] that ended it.
+    """One utterance: its mel [1, F, mels], its wave [F · hop], the stop probabilities [steps, r] that ended it.
 
-    `before` is the mel in front of the post-net, `alignment` [layers, heads, steps, S] the cross-attention weights
-    where they were asked for. `warnings` are sentences for the listener.
+    `before` [F, mels] is the mel in front of the post-net, `alignment` [layers, heads, steps, S] the cross-attention
+    weights where they were asked for. `warnings` are sentences for the listener.
     """
 
-    mel: Floats
+    mel: Mel
     wave: Floats
     stops: Floats
     before: Floats
@@ -97,3 +52,161 @@ class Utterance(NamedTuple):
     ends: tuple[float, ...]
     waves: Iterator[Floats]
     warnings: list[str]
+
+
+class Step(NamedTuple):
+    """What one step gave a row: frames [r, mels], stops [r], weights [layers, heads, S] or None; was it the last?"""
+
+    row: int
+    frames: Floats
+    stops: Floats
+    weights: Floats | None
+    last: bool
+    warnings: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """What one row of a batch is said from, and in how many steps."""
+
+    ids: NDArray[np.int64]
+    speaker: Floats
+    masks: Floats
+    least: int
+    most: int
+
+
+class SpeechT5:
+    """ids → mel → wave on whatever runs the stages. Holds no state: many threads may call it."""
+
+    def __init__(self, stages: Stages, c: SpeechT5Config) -> None:
+        self.stages, self.c = stages, c
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of what it says."""
+        return self.c.sampling_rate
+
+    def masks(self, seed: int, steps: int) -> Floats:
+        """What the pre-net keeps over the steps of one utterance: multipliers [layers, steps, units]."""
+        p, noise, shape = self.c.speech_decoder_prenet_dropout, Noise(seed), (steps, self.c.speech_decoder_prenet_units)
+        kept = [noise.keep(f"prenet.{i}", shape, p) > 0 for i in range(self.c.speech_decoder_prenet_layers)]
+        return (np.stack(kept) / (1 - p)).astype(np.float32)
+
+    def generate(
+        self,
+        ids: Sequence[Any],
+        speakers: Any,
+        *,
+        seed: int = 0,
+        masks: Sequence[Any] | None = None,
+        stop: Stop | None = None,
+        look: bool = False,
+    ) -> list[Generated]:
+        """Say rows of ids (with "▁" and eos) together.
+
+        speakers: one embedding [X] for all, or one for each row [B, X]. masks: for each row what the pre-net keeps,
+        [layers, steps, units] (None: drawn from `seed`, the same for every row). look: keep the cross-attention
+        weights. Raises InputError for what cannot be said, WeightError when numbers are not finite, BackendError
+        when the stages cannot look.
+        """
+        stop = stop or Stop()
+        steps: list[list[Step]] = [[] for _ in ids]
+        for step in self.steps(self._rows(ids, speakers, seed, masks, stop), stop, look=look):
+            steps[step.row].append(step)
+        return [self._finish(row) for row in steps]
+
+    def utter(self, ids: Any, speaker: Any, *, seed: int = 0, masks: Any = None, stop: Stop | None = None) -> Utterance:
+        """One row of ids, said piece after piece while the loop goes on; see `generate`.
+
+        What is given is checked here; the work is done when the first piece of sound is asked for. The stages behind
+        the loop run on windows with fixed ends, so the sound is the same, bit for bit, however it is pulled.
+        """
+        stop = stop or Stop()
+        rows = self._rows([ids], speaker, seed, None if masks is None else [masks], stop)
+        warnings: list[str] = []
+        return Utterance((), self._sound(self.steps(rows, stop), warnings), warnings)
+
+    def _sound(self, steps: Iterator[Step], warnings: list[str]) -> Iterator[Floats]:
+        c, far = self.c, self.c.vocoder.reach()
+        mel = Windows.start(self.stages.postnet, reach=c.postnet_reach, hop=1, late=far, mels=c.num_mel_bins)
+        wave = Windows.start(self.stages.vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins)
+        for step in steps:
+            done, mel = mel.push(step.frames, final=step.last)
+            pieces, wave = wave.push(np.concatenate([step.frames[:0], *done]), final=step.last)
+            warnings.extend(step.warnings)
+            for piece in pieces:
+                yield _finite(piece, "the wave")
+
+    def _finish(self, steps: list[Step]) -> Generated:
+        before = np.concatenate([step.frames for step in steps])
+        mel = _finite(self.stages.postnet(before[None]), "the mel")
+        wave = _finite(self.stages.vocode(mel)[0], "the wave")
+        weights = [step.weights for step in steps if step.weights is not None]
+        return Generated(
+            Mel(mel, self.c.mel),
+            wave,
+            np.stack([step.stops for step in steps]),
+            before,
+            np.stack(weights, 2) if weights else None,
+            steps[-1].warnings,
+        )
+
+    def _rows(self, ids: Sequence[Any], speakers: Any, seed: int, masks: Sequence[Any] | None, stop: Stop) -> list[Row]:
+        texts = [given.text(row, self.c) for row in ids]
+        if not texts:
+            raise InputError("there is no row of ids: give at least one")
+        bounds = [stop.bounds(len(row), self.c) for row in texts]
+        if masks is None:
+            masks = [self.masks(seed, max(most for _, most in bounds))] * len(texts)
+        if len(masks) != len(texts):
+            raise InputError(f"masks for {len(masks)} rows and {len(texts)} rows of ids: give one each")
+        speakers = given.voices(speakers, len(texts), self.c)
+        kept = [given.masks(mask, most, self.c) for mask, (_, most) in zip(masks, bounds)]
+        return [Row(*parts) for parts in zip(texts, speakers, kept, *zip(*bounds))]
+
+    def steps(self, rows: list[Row], stop: Stop, *, look: bool = False) -> Iterator[Step]:
+        """The loop: every step of every row, in the order of the steps; a row that has ended leaves the batch."""
+        if look and not isinstance(self.stages, Looking):
+            raise BackendError("this runtime keeps no attention weights: use the runtime 'eager' to look at them")
+        ids = pad_rows([row.ids for row in rows], self.c.pad_token_id)
+        speakers = np.stack([row.speaker for row in rows])
+        state = self.stages.encode(ids, ids != self.c.pad_token_id, speakers, max(row.most for row in rows))
+        frame = np.zeros((len(rows), 1, self.c.num_mel_bins), np.float32)
+        here, step = list(range(len(rows))), 0
+        while here:
+            masks = np.stack([rows[n].masks[:, step] for n in here], 1)
+            step += 1
+            frames, stops, state, weights = self._step(frame, state, masks, look)
+            stay: list[int] = []
+            for i, n in enumerate(here):
+                last, warnings = self._ends(rows[n], step, stops[i], stop)
+                seen = None if weights is None else weights[i, :, :, : len(rows[n].ids)]
+                yield Step(n, frames[i], stops[i], seen, last, warnings)
+                stay += [] if last else [i]
+            if 0 < len(stay) < len(here):
+                state = self.stages.keep(state, np.array(stay, np.int64))
+            here, frame = [here[i] for i in stay], frames[stay, -1:]
+
+    def _step(self, frame: Floats, state: Any, masks: Floats, look: bool) -> tuple[Floats, Floats, Any, Floats | None]:
+        weights = None
+        if look and isinstance(self.stages, Looking):
+            frames, stops, state, weights = self.stages.look(frame, state, masks)
+        else:
+            frames, stops, state = self.stages.step(frame, state, masks)
+        _finite(stops, "a stop probability")
+        return _finite(frames, "the mel"), stops, state, weights
+
+    def _ends(self, row: Row, step: int, stops: Floats, stop: Stop) -> tuple[bool, tuple[str, ...]]:
+        fired = bool(stops.sum() >= np.float32(stop.threshold))
+        if step < row.least or not (fired or step >= row.most):
+            return False, ()
+        if fired:
+            return True, ()
+        seconds = step * self.c.reduction_factor * self.c.hop / self.rate
+        return True, (f"the model never said it was done: cut off after {step} steps ({seconds:.1f} s)",)
+
+
+def _finite(numbers: Floats, what: str) -> Floats:
+    if not np.isfinite(numbers).all():
+        raise WeightError(f"{what} has NaN or infinity in it: the weights are damaged, or too large for the precision")
+    return numbers

@@ -29,8 +29,9 @@ def edge_after(done: int) -> int:
 class Windows(NamedTuple):
     """How far one stage has come over one mel. Each value is used once.
 
-    `run` is the stage, [1, F, …] → [1, F · hop, …]; `reach` the frames it looks to either side; `held` the frames
-    that are still needed, the first of them number `first`; `done` frames were given out.
+    `run` is the stage, [1, F, …] → [1, F · hop, …]; `reach` the frames it looks to either side; `late` how many
+    frames after each edge its windows end (what the stage behind it looks ahead); `held` the frames that are still
+    needed, the first of them number `first`; `done` frames were given out.
 
         first        done            ready          end
         |---reach----|=== given out ===|---reach---|       held = first … end, of which done … ready come out
@@ -39,23 +40,28 @@ class Windows(NamedTuple):
     run: Callable[[Floats], Floats]
     reach: int
     hop: int
+    late: int
     held: Floats
     first: int = 0
     done: int = 0
 
     @classmethod
-    def start(cls, run: Callable[[Floats], Floats], reach: int, hop: int, mels: int) -> Windows:
+    def start(cls, run: Callable[[Floats], Floats], *, reach: int, hop: int, late: int, mels: int) -> Windows:
         """Nothing seen yet."""
-        return cls(run, reach, hop, np.zeros((0, mels), np.float32))
+        return cls(run, reach, hop, late, np.zeros((0, mels), np.float32))
 
     def push(self, mel: Floats, *, final: bool) -> tuple[list[Floats], Windows]:
         """What can be given out once the frames [frames, mels] are known too; `final` with the last ones."""
-        run, far, hop, held, first, done = self
+        far, hop, held, first, done = self.reach, self.hop, self.held, self.first, self.done
         held = np.concatenate([held, mel])
         end, pieces = first + len(held), []
-        while done < end and (final or edge_after(done) + far <= end):
-            ready = edge_after(done) if edge_after(done) + far <= end else end
-            out = run(held[: min(end, ready + far) - first][None])[0]
+        while done < end:
+            ready = edge_after(max(done - self.late, 0)) + self.late
+            if ready + far > end:
+                if not final:
+                    break
+                ready = end
+            out = self.run(held[: min(end, ready + far) - first][None])[0]
             pieces.append(out[(done - first) * hop : (ready - first) * hop])
             keep = max(first, ready - far)
             held, first, done = held[keep - first :], keep, ready

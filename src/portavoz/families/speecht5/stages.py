@@ -1,0 +1,102 @@
+"""What a runtime gives: the five stages of SpeechT5, and the ones that call the blocks on an eager back end.
+
+encode   ids [B, S], mask [B, S], speaker [B, X]     → state: the text's memory, caches with room for some steps
+step     frame [B, 1, mels], state, masks            → frames [B, r, mels], stop probabilities [B, r], state
+keep     state, rows [K]                             → state of those rows
+postnet  mel [B, F, mels]                            → mel [B, F, mels]
+vocode   mel [B, F, mels]                            → wave [B, F · hop]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blocks.hifigan import HifiGan
+from ...errors import WeightError
+from ...ops.base import Ops
+from ...weights import fold
+from ...weights.cursor import Source, Weights
+from .config import SpeechT5Config
+from .mel import Acoustic, State
+from .memory import allowed
+
+Floats = NDArray[np.float32]
+Whole = NDArray[np.int64]
+
+
+@runtime_checkable
+class Stages(Protocol):
+    """The stages on some runtime. NumPy in and out, except the state, which stays on the runtime's side.
+
+    `masks` [layers, B, units] multiply the pre-net's layers: 0, or the factor of what is kept. A state is a value
+    that is used once.
+    """
+
+    def encode(self, ids: Whole, mask: NDArray[np.bool_], speaker: Floats, capacity: int) -> Any: ...
+    def step(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any]: ...
+    def keep(self, state: Any, rows: Whole) -> Any: ...
+    def postnet(self, mel: Floats) -> Floats: ...
+    def vocode(self, mel: Floats) -> Floats: ...
+
+
+@runtime_checkable
+class Looking(Stages, Protocol):
+    """Stages that can also show where the decoder looks: a step with its weights [B, layers, heads, S]."""
+
+    def look(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any, Floats]: ...
+
+
+class Eager:
+    """The stages by calling the blocks. `w` and `vocoder` are the roots of the two files."""
+
+    def __init__(self, w: Weights, vocoder: Weights, c: SpeechT5Config) -> None:
+        self.ops: Ops = w.ops
+        self.acoustic = Acoustic(w, c)
+        self.vocoder = HifiGan(vocoder, c.vocoder)
+
+    def encode(self, ids: Whole, mask: NDArray[np.bool_], speaker: Floats, capacity: int) -> State:
+        t, hidden = self.ops.tensor, allowed(mask)
+        return self.acoustic.start(t(ids), None if hidden is None else t(hidden), t(speaker), capacity)
+
+    def step(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State]:
+        frames, stops, state = self.acoustic.step(self.ops.tensor(frame), state, self.ops.tensor(masks[:, :, None]))
+        return self.ops.numpy(frames), self.ops.numpy(stops)[:, 0], state
+
+    def look(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State, Floats]:
+        t, n = self.ops.tensor, self.ops.numpy
+        frames, stops, state, seen = self.acoustic.look(t(frame), state, t(masks[:, :, None]))
+        return n(frames), n(stops)[:, 0], state, np.stack([n(weights)[:, :, 0] for weights in seen], 1)
+
+    def keep(self, state: State, rows: Whole) -> State:
+        return state.keep(self.ops, rows.tolist())
+
+    def postnet(self, mel: Floats) -> Floats:
+        return self.ops.numpy(self.acoustic.postnet(self.ops.tensor(mel)))
+
+    def vocode(self, mel: Floats) -> Floats:
+        return self.ops.numpy(self.vocoder(self.ops.tensor(mel)))
+
+
+def eager(model: str | Path | Source, vocoder: str | Path | Source, c: SpeechT5Config, ops: Ops) -> Eager:
+    """The stages on an eager back end from two safetensors files, or from tensors by name.
+
+    Raises WeightError when they do not fit, naming the tensor.
+    """
+    roots = [_opened(source, ops) for source in (model, vocoder)]
+    stages = Eager(roots[0], roots[1], c)
+    for root in roots:
+        root.finish()
+    return stages
+
+
+def _opened(source: str | Path | Source, ops: Ops) -> Weights:
+    w = Weights.load(source, ops) if isinstance(source, (str, Path)) else Weights(source, ops)
+    w.source = fold.weight_norm(cast(Source, w.source))
+    for path, array in w.source.items():
+        if np.asarray(array).dtype.kind == "f" and not np.isfinite(array).all():
+            raise WeightError(f"{path}: holds NaN or infinity, so nothing could be said; fetch or convert it again")
+    return w
