@@ -10,6 +10,7 @@ from ..weights.cursor import Weights
 from .attention import RotaryAttention, rotary
 from .block import Block
 from .feed_forward import FeedForward
+from .layers import Residual
 
 
 class Layer(Block):
@@ -17,7 +18,7 @@ class Layer(Block):
 
     def __init__(self, w: Weights, channels: int, heads: int, inner: int, kernel: int) -> None:
         super().__init__(w)
-        self.norm1, self.norm2 = w.layer_norm("norm1", channels), w.layer_norm("norm2", channels)
+        self.attended, self.fed = (Residual(w.layer_norm(name, channels), pre=True) for name in ("norm1", "norm2"))
         self.attention = RotaryAttention(w / "attention", channels, heads)
         self.feed_forward = FeedForward(w / "feed_forward", channels, inner, kernel=kernel)
 
@@ -30,9 +31,9 @@ class Layer(Block):
         mask: Bool[Array, "..."] | None = None,
     ) -> Float[Array, "B T C"]:
         """x [B, T, C]; keep [B, T, 1] is 1 on real steps, 0 on padding, so that a row never hears its padding."""
-        x = x + self.attention(self.norm1(x), positions, mask)
-        y = self.norm2(x)
-        return x + self.feed_forward(y if keep is None else y * keep)
+        x = self.attended.after(x, self.attention(self.attended.before(x), positions, mask))
+        y = self.fed.before(x)
+        return self.fed.after(x, self.feed_forward(y if keep is None else y * keep))
 
 
 class Stack(Block):

@@ -1,0 +1,119 @@
+"""Encoder and decoder layers out of parts: what is summed, and on which side of the sum its norm stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ..ops.shapes import Array, Bool, Float
+from ..weights.cursor import Weights
+from ..weights.layer import Layer
+from .attention import Attention, Past
+from .block import Block
+from .feed_forward import FeedForward
+from .relative import RelativeKeys
+
+
+class Residual:
+    """``x + part(norm(x))`` (pre-norm: `pre`) or ``norm(x + part(x))`` (post-norm). Xiong et al., arXiv:2002.04745.
+
+    The part stands between `before` and `after`, so that it may take and give more than x.
+    """
+
+    def __init__(self, norm: Layer, *, pre: bool) -> None:
+        self.norm, self.pre = norm, pre
+
+    def before(self, x: Any) -> Any:
+        """What the part gets."""
+        return self.norm(x) if self.pre else x
+
+    def after(self, x: Any, y: Any) -> Any:
+        """x, and y that the part made of it, as one."""
+        return x + y if self.pre else self.norm(x + y)
+
+
+class EncoderLayer(Block):
+    """Self-attention, then feed-forward; `norms` of the two sums in this order."""
+
+    def __init__(
+        self, w: Weights, attention: Attention, feed_forward: FeedForward, *, norms: Sequence[Layer], pre: bool
+    ) -> None:
+        super().__init__(w)
+        self.attention, self.feed_forward = attention, feed_forward
+        self.attended, self.fed = (Residual(norm, pre=pre) for norm in norms)
+
+    def __call__(
+        self,
+        x: Float[Array, "B S C"],
+        mask: Bool[Array, "..."] | None = None,
+        bias: Float[Array, "..."] | None = None,
+        *,
+        relative: RelativeKeys | None = None,
+    ) -> Float[Array, "B S C"]:
+        """x [B, S, C]; mask [B, 1, 1, S] hides padding, bias [1, heads, S, S] and `relative` tell distances."""
+        y = self.attended.before(x)
+        y = self.attention(y, self.attention.remember(y), mask, bias, relative=relative)
+        x = self.attended.after(x, y)
+        return self.fed.after(x, self.feed_forward(self.fed.before(x)))
+
+
+class DecoderLayer(Block):
+    """Attention to the steps so far, to the encoder's memory, then feed-forward; `norms` of the three sums."""
+
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "look")
+
+    def __init__(
+        self,
+        w: Weights,
+        own: Attention,
+        cross: Attention,
+        feed_forward: FeedForward,
+        *,
+        norms: Sequence[Layer],
+        pre: bool,
+    ) -> None:
+        super().__init__(w)
+        self.own, self.cross, self.feed_forward = own, cross, feed_forward
+        self.recalled, self.heard, self.fed = (Residual(norm, pre=pre) for norm in norms)
+
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        own: Past,
+        memory: Past,
+        mask: Bool[Array, "..."] | None = None,
+        *,
+        causal: Bool[Array, "..."] | None = None,
+        bias: Float[Array, "..."] | None = None,
+    ) -> tuple[Float[Array, "B T C"], Any]:
+        """x [B, T, C] and what came before → [B, T, C] and the longer past.
+
+        `memory` keys and values from ``cross.remember``, `mask` [B, 1, 1, S] hides its padding. `causal`
+        [1, 1, T, past + T] hides the future where several steps come at once; `bias` is for the own steps.
+        """
+        x, own = self._recall(x, own, causal, bias)
+        return self._hear(x, self.cross(self.heard.before(x), memory, mask)), own
+
+    def look(
+        self,
+        x: Float[Array, "B T C"],
+        own: Past,
+        memory: Past,
+        mask: Bool[Array, "..."] | None = None,
+        *,
+        causal: Bool[Array, "..."] | None = None,
+        bias: Float[Array, "..."] | None = None,
+    ) -> tuple[Float[Array, "B T C"], Any, Float[Array, "B heads T S"]]:
+        """The same, and how much each head looked at each step of the memory [B, heads, T, S]."""
+        x, own = self._recall(x, own, causal, bias)
+        y, weights = self.cross.look(self.heard.before(x), memory, mask)
+        return self._hear(x, y), own, weights
+
+    def _recall(self, x: Any, own: Past, causal: Any, bias: Any) -> tuple[Any, Any]:
+        y = self.recalled.before(x)
+        own = self.own.extend(own, y)
+        return self.recalled.after(x, self.own(y, own, causal, bias)), own
+
+    def _hear(self, x: Any, y: Any) -> Any:
+        x = self.heard.after(x, y)
+        return self.fed.after(x, self.feed_forward(self.fed.before(x)))
