@@ -13,7 +13,7 @@ def test_quiet_samples_are_untouched():
 def test_loud_samples_stay_below_the_ceiling_in_order_and_without_a_corner():
     loud = np.linspace(-3, 3, 60_001, dtype=np.float32)
     bent = soft_limit(loud)
-    assert np.abs(bent).max() <= CEILING
+    assert np.abs(bent).max() <= np.float32(CEILING)
     assert (np.diff(bent) >= 0).all()
     slope = np.diff(bent.astype(np.float64)) / np.diff(loud.astype(np.float64))
     at_knee = np.abs(np.abs(loud[:-1]) - KNEE) < 0.002

@@ -83,8 +83,8 @@ def test_json_has_phonemes_only_where_there_are_some() -> None:
 def test_every_word_is_shown_once_in_lines_that_fit(drawn: list[tuple[str, str, float]]) -> None:
     at, said = 0.0, []
     for text, mark, gap in drawn:
-        said.append(Word(text, at + gap, at + gap + 0.2, mark))
-        at += gap + 0.2
+        start, at = at + gap, at + gap + 0.2
+        said.append(Word(text, start, at, mark))
     found = list(captions(said))
     for caption in found:
         assert len(caption.lines) <= LINES or len(caption.lines[0]) == WIDTH  # one word that is longer than both lines
