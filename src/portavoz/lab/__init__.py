@@ -1,0 +1,1 @@
+"""The lab: our models beside the ones that they must equal."""

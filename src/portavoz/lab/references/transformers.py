@@ -1,0 +1,183 @@
+"""SpeechT5 in `transformers` (extra `reference`), by the names of our stages: encode, decode_step, postnet, vocode.
+
+The reference draws the pre-net's dropout by itself, for its whole history at every step. Here its masks are given:
+for the time of a call, the draw takes them instead, and all the rest is the reference's own arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
+
+from ...errors import InputError
+from ...families.speecht5.config import SpeechT5Config
+from ...families.speecht5.given import Stop
+from . import package
+from .sensitise import sensitise
+
+Floats = NDArray[np.float32]
+CHANNELS_FIRST = {
+    "Conv1d", "ConvTranspose1d", "BatchNorm1d", "SpeechT5BatchNormConvLayer", "HifiGanResidualBlock",
+}  # fmt: skip
+
+
+class Injected(TorchFunctionMode):
+    """Gives the pre-net's masks [layers, steps, units] wherever the reference draws them."""
+
+    def __init__(self, masks: Floats) -> None:
+        super().__init__()
+        self.kept, self.calls = torch.from_numpy(np.asarray(masks) > 0), 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.bernoulli:
+            return func(*args, **(kwargs or {}))
+        layer, steps = self.calls % len(self.kept), args[0].shape[0]
+        self.calls += 1
+        if steps > self.kept.shape[1]:
+            raise InputError(f"the reference has come to step {steps}, the masks end at {self.kept.shape[1]}")
+        return self.kept[layer, :steps].to(args[0].dtype)
+
+
+class State(NamedTuple):
+    """Where the reference has come to: its whole history of frames and masks, because it reads them again each step."""
+
+    memory: Any
+    mask: Any
+    speaker: Any
+    frames: Any
+    masks: Floats
+    past: Any
+
+
+class Said(NamedTuple):
+    """What the reference says: mel [F, mels], the mel before its post-net, stop probabilities [steps, r], wave."""
+
+    mel: Floats
+    before: Floats
+    stops: Floats
+    wave: Floats
+
+
+class Reference:
+    """`transformers`' model and vocoder, in float32, in evaluation mode. Raises MissingExtra without the package."""
+
+    def __init__(self, model: Any, vocoder: Any) -> None:
+        self.model, self.vocoder = model.eval(), vocoder.eval()
+        self.config = SpeechT5Config.from_dict(model.config.to_dict(), vocoder.config.to_dict())
+
+    @classmethod
+    def fresh(cls, config: SpeechT5Config, seed: int = 0) -> Reference:
+        """A model of this configuration with random weights that show faults (see sensitise)."""
+        t = package("transformers")
+        model = t.SpeechT5ForTextToSpeech(t.SpeechT5Config(**config.to_dict()))
+        vocoder = t.SpeechT5HifiGan(t.SpeechT5HifiGanConfig(**config.vocoder_dict()))
+        return cls(sensitise(model, seed), sensitise(vocoder, seed))
+
+    @classmethod
+    def open(cls, model: str | Path, vocoder: str | Path) -> Reference:
+        """The model and the vocoder of two folders that `save_pretrained` wrote."""
+        t = package("transformers")
+        return cls(
+            t.SpeechT5ForTextToSpeech.from_pretrained(str(model), local_files_only=True),
+            t.SpeechT5HifiGan.from_pretrained(str(vocoder), local_files_only=True),
+        )
+
+    def tensors(self) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        """The model's and the vocoder's tensors by name, as their files hold them."""
+        model, vocoder = (
+            {k: v.detach().numpy() for k, v in m.state_dict().items()} for m in (self.model, self.vocoder)
+        )
+        return model, vocoder
+
+    # The stages
+
+    def encode(self, ids: NDArray[np.int64], mask: NDArray[np.bool_], speaker: Floats) -> State:
+        """ids [B, S], mask [B, S] (True: real), speaker [B, X] → a state at the start of an utterance."""
+        seen = torch.from_numpy(mask.astype(np.int64))
+        with torch.no_grad():
+            memory = self.model.speecht5.encoder(
+                input_values=torch.from_numpy(ids), attention_mask=seen, return_dict=True
+            ).last_hidden_state
+        c = self.config
+        none = np.zeros((c.speech_decoder_prenet_layers, 0, c.speech_decoder_prenet_units), np.float32)
+        return State(memory, seen, torch.from_numpy(speaker), memory.new_zeros(len(ids), 0, c.num_mel_bins), none, None)
+
+    def decode_step(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State]:
+        """frame [B, 1, mels], masks [layers, units] (the reference has one for all rows) → frames, stops, state."""
+        frames = torch.cat([state.frames, torch.from_numpy(frame)], 1)
+        kept, decoder, heads = np.concatenate([state.masks, masks[:, None]], 1), None, self.model.speech_decoder_postnet
+        decoder = self.model.speecht5.decoder
+        with torch.no_grad(), Injected(kept):
+            hidden = decoder.prenet(frames, state.speaker)
+            out = decoder.wrapped_decoder(
+                hidden_states=hidden[:, -1:], encoder_hidden_states=state.memory, encoder_attention_mask=state.mask,
+                past_key_values=state.past, use_cache=True, return_dict=True,
+            )  # fmt: skip
+            last = out.last_hidden_state.squeeze(1)
+            feat = heads.feat_out(last).view(len(frame), self.config.reduction_factor, -1)
+            stops = torch.sigmoid(heads.prob_out(last))
+        return feat.numpy(), stops.numpy(), state._replace(frames=frames, masks=kept, past=out.past_key_values)
+
+    def postnet(self, mel: Floats) -> Floats:
+        """mel [B, F, mels] → mel [B, F, mels]."""
+        with torch.no_grad():
+            return self.model.speech_decoder_postnet.postnet(torch.from_numpy(mel)).numpy()
+
+    def vocode(self, mel: Floats) -> Floats:
+        """mel [B, F, mels] → wave [B, F · hop]."""
+        with torch.no_grad():
+            return self.vocoder(torch.from_numpy(mel)).numpy()
+
+    def generate(self, ids: NDArray[np.int64], speaker: Floats, *, masks: Floats, stop: Stop) -> Said:
+        """The reference's own loop over one row [S], with the given masks [layers, steps, units]."""
+        heads, frames, stops = self.model.speech_decoder_postnet, [], []
+        hooks = [
+            heads.feat_out.register_forward_hook(lambda _, given, out: frames.append(out.clone())),
+            heads.prob_out.register_forward_hook(lambda _, given, out: stops.append(torch.sigmoid(out))),
+        ]
+        try:
+            with torch.no_grad(), Injected(masks):
+                mel = self.model.generate_speech(
+                    torch.from_numpy(ids)[None], torch.from_numpy(speaker)[None],
+                    threshold=stop.threshold, minlenratio=stop.minlenratio, maxlenratio=stop.maxlenratio,
+                )  # fmt: skip
+        finally:
+            for hook in hooks:
+                hook.remove()
+        before = torch.cat(frames).reshape(-1, self.config.num_mel_bins).numpy()
+        return Said(mel.numpy(), before, torch.cat(stops).numpy(), self.vocode(mel.numpy()[None])[0])
+
+    # Looking inside
+
+    @contextmanager
+    def traced(self) -> Iterator[dict[str, Floats]]:
+        """What every module gives back while this lasts, by ``path#call``, as `[batch, time, channels]`."""
+        entries: dict[str, Floats] = {}
+        calls: dict[str, int] = {}
+        hooks: list[Any] = []
+
+        def follow(path: str, module: Any) -> None:
+            turn = type(module).__name__ in CHANNELS_FIRST
+
+            def see(_: Any, given: Any, out: Any) -> None:
+                value = out if isinstance(out, torch.Tensor) else out[0]
+                call = calls[path] = calls.get(path, -1) + 1
+                entries[f"{path}#{call}"] = (value.transpose(1, 2) if turn else value).clone().numpy()
+
+            hooks.append(module.register_forward_hook(see))
+
+        for root in (self.model, self.vocoder):
+            for path, module in root.named_modules():
+                follow(path, module) if path else None
+        try:
+            yield entries
+        finally:
+            for hook in hooks:
+                hook.remove()
