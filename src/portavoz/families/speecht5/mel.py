@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from ...blocks.attention import Attention, Cache
+from ...blocks.attention import Cache
 from ...blocks.block import Block
+from ...blocks.layers import DecoderLayer
 from ...ops.base import Ops
-from ...ops.shapes import Array, Bool, Float
+from ...ops.shapes import Array, Float
 from ...weights.cursor import Weights
 from .config import SpeechT5Config
-from .memory import PROJECTIONS, Memory, Positions, feed_forward
+from .memory import Memory, Positions, attention, feed_forward, norms
 from .names import DECODER, ENCODER, HEADS, ignore
 
 
@@ -70,44 +71,17 @@ class SpeechPrenet(Block):
         return self.ops.relu(self.speaker(self.ops.concat([x, voice], -1)))
 
 
-class DecoderLayer(Block):
+def decoder_layer(w: Weights, c: SpeechT5Config) -> DecoderLayer:
     """Attention to the steps said, to the text, feed-forward; a norm after each sum."""
-
-    entries: ClassVar[tuple[str, ...]] = ("__call__", "look")
-
-    def __init__(self, w: Weights, c: SpeechT5Config) -> None:
-        super().__init__(w)
-        width, heads, eps = c.hidden_size, c.decoder_attention_heads, c.layer_norm_eps
-        self.own = Attention(w / "self_attn", width, heads, names=PROJECTIONS)
-        self.own_norm = w.layer_norm("self_attn_layer_norm", width, eps)
-        self.cross = Attention(w / "encoder_attn", width, heads, names=PROJECTIONS)
-        self.cross_norm = w.layer_norm("encoder_attn_layer_norm", width, eps)
-        self.feed_forward = feed_forward(w / "feed_forward", c, c.decoder_ffn_dim)
-        self.final_norm = w.layer_norm("final_layer_norm", width, eps)
-
-    def __call__(
-        self, x: Float[Array, "B T C"], own: Any, memory: Any, mask: Any, causal: Any = None
-    ) -> tuple[Float[Array, "B T C"], Any]:
-        """x [B, T, C] and what came before → [B, T, C] and the longer past.
-
-        `mask` hides the text's padding; `causal` [1, 1, T, T] hides the future where several steps come at once.
-        """
-        x, own = self._past(x, own, causal)
-        return self._rest(x, self.cross(x, memory, mask)), own
-
-    def look(self, x: Any, own: Any, memory: Any, mask: Any) -> tuple[Any, Any, Any]:
-        """The same for one step, and how much each head looked at each symbol [B, heads, 1, S]."""
-        x, own = self._past(x, own, None)
-        seen, weights = self.cross.look(x, memory, mask)
-        return self._rest(x, seen), own, weights
-
-    def _past(self, x: Any, own: Any, causal: Bool[Array, "1 1 T T"] | None) -> tuple[Any, Any]:
-        own = self.own.extend(own, x)
-        return self.own_norm(x + self.own(x, own, causal)), own
-
-    def _rest(self, x: Any, seen: Any) -> Any:
-        x = self.cross_norm(x + seen)
-        return self.final_norm(x + self.feed_forward(x))
+    heads = c.decoder_attention_heads
+    return DecoderLayer(
+        w,
+        attention(w / "self_attn", c, heads),
+        attention(w / "encoder_attn", c, heads),
+        feed_forward(w / "feed_forward", c, c.decoder_ffn_dim),
+        norms=norms(w, c, "self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
+        pre=False,
+    )
 
 
 class PostnetLayer(Block):
@@ -160,15 +134,15 @@ class Decoder(Block):
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
         super().__init__(w)
         self.prenet = SpeechPrenet(w / "prenet", c)
-        self.layers = [DecoderLayer(w / f"wrapped_decoder.layers.{i}", c) for i in range(c.decoder_layers)]
+        self.layers = [decoder_layer(w / f"wrapped_decoder.layers.{i}", c) for i in range(c.decoder_layers)]
 
     def __call__(
         self, mel: Float[Array, "B T mels"], state: State, masks: Any, causal: Any = None
     ) -> tuple[Float[Array, "B T C"], State]:
-        """The next T steps; `causal` as in DecoderLayer, None for one."""
+        """The next T steps; `causal` [1, 1, T, past + T] hides the future, None for one step."""
         x, own = self.prenet(mel, state.own[0].length, state.speaker, masks), []
         for layer, past, memory in zip(self.layers, state.own, state.memory):
-            x, past = layer(x, past, memory, state.mask, causal)
+            x, past = layer(x, past, memory, state.mask, causal=causal)
             own.append(past)
         return x, state._replace(own=tuple(own))
 

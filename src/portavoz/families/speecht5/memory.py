@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ...blocks.attention import Attention
 from ...blocks.block import Block
 from ...blocks.feed_forward import FeedForward
+from ...blocks.layers import EncoderLayer
 from ...blocks.relative import RelativeKeys
 from ...ops.shapes import Array, Bool, Float, Int
 from ...weights.cursor import Weights
+from ...weights.layer import Layer
 from .config import ACTIVATIONS, SpeechT5Config
-
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 def sinusoids(length: int, channels: int) -> NDArray[np.float32]:
@@ -46,10 +46,20 @@ class Positions(Block):
         return x + self.alpha * self.ops.rows(self.table, start, x.shape[1])
 
 
+def attention(w: Weights, c: SpeechT5Config, heads: int) -> Attention:
+    """The family's attention: four projections with biases, scores divided by the root of a head's width."""
+    return Attention(w, c.hidden_size, heads, names=("q_proj", "k_proj", "v_proj", "out_proj"))
+
+
 def feed_forward(w: Weights, c: SpeechT5Config, inner: int) -> FeedForward:
     """The family's feed-forward: dense, activation, dense, each with a bias."""
     names = ("intermediate_dense", "output_dense")
     return FeedForward(w, c.hidden_size, inner, names=names, activation=ACTIVATIONS[c.hidden_act])
+
+
+def norms(w: Weights, c: SpeechT5Config, *names: str) -> list[Layer]:
+    """A layer norm a name."""
+    return [w.layer_norm(name, c.hidden_size, c.layer_norm_eps) for name in names]
 
 
 class TextPrenet(Block):
@@ -64,21 +74,15 @@ class TextPrenet(Block):
         return self.positions(self.embedding(ids))
 
 
-class EncoderLayer(Block):
-    """Self-attention with keys for distances, then the feed-forward; a norm after each sum."""
-
-    def __init__(self, w: Weights, c: SpeechT5Config) -> None:
-        super().__init__(w)
-        self.attention = Attention(w / "attention", c.hidden_size, c.encoder_attention_heads, names=PROJECTIONS)
-        self.norm = w.layer_norm("layer_norm", c.hidden_size, c.layer_norm_eps)
-        self.feed_forward = feed_forward(w / "feed_forward", c, c.encoder_ffn_dim)
-        self.final_norm = w.layer_norm("final_layer_norm", c.hidden_size, c.layer_norm_eps)
-
-    def __call__(
-        self, x: Float[Array, "B S C"], relative: RelativeKeys, mask: Bool[Array, "B 1 1 S"] | None = None
-    ) -> Float[Array, "B S C"]:
-        x = self.norm(x + self.attention(x, self.attention.remember(x), mask, relative=relative))
-        return self.final_norm(x + self.feed_forward(x))
+def encoder_layer(w: Weights, c: SpeechT5Config) -> EncoderLayer:
+    """Self-attention, then feed-forward; a norm after each sum."""
+    return EncoderLayer(
+        w,
+        attention(w / "attention", c, c.encoder_attention_heads),
+        feed_forward(w / "feed_forward", c, c.encoder_ffn_dim),
+        norms=norms(w, c, "layer_norm", "final_layer_norm"),
+        pre=False,
+    )
 
 
 class Encoder(Block):
@@ -86,8 +90,8 @@ class Encoder(Block):
 
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
         super().__init__(w)
-        self.norm = w.layer_norm("layer_norm", c.hidden_size, c.layer_norm_eps)
-        self.layers = [EncoderLayer(w / f"layers.{i}", c) for i in range(c.encoder_layers)]
+        (self.norm,) = norms(w, c, "layer_norm")
+        self.layers = [encoder_layer(w / f"layers.{i}", c) for i in range(c.encoder_layers)]
         self.relative = RelativeKeys(
             w / "embed_positions",
             c.hidden_size // c.encoder_attention_heads,
@@ -100,7 +104,7 @@ class Encoder(Block):
     def __call__(self, x: Float[Array, "B S C"], mask: Bool[Array, "B 1 1 S"] | None = None) -> Float[Array, "B S C"]:
         x = self.norm(x)
         for layer in self.layers:
-            x = layer(x, self.relative, mask)
+            x = layer(x, mask, relative=self.relative)
         return x
 
 
