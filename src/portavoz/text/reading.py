@@ -26,7 +26,8 @@ class Reading:
 
     `symbols` start with ``^`` and end in a mark; `owner` says of each symbol which of `words` it belongs to, −1 for
     ``^`` and gaps. `unknown` are words that were pronounced from their spelling, `unread` written tokens that nothing
-    could be said for (other scripts). `pause` is the silence in seconds to add behind this piece.
+    could be said for (other scripts). `pause` is the silence in seconds to add behind this piece; `notes` are
+    sentences for the listener.
     """
 
     symbols: tuple[str, ...]
@@ -35,6 +36,7 @@ class Reading:
     unknown: tuple[str, ...]
     unread: tuple[str, ...]
     pause: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
