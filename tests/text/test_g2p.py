@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portavoz.errors import InputError
-from portavoz.text import heteronyms, morphs
+from portavoz.text import abbreviations, heteronyms, morphs, quantities, symbols, units
 from portavoz.text.alphabet import PHONEMES, is_vowel
 from portavoz.text.g2p import G2P, LETTER_NAMES, Said
 from portavoz.text.lexicon import Lexicon, dictionary
@@ -143,3 +143,12 @@ def test_every_word_of_letters_sounds(words: list[str]) -> None:
         assert bool(one.phonemes) == any(letter.isalpha() for letter in one.word)
         if set(one.word) & set("aeiou") and one.source != "dictionary":
             assert any(is_vowel(p) for p in one.phonemes)
+
+
+def test_the_words_that_normalisation_says_itself_are_known() -> None:
+    own = {name for unit in units.UNITS.values() for name in (unit, units.plural(unit))}
+    own |= set(abbreviations.TITLES.values()) | set(symbols.SIGNS.values())
+    own |= {said for names in quantities._CURRENCY.values() for said in names}
+    words = sorted({word for said in own for word in said.split() if len(word) > 1})
+    assert len(words) > 200
+    assert [one.word for one in g2p(words) if one.source in ("letters", "spelled")] == []

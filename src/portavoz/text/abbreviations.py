@@ -45,7 +45,7 @@ _ANYWHERE = pairs(
     "mins minutes; secs seconds; yrs years; lbs pounds; oz ounces; ft feet; tbsp tablespoon; tsp teaspoon; "
     "ed editor; eds editors; trans translated; repr reprinted; vol volume; fig figure; appt appointment; co company; "
     "ph phone; orig originally; resp respectively; wt weight; qty quantity; dir director; pl place; "
-    "ct court; mfg manufacturing; mtn mountain; rte route"
+    "ct court; mfg manufacturing; mtn mountain; rte route; eq equation; attn attention"
 )
 # Without a dot these are shortened all the same (British use).
 _BARE = pairs(
@@ -105,8 +105,10 @@ def _latin(m: re.Match[str]) -> str:
     return _DOTTED[m[1].lower()]
 
 
-@SHORT.rule(r"([Aa])\.?[Kk]\.?[Aa]\.?(?![A-Za-z])|w/o?(?= )|([Ee])t al\.")
+@SHORT.rule(r"([Aa])\.?[Kk]\.?[Aa]\.?(?![A-Za-z])|w/o?(?= )|([Ee])t al\.|and/or(?![A-Za-z])")
 def _also(m: re.Match[str]) -> str:
+    if m[0] == "and/or":
+        return "and or"
     if m[0][0] == "w":
         return "without" if m[0] == "w/o" else "with"
     return "et al" if m[2] else "also known as"
@@ -203,7 +205,7 @@ def _dotted(m: re.Match[str]) -> str | None:
 
 
 # Also plain words, or too short to be sure: shortened only where the sentence goes on after the dot.
-_WORDS_TOO = frozenset("al ex ed trans est min max temp art misc dir resp ct pl co ph sq".split()) - {"co"}
+_WORDS_TOO = frozenset("al ex ed trans est min max temp art dir resp ct pl co ph sq".split()) - {"co"}
 # Another meaning before a name: Ft. Worth.
 _FOLLOWED = {"ft": "fort"}
 

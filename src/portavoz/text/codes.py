@@ -11,11 +11,14 @@ from .rules import NUMBER, Part, Rules, before
 PHONES = Rules()  # at a figure, a plus or a bracket
 FIGURES = Rules()  # at a figure or a point, after everything more special
 
-_ONE_BY_ONE = frozenset("call dial dialed text pin code zip extension ext phone fax password tel".split())
+_ONE_BY_ONE = frozenset("call dial dialled dialed ring text pin code zip extension ext phone fax password tel".split())
 _NAMED = frozenset(
     "room flight route highway boeing airbus bus interstate apartment apt suite area channel unit train "
     "model hwy".split()
 )
+# After these a point separates two whole numbers: Python 3.11 is no three and a bit.
+_RELEASED = frozenset("v version release python ubuntu macos ios android kernel".split())
+_RELEASE = re.compile(r"(\d{1,3})\.([1-9]\d)")
 _GROUP = re.compile(r"\+?[^\d+]{0,3}\d{1,15}[^\d]{0,3}")
 
 
@@ -88,11 +91,9 @@ def _ordinal(m: re.Match[str]) -> str:
     return numbers.ordinal(int(m[1].replace(",", "")))
 
 
-@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,3})?) ?[x×](?=( ?)\d)")
-def _by(m: re.Match[str]) -> list[Part] | None:
-    """4x4 and 1920×1080 are measures; 3 × 4 is a product and left to its sign."""
-    if m[2]:
-        return None
+@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,3})?)[x×](?=\d)")
+def _by(m: re.Match[str]) -> list[Part]:
+    """4x4 and 1920×1080 are measures; 3 × 4 is a product and left to its sign, and 11 x86 is neither."""
     said = numbers.number(m[1]) if "." in m[1] or len(m[1]) < 4 else numbers.code(m[1])
     return [Part(m.end(), (*said.split(), "by"))]
 
@@ -113,6 +114,8 @@ def _row(m: re.Match[str]) -> str:
 def _number(m: re.Match[str]) -> str:
     written, text, start = m[0], m.string, m.start()
     if not written.isdigit():
+        if before(text, start) in _RELEASED and (two := _RELEASE.fullmatch(written)):
+            return f"{numbers.number(two[1])} point {numbers.number(two[2])}"
         return numbers.number(written)
     if start and text[start - 1] in "xX×" and len(written) == 4:
         return numbers.code(written)

@@ -114,15 +114,16 @@ def _era(m: re.Match[str]) -> str:
     return numbers.year(int(m[1])) + " " + " ".join(c for c in m[2].lower() if c != ".")
 
 
-@DATES.rule(r"(\d{4})/(\d\d)(?![\d/])")
+@DATES.rule(r"(\d{4})(?:/|([-–]))(\d\d)(?![\d/-])")
 def _season(m: re.Match[str]) -> str | None:
-    """2023/24, the year that goes over new year."""
-    if (int(m[1]) + 1) % 100 != int(m[2]):
+    """2023/24 and 2001-02, the year that goes over new year."""
+    if (int(m[1]) + 1) % 100 != int(m[3]) or not 1000 <= int(m[1]) <= 2099:
         return None
-    return f"{numbers.year(int(m[1]))} {numbers.cardinal(int(m[2])) if int(m[2]) > 9 else numbers.digits(m[2])}"
+    ends = numbers.cardinal(int(m[3])) if m[3][0] != "0" else "oh " + numbers.digits(m[3][1])
+    return f"{numbers.year(int(m[1]))} {'to ' if m[2] else ''}{ends}"
 
 
-@DATES.rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d)(?:\.\d{{1,6}})?)?{_HALF}?(?![:\d])")
+@DATES.rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d(?:\.\d{{1,6}})?))?{_HALF}?(?![:\d])")
 def _clock(m: re.Match[str]) -> str:
     return _time(int(m[1]), m[2], m[3], m[4] or m[5] or m[6] or "")
 
@@ -149,8 +150,12 @@ def _time(hour: int, minutes: str, seconds: str | None, half: str) -> str:
         if hour in (0, 24):
             return "midnight"
         return said + (" o'clock" if hour <= 12 else " hundred")
-    if minute or seconds is not None:
-        said += (" oh " if 0 < minute < 10 else " ") + numbers.cardinal(minute)
+    if minute:
+        said += (" oh " if minute < 10 else " ") + numbers.cardinal(minute)
+    elif seconds is not None:
+        said = "midnight" if hour in (0, 24) else said + (" o'clock" if hour <= 12 else " hundred")
     if seconds is not None:
-        said += f" and {numbers.cardinal(int(seconds))} second{'' if int(seconds) == 1 else 's'}"
+        whole, point, part = seconds.partition(".")
+        exact = numbers.cardinal(int(whole)) + (f" point {numbers.digits(part)}" if point else "")
+        said += f" and {exact} second{'' if exact == 'one' else 's'}"
     return f"{said} {half.lower()} m" if half and half != "?" else f"{said} {half}".strip()

@@ -36,13 +36,28 @@ _SMALL: dict[str, str] = {
     "bought": "B AO1 T", "wanted": "W AA1 N T AH0 D", "doesn't": "D AH1 Z AH0 N T", "even": "IY1 V AH0 N",
     "company": "K AH1 M P AH0 N IY0", "office": "AO1 F AH0 S", "important": "IH0 M P AO1 R T AH0 N T",
 }  # fmt: skip
+# What the normaliser says of its own accord, and acronyms that it reads, where the dictionary has no entry.
+_OWN: dict[str, str] = {
+    "miz": "M IH1 Z", "caret": "K EH1 R AH0 T", "covid": "K OW1 V IH0 D", "jpeg": "JH EY1 P EH2 G",
+    "json": "JH EY1 S AH0 N", "gif": "G IH1 F", "gui": "G UW1 IY0", "yaml": "Y AE1 M AH0 L", "sata": "S EY1 T AH0",
+    "oled": "OW1 L EH2 D", "lidar": "L AY1 D AA2 R", "crispr": "K R IH1 S P ER0", "uefa": "Y UW0 EY1 F AH0",
+    "icao": "AY0 K EY1 OW0", "iata": "AY0 AA1 T AH0", "potus": "P OW1 T AH0 S", "scotus": "S K OW1 T AH0 S",
+    "flotus": "F L OW1 T AH0 S", "fomo": "F OW1 M OW0", "captcha": "K AE1 P CH AH0", "kiloohm": "K IH1 L AH0 OW2 M",
+    "milliohm": "M IH1 L IY0 OW2 M", "megaohm": "M EH1 G AH0 OW2 M", "milliamp": "M IH1 L IY0 AE2 M P",
+    "microamp": "M AY1 K R OW0 AE2 M P", "kiloamp": "K IH1 L AH0 AE2 M P", "becquerel": "B EH1 K ER0 EH2 L",
+    "kopeck": "K OW1 P EH2 K", "hryvnia": "HH R IH1 V N IY0 AH0", "centavo": "S EH0 N T AA1 V OW0",
+    "paisa": "P AY1 S AH0", "paise": "P AY1 S EY2", "agorot": "AA0 G AO0 R OW1 T", "satang": "S AH0 T AE1 NG",
+    "kobo": "K OW1 B OW0", "kurus": "K UH0 R UH1 SH", "arcsecond": "AA1 R K S EH2 K AH0 N D",
+    "councillor": "K AW1 N S AH0 L ER0", "nota": "N OW1 T AH0",
+    "farad": "F EH1 R AH0 D", "gigabit": "G IH1 G AH0 B IH2 T",
+}  # fmt: skip
 _NAMES: dict[str, str] = {
     "a": "EY1", "b": "B IY1", "c": "S IY1", "d": "D IY1", "e": "IY1", "f": "EH1 F", "g": "JH IY1", "h": "EY1 CH",
     "i": "AY1", "j": "JH EY1", "k": "K EY1", "l": "EH1 L", "m": "EH1 M", "n": "EH1 N", "o": "OW1", "p": "P IY1",
     "q": "K Y UW1", "r": "AA1 R", "s": "EH1 S", "t": "T IY1", "u": "Y UW1", "v": "V IY1",
     "w": "D AH1 B AH0 L Y UW0", "x": "EH1 K S", "y": "W AY1", "z": "Z IY1",
 }  # fmt: skip
-SMALL: dict[str, Phonemes] = {word: tuple(sounds.split()) for word, sounds in _SMALL.items()}
+SMALL: dict[str, Phonemes] = {word: tuple(sounds.split()) for word, sounds in (_SMALL | _OWN).items()}
 LETTER_NAMES: dict[str, Phonemes] = {letter: tuple(sounds.split()) for letter, sounds in _NAMES.items()}
 _VOWEL_LETTERS = frozenset("aeiouy")
 

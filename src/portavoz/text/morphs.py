@@ -42,6 +42,16 @@ _BEGINNINGS: tuple[tuple[str, Phonemes], ...] = (
     ("anti", ("AE1", "N", "T", "IY0")),
     ("mis", ("M", "IH0", "S")),
     ("multi", ("M", "AH1", "L", "T", "IY0")),
+    ("giga", ("G", "IH1", "G", "AH0")),
+    ("tera", ("T", "EH1", "R", "AH0")),
+    ("mega", ("M", "EH1", "G", "AH0")),
+    ("kilo", ("K", "IH1", "L", "AH0")),
+    ("hecto", ("HH", "EH1", "K", "T", "AH0")),
+    ("deci", ("D", "EH1", "S", "AH0")),
+    ("centi", ("S", "EH1", "N", "T", "AH0")),
+    ("milli", ("M", "IH1", "L", "AH0")),
+    ("micro", ("M", "AY1", "K", "R", "OW0")),
+    ("nano", ("N", "AE1", "N", "OW0")),
 )
 _BRITISH = (
     (re.compile(r"is(?=(e|ed|es|ing|er|ers|ation|ations)$)"), "iz"),

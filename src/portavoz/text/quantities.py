@@ -39,6 +39,7 @@ _CURRENCY = {
     "JPY": ("yen", "yen", "", ""),
     "CNY": ("yuan", "yuan", "", ""),
     "INR": ("rupee", "rupees", "paisa", "paise"),
+    "Rs": ("rupee", "rupees", "paisa", "paise"),
 }
 _SCALE = pairs(
     "k thousand; K thousand; m million; M million; mn million; mm million; MM million; b billion; B billion; "
@@ -93,13 +94,18 @@ def _money(m: re.Match[str]) -> list[Part]:
         said = f"{numbers.number(m['from'])} to {amount(m['to'], scale, currency)}"
     else:
         said = amount(m["from"], scale, currency, single=_adjective(m))
+    return _priced(m, said)
+
+
+def _priced(m: re.Match[str], said: str) -> list[Part]:
+    """The sum and what it is paid for: $5/hour."""
     per = per_at(m.string, m.end(), money=True)
     return [Part(per.end if per else m.end(), (*said.split(), *(per.one.split() if per else ())))]
 
 
-@MONEY.rule(rf"({_CODES}) ?({NUMBER}){_SCALED}")
+@MONEY.rule(rf"({_CODES}|Rs\.?) ?({NUMBER}){_SCALED}")
 def _money_after_code(m: re.Match[str]) -> str:
-    return amount(m[2], _SCALE.get(m[3] or "", m[4] or ""), _CURRENCY[m[1]])
+    return amount(m[2], _SCALE.get(m[3] or "", m[4] or ""), _CURRENCY[m[1].rstrip(".")])
 
 
 @QUANTITIES.rule(rf"({NUMBER}){_SCALED} ?([{CURRENCY_SIGNS}]|(?:{_CODES})(?![A-Za-z]))(?! ?\d)")
@@ -108,10 +114,10 @@ def _money_before_sign(m: re.Match[str]) -> str:
 
 
 @QUANTITIES.rule(r"(\d{1,36}) ?¢|(\d{1,2})p(?![A-Za-z\d])")
-def _coins(m: re.Match[str]) -> str:
+def _coins(m: re.Match[str]) -> list[Part]:
     one, many = ("penny", "pence") if m[0].endswith("p") else ("cent", "cents")
     written = m[1] or m[2]
-    return f"{numbers.number(written)} {one if written == '1' else many}"
+    return _priced(m, f"{numbers.number(written)} {one if written == '1' else many}")
 
 
 @QUANTITIES.rule(rf"({NUMBER}) ?([%‰])")
@@ -139,8 +145,12 @@ def _primes(m: re.Match[str]) -> str:
     return f"{numbers.number(m[1])} {one if single else many}"
 
 
-@QUANTITIES.rule(r"24/7(?![\d/])|9/11(?![\d/])")
-def _fixed(m: re.Match[str]) -> str:
+@QUANTITIES.rule(r"24/7(?![\d/])|9/11(?![\d/])|([1-9]0)/([1-9]0)(?![\d/])")
+def _fixed(m: re.Match[str]) -> str | None:
+    """24/7, 9/11, and two shares of a hundred: a 60/40 split."""
+    if m[1]:
+        shared = int(m[1]) + int(m[2]) == 100
+        return f"{numbers.cardinal(int(m[1]))} {numbers.cardinal(int(m[2]))}" if shared else None
     return "twenty four seven" if m[0] == "24/7" else "nine eleven"
 
 

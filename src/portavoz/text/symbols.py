@@ -38,7 +38,11 @@ _OPENING = "([{¿¡"
 _CLOSING = ")]}"
 _RUN = re.compile(r"([-=*#~_–—+<>|/\\^`.…])\1{0,63}")
 # What stands before the dash of a range, or before a minus: a figure, a time, degrees; a variable.
-_LEFT = re.compile(r"(?:(?<![A-Za-z])([b-hj-z])|([\d%½°²³)]|\d[kKMB]|\d[bmt]n|\d['\"′″]|\d ?[ap]\.?m\.?|°[CF]))( ?)$")
+_LEFT = re.compile(
+    r"(?:(?<![A-Za-z])([b-hj-z])"
+    r"|([\d%½°²³)]|\d[kKMBm]|\d[bmt]n|\d ?(?:[kcm]m|k?g|lb|ft)|\d['\"′″]|\d ?[ap]\.?m\.?|°[CF]))( ?)$"
+)
+_CODE = re.compile(r"[A-Za-oq-z]\d{1,6}$")  # x86-64, i7-9700: the hyphen of a name, but p3-7 is a range
 _EQUATION = re.compile(r"[^=]{1,12}=")
 
 
@@ -58,7 +62,7 @@ def _sign(m: re.Match[str]) -> str | None:
     """The sign of a number; between two numbers a hyphen or dash means "to", an isolated one is left to others."""
     text, start, sign = m.string, m.start(), m[1]
     said = {"-": "minus", "−": "minus", "–": "minus", "+": "plus", "±": "plus or minus"}.get(sign, "about")
-    if sign in "−+±":
+    if sign in "−+±" or text[max(0, start - 3) : start] in ("UTC", "GMT"):
         return said
     if text[m.end()] == " " or not begins_word(text, start):
         return None
@@ -70,7 +74,7 @@ def _between(m: re.Match[str]) -> str | None:
     """10-12: ten to twelve; 5 - 3 = 2: five minus three."""
     text, start = m.string, m.start()
     left = _LEFT.search(text[max(0, start - 7) : start])
-    if not left:
+    if not left or (m[1] == "-" and _CODE.search(text[max(0, start - 7) : start])):
         return None
     if m[1] != "—" and ((left[1] and left[3]) or _EQUATION.match(text, m.end())):
         return "minus"
@@ -79,6 +83,20 @@ def _between(m: re.Match[str]) -> str | None:
         if not left[1] and not text[m.end() + 1 : m.end() + 2].isalpha() and not (m[1] == "—" and left[3])
         else None
     )
+
+
+@SYMBOLS.rule(r"[-–](?=[zZ](?![\w'-]))")
+def _alphabet(m: re.Match[str]) -> str | None:
+    """A-Z."""
+    text, start = m.string, m.start()
+    first = text[max(0, start - 1) : start]
+    alone = first and begins_word(text, start - 1) and first.isupper() == text[start + 1].isupper()
+    return "to" if first in ("a", "A") and alone else None
+
+
+@SYMBOLS.rule(r"(?<=\d)\*\*(?=\d)|&&(?!&)")
+def _programmed(m: re.Match[str]) -> str:
+    return "and" if m[0] == "&&" else "to the power of"
 
 
 @SYMBOLS.rule(r"<=|>=|!=|==|\+/-|<->|-->|->|=>|<-|<--")

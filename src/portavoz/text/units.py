@@ -39,7 +39,8 @@ _ALONE = pairs(
     "mpg mile per gallon; MPH mile per hour; KM kilometer; KG kilogram; Km kilometer; Kg kilogram; kn knot; "
     "K kelvin; t ton; dBA decibel; mmHg millimeter of mercury; x time; in inch; nmi nautical mile; ° degree; "
     "°C degree celsius; °F degree fahrenheit; RPM revolution per minute; Nm newton meter; kHz kilohertz; "
-    "arcsec arcsecond; mol mole; ly light year; °N degree north; °S degree south; °E degree east; °W degree west"
+    "arcsec arcsecond; mol mole; ly light year; "
+    "bn billion; tn trillion; °N degree north; °S degree south; °E degree east; °W degree west"
 )
 _BARE_BASES = "m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split()
 # Only directly after the figure: apart they are letters of their own.
@@ -47,7 +48,7 @@ _ATTACHED = frozenset({"t", "N"})
 # Only apart from the figure: "5K" and "4K" are said as letters.
 _APART = frozenset({"K"})
 _DOTTED = frozenset("ft in lb lbs oz yd yds mi gal qt hr hrs min mins sec secs yr yrs wk wks tsp tbsp".split())
-_SAME = frozenset("hertz horsepower bar ppm siemens".split())
+_SAME = frozenset("hertz horsepower bar ppm siemens billion trillion".split())
 _IRREGULAR = {"foot": "feet", "inch": "inches", "celsius": "celsius"}
 _PER = pairs(
     "hour hour; day day; d day; week week; month month; mo month; year year; night night; person person; "
@@ -67,7 +68,9 @@ _TOKEN = re.compile(r"([ -]?)(° ?[CFNSEW](?![A-Za-z])|°|[A-Za-zμΩ]{1,6})(?![
 _POWER = re.compile(r"[²³]|\^[23](?!\d)|[23](?![\d.,:]?\d)(?![A-Za-z])")
 _AREA = re.compile(r"[ -]?(sq|cu|fl)\.? ?(ft|mi|km|in|yd|m|oz)(?![A-Za-z])\.?(?=(?:[ ,;:!?)]|$))")
 _OVER = re.compile(r"/(?:(\d{1,4}) ?)?([A-Za-zμ]{1,8})(?![A-Za-z])")
-_DOT = re.compile(r"\.(?= [a-z(]|,)")
+_DOT = re.compile(r"\.(?= [a-z(]|,| \d{1,2} in(?![A-Za-z]))")
+_IN_A_PLACE = re.compile(r" (?!tall|wide|long|deep|high|by|and|or|x)[a-z]")
+_AFTER_FEET = re.compile(r"(?:ft\.?|foot|feet) \d{1,2}$")
 _FORMULA = re.compile(r" ?[-+−=*/^²³\d]")
 _TIMES = re.compile(r"[·*]([A-Za-z]{1,3})(?![A-Za-z])")
 
@@ -117,7 +120,14 @@ def _may_follow(text: str, match: re.Match[str]) -> bool:
         return apart == " "
     if written == "in":
         dotted = text.startswith(".", match.end())
-        return apart != " " or dotted or text[max(0, match.start() - 4) : match.start()].startswith(("ft ", "t."))
+        return (
+            apart != " "
+            or dotted
+            or (
+                bool(_AFTER_FEET.search(text[max(0, match.start() - 8) : match.start()]))
+                and not _IN_A_PLACE.match(text, match.end())
+            )
+        )
     if written == "x":  # times, but not the x of 2x + 1
         return apart == "" and not _FORMULA.match(text, match.end())
     if written in _ATTACHED:
