@@ -87,3 +87,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_the_licence_of_the_data_travels_with_it() -> None:
     notice = (Path(lexicon.__file__).parent / "data" / "NOTICE").read_text(encoding="utf-8")
     assert "Copyright (C) 1993-2015 Carnegie Mellon University" in notice
+
+
+def test_a_lexicon_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nofile: the lexicon cannot be read \(No such file or directory\); check"):
+        Lexicon.open(tmp_path / "nofile")
+    (tmp_path / "latin").write_bytes("é AH0".encode("latin-1"))
+    with pytest.raises(InputError, match="latin: the lexicon is not UTF-8 text; convert it"):
+        Lexicon.open(tmp_path / "latin")
+    with pytest.raises(InputError, match="NUL"):
+        Lexicon.open("a\0b")

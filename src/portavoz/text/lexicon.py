@@ -98,8 +98,12 @@ class Lexicon:
         """
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: the lexicon cannot be read ({error}); give a UTF-8 text file") from None
+        except OSError as error:
+            raise InputError(f"{path}: the lexicon cannot be read ({error.strerror}); check the path") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: the lexicon is not UTF-8 text; convert it") from None
+        except ValueError:
+            raise InputError(f"{str(path)!r}: a path cannot hold a NUL character; check the name") from None
         lexicon = cls({})
         for number, line in enumerate(text.splitlines(), 1):
             word, *pronunciation = line.partition("#")[0].split(maxsplit=1)[:2] or [""]
