@@ -4,7 +4,7 @@ Each is a file of the folder bench/ and answers one question; what stands after 
 
 Examples:
   portavoz bench
-  portavoz bench speed --json speed.json
+  portavoz bench speak --json speak.json
 """
 
 from __future__ import annotations
