@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "train a model as a configuration file says",
     "evaluate": "judge a voice beside its teacher",
     "weights": "bring a checkpoint into safetensors",
+    "lab": "compare a family with the implementation that it must equal",
     "bench": "run one of the benchmarks of a source checkout",
 }
 
