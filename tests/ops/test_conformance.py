@@ -29,6 +29,9 @@ else:
 
 WORDS = [*TAPS, *GLUE, *COMPOSITE]
 TOLERANCE = {"float32": 2e-6, "float64": 1e-12}
+# MLX has no float64 on Metal, and on a processor its exp, sin and erf are float32's: it is opened in float32 at most.
+PRECISIONS = {"mlx": ("float32",)}
+BACKENDS = [(name, precision) for name in sorted(ops.BACKENDS) for precision in PRECISIONS.get(name, TOLERANCE)]
 MOST_WORDS = 45
 
 
@@ -83,9 +86,8 @@ def conforms(back: Ops, word: str, call: Any, precision: str) -> None:
         assert np.linalg.norm(a - b) <= TOLERANCE[precision] * max(np.linalg.norm(a), np.sqrt(a.size))
 
 
-@pytest.mark.parametrize("precision", sorted(TOLERANCE))
 @pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("name", sorted(ops.BACKENDS))
+@pytest.mark.parametrize(("name", "precision"), BACKENDS)
 def test_a_word_is_what_numpy_says_in_float64(name: str, word: str, precision: str) -> None:
     back, missing = opened(name, precision), word in gaps().get(name, {})
 

@@ -18,7 +18,7 @@ def test_the_default_is_the_oracle() -> None:
 
 
 def test_an_unknown_name_lists_those_that_exist() -> None:
-    with pytest.raises(BackendError, match="there is no back end 'abacus': choose one of numpy, torch"):
+    with pytest.raises(BackendError, match="there is no back end 'abacus': choose one of mlx, numpy, torch"):
         ops.open("abacus")
 
 

@@ -33,8 +33,11 @@ class Block:
 def _followed(body: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(body)
     def call(self: Block, *args: Any, **named: Any) -> Any:
-        if not self.ops.watched:
-            return body(self, *args, **named)
-        return cast(Watch, self.ops).inside(self, functools.partial(body, self), args, named)
+        ops = self.ops
+        if not ops.watched:
+            # A back end of one thread runs the whole block there: between two words it does arithmetic itself.
+            return body(self, *args, **named) if ops.worker is None else ops.worker.call(body, self, *args, **named)
+        run = functools.partial(cast(Watch, ops).inside, self, functools.partial(body, self), args, named)
+        return run() if ops.worker is None else ops.worker.call(run)
 
     return call

@@ -12,11 +12,12 @@ from .base import Ops
 BACKENDS: dict[str, tuple[str, str, str, str]] = {
     "numpy": ("base", "Ops", "numpy", ""),
     "torch": ("torch", "TorchOps", "torch", "torch"),
+    "mlx": ("mlx", "MlxOps", "mlx.core", "mlx"),
 }
 
 
 def open(name: str = "numpy", **options: Any) -> Ops:
-    """The back end `name`: "numpy" (the oracle) or "torch" (`device=`).
+    """The back end `name`: "numpy" (the oracle), "torch" (`device=`) or "mlx" (`device=`, `dtype=`, see MlxOps).
 
     Raises BackendError for a name that is not known, MissingExtra when its package is not installed.
     """
@@ -26,7 +27,7 @@ def open(name: str = "numpy", **options: Any) -> Ops:
     try:
         importlib.import_module(package)
     except ImportError as problem:
-        raise MissingExtra(package, extra, f"the back end {name!r}") from problem
+        raise MissingExtra(package.split(".")[0], extra, f"the back end {name!r}") from problem
     return getattr(importlib.import_module(f".{module}", __name__), kind)(**options)
 
 

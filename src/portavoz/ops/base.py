@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..audio import stft as transform
 from .shapes import Array, Bool, Float, Int, Num, Shaped, Size
+from .worker import Worker
 
 # Taps: what a reference also does in one call. The lab compares and forces them.
 TAPS = (
@@ -43,6 +44,7 @@ class Ops:
     name = "numpy"
     layout = "torch"
     watched = False
+    worker: Worker | None = None  # the one thread that may touch this back end's tensors; None: any thread may
 
     # The door
 

@@ -45,7 +45,7 @@ class Watch(Ops):
     def __init__(self, inner: Ops) -> None:
         if inner.watched:
             raise BackendError("a watch around a watch would see each word twice: build one model under each")
-        self.inner, self.name, self.layout = inner, inner.name, inner.layout
+        self.inner, self.name, self.layout, self.worker = inner, inner.name, inner.layout, inner.worker
         self.clear()
         for word in DOOR:
             setattr(self, word, getattr(inner, word))
