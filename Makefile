@@ -1,12 +1,13 @@
 # Five verbs keep the house: check, test, bench, docs, release. `say` is for a first visit, `dev` for the first day,
 # `train` makes a voice: `make train CONFIG=recipes/smoke.yaml OUT=runs/smoke`; it goes on where it was stopped.
+# `download-data` fetches LJSpeech into data/.
 PYTHON ?= python3
 TEXT ?= Hello. This voice came with the package, and speaks without any download.
 CONFIG ?= recipes/smoke.yaml
 OUT ?= runs/$(basename $(notdir $(CONFIG)))
 BIN := .venv/bin
 
-.PHONY: say dev check test test-slow test-pythons bench docs release train
+.PHONY: say dev check test test-slow test-pythons bench docs release train download-data
 
 say: .venv-say/.done
 	.venv-say/bin/portavoz say "$(TEXT)" -o say.wav --play
@@ -47,6 +48,9 @@ bench: dev
 
 train: dev
 	$(BIN)/portavoz train $(CONFIG) --out $(OUT)
+
+download-data: dev
+	$(BIN)/python recipes/download.py --out data
 
 docs: dev
 	$(BIN)/mkdocs build --strict
