@@ -96,3 +96,13 @@ def test_a_device_that_is_not_there_is_one_sentence() -> None:
         ops.open("torch", device="cuda:99")
     with pytest.raises(BackendError, match="torch device 'abacus' cannot be used"):
         ops.open("torch", device="abacus")
+
+
+def test_a_picture_of_one_channel_is_not_taken_for_another_layout() -> None:
+    draw = np.random.default_rng(0)
+    x, weight = draw.standard_normal((2, 9, 3, 1)), draw.standard_normal((2, 1, 2, 3))
+    facts = {"stride": (1, 2), "padding": (0, 0)}
+    want = ops.open().conv2d(x, layer(weight=weight, **facts))
+    back = ops.open("torch")
+    got = back.numpy(back.conv2d(back.tensor(x), layer(weight=back.tensor(weight), **facts)))
+    assert np.abs(got - want).max() < 1e-5

@@ -55,7 +55,9 @@ class TorchOps(Ops):
         return F.conv_transpose1d(x.transpose(1, 2), p.weight, p.bias, p.stride, p.padding).transpose(1, 2)
 
     def conv2d(self, x: Tensor, p: Any) -> Tensor:
-        return F.conv2d(x.permute(0, 3, 1, 2), p.weight, p.bias, p.stride, p.padding).permute(0, 2, 3, 1)
+        # One channel: PyTorch 2.13 takes the permuted strides for another layout, and some results are wrong.
+        first = x.reshape(x.shape[0], 1, *x.shape[1:3]) if x.shape[3] == 1 else x.permute(0, 3, 1, 2)
+        return F.conv2d(first, p.weight, p.bias, p.stride, p.padding).permute(0, 2, 3, 1)
 
     def layer_norm(self, x: Tensor, p: Any) -> Tensor:
         return F.layer_norm(x, p.weight.shape, p.weight, p.bias, p.eps)
