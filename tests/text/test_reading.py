@@ -106,6 +106,22 @@ def test_own_pronunciations_and_inline_ones() -> None:
         list(read("Say [[HH ZQ1]]."))
 
 
+@pytest.mark.parametrize(
+    ("ipa", "symbols"),
+    [("təˈmɑtoʊ", "T AH0 M AA1 T OW0"), ("kæt", "K AE1 T"), ("ˈbiː.zə", "B IY1 Z AH0"), ("ðɪs", "DH IH1 S")],
+)
+def test_inline_pronunciations_in_ipa(ipa: str, symbols: str) -> None:
+    text = f"Été: [[{ipa}]], so."
+    (reading,) = read(text)
+    assert " ".join(reading.symbols).split(" , ")[1] == symbols
+    assert [word.source for word in reading.words] == ["Été:", f"[[{ipa}]],", "so."]
+    assert not reading.unread
+
+
+def test_double_brackets_around_anything_else_are_read() -> None:
+    assert next(read("See [[naïve art]].")).words[-1].words == ("art",)
+
+
 def test_two_grades_of_stress_unless_three_are_asked_for() -> None:
     assert taught(("IH2", "M", "P", "AO1", "R", "T")) == ("IH0", "M", "P", "AO1", "R", "T")
     assert taught(("K", "AH1", "M", "P", "AH0", "N", "IY2")) == ("K", "AH1", "M", "P", "AH0", "N", "IY0")

@@ -1,17 +1,21 @@
 """Unicode down to what the rules know, with the way back: every character keeps its place in the written text.
 
 Accents are folded (café → cafe), compatibility forms and foreign decimal figures become ASCII, curly quotes become
-straight, blanks and control characters become one blank, combining marks and joiners go. What is left over (other
-scripts, emoji, fractions, superscripts) stays as it is for the rules to name or to report.
+straight, blanks and control characters become one blank, combining marks and joiners go. An inline pronunciation in
+IPA becomes ARPAbet, before its letters are taken for accented ones. What is left over (other scripts, emoji,
+fractions, superscripts) stays as it is for the rules to name or to report.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+
+from ..errors import InputError
+from . import alphabet
 
 PARAGRAPH = "\n"  # a run of blanks with two line ends in it; any other run of blanks is one " "
 
@@ -19,6 +23,8 @@ PARAGRAPH = "\n"  # a run of blanks with two line ends in it; any other run of b
 BLANKS = "".join(c for c in map(chr, range(0x3001)) if c.isspace() or unicodedata.category(c) == "Cc") + "\u200b"
 
 _CLEAN = re.compile(r"[\x00-\x1f\x7f]|  ")
+_INLINE = re.compile(r"\[\[([^\[\]\n]{1,200})\]\]")
+_MOST = 64  # phonemes of an inline pronunciation
 _LATIN = re.compile(r"LATIN (SMALL|CAPITAL) LETTER ([A-Z])(?: WITH [A-Z ]{1,40})?")
 _KEPT = set("…–—×÷·°½¼¾²³¹⁰⁴⁵⁶⁷⁸⁹⁻⁺ⁿ™′″−√∞≠≤≥≈±")
 _REPLACED = {
@@ -59,8 +65,8 @@ def fold(text: str) -> Canvas:
     out: list[str] = []
     at: list[int] = []
     lines = 0
-    for index, written in enumerate(text):
-        for c in _character(written):
+    for index, folded in _folded(text):
+        for c in folded:
             if c not in " \n":
                 lines = 0
             elif out and out[-1] in " \n":
@@ -74,6 +80,26 @@ def fold(text: str) -> Canvas:
             at.append(index)
     at.append(len(text))
     return Canvas("".join(out), at)
+
+
+def _folded(text: str) -> Iterator[tuple[int, str]]:
+    """What each character becomes, with its place; an inline pronunciation in IPA as one."""
+    done = 0
+    for inline in _INLINE.finditer(text):
+        if not inline[1].isascii() and (phonemes := _arpabet(inline[1])):
+            yield from ((index, _character(text[index])) for index in range(done, inline.start()))
+            yield inline.start(), f"[[{phonemes}]]"
+            done = inline.end()
+    yield from ((index, _character(text[index])) for index in range(done, len(text)))
+
+
+def _arpabet(ipa: str) -> str:
+    """The phonemes of an IPA word, "" where it is none: brackets may hold anything."""
+    try:
+        phonemes = alphabet.pronunciation(ipa)
+    except InputError:
+        return ""
+    return " ".join(phonemes) if len(phonemes) <= _MOST else ""
 
 
 @lru_cache(maxsize=8192)
