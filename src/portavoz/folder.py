@@ -35,23 +35,38 @@ def find(voice: str | Path | None) -> Path:
     if str(voice) in known:
         return known[str(voice)]
     folder = Path(voice)
-    if "\0" not in str(voice) and (folder / "voice.json").is_file():
+    if "\0" not in str(voice) and ((folder / "voice.json").is_file() or is_checkpoint(folder)):
         return folder
     raise InputError(
-        f"voice {str(voice)!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder with a voice.json; check it"
+        f"voice {str(voice)!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder with a voice.json or a "
+        "checkpoint's config.json; check it"
     )
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint as Hugging Face has them, and is no voice of ours."""
+    return (folder / "config.json").is_file() and not (folder / "voice.json").is_file()
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    """A checkpoint folder's `name`, `family` (its model_type), `architecture`, and `config`. Raises InputError."""
+    config = _object(folder / "config.json", "fetch the checkpoint again")
+    kinds: Any = config.get("architectures")
+    listed = ", ".join(map(str, cast("list[Any]", kinds))) if isinstance(kinds, list) else ""
+    return {
+        "name": folder.resolve().name,
+        "family": str(config.get("model_type")),
+        "architecture": listed or "an architecture that it does not name",
+        "config": config,
+    }
 
 
 def describe(folder: Path) -> dict[str, Any]:
     """voice.json, checked for what every voice must have. Raises InputError naming what is wrong."""
     path = folder / "voice.json"
-    try:
-        about: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); install the voice again") from problem
-    if not isinstance(about, dict):
-        raise InputError(f"{path}: not a JSON object; install the voice again")
-    known = cast("dict[str, Any]", about)
+    if is_checkpoint(folder):
+        raise InputError(f"{folder}: a checkpoint folder, which has no voice.json; only 'say' and 'load' take one")
+    known = _object(path, "install the voice again")
     wrong = [key for key, kind in KINDS.items() if not isinstance(known.get(key), kind)]
     speakers: list[Any] = [] if "speakers" in wrong else known["speakers"]
     files: dict[str, Any] = {} if "files" in wrong else known["files"]
@@ -65,6 +80,17 @@ def describe(folder: Path) -> dict[str, Any]:
     if known["format"] != FORMAT:
         raise InputError(f"{path}: format {known['format']}, this portavoz reads {FORMAT}; install a newer one")
     return known
+
+
+def _object(path: Path, remedy: str) -> dict[str, Any]:
+    """A file's JSON object. Raises InputError."""
+    try:
+        about: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InputError(f"{path}: cannot be read as JSON ({problem}); {remedy}") from problem
+    if not isinstance(about, dict):
+        raise InputError(f"{path}: not a JSON object; {remedy}")
+    return cast("dict[str, Any]", about)
 
 
 def verify(folder: Path, about: dict[str, Any], names: Iterable[str] | None = None) -> None:

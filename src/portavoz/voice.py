@@ -10,54 +10,21 @@ Many threads may use one Voice at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .audio.limit import soft_limit
-from .errors import BackendError, InputError
-from .folder import describe, find, verify
+from .errors import InputError
+from .opening import Family, Manner, Options, opened
+from .opening.place import locate
 from .speech import Phoneme, Speech, Word
-from .text.reading import Reading, read
+from .text.reading import Reading
 
 if TYPE_CHECKING:
     from .text.lexicon import Lexicon
-
-RUNTIMES = ("onnx", "eager")
-PIECE = 180  # symbols said at once: about 12 seconds
-FRAMES = 4096  # of a hundredth of a second: what a family has to hold at once
-
-
-@runtime_checkable
-class Utterance(Protocol):
-    """What a family makes of one piece of text; `ends` is empty when it does not know when symbols end."""
-
-    @property
-    def ends(self) -> tuple[float, ...]: ...
-    @property
-    def waves(self) -> Iterator[NDArray[np.float32]]: ...
-
-
-@runtime_checkable
-class Family(Protocol):
-    """A model that says pieces of text."""
-
-    @property
-    def rate(self) -> int: ...
-    def utter(self, symbols: Sequence[str], *, speaker: int, speed: float, pauses: float, adjust: Any) -> Utterance: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How to say it: see `Voice.speak`."""
-
-    speaker: int
-    speed: float
-    pauses: float
-    adjust: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None
 
 
 class Voice:
@@ -66,7 +33,7 @@ class Voice:
     def __init__(self, model: Family, about: dict[str, Any], *, folder: Path, runtime: str) -> None:
         self.model, self.about, self.folder, self.runtime = model, about, folder, runtime
         self.name: str = about["name"]
-        self.speakers: tuple[str, ...] = tuple(about["speakers"])
+        self.speakers: tuple[str, ...] = tuple(model.speakers)
 
     @property
     def rate(self) -> int:
@@ -79,7 +46,7 @@ class Voice:
         *,
         speed: float = 1.0,
         seed: int = 0,
-        speaker: str | int | None = None,
+        speaker: Any = None,
         pauses: float = 1.0,
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
@@ -87,10 +54,11 @@ class Voice:
         """The whole text as one Speech.
 
         speed: 2.0 is twice as fast. pauses: a factor on silences; none inside a sentence gets longer than three
-        seconds. speaker: a name or number of `speakers`. seed: the same number means the same sound; a family that
-        draws nothing at random sounds the same for all. lexicon: the user's own pronunciations. durations: called
-        with the symbols and frames of each piece, gives back the frames to use. Raises InputError when there is
-        nothing to say or a value cannot be.
+        seconds. speaker: a name or number of `speakers`; for SpeechT5 also an x-vector, its file, or a mixture such as
+        "a.npy:0.7+b.npy:0.3". seed: the same number means the same sound; a family that draws nothing at random
+        sounds the same for all. lexicon: the user's own pronunciations. durations: called with the symbols and
+        frames of each piece, gives back the frames to use. Raises InputError when there is nothing to say, a value
+        cannot be, or the voice's family has nothing to do it with.
         """
         pieces = list(
             self.stream(
@@ -107,7 +75,7 @@ class Voice:
         *,
         speed: float = 1.0,
         seed: int = 0,
-        speaker: str | int | None = None,
+        speaker: Any = None,
         pauses: float = 1.0,
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
@@ -126,21 +94,9 @@ class Voice:
             raise InputError(f"seed is {seed!r}: give a whole number")
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
-        manner = Manner(self._speaker(speaker), float(speed), float(pauses), durations)
+        manner = Manner(self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations)
         given = text if isinstance(text, str) else _strings(text)
-        readings = read(given, lexicon=lexicon, limit=_limit(speed, pauses))
-        return self._stream(readings, manner, text if isinstance(text, str) else "")
-
-    def _speaker(self, speaker: str | int | None) -> int:
-        if speaker is None:
-            return 0
-        if isinstance(speaker, int) and 0 <= speaker < len(self.speakers):
-            return speaker
-        if speaker in self.speakers:
-            return self.speakers.index(str(speaker))
-        raise InputError(
-            f"speaker {speaker!r}: the voice {self.name} has {', '.join(self.speakers)}; choose one of them"
-        )
+        return self._stream(self.model.readings(given, manner), manner, text if isinstance(text, str) else "")
 
     def _stream(self, readings: Iterator[Reading], manner: Manner, text: str) -> Iterator[Speech]:
         given, pause = 0, 0.0
@@ -151,17 +107,14 @@ class Voice:
                 continue
             silence = np.zeros(round(pause * manner.pauses / manner.speed * self.rate), np.float32)
             start = (given + len(silence)) / self.rate
-            said = self.model.utter(
-                reading.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses, adjust=manner.adjust
-            )
+            said = self.model.utter(reading, manner)
             words, warnings = tuple(_words(reading, said.ends, start)), (*unsaid, *_warnings(reading))
-            unsaid = []
             for wave in said.waves:
                 samples = np.concatenate([silence, soft_limit(wave)])
                 silence, given = silence[:0], given + len(samples)
                 yield Speech(samples, self.rate, words, warnings)
                 words, warnings = (), ()
-            pause = reading.pause
+            unsaid, pause = list(said.warnings), reading.pause
         if given and unsaid:
             yield Speech(np.zeros(0, np.float32), self.rate, (), tuple(unsaid))
         if not given:
@@ -181,13 +134,6 @@ def _strings(chunks: Iterable[object]) -> Iterator[str]:
         yield chunk
 
 
-def _limit(speed: float, pauses: float) -> int:
-    """Symbols said at once: slow speech has more frames a symbol, and smaller pieces keep each within FRAMES."""
-    # In the worst text every other symbol is a mark: 14 frames of sound and 12 of silence in two symbols.
-    pair = (14 + min(12 * pauses, FRAMES / 16 * speed)) / speed
-    return max(16, min(PIECE, int(2 * FRAMES / pair)))
-
-
 def _words(reading: Reading, ends: tuple[float, ...], offset: float) -> Iterator[Word]:
     """Each word's span from its phonemes' ends."""
     if not ends:
@@ -204,7 +150,8 @@ def _words(reading: Reading, ends: tuple[float, ...], offset: float) -> Iterator
 
 def _warnings(reading: Reading) -> list[str]:
     guessed = [f"{word!r} is in no dictionary: pronounced from its spelling" for word in reading.unknown]
-    return guessed + [f"{token!r} could not be read and was left out" for token in reading.unread]
+    unread = [f"{token!r} could not be read and was left out" for token in reading.unread]
+    return [*guessed, *unread, *reading.notes]
 
 
 def load(
@@ -215,52 +162,20 @@ def load(
     precision: str | None = None,
     device: str | None = None,
     threads: int = 1,
+    vocoder: str | Path | None = None,
 ) -> Voice:
-    """Open a voice: the bundled one, a bundled voice's name, or a folder with voice.json.
+    """Open a voice: the bundled one, a bundled voice's name, a folder, or a checkpoint's name on the Hugging Face hub.
 
-    runtime: "onnx" (the default) or "eager" on a back end: "torch" or "numpy" (torch where it is installed).
-    device: torch's name of one, such as "cuda". precision: "float32". threads: for ONNX Runtime, inside one stage.
-    Raises InputError (voice, option), WeightError (damaged files), BackendError, MissingExtra.
+    A folder has a voice.json, or is a SpeechT5 checkpoint as the reference writes it: config.json, weights in
+    safetensors, spm_char.model, and a vocoder in its subfolder `vocoder` or `hifigan`, in `speecht5_hifigan` beside
+    it, or at `vocoder` (a folder or a name). What is in the local cache is used before anything is fetched.
+
+    runtime: compact voices run on "onnx" (the default) or "eager"; SpeechT5 on "eager". backend: of the eager runtime,
+    "torch" or "numpy" (torch where it is installed). device: torch's name of one, such as "cuda". precision:
+    "float32". threads: for compiled runtimes, inside one stage. Raises InputError (voice, option), WeightError
+    (files that do not fit), SpecError, BackendError, MissingExtra.
     """
-    folder = find(voice)
-    about = describe(folder)
-    if about["family"] != "compact":
-        raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
-    chosen = runtime or ("eager" if backend or device else "onnx")
-    if chosen not in RUNTIMES:
-        raise BackendError(
-            f"runtime {chosen!r}: the compact family runs on {' or '.join(RUNTIMES)}; choose one of them"
-        )
-    if precision not in (None, "float32"):
-        raise BackendError(f"precision {precision!r}: the compact family runs in float32 only; leave it out")
-    if chosen == "onnx" and (backend or device):
-        raise BackendError(
-            f"runtime 'onnx' takes no backend or device ({backend or device!r}); use runtime='eager' with them"
-        )
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InputError(f"threads is {threads!r}: give a whole number from 1 up")
-    return Voice(_compact(folder, about, chosen, backend, device, threads), about, folder=folder, runtime=chosen)
-
-
-def _compact(
-    folder: Path, about: dict[str, Any], runtime: str, backend: str | None, device: str | None, threads: int
-) -> Family:
-    from .families.compact.config import CompactConfig
-
-    config = CompactConfig.from_dict(about["config"])
-    if len(about["speakers"]) != config.speakers:
-        raise InputError(
-            f"{folder}: {len(about['speakers'])} speakers have names, the model has {config.speakers}; install it again"
-        )
-    if runtime == "onnx":
-        from .families.compact.speak import STAGES
-        from .graph.compact import compiled
-
-        verify(folder, about, [f"{name}.onnx" for name in STAGES])
-        return compiled(folder, config, threads=threads)
-    from . import ops
-    from .families.compact.speak import eager
-
-    verify(folder, about, ["model.safetensors"])
-    options = {"device": device} if device else {}
-    return eager(folder / "model.safetensors", config, ops.open(backend or ops.preferred(), **options))
+    options = Options(runtime, backend, precision, device, threads, vocoder)
+    folder = locate(voice)
+    model, about, chosen = opened(folder, options)
+    return Voice(model, about, folder=folder, runtime=chosen)

@@ -83,17 +83,17 @@ class Patient:
 
     def voice(self) -> str:
         """Open the voice, all of its files compared with their checksums."""
-        from ..families.compact.speak import Compact
         from ..folder import describe, find, verify
+        from ..opening.compact import Speaking
 
         folder = find(self.args.voice)
         verify(folder, describe(folder))
         self.opened = open_voice(self.args)
-        if not isinstance(self.opened.model, Compact):
+        if not isinstance(self.opened.model, Speaking):
             raise BackendError(
                 f"{folder}: its family has no stages that could be looked at one by one; use another voice"
             )
-        self.model: Compact = self.opened.model
+        self.model: Compact = self.opened.model.model
         return f"{self.opened.name} on {self.opened.runtime}, checksums right"
 
     def text(self) -> str:

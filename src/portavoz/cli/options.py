@@ -16,8 +16,9 @@ def voice_options(parser: argparse.ArgumentParser) -> None:
     """Which voice, and what it runs on."""
     group = parser.add_argument_group("voice and runtime")
     group.add_argument(
-        "--voice", metavar="V", help="a bundled voice's name, or a voice folder (default: the bundled one)"
+        "--voice", metavar="V", help="a bundled voice, a folder, or a checkpoint on the hub (default: the bundled one)"
     )
+    group.add_argument("--vocoder", metavar="DIR", help="of a SpeechT5 checkpoint, when it is not in its folder")
     group.add_argument("--runtime", metavar="R", help="onnx (the default) or eager")
     group.add_argument("--backend", metavar="B", help="of the eager runtime: torch or numpy")
     group.add_argument("--device", metavar="D", help="of the torch back end, such as cuda")
@@ -57,6 +58,7 @@ def open_voice(args: argparse.Namespace) -> Voice:
         precision=args.precision,
         device=args.device,
         threads=args.threads,
+        vocoder=args.vocoder,
     )
 
 

@@ -1,0 +1,107 @@
+"""Where a voice is: with the package, in a folder, or a checkpoint on the Hugging Face hub (extra `hub`).
+
+What the local cache of the hub holds is used as it is, without asking anybody; the network comes last, and never
+where HF_HUB_OFFLINE is set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, MissingExtra
+from ..folder import find
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}(?:@[\w./-]{1,96})?")
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+PICKLES = ("pytorch_model.bin",)
+REST = ("*.json", "*.model", "*.npy", "vocoder/*", "hifigan/*", "speakers/*")
+
+
+def locate(voice: str | Path | None) -> Path:
+    """The folder of a voice, see `portavoz.load`. Raises InputError when there is none, MissingExtra without `hub`."""
+    name = str(voice)
+    if voice is None or not NAME.fullmatch(name) or Path(name).exists():
+        return find(voice)
+    return hub(name)
+
+
+def folder(place: str | Path) -> Path:
+    """A folder by its path, or by its name on the hub. Raises InputError."""
+    name = str(place)
+    if "\0" not in name and Path(place).is_dir():
+        return Path(place)
+    if NAME.fullmatch(name):
+        return hub(name)
+    raise InputError(f"{name!r}: there is no such folder; give its path, or a name on the Hugging Face hub")
+
+
+def hub(name: str) -> Path:
+    """The local folder of `owner/name` or `owner/name@revision`, fetched when it is not in the cache.
+
+    A checkpoint that has only a pickle is fetched with it: the sentence that refuses it says how to convert it.
+    """
+    try:
+        import huggingface_hub
+    except ImportError as problem:
+        raise MissingExtra(
+            "huggingface_hub", "hub", f"{name!r}, which is no folder here but may be one on the hub,"
+        ) from (problem)
+    repository, _, revision = name.partition("@")
+    which: dict[str, Any] = {"repo_id": repository, "revision": revision or None}
+    cached = _cached(huggingface_hub, which)
+    if cached is not None and _whole(cached):
+        return cached
+    if _offline(huggingface_hub):
+        there = "only a part of it is" if cached is not None else "it is not"
+        raise InputError(
+            f"{name}: HF_HUB_OFFLINE is set and {there} in the local Hugging Face cache; "
+            "fetch it where there is a network, or give a folder"
+        )
+    return _fetched(huggingface_hub, name, which)
+
+
+def _cached(package: Any, which: dict[str, Any]) -> Path | None:
+    try:
+        return Path(package.snapshot_download(**which, local_files_only=True))
+    except (package.errors.LocalEntryNotFoundError, package.errors.HFValidationError, OSError):
+        return None
+
+
+def _whole(cached: Path) -> bool:
+    """Whether the cache holds what opening needs: a configuration, and weights of any kind."""
+    kinds = (*WEIGHTS, *PICKLES)
+    if (cached / "voice.json").is_file():
+        return True
+    return (cached / "config.json").is_file() and any(True for kind in kinds for _ in cached.glob(kind))
+
+
+def _offline(package: Any) -> bool:
+    # The package reads the variable when it is imported; what is set now counts too.
+    now = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    return now or bool(package.constants.HF_HUB_OFFLINE)
+
+
+def _fetched(package: Any, name: str, which: dict[str, Any]) -> Path:
+    errors = package.errors
+    try:
+        found = Path(package.snapshot_download(**which, allow_patterns=[*WEIGHTS, *REST]))
+        if not _whole(found):
+            found = Path(package.snapshot_download(**which, allow_patterns=[*PICKLES, *REST]))
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as problem:
+        raise InputError(f"{name}: neither a folder here nor a checkpoint on the hub; check the name") from problem
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, RuntimeError) as problem:
+        reason = str(problem).strip().partition("\n")[0][:160] or type(problem).__name__
+        raise InputError(
+            f"{name}: could not be fetched from the hub ({reason}); try again, or give a folder"
+        ) from problem
+    return found
+
+
+def owner(cached: Path) -> str:
+    """The owner of a checkpoint in the hub's cache (models--OWNER--NAME/snapshots/…); "" for other folders."""
+    home = cached.parent.parent.name if cached.parent.name == "snapshots" else ""
+    parts = home.split("--")
+    return parts[1] if len(parts) >= 3 and parts[0] == "models" else ""

@@ -1,0 +1,97 @@
+"""The SpeechT5 family: letters and an x-vector in, from a checkpoint folder as the reference writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..families.speecht5.folder import BESIDE_IT, Checkpoint, vocoder_of
+from ..families.speecht5.ids import Tokenizer
+from ..families.speecht5.reading import limit, read
+from ..families.speecht5.speak import SpeechT5
+from ..families.speecht5.speaker import speaker
+from ..families.speecht5.stages import Stages, eager
+from ..text.reading import Reading
+from . import place
+from .family import Manner, Opened, Options, Said
+
+RUNTIMES = ("eager",)
+PRECISIONS = ("float32",)
+
+
+class Speaking:
+    """A SpeechT5 with its tokenizer and the speakers that came with it."""
+
+    timed = False
+
+    def __init__(self, model: SpeechT5, tokenizer: Tokenizer, known: Mapping[str, NDArray[np.float32]]) -> None:
+        self.model, self.tokenizer, self.known = model, tokenizer, dict(known)
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self.model.rate
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of the x-vectors that came with the checkpoint."""
+        return tuple(self.known)
+
+    def speaker(self, wanted: Any) -> NDArray[np.float32]:
+        """The x-vector of a name, a number, a file, a mixture, or an array. Raises InputError."""
+        if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(self.known):
+            wanted = self.speakers[wanted]
+        return speaker(wanted, self.model.c.speaker_embedding_dim, self.known)
+
+    def readings(self, text: str | Iterable[str], manner: Manner) -> Iterator[Reading]:
+        """Letters, in pieces within the model's positions. Raises InputError for what SpeechT5 cannot be told."""
+        if manner.speed != 1.0:
+            raise InputError(f"speed is {manner.speed:g}: SpeechT5 speaks as fast as it has learned; leave it out")
+        if manner.lexicon is not None:
+            raise InputError("a lexicon of phonemes: SpeechT5 reads letters; spell the word as it sounds instead")
+        if manner.adjust is not None:
+            raise InputError("durations: SpeechT5 does not plan how long a sound lasts; leave them out")
+        return read(text, self.tokenizer, limit=limit(self.model.c))
+
+    def utter(self, reading: Reading, manner: Manner) -> Said:
+        """One piece, said; the same piece sounds the same wherever it stands."""
+        said = self.model.utter(self.tokenizer.ids("".join(reading.symbols)), manner.speaker, seed=manner.seed)
+        return Said(said.ends, said.waves, said.warnings)
+
+
+def opened(folder: Path, about: dict[str, Any], options: Options) -> Opened:
+    """The voice in a checkpoint folder. Raises PortavozError."""
+    runtime, precision = options.choose("speecht5", RUNTIMES, PRECISIONS, first="eager")
+    checkpoint = Checkpoint.open(folder, _vocoder(folder, options))
+    tokenizer, known = checkpoint.tokenizer(), checkpoint.speakers()
+    model = SpeechT5(_stages(checkpoint, runtime, precision, options), checkpoint.config)
+    shown = {
+        "name": about["name"],
+        "family": "speecht5",
+        "rate": model.rate,
+        "speakers": list(known),
+        "config": checkpoint.config.to_dict(),
+        "vocoder": str(checkpoint.vocoder),
+    }
+    return Opened(Speaking(model, tokenizer, known), shown, runtime)
+
+
+def _vocoder(folder: Path, options: Options) -> Path | None:
+    """Where the vocoder is, when it was said, or when the folder is a checkpoint in the hub's cache without one."""
+    if options.vocoder is not None:
+        return place.folder(options.vocoder)
+    owner = place.owner(folder)
+    return place.hub(f"{owner}/{BESIDE_IT}") if owner and vocoder_of(folder) is None else None
+
+
+def _stages(checkpoint: Checkpoint, runtime: str, precision: str, options: Options) -> Stages:
+    from .. import ops
+
+    device = {"device": options.device} if options.device else {}
+    model, vocoder = checkpoint.tensors()
+    return eager(model, vocoder, checkpoint.config, ops.open(options.backend or ops.preferred(), **device))
