@@ -1,8 +1,9 @@
 """The documentation's examples run: each page in an empty folder, from top to bottom.
 
-A fenced block ``python`` is a script of its own. In a block ``console`` each line after ``$ `` is a shell command,
-and what stands below it is what the command must print, where ``…`` stands for anything. Other fences (``sh``,
-``text``, ``toml``) are not run.
+A fenced block ``python`` is a script of its own; blocks ``python title=NAME`` are parts of one file of that name, run as
+far as it has come, which later blocks may import. In a block ``console`` each line after ``$ `` is a shell command, and
+what stands below it is what the command must print, where ``…`` stands for anything. Other fences (``sh``, ``text``,
+``toml``) are not run.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FENCE = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)```(\w+)(?: +title=(\S+))?[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
-def examples(page: Path) -> list[tuple[str, str]]:
-    """(language, text) of the page's blocks that can be run."""
+def examples(page: Path) -> list[tuple[str, str, str]]:
+    """(language, text, title or nothing) of the page's blocks that can be run."""
     blocks = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [(language, text) for _, language, text in blocks if language in ("python", "console")]
+    return [(language, text, title) for _, language, title, text in blocks if language in ("python", "console")]
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -41,8 +42,12 @@ def matches(said: str, wanted: str) -> bool:
     return re.fullmatch(".*".join(re.escape(part) for part in wanted.split("…")), lines, re.DOTALL) is not None
 
 
-def run(language: str, text: str, folder: Path) -> None:
+def run(language: str, text: str, folder: Path, title: str = "") -> None:
     """Run one block in `folder`; fails with what it printed."""
+    if title:
+        with (folder / title).open("a", encoding="utf-8") as out:
+            out.write(f"{text}\n\n")
+        text = (folder / title).read_text(encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "COLUMNS": "100", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error"}
     if language == "python":
@@ -59,8 +64,8 @@ def run(language: str, text: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=lambda p: str(p.relative_to(ROOT)))
 def test_examples_run(page: Path, tmp_path: Path) -> None:
-    for language, text in examples(page):
-        run(language, text, tmp_path)
+    for language, text, title in examples(page):
+        run(language, text, tmp_path, title)
 
 
 def test_pages_are_listed_and_links_lead_somewhere() -> None:

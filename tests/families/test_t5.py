@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,13 @@ def test_padding_is_not_heard() -> None:
     assert np.array_equal(clean[mask], dirty[mask])
     heard = model.encode(torch.from_numpy(noisy)).detach().numpy()
     assert off(heard[mask], clean[mask]) > 1e-2
+
+
+def test_the_page_shows_this_file(root: Path) -> None:
+    page = (root / "docs" / "porting.md").read_text(encoding="utf-8")
+    parts = re.findall(r"^```python title=t5.py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown, kept = ("".join(parts), (root / "tests" / "support" / "t5.py").read_text(encoding="utf-8"))
+    assert shown.split() == kept.split()
 
 
 def test_what_was_recorded_is_what_went_in() -> None:

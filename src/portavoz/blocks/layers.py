@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from ..ops.shapes import Array, Bool, Float
@@ -20,7 +20,7 @@ class Residual:
     The part stands between `before` and `after`, so that it may take and give more than x.
     """
 
-    def __init__(self, norm: Layer, *, pre: bool) -> None:
+    def __init__(self, norm: Callable[[Any], Any], *, pre: bool) -> None:
         self.norm, self.pre = norm, pre
 
     def before(self, x: Any) -> Any:

@@ -271,4 +271,4 @@ def initial(path: str, shape: tuple[int, ...], init: float | None, seed: int) ->
     digest = hashlib.sha256(f"{seed}/{path}".encode()).digest()
     generator = np.random.Generator(np.random.Philox(np.frombuffer(digest, np.uint64)[:2]))
     fan_in = max(1, int(np.prod(shape[1:])))
-    return (generator.uniform(-1.0, 1.0, shape) / np.sqrt(fan_in)).astype(np.float32)
+    return np.asarray(generator.uniform(-1.0, 1.0, shape) / np.sqrt(fan_in), np.float32)
