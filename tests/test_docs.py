@@ -1,9 +1,9 @@
 """The documentation's examples run: each page in an empty folder, from top to bottom.
 
-A fenced block ``python`` is a script of its own; blocks ``python title=NAME`` are parts of one file of that name, run as
-far as it has come, which later blocks may import. In a block ``console`` each line after ``$ `` is a shell command, and
-what stands below it is what the command must print, where ``…`` stands for anything. Other fences (``sh``, ``text``,
-``toml``) are not run.
+A fenced block ``python`` is a script of its own; blocks ``python title=NAME`` are parts of one file of that name,
+run as far as it has come, and later blocks may import it. In a block ``console`` each line after ``$ `` is a shell
+command, and what stands below it is what the command must print, where ``…`` stands for anything. Other fences
+(``sh``, ``text``, ``toml``) are not run.
 """
 
 from __future__ import annotations
