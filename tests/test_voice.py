@@ -290,6 +290,7 @@ def test_text_that_is_no_text_is_refused(voice: Voice, text: object) -> None:
         ({"runtime": "onnx", "backend": "torch"}, BackendError, "takes no backend"),
         ({"precision": "int3"}, BackendError, "precision 'int3'"),
         ({"threads": 0}, InputError, "threads is 0"),
+        ({"threads": 1_000_000}, InputError, "from 1 to 256"),
     ],
 )
 def test_wrong_options_are_refused(tiny: Path, options: dict, error: type[Exception], said: str) -> None:

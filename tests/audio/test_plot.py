@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from portavoz.audio.mel import mel_spectrogram
-from portavoz.audio.plot import plot_alignment, plot_mel, plot_speech, plot_wave, png, save
+from portavoz.audio.plot import plot_alignment, plot_attention, plot_mel, plot_speech, plot_wave, png, save
 from portavoz.errors import InputError, MissingExtra
 from portavoz.flow import MelSpec, Wave
 
@@ -109,3 +109,15 @@ def test_the_room_is_light_and_pyplot_is_never_touched() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+def test_attention_has_a_panel_for_each_layer() -> None:
+    weights = np.random.default_rng(0).random((3, 7, 5))
+    panels = plot_attention(weights, symbols=["a", "b", "$", "d", "."]).axes
+    assert len(panels) == 3
+    assert np.array_equal(panels[1].images[0].get_array(), weights[1].T)
+    assert [tick.get_text() for tick in panels[0].get_yticklabels()] == ["a", "b", r"\$", "d", "."]
+    with pytest.raises(InputError, match="attention weights"):
+        plot_attention(weights[0])
+    with pytest.raises(InputError, match="2 symbols"):
+        plot_attention(weights, symbols=["a", "b"])

@@ -105,6 +105,15 @@ def test_show_a_family(run) -> None:
     assert run("show", "compact").out.decode().startswith("family      compact\n")
 
 
+def test_show_speecht5(run) -> None:
+    about = json.loads(run("show", "speecht5", "--json").out)
+    sizes = about["configurations"]
+    assert sizes["base"]["parameters"] == 144_431_684 + 12_656_257
+    assert sizes["tiny"]["multiply_adds"] < sizes["base"]["multiply_adds"] / 1000
+    assert sizes["base"]["counted_for"] == {"symbols": 60, "steps": 50}
+    assert [stage["name"] for stage in about["stages"]] == ["encode", "step", "postnet", "vocode"]
+
+
 def test_doctor_finds_a_healthy_voice_healthy(run, tiny: Path) -> None:
     done = run("doctor", "--voice", str(tiny), "--json")
     report = json.loads(done.out)

@@ -93,6 +93,25 @@ def plot_speech(
     return figure
 
 
+def plot_attention(weights: NDArray[Any], *, symbols: Sequence[str] = (), title: str = "") -> Figure:
+    """Where a decoder looks: weights `[layers, steps, symbols]`, one panel a layer, a step to the right at a time.
+
+    Raises InputError for another shape, or when there are not as many names as symbols.
+    """
+    if weights.ndim != 3 or not weights.size or len(symbols) not in (0, weights.shape[2]):
+        raise InputError(
+            f"plot: got attention weights {weights.shape} and {len(symbols)} symbols, wanted [layers, steps, symbols]"
+        )
+    figure = _figure(2.0 * len(weights), 3.4, title)
+    for layer, axes in enumerate(figure.subplots(1, len(weights), sharey=True, squeeze=False)[0]):
+        axes.imshow(weights[layer].T, origin="lower", aspect="auto", cmap="magma", vmin=0.0, interpolation="nearest")
+        axes.set(xlabel=f"steps of layer {layer}", ylabel="" if layer else "symbols")
+        if symbols:
+            axes.set_yticks(range(len(symbols)), [symbol.replace("$", r"\$") for symbol in symbols])
+        _quiet(axes)
+    return figure
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a picture whole or not at all, as PNG, SVG or PDF by its ending. Raises InputError."""
     kind = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()

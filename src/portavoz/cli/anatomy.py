@@ -1,49 +1,100 @@
-"""A compact model taken apart: its layers with their parameters, and its stages with their shapes."""
+"""A model taken apart: its layers with their parameters and work, and its stages with their shapes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..families.compact.config import CompactConfig
-from ..families.compact.mel import layout
-from ..families.compact.speak import STAGES, Eager
-from ..ops import open as open_ops
+from .. import ops
 from ..ops.counting import Count, Counting
+from ..ops.watch import Watch
 from ..weights.cursor import Weights
 
-# What the work of a model is counted for: about four and a half seconds of speech.
-LENGTH = {"symbols": 64, "frames": 384}
+# How a family's files are opened: the name of a part, "" where all is in one file → the cursor at its root.
+Opened = Callable[[str], Weights]
 
 
-def layers(config: CompactConfig, weights: Path | None = None) -> list[dict[str, Any]]:
-    """Each layer's path, kind, parameters, and multiply–adds for an utterance of LENGTH, in the order of building.
+class Family(NamedTuple):
+    """What is shown of a family: its configurations, its stages, and one utterance through a model of it."""
 
-    Without `weights` the model has first values. Constants count as no parameters, and what happens between layers
+    configs: Mapping[str, Any]
+    lengths: dict[str, int]  # of the utterance that work is counted for
+    stages: list[dict[str, Any]]
+    build: Callable[[Any, Opened, dict[str, int]], Callable[[], None]]  # a model → what says an utterance of lengths
+
+
+class Hollow(Weights):
+    """Fresh weights without first values: what a model costs does not depend on them, and drawing them takes longer."""
+
+    def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
+        return np.zeros(shape, np.float32)
+
+
+def family(name: str) -> Family:
+    """A family by name: "compact" or "speecht5"."""
+    return {"compact": _compact, "speecht5": _speecht5}[name]()
+
+
+FAMILIES = ("compact", "speecht5")
+
+
+def layers(name: str, config: Any, weights: Path | None = None) -> list[dict[str, Any]]:
+    """Each layer's path, kind, parameters, and multiply–adds for the family's utterance, in the order of building.
+
+    Without `weights` the model is all zeros. Constants count as no parameters, and what happens between layers
     (attention's products) counts at the block around it. Raises WeightError when the weights do not fit.
     """
-    counting = Counting(open_ops("numpy"))
-    w = Weights.fresh(counting) if weights is None else Weights.load(weights, counting)
-    model = Eager(w, config)
-    w.finish()
-    _run(model, config)
-    layers, counts = w.record.layers, {**counting.weights, **counting.paths}
-    rows = []
-    for path in dict.fromkeys([*counting.weights, *counts]):
-        own, work = counting.weights.get(path, Count()), counting.paths.get(path, Count())
+    parts = visit(name, config, lambda: Counting(ops.open(ops.preferred())), weights)
+    return [row for prefix, (watch, w) in parts.items() for row in _rows(prefix, watch, w)]
+
+
+def visit(
+    name: str,
+    config: Any,
+    watch: Callable[[], Any],
+    weights: Path | None = None,
+    *,
+    lengths: dict[str, int] | None = None,
+    times: int = 1,
+) -> dict[str, tuple[Any, Weights]]:
+    """Build a model under watches, one for each of its files, and let it say an utterance (the family's own).
+
+    Gives watch and cursor of each file, by the prefix that its paths are shown with. With `times`, the watches have
+    seen the last utterance only: the others were to warm up.
+    """
+    parts: dict[str, tuple[Watch, Weights]] = {}
+
+    def opened(prefix: str) -> Weights:
+        seen = watch()
+        w = Hollow.fresh(seen) if weights is None else Weights.load(weights, seen)
+        parts[prefix] = (seen, w)
+        return w
+
+    shown = family(name)
+    say = shown.build(config, opened, lengths or shown.lengths)
+    for _watch, w in parts.values():
+        w.finish()
+    for _ in range(times):
+        for seen, _w in parts.values():
+            seen.clear()
+        say()
+    return parts
+
+
+def _rows(prefix: str, watch: Counting, w: Weights) -> list[dict[str, Any]]:
+    kinds, rows = w.record.layers, []
+    for path in dict.fromkeys([*watch.weights, *watch.paths]):
+        own, work = watch.weights.get(path, Count()), watch.paths.get(path, Count())
         if own.parameters or work.multiply_adds:
-            kind = layers[path].word if path in layers else "block"
-            rows.append({"path": path, "kind": kind, "parameters": own.parameters, "multiply_adds": work.multiply_adds})
+            kind = kinds[path].word if path in kinds else "block"
+            shown = ".".join(part for part in (prefix, path) if part)
+            row = {"path": shown, "kind": kind, "parameters": own.parameters, "multiply_adds": work.multiply_adds}
+            rows.append(row)
     return rows
-
-
-def _run(model: Eager, config: CompactConfig) -> None:
-    ids = np.arange(LENGTH["symbols"])[None] % config.symbols
-    memory, _ = model.encode(ids, np.zeros(1, np.int64))
-    index, place = layout(np.full((1, LENGTH["symbols"]), LENGTH["frames"] // LENGTH["symbols"]))
-    model.vocode(model.decode(memory, index, place))
 
 
 def total(rows: list[dict[str, Any]], key: str = "parameters") -> int:
@@ -51,13 +102,8 @@ def total(rows: list[dict[str, Any]], key: str = "parameters") -> int:
     return sum(row[key] for row in rows)
 
 
-def declared() -> list[dict[str, Any]]:
-    """The family's stages as it declares them: names, and which axes vary."""
-    return [{"name": name, **{side: list(values) for side, values in sides.items()}} for name, sides in STAGES.items()]
-
-
 def compiled(folder: Path) -> list[dict[str, Any]]:
-    """A voice's stages as its graphs have them: names and shapes, where a text is an axis that varies."""
+    """A compact voice's stages as its graphs have them: names and shapes, where a text is an axis that varies."""
     from ..graph.compact import Compiled
 
     rows = []
@@ -69,3 +115,50 @@ def compiled(folder: Path) -> list[dict[str, Any]]:
 
 def _shape(shape: list[Any]) -> str:
     return f"[{', '.join(str(size) for size in shape)}]"
+
+
+def _compact() -> Family:
+    from ..families.compact.config import CONFIGS
+    from ..families.compact.mel import layout
+    from ..families.compact.speak import STAGES, Eager
+
+    lengths = {"symbols": 64, "frames": 384}  # about four and a half seconds of speech
+    stages = [{"name": name, **{side: list(vs) for side, vs in sides.items()}} for name, sides in STAGES.items()]
+
+    def build(config: Any, opened: Opened, lengths: dict[str, int]) -> Callable[[], None]:
+        model = Eager(opened(""), config)
+
+        def say() -> None:
+            ids = np.arange(lengths["symbols"])[None] % config.symbols
+            memory, _ = model.encode(ids, np.zeros(1, np.int64))
+            index, place = layout(np.full((1, lengths["symbols"]), lengths["frames"] // lengths["symbols"]))
+            model.vocode(model.decode(memory, index, place))
+
+        return say
+
+    return Family(CONFIGS, lengths, stages, build)
+
+
+def _speecht5() -> Family:
+    from ..families.speecht5.config import CONFIGS
+    from ..families.speecht5.stages import STAGES, Eager
+
+    lengths = {"symbols": 60, "steps": 50}  # of two frames each at the published size: 1.6 seconds of speech
+
+    def build(config: Any, opened: Opened, lengths: dict[str, int]) -> Callable[[], None]:
+        stages = Eager(opened(""), opened("vocoder"), config)
+
+        def say() -> None:
+            ids = np.arange(lengths["symbols"])[None] % config.vocab_size
+            speaker = np.full((1, config.speaker_embedding_dim), 0.1, np.float32)
+            state = stages.encode(ids, np.ones(ids.shape, bool), speaker, lengths["steps"])
+            keeps = (config.speech_decoder_prenet_layers, 1, config.speech_decoder_prenet_units)
+            mel = np.zeros((1, 1, config.num_mel_bins), np.float32)
+            for _ in range(lengths["steps"]):
+                frames, _, state = stages.step(mel[:, -1:], state, np.ones(keeps, np.float32))
+                mel = np.concatenate([mel, frames], 1)
+            stages.vocode(stages.postnet(mel[:, 1:]))
+
+        return say
+
+    return Family(CONFIGS, lengths, [{"name": name, **sides} for name, sides in STAGES.items()], build)

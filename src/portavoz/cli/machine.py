@@ -21,11 +21,20 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "i8mm": ("i8mm", "hw.optional.arm.feat_i8mm"),
 }
 
-# Extra → (what it adds, the modules it brings). Only what this version can use.
+# Extra → (what it adds, the modules it brings).
+LATER = "nothing yet: named for what comes next"
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("the torch back end, exporting a voice", ("torch", "onnx", "onnxscript")),
     "train": ("training and evaluating", ("torch", "yaml", "pocketsphinx", "psutil")),
     "plot": ("pictures of a wave and its mel", ("matplotlib",)),
+    "hub": ("SpeechT5 checkpoints: their tokenizer, and their names on the hub", ("huggingface_hub", "sentencepiece")),
+    "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf")),
+    "mlx": ("the MLX back end", ("mlx",)),
+    "reference": ("comparing with transformers in the lab", ("transformers",)),
+    "stream": (LATER, ("av",)),
+    "serve": (LATER, ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "wyoming")),
+    "bulk": (LATER, ("ray",)),
+    "ttnn": (LATER, ("ttnn",)),
 }
 
 

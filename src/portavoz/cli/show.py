@@ -5,6 +5,7 @@ A family has named configurations; a voice has one of them, with weights, speake
 Examples:
   portavoz show slt
   portavoz show compact
+  portavoz show speecht5
   portavoz show my-voice --json
 """
 
@@ -19,13 +20,17 @@ from .options import json_option, print_json
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `show` takes."""
-    parser.add_argument("what", metavar="VOICE|FAMILY", help="a bundled voice, a voice folder, or the family 'compact'")
+    parser.add_argument(
+        "what", metavar="VOICE|FAMILY", help="a bundled voice, a voice folder, or a family: compact, speecht5"
+    )
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show it. Raises PortavozError."""
-    about = _family() if args.what == "compact" else _voice(args.what)
+    from . import anatomy
+
+    about = _family(args.what) if args.what in anatomy.FAMILIES else _voice(args.what)
     if args.json:
         print_json(about)
     else:
@@ -43,31 +48,30 @@ def _voice(name: str) -> dict[str, Any]:
     if about["family"] != "compact":
         raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
     verify(folder, about)
-    layers = anatomy.layers(CompactConfig.from_dict(about["config"]), folder / "model.safetensors")
+    layers = anatomy.layers("compact", CompactConfig.from_dict(about["config"]), folder / "model.safetensors")
     kept = {
         key: about[key] for key in ("name", "family", "language", "rate", "speakers", "config", "card") if key in about
     }
-    shown = {**kept, "folder": str(folder), **_size(layers)}
+    shown = {**kept, "folder": str(folder), **_size("compact", layers)}
     return {**shown, "stages": anatomy.compiled(folder), "layers": layers}
 
 
-def _family() -> dict[str, Any]:
-    from ..families.compact.config import CONFIGS
+def _family(name: str) -> dict[str, Any]:
     from . import anatomy
 
-    found: dict[str, Any] = {}
-    for name, config in CONFIGS.items():
-        found[name] = {**_size(anatomy.layers(config)), "config": config.to_dict()}
-    return {"family": "compact", "configurations": found, "stages": anatomy.declared()}
+    family, found = anatomy.family(name), dict[str, Any]()
+    for size, config in family.configs.items():
+        found[size] = {**_size(name, anatomy.layers(name, config)), "config": config.to_dict()}
+    return {"family": name, "configurations": found, "stages": family.stages}
 
 
-def _size(layers: list[dict[str, Any]]) -> dict[str, Any]:
+def _size(name: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
     from . import anatomy
 
     return {
         "parameters": anatomy.total(layers),
         "multiply_adds": anatomy.total(layers, "multiply_adds"),
-        "counted_for": anatomy.LENGTH,
+        "counted_for": dict(anatomy.family(name).lengths),
     }
 
 
@@ -81,7 +85,7 @@ def _print(about: dict[str, Any]) -> None:
         print(f"stage {stage['name']:<6} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")
     rows = [{"path": name, **found} for name, found in about.get("configurations", {}).items()] or about["layers"]
     whole = about if "parameters" in about else rows[0]
-    length = "{symbols} symbols, {frames} frames".format(**whole["counted_for"])
+    length = ", ".join(f"{n} {what}" for what, n in whole["counted_for"].items())
     print(f"\n{'':<62} parameters   multiply–adds for {length}")
     for row in rows:
         print(f"{row['path']:<50} {row.get('kind', ''):<11} {row['parameters']:>10,} {row['multiply_adds']:>15,}")

@@ -19,6 +19,7 @@ from ..text.reading import Reading
 if TYPE_CHECKING:
     from ..text.lexicon import Lexicon
 
+MOST_THREADS = 256
 Adjust = Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]]
 
 
@@ -34,8 +35,10 @@ class Options:
     vocoder: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
-            raise InputError(f"threads is {self.threads!r}: give a whole number from 1 up")
+        # Thousands of threads are not a wish but a slip, and would take the whole machine with them.
+        whole = isinstance(self.threads, int) and not isinstance(self.threads, bool)
+        if not whole or not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(f"threads is {self.threads!r}: give a whole number from 1 to {MOST_THREADS}")
 
     def choose(self, family: str, runtimes: Sequence[str], precisions: Sequence[str], *, first: str) -> tuple[str, str]:
         """The runtime, `first` unless asked for, and the precision, the first one unless so. Raises BackendError."""

@@ -26,6 +26,16 @@ from .memory import allowed
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
+# What each stage takes and makes; a word is an axis that varies.
+STAGES: dict[str, dict[str, list[str]]] = {
+    "encode": {"inputs": ["ids: batch symbols", "mask: batch symbols", "speaker: batch"], "outputs": ["state"]},
+    "step": {
+        "inputs": ["frame: batch", "state", "masks: batch"],
+        "outputs": ["frames: batch", "stops: batch", "state"],
+    },
+    "postnet": {"inputs": ["mel: batch frames"], "outputs": ["mel: batch frames"]},
+    "vocode": {"inputs": ["mel: batch frames"], "outputs": ["wave: batch samples"]},
+}
 
 
 @runtime_checkable
