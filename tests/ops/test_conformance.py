@@ -86,21 +86,38 @@ def conforms(back: Ops, word: str, call: Any, precision: str) -> None:
         assert np.linalg.norm(a - b) <= TOLERANCE[precision] * max(np.linalg.norm(a), np.sqrt(a.size))
 
 
+def examples(back: Ops, word: str, precision: str) -> None:
+    """The word conforms on inputs that hypothesis picks."""
+
+    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.data())
+    def each(data: st.DataObject) -> None:
+        conforms(back, word, CASES[word](Draw(data)), precision)
+
+    each()
+
+
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize(("name", "precision"), BACKENDS)
 def test_a_word_is_what_numpy_says_in_float64(name: str, word: str, precision: str) -> None:
     back, missing = opened(name, precision), word in gaps().get(name, {})
-
-    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(st.data())
-    def examples(data: st.DataObject) -> None:
-        conforms(back, word, CASES[word](Draw(data)), precision)
-
     if not missing:
-        return examples()
+        return examples(back, word, precision)
     with pytest.raises((AssertionError, NotImplementedError, RuntimeError)):
-        examples()  # listed in gaps.toml: when this passes, strike it there
+        examples(back, word, precision)  # listed in gaps.toml: when this passes, strike it there
     return None
+
+
+@pytest.mark.parametrize("word", ["conv1d", "conv_transpose1d"])
+@pytest.mark.parametrize("convolutions", ["native", "matmul"])
+def test_both_convolutions_of_mlx_conform_whatever_the_device_would_choose(convolutions: str, word: str) -> None:
+    examples(ops.open("mlx", convolutions=convolutions), word, "float32")
+
+
+@pytest.mark.slow  # MLX compiles C++ here; on Metal, where it is the default, it does not
+@pytest.mark.parametrize("word", ["gelu", "silu", "mish", "elu", "snake", "batch_norm", "rope", "lstm"])
+def test_compiled_chains_of_mlx_conform(word: str) -> None:
+    examples(ops.open("mlx", compiled=True), word, "float32")
 
 
 def test_every_back_end_and_every_word_is_in_the_test_above(request: pytest.FixtureRequest) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mlx.core as mx
@@ -63,7 +64,6 @@ class MlxOps(Ops):
         for word in (*TAPS, *GLUE, *COMPOSITE, "tensor", "numpy"):
             setattr(self, word, functools.partial(worker.call, getattr(self, word)))
         weakref.finalize(self, mx.clear_cache).atexit = False
-
 
     @property
     def memory(self) -> dict[str, int]:
@@ -254,3 +254,29 @@ def _evaluated(value: Any) -> Any:
             f"mlx could not finish a stage: {problem}; give it tensors that are finished, or made on the same thread"
         ) from problem
     return value
+
+
+def gradients(
+    ops: MlxOps, loss: Callable[[], mx.array], tensors: Mapping[str, mx.array]
+) -> tuple[mx.array, dict[str, mx.array]]:
+    """``loss()``, and its gradient by each of the tensors, which layers and blocks hold: what training needs.
+
+    MLX differentiates functions of their arguments, and a model's tensors are no arguments. So for the time of one
+    call they are given the values that MLX follows, and then their own back.
+    """
+
+    def of(values: dict[str, mx.array]) -> mx.array:
+        for path, value in values.items():
+            tensors[path][...] = value
+        return loss()
+
+    def run() -> tuple[mx.array, dict[str, mx.array]]:
+        own = {path: tensor.astype(tensor.dtype) for path, tensor in tensors.items()}  # other handles, the same numbers
+        try:
+            return mx.value_and_grad(of)(own)
+        finally:
+            for path, tensor in tensors.items():
+                tensor[...] = own[path]
+            mx.eval(*tensors.values())
+
+    return ops.worker.call(run)
