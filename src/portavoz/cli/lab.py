@@ -62,12 +62,12 @@ def run(args: argparse.Namespace) -> int:
 def _compare(model: Any, backend: str, seed: int, steps: int) -> list[Any]:
     from .. import ops
     from ..families.speecht5.speak import Stop
-    from ..lab import speecht5 as lab
+    from ..lab import parity as lab
 
     back, c = ops.open(backend), model.config
     texts = lab.rows(c, LENGTHS, seed)
     steps = min(steps, c.max_speech_positions)
-    runs = [lab.components(model, back, texts, seed=seed, steps=min(steps, 8))]
+    runs = [lab.components(model, lab.ours(model, lab.Outputs(back)), texts, seed=seed, steps=min(steps, 8))]
     own = lab.ours(model, back)
     for text in texts:
         note(f"seed {seed}: {len(text)} symbols, {steps} steps")
@@ -94,7 +94,7 @@ def _config(name: str) -> Any:
 
 
 def _report(args: argparse.Namespace, runs: list[Any]) -> int:
-    from ..lab.speecht5 import furthest
+    from ..lab.parity import furthest
 
     lines = furthest(runs)
     passed = all(line.passed for line in lines)

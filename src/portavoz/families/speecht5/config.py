@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from ...blocks.hifigan import HifiGanConfig
 from ...errors import SpecError
@@ -129,22 +129,24 @@ class SpeechT5Config:
         return {**head, "sampling_rate": self.sampling_rate, **own}
 
     @classmethod
-    def from_dict(cls, model: Mapping[str, Any], vocoder: Mapping[str, Any] | None = None) -> SpeechT5Config:
+    def from_dict(cls, model: Any, vocoder: Any = None) -> SpeechT5Config:
         """The configuration in two config.json files, the model's and its vocoder's (None: the published one).
 
         What is missing has the reference's own default. Raises SpecError for another architecture, for a value
         that cannot be, and for a key that is nearly one of ours.
         """
         _check_kind(model, "the model's", ARCHITECTURE, MODEL)
-        values = {ALIASES.get(key, key): value for key, value in model.items()}
+        given: dict[str, Any] = dict(model)
+        values = {ALIASES.get(key, key): value for key, value in given.items()}
         for alias, name in ALIASES.items():
             if alias in model and name in model and model[alias] != model[name]:
                 raise _wrong(f"{alias} is {model[alias]!r} and {name} {model[name]!r}", "the same number twice")
         ready = _known(values, cls, "")
         if vocoder is not None:
             _check_kind(vocoder, "the vocoder's", VOCODER_ARCHITECTURE, VOCODER_MODEL)
-            ready["vocoder"] = HifiGanConfig(**_known(vocoder, HifiGanConfig, "vocoder: "))
+            ready["vocoder"] = HifiGanConfig(**_known(vocoder, HifiGanConfig, "vocoder."))
             ready["sampling_rate"] = vocoder.get("sampling_rate", 16000)
+            _check_kind_of("vocoder.sampling_rate", ready["sampling_rate"], int)
         return cls(**ready)
 
 
@@ -164,31 +166,55 @@ def _check_kind(values: Any, whose: str, architecture: str, kind: str) -> None:
 
 def _known(values: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
     """The values that are fields of `kind`, lists as tuples. Files hold many more, which do not change the sound."""
-    names = [f.name for f in fields(kind) if f.name not in ("vocoder", "sampling_rate")]
+    hints: dict[str, Any] = {
+        n: hint for n, hint in get_type_hints(kind).items() if n not in ("vocoder", "sampling_rate")
+    }
     for key in values:
-        near = difflib.get_close_matches(key, names, 1, cutoff=0.9)
-        if key not in names and key not in OTHERS and near:
-            raise SpecError(f"the SpeechT5 configuration has no {where}{key}: did you mean {near[0]}?")
-    return {name: _tuples(values[name]) for name in names if name in values}
+        near = difflib.get_close_matches(key, hints, 1, cutoff=0.9)
+        if key not in hints and key not in OTHERS and near:
+            raise SpecError(f"the SpeechT5 configuration has no {where}{key}: did you mean {where}{near[0]}?")
+    ready = {name: _tuples(values[name]) for name in hints if name in values}
+    for name, value in ready.items():
+        _check_kind_of(where + name, value, hints[name])
+    return ready
+
+
+def _check_kind_of(name: str, value: Any, hint: Any) -> None:
+    for kind, wanted in WANTED.items():
+        if hint == kind and not _fits(value, hint):
+            raise _wrong(f"{name} is {value!r}", wanted)
+
+
+WANTED: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a name",
+    Sequence[int]: "a list of whole numbers",
+    Sequence[Sequence[int]]: "a list of lists of whole numbers",
+}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_args(hint):
+        return isinstance(value, tuple) and all(_fits(part, get_args(hint)[0]) for part in value)
+    return isinstance(value, (int, float) if hint is float else hint) and (hint is bool or not isinstance(value, bool))
 
 
 def _check_numbers(c: SpeechT5Config) -> None:
-    hints = get_type_hints(SpeechT5Config)
-    for name, hint in hints.items():
+    for name, hint in get_type_hints(SpeechT5Config).items():
         value, least = getattr(c, name), 0 if name.endswith("token_id") else 1
-        if hint is int and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        if hint is int and value < least:
             raise _wrong(f"{name} is {value!r}", f"a whole number from {least} up")
-        if hint is float and (not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0):
+        if hint is float and not value > 0:
             raise _wrong(f"{name} is {value!r}", "a number above 0")
 
 
 def _check_vocoder(v: HifiGanConfig, mels: int) -> None:
     lists = [v.upsample_rates, v.upsample_kernel_sizes, v.resblock_kernel_sizes, *v.resblock_dilation_sizes]
     numbers = [v.model_in_dim, v.upsample_initial_channel, *(n for part in lists for n in part)]
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in numbers) or not all(lists):
+    if not all(n > 0 for n in numbers) or not all(lists):
         raise _wrong("vocoder has a width, rate or kernel that is none", "whole numbers from 1 up")
-    if not isinstance(v.normalize_before, bool) or not isinstance(v.leaky_relu_slope, (int, float)):
-        raise _wrong("vocoder's normalize_before or leaky_relu_slope is not one", "true or false, and a number")
     if v.model_in_dim != mels:
         raise _wrong(f"vocoder.model_in_dim is {v.model_in_dim}", f"num_mel_bins, which is {mels}")
     if len(v.upsample_rates) != len(v.upsample_kernel_sizes):
