@@ -47,7 +47,7 @@ PAGES = {
             "vocoder": r"^vocoder",
         },
         [("ids", "encode"), ("memory, durations", "regulate"), ("memory by frame", "decode"), ("mel", "vocode"),
-         ("spectrum", "inverse transform"), ("wave", "")],
+         ("spectrum", "istft"), ("wave", "")],
         "Text to mel in one pass, in the manner of FastSpeech (arXiv:1905.09263): each symbol's memory is repeated for "
         "as many frames as the duration predictor says, then a decoder of the same layers makes the mel. The vocoder "
         "stays at the frame rate and ends in an inverse Fourier transform (Vocos, arXiv:2306.00814).",
@@ -217,7 +217,7 @@ def _flow(page: Page, path: Path) -> None:
     step, height, parts = 190, 96, []
     for i, (what, stage) in enumerate(page.flow):
         x = 20 + i * step
-        parts.append(f'<text x="{x + 38}" y="34" class="w">{what}</text>')
+        parts.append(f'<text x="{x + 38}" y="20" class="w">{what}</text>')
         parts.append(f'<path d="M{x} 52 H{x + 76}" class="a"/>')
         if stage:
             parts.append(f'<rect x="{x + 82}" y="30" width="102" height="44" rx="6" class="b"/>')
