@@ -10,6 +10,7 @@ Examples:
   echo "Through a pipe." | portavoz say - --play
   portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 22050 -f S16_LE
   portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
+  portavoz say "As somebody else." --voice speecht5_tts --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stream", action="store_true", help="with '-o -': send each piece as soon as it is spoken")
     parser.add_argument("--play", action="store_true", help="play the sound when it is finished")
     manner = parser.add_argument_group("manner")
-    manner.add_argument("--speaker", metavar="S", help="one of the voice's speakers, by name or number")
+    manner.add_argument(
+        "--speaker",
+        metavar="S",
+        help="one of the voice's speakers, by name or number; for SpeechT5 an x-vector's file, or a mixture",
+    )
     manner.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
     manner.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
     manner.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
@@ -106,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     with _target(args, playing=command is not None) as out:
         text = source.opened(args)
         voice = open_voice(args)
+        _check_times(args, voice)
         began, report = time.perf_counter(), Report(voice.rate)
         with ExitStack() as stack:
             sound = stack.enter_context(sink.opened(out, voice.rate, format=args.format, stream=args.stream))
@@ -136,6 +142,13 @@ def _check(args: argparse.Namespace) -> None:
                 raise InputError(f"-o - and {name}: standard output carries the sound; name a file with -o")
     elif args.format == "raw":
         raise InputError("--format raw: bare samples go to standard output only; add '-o -', or choose wav")
+
+
+def _check_times(args: argparse.Namespace, voice: Voice) -> None:
+    if args.timestamps is not None and not voice.model.timed:
+        raise InputError(
+            f"--timestamps: the {voice.about['family']} family does not know when its words sound; leave it out"
+        )
 
 
 @contextmanager

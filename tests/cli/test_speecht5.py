@@ -1,0 +1,104 @@
+"""The command of a user with the real checkpoint, on a folder that the reference wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import checkpoints
+import numpy as np
+import pytest
+import soundfile
+
+import portavoz
+from portavoz.audio.limit import soft_limit
+from portavoz.families.speecht5.given import Stop
+from portavoz.lab.references.transformers import Reference
+
+TEXT = "Dr. Smith paid $3.50."
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
+    """A folder that the reference wrote, and an x-vector beside it."""
+    folder = tmp_path_factory.mktemp("speecht5") / "tts"
+    reference = checkpoints.written(folder, prob_bias=-2.2, max_speech_positions=900)
+    np.save(folder.parent / "x.npy", checkpoints.voice())
+    return folder, reference
+
+
+def test_say_makes_the_wave_of_the_references_generate_speech(made: tuple[Path, Reference], tmp_path: Path) -> None:
+    folder, reference = made
+    command = [sys.executable, "-W", "error", "-m", "portavoz", "say", TEXT]
+    options = ["--voice", str(folder), "--speaker", str(folder.parent / "x.npy"), "-o", "a.wav"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("portavoz: a.wav: ")
+    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    assert rate == 16000 and np.abs(samples).max() > 0.05
+
+    # The reference, with its own tokenizer on the words that are spoken, and the masks of seed 0.
+    from transformers import SpeechT5Tokenizer
+
+    ids = SpeechT5Tokenizer.from_pretrained(folder)("Doctor Smith paid three dollars and fifty cents.").input_ids
+    masks = portavoz.load(folder).model.model.masks(0, 900)
+    said = reference.generate(np.array(ids), checkpoints.voice(), masks=masks, stop=Stop())
+    assert 3 < len(said.stops) < 10 * len(ids)  # its stop flag ended it
+    assert len(samples) == len(said.wave)
+    assert np.abs(samples - soft_limit(said.wave)).max() < 1.01 / 2**15  # a file has 16 bits
+
+
+def test_the_vocoder_may_be_elsewhere(run, made: tuple[Path, Reference], tmp_path: Path) -> None:
+    import shutil
+
+    folder, _ = made
+    shutil.copytree(folder, tmp_path / "bare", ignore=shutil.ignore_patterns("vocoder"))
+    speaker, vocoder = str(folder.parent / "x.npy"), str(folder / "vocoder")
+    done = run("say", "Hi.", "--voice", "bare", "--speaker", speaker, "--vocoder", vocoder, "--json")
+    report = json.loads(done.out)
+    assert (report["voice"], report["runtime"], report["rate"]) == ("bare", "eager", 16000)
+
+
+def test_warnings_are_printed(run, made: tuple[Path, Reference]) -> None:
+    folder = made[0]
+    done = run("say", "Hi 日本.", "--voice", str(folder), "--speaker", f"{folder.parent / 'x.npy'}:1")
+    assert done.code == 0
+    assert "warning: '日本.' could not be read and was left out" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "no speaker: this model speaks with the voice of an embedding of 12 numbers"),
+        (["--speaker", "none.npy"], "speaker 'none.npy': there is no such file"),
+        (["--speaker", "short.npy"], "short.npy: (3,), this model wants an embedding of 12 numbers"),
+        (["--speaker", "pickle.npy"], "Python objects, which run code when they are read"),
+        (["--speaker", "x.npy", "--speed", "2"], "speed is 2: SpeechT5 speaks as fast as it has learned"),
+        (["--speaker", "x.npy", "--timestamps", "srt"], "the speecht5 family does not know when its words sound"),
+        (["--speaker", "x.npy", "--runtime", "abacus"], "runtime 'abacus'"),
+        (["--speaker", "x.npy", "--precision", "int2"], "precision 'int2'"),
+        (["--speaker", "x.npy", "--vocoder", "nowhere"], "'nowhere': there is no such folder"),
+        (["--speaker", "x.npy", "--threads", "0"], "threads is 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_refusals(refused, made: tuple[Path, Reference], options: list[str], said: str) -> None:
+    np.save("short.npy", np.ones(3))
+    np.save("x.npy", checkpoints.voice())
+    np.save("pickle.npy", np.array([{}]), allow_pickle=True)
+    before = sorted(os.listdir())
+    assert said in refused("say", "Hello.", "--voice", str(made[0]), *options)
+    assert sorted(os.listdir()) == before
+
+
+def test_commands_that_take_no_checkpoint_say_so(refused, run, made: tuple[Path, Reference]) -> None:
+    done = run("doctor", "--voice", str(made[0]))
+    assert done.code == 1 and "a checkpoint folder, which has no voice.json" in done.out.decode()
+
+
+def test_a_vocoder_for_a_voice_that_has_its_own(refused, tiny: Path) -> None:
+    said = refused("say", "Hi.", "--voice", str(tiny), "--vocoder", "x")
+    assert "vocoder 'x': the compact family has its own; leave it out" in said
