@@ -118,6 +118,31 @@ def test_a_forked_process_is_told_instead_of_waiting_for_ever() -> None:
     assert "this mlx model was opened before the process forked" in run.stdout
 
 
+@pytest.mark.parametrize("options", ["", pytest.param(", compiled=True", marks=pytest.mark.slow)])
+def test_a_process_with_models_ends_well(options: str) -> None:
+    code = f"""if True:
+        import numpy as np
+        from portavoz import ops
+        backs = [ops.open("mlx"{options}) for _ in range(3)]
+        for back in backs:
+            back.numpy(back.tanh(back.tensor(np.ones((3, 4), np.float32))) + 1.0)
+            back.numpy(back.gelu(back.tensor(np.ones((3, 4), np.float32))))
+        del backs[0]
+    """
+    for _ in range(3):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_after_its_end_a_worker_says_so() -> None:
+    last: list[int] = []
+    worker = Worker("test", finish=lambda: last.append(threading.get_ident()))
+    worker.end()
+    assert last == [worker.thread]
+    with pytest.raises(BackendError, match="this test model's thread has ended: open the model again"):
+        worker.call(int)
+
+
 def test_a_worker_settles_what_crosses_over_and_nothing_else() -> None:
     seen: list[Any] = []
     worker = Worker("test", settle=lambda value: (seen.append(value), value)[1])

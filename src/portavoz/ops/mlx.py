@@ -8,7 +8,6 @@ that two threads touch dies; so every word runs on one thread, the `Worker`, who
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -58,12 +57,11 @@ class MlxOps(Ops):
         self._fused = kernels.fused() if (gpu if compiled is None else compiled) else kernels.CHAINS
         self._windows: dict[Any, mx.array] = {}
         mx.set_cache_limit(CACHE_LIMIT)
-        self.worker = worker = Worker("mlx", settle=_evaluated)
+        self.worker = worker = Worker("mlx", settle=_evaluated, finish=_forget)
         if device is not None:
             worker.call(mx.set_default_device, self.device)
         for word in (*TAPS, *GLUE, *COMPOSITE, "tensor", "numpy"):
             setattr(self, word, functools.partial(worker.call, getattr(self, word)))
-        weakref.finalize(self, mx.clear_cache).atexit = False
 
     @property
     def memory(self) -> dict[str, int]:
@@ -256,6 +254,15 @@ def _evaluated(value: Any) -> Any:
     return value
 
 
+def _forget() -> None:
+    """A model's thread ends: memory that MLX kept for it goes back, and its streams go before MLX itself does.
+
+    A compiled function that outlived the streams of its thread would end the whole process with SIGABRT.
+    """
+    mx.clear_streams()
+    mx.clear_cache()
+
+
 def gradients(
     ops: MlxOps, loss: Callable[[], mx.array], tensors: Mapping[str, mx.array]
 ) -> tuple[mx.array, dict[str, mx.array]]:
@@ -279,4 +286,4 @@ def gradients(
                 tensor[...] = own[path]
             mx.eval(*tensors.values())
 
-    return ops.worker.call(run)
+    return run() if ops.worker is None else ops.worker.call(run)

@@ -6,7 +6,6 @@ inputs they give the same numbers in a fraction of that. On Metal the native ker
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -144,8 +143,7 @@ CHAINS: dict[str, Callable[..., Any]] = {
 }
 
 
-@functools.cache
 def fused() -> dict[str, Callable[..., Any]]:
-    """The same chains, compiled: for any length, so that a new one compiles nothing."""
+    """The same chains, compiled for one model: for any length, so that a new one compiles nothing."""
     # What cuts or joins axes cannot be compiled for any shape.
     return {k: f if k in ("gates", "rope") else mx.compile(f, shapeless=True) for k, f in CHAINS.items()}
