@@ -18,7 +18,7 @@ from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config, named
 from portavoz.families.speecht5.mel import State
 from portavoz.families.speecht5.speak import SpeechT5, Stop, eager
 from portavoz.families.speecht5.wave import Windows, edge_after
-from portavoz.lab import parity as lab
+from portavoz.lab import components as lab
 from portavoz.lab.compare import distance
 from portavoz.lab.references.transformers import Reference
 
@@ -125,6 +125,17 @@ def test_loops_stop_where_the_reference_does(name: str, seed: int) -> None:
     (said,) = own.generate([text], voice, seed=seed, stop=stop)
     assert len(said.stops) == least + int(sums[least - 1 :].argmax()) and not said.warnings
     assert failed(lab.whole(reference(name, seed), own, text, seed=seed, stop=stop)) == []
+
+
+@pytest.mark.parametrize("name", ["tiny", "odd"])
+def test_the_fewest_steps_are_the_references(name: str) -> None:
+    """With a threshold that every step reaches, the lower bound alone decides; there is always one step."""
+    (text,) = lab.rows(CONFIGS[name], (7,), 1)
+    for ratio in (0.0, 0.4, 2.9):
+        stop = Stop(0.0, ratio, 3.0)
+        assert failed(lab.whole(reference(name), model(name), text, seed=1, stop=stop)) == []
+        (said,) = model(name).generate([text], lab.speaker(CONFIGS[name], 1), stop=stop)
+        assert len(said.stops) == max(1, int(7 * ratio / CONFIGS[name].reduction_factor)) and not said.warnings
 
 
 def test_numpy_equals_the_reference_too() -> None:

@@ -10,7 +10,7 @@ import pytest
 from portavoz import ops
 from portavoz.families.speecht5.config import BASE
 from portavoz.families.speecht5.speak import SpeechT5, Stop
-from portavoz.lab import parity
+from portavoz.lab import components
 from portavoz.lab.references.transformers import Reference
 
 pytestmark = pytest.mark.slow
@@ -24,10 +24,10 @@ def reference(seed: int = 0) -> Reference:
 
 @functools.cache
 def model() -> SpeechT5:
-    return parity.ours(reference(), ops.open("torch"))
+    return components.ours(reference(), ops.open("torch"))
 
 
-def failed(lines: list[parity.Line]) -> list[str]:
+def failed(lines: list[components.Line]) -> list[str]:
     return [f"{line.name} {line.distance.l2:.1e}" for line in lines if not line.passed]
 
 
@@ -43,45 +43,45 @@ def test_keys_parameters_and_positions_are_the_published_ones() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_components(seed: int) -> None:
     ref = reference() if seed == 0 else Reference.fresh(BASE, seed)
-    own = parity.ours(ref, parity.Outputs(ops.open("torch")))
-    lines = parity.components(ref, own, parity.rows(BASE, (20, 130, 400), seed), seed=seed, steps=3)
+    own = components.ours(ref, components.Outputs(ops.open("torch")))
+    lines = components.components(ref, own, components.rows(BASE, (20, 130, 400), seed), seed=seed, steps=3)
     assert failed(lines) == []
     assert len({line.name for line in lines if line.name.startswith(("encoder layer", "decoder layer"))}) == 12 + 3 * 6
 
 
 @pytest.mark.parametrize(("length", "steps", "seed"), [(60, 200, 0), (60, 200, 1), (180, 60, 0), (12, 30, 1)])
 def test_whole_loops(length: int, steps: int, seed: int) -> None:
-    (text,) = parity.rows(BASE, (length,), seed)
+    (text,) = components.rows(BASE, (length,), seed)
     stop = Stop(threshold=9.0, maxlenratio=(steps + 0.5) * 2 / length)
-    assert failed(parity.whole(reference(), model(), text, seed=seed, stop=stop)) == []
+    assert failed(components.whole(reference(), model(), text, seed=seed, stop=stop)) == []
 
 
 def test_a_stop_where_the_reference_stops() -> None:
-    (text,) = parity.rows(BASE, (40,), 3)
-    voice = parity.speaker(BASE, 3)
+    (text,) = components.rows(BASE, (40,), 3)
+    voice = components.speaker(BASE, 3)
     (said,) = model().generate([text], voice, seed=3, stop=Stop(9.0, maxlenratio=2.0))
     sums = said.stops.sum(1)
     first, second = np.sort(sums[4:])[::-1][:2]
     stop = Stop(float(first + second) / 2, 5 * 2 / 40, 2.0)
     (said,) = model().generate([text], voice, seed=3, stop=stop)
     assert len(said.stops) == 5 + sums[4:].argmax() and not said.warnings
-    assert failed(parity.whole(reference(), model(), text, seed=3, stop=stop)) == []
+    assert failed(components.whole(reference(), model(), text, seed=3, stop=stop)) == []
 
 
 def test_as_many_symbols_as_there_are_positions() -> None:
-    (text,) = parity.rows(BASE, (600,), 0)
+    (text,) = components.rows(BASE, (600,), 0)
     stop = Stop(threshold=9.0, maxlenratio=10.5 * 2 / 600)
-    assert failed(parity.whole(reference(), model(), text, seed=0, stop=stop)) == []
+    assert failed(components.whole(reference(), model(), text, seed=0, stop=stop)) == []
 
 
 def test_a_batch_and_a_stream_are_the_solo_run() -> None:
-    texts = parity.rows(BASE, (50, 12, 31), 5)
-    voices = np.stack([parity.speaker(BASE, n) for n in range(3)])
+    texts = components.rows(BASE, (50, 12, 31), 5)
+    voices = np.stack([components.speaker(BASE, n) for n in range(3)])
     stop = Stop(threshold=9.0, maxlenratio=2.0)
     together = model().generate(texts, voices, stop=stop)
     for text, voice, said in zip(texts, voices, together):
         (alone,) = model().generate([text], voice, stop=stop)
         assert said.wave.shape == alone.wave.shape
-        assert parity.distance(said.wave, alone.wave).l2 < 1e-5
+        assert components.distance(said.wave, alone.wave).l2 < 1e-5
     stream = np.concatenate(list(model().utter(texts[0], voices[0], stop=stop).waves))
-    assert parity.distance(stream, together[0].wave).l2 < 1e-5
+    assert components.distance(stream, together[0].wave).l2 < 1e-5

@@ -45,26 +45,25 @@ def run(args: argparse.Namespace) -> int:
     """Compare. Raises PortavozError; gives 1 when something fails."""
     if args.steps < 1 or args.seeds < 1:
         raise InputError(f"--steps {args.steps} --seeds {args.seeds}: give whole numbers from 1 up")
+    from .. import ops
     from ..lab.references import reference
 
-    kind = reference(args.reference).Reference
+    kind, back = reference(args.reference).Reference, ops.open(args.backend)
+    if args.vocoder and not args.weights:
+        raise InputError("--vocoder is a folder beside --weights: give both, or neither")
+    config = None if args.weights else _config(args.config)
     runs: list[Any] = []
     for seed in range(args.seeds):
-        note(f"seed {seed}: building the reference")
-        if args.weights:
-            model = kind.open(args.weights, args.vocoder or args.weights)
-        else:
-            model = kind.fresh(_config(args.config), seed)
-        runs += _compare(model, args.backend, seed, args.steps)
+        model = kind.fresh(config, seed) if config else kind.open(args.weights, args.vocoder or args.weights)
+        runs += _compare(model, back, seed, args.steps)
     return _report(args, runs)
 
 
-def _compare(model: Any, backend: str, seed: int, steps: int) -> list[Any]:
-    from .. import ops
+def _compare(model: Any, back: Any, seed: int, steps: int) -> list[Any]:
     from ..families.speecht5.speak import Stop
-    from ..lab import parity as lab
+    from ..lab import components as lab
 
-    back, c = ops.open(backend), model.config
+    c = model.config
     texts = lab.rows(c, LENGTHS, seed)
     steps = min(steps, c.max_speech_positions)
     runs = [lab.components(model, lab.ours(model, lab.Outputs(back)), texts, seed=seed, steps=min(steps, 8))]
@@ -94,7 +93,7 @@ def _config(name: str) -> Any:
 
 
 def _report(args: argparse.Namespace, runs: list[Any]) -> int:
-    from ..lab.parity import furthest
+    from ..lab.components import furthest
 
     lines = furthest(runs)
     passed = all(line.passed for line in lines)

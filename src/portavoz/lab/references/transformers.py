@@ -82,12 +82,15 @@ class Reference:
 
     @classmethod
     def open(cls, model: str | Path, vocoder: str | Path) -> Reference:
-        """The model and the vocoder of two folders that `save_pretrained` wrote."""
+        """The model and the vocoder of two folders that `save_pretrained` wrote. Raises InputError for another one."""
         t = package("transformers")
-        return cls(
-            t.SpeechT5ForTextToSpeech.from_pretrained(str(model), local_files_only=True),
-            t.SpeechT5HifiGan.from_pretrained(str(vocoder), local_files_only=True),
-        )
+        kinds = (t.SpeechT5ForTextToSpeech, t.SpeechT5HifiGan)
+        try:
+            opened = [k.from_pretrained(str(f), local_files_only=True) for k, f in zip(kinds, (model, vocoder))]
+        except (OSError, ValueError) as problem:
+            reason = str(problem).splitlines()[0]
+            raise InputError(f"{model}, {vocoder}: transformers cannot open these ({reason}); check them") from problem
+        return cls(*opened)
 
     def tensors(self) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """The model's and the vocoder's tensors by name, as their files hold them."""

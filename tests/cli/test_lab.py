@@ -1,0 +1,81 @@
+"""`portavoz lab compare`: the report in both forms, its exit code, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portavoz.families.speecht5.config import TINY
+from portavoz.lab import components
+from portavoz.lab.references.transformers import Reference
+
+QUICK = ("lab", "compare", "speecht5", "--steps", "4", "--seeds", "1")
+
+
+def test_a_comparison_that_passes(run: Any) -> None:
+    done = run(*QUICK)
+    lines = done.out.decode().splitlines()
+    assert done.code == 0
+    assert lines[0].split()[:3] == ["component", "relative", "L2"]
+    assert lines[-1] == f"PASS: {len(lines) - 3} comparisons within their limits"
+    assert all(line.endswith("PASS") for line in lines[1:-2])
+
+
+def test_the_report_as_json_from_a_file_on_numpy(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"model": TINY.to_dict(), "vocoder": TINY.vocoder_dict()}))
+    done = run(*QUICK, "--config", "c.json", "--backend", "numpy", "--json")
+    report = json.loads(done.out)
+    assert done.code == 0 and report["pass"] is True
+    assert (report["family"], report["reference"], report["backend"]) == ("speecht5", "transformers", "numpy")
+    found = {line["component"]: line for line in report["components"]}
+    assert {"encoder layer 1", "decoder layer 1, cross-attention", "vocoder", "number of steps", "wave"} <= set(found)
+    assert found["wave"]["limit"] == 1e-4 and found["encoder"]["limit"] == 1e-5
+    assert {"l2", "pcc", "slope", "worst", "pass"} <= set(found["wave"])
+
+
+def test_a_difference_is_exit_code_1_and_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = components.ours
+
+    def broken(reference: Any, back: Any) -> Any:
+        model: Any = build(reference, back)
+        model.stages.acoustic.decoder.layers[1].cross.scale *= 1.5
+        return model
+
+    monkeypatch.setattr(components, "ours", broken)
+    done = run(*QUICK)
+    failed = [line for line in done.out.decode().splitlines() if line.endswith("FAIL")]
+    assert done.code == 1
+    assert failed[0].startswith("decoder layer 1, cross-attention")
+    assert "FAIL: decoder layer 1, cross-attention, decoder layer 1, frames" in done.out.decode()
+
+
+def test_folders_that_the_reference_wrote(run: Any, refused: Any, tmp_path: Path) -> None:
+    reference = Reference.fresh(TINY, 3)
+    reference.model.save_pretrained(tmp_path / "model")
+    reference.vocoder.save_pretrained(tmp_path / "vocoder")
+    assert run(*QUICK, "--weights", "model", "--vocoder", "vocoder").code == 0
+    assert "cannot open these" in refused(*QUICK, "--weights", "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--config", "huge"), "choose one of tiny, base"),
+        (("--reference", "mine"), "there is no reference 'mine'"),
+        (("--backend", "abacus"), "there is no back end 'abacus'"),
+        (("--steps", "0"), "whole numbers from 1 up"),
+        (("--vocoder", "x"), "beside --weights"),
+    ],
+)
+def test_what_is_refused(refused: Any, options: tuple[str, ...], words: str) -> None:
+    assert words in refused(*QUICK, *options)
+
+
+def test_a_configuration_that_is_no_json(refused: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text("{")
+    assert "cannot be read as JSON" in refused(*QUICK, "--config", "c.json")
+    (tmp_path / "c.json").write_text("[1]")
+    assert "give the values of its config.json" in refused(*QUICK, "--config", "c.json")
