@@ -119,7 +119,7 @@ class Voice:
             yield Speech(np.zeros(0, np.float32), self.rate, (), tuple(unsaid))
         if not given:
             shown = f" in {text[:40]!r}" if text else ""
-            raise InputError(f"there is nothing to say{shown}: give a text with at least one letter or number")
+            raise InputError(f"there is nothing to say{shown}: give a text with at least one word in Latin letters, or a number")
 
     def describe(self) -> dict[str, Any]:
         """The voice's own description: voice.json with the folder and the runtime in use."""

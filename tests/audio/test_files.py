@@ -283,7 +283,7 @@ def test_a_failed_stream_leaves_the_old_file(tmp_path: Path) -> None:
     ("name", "form", "rate", "words"),
     [
         ("a.aac", None, RATE, "wav, flac, ogg, mp3"),
-        ("a", None, RATE, "format ''"),
+        ("a", None, RATE, "neither an ending nor a format"),
         ("a.wav", "opus", RATE, "opus"),
         ("a.mp3", None, 22051, "22051 Hz"),
         ("a.wav", None, 1, "1 Hz"),

@@ -69,7 +69,7 @@ def test_help_is_light() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["sya"], "there is no command 'sya', did you mean 'say'?"),
+        (["sya"], "there is no command 'sya': did you mean 'say'?"),
         (["--loud"], "unrecognized arguments: --loud"),
         (["say", "Hello.", "--loud"], "unrecognized arguments: --loud"),
         (["say", "Hello.", "--speed", "fast"], "invalid float value: 'fast'"),

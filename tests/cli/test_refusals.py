@@ -60,7 +60,7 @@ def test_emoji_are_spoken(run, tiny: Path) -> None:
         (["--threads", "0"], "threads is 0"),
         (["--format", "doc"], "format 'doc', wanted one of wav, flac, ogg, mp3"),
         (["--format", "raw"], "--format raw: bare samples go to standard output only"),
-        (["-o", "sound"], "format '', wanted one of"),
+        (["-o", "sound"], "'sound': neither an ending nor a format, wanted one of"),
         (["-o", "sound.doc"], "format 'doc', wanted one of"),
         (["-o", "-", "--json"], "standard output carries the sound"),
         (["-o", "-", "--play"], "standard output carries the sound"),

@@ -149,7 +149,8 @@ class WaveWriter:
         self.path, self.rate, self.frames = path, rate, 0
         self.format = (format or os.path.splitext(os.fspath(path))[1].lstrip(".")).lower()
         if self.format not in FORMATS:
-            raise InputError(f"{path}: format {self.format!r}, wanted one of {', '.join(FORMATS)}; change it")
+            found = f"format {self.format!r}" if self.format else "neither an ending nor a format"
+            raise InputError(f"{str(path)!r}: {found}, wanted one of {', '.join(FORMATS)}; change it")
         check_rate(rate, os.fspath(path))
 
     def __enter__(self) -> WaveWriter:

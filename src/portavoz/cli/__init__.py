@@ -105,8 +105,8 @@ def _front(argv: list[str]) -> int:
     # What follows a word that is no command would only be a second complaint.
     args, rest = parser.parse_known_args(argv)
     if args.command:
-        near = _near(args.command)
-        raise InputError(f"there is no command {args.command!r}{near}; choose one of {', '.join(COMMANDS)}")
+        hint = _near(args.command) or f"choose one of {', '.join(COMMANDS)}"
+        raise InputError(f"there is no command {args.command!r}: {hint}")
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     parser.print_help()
@@ -117,7 +117,7 @@ def _near(word: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(word, COMMANDS, 1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _terminated(*_: object) -> NoReturn:
