@@ -21,7 +21,7 @@ from portavoz.lab.references.t5 import T5Reference
 from portavoz.weights.audit import Report, audit
 from portavoz.weights.cursor import Weights
 
-BACK = ops.open("torch")
+BACK = ops.open("numpy")
 KINDS = ["relu", "gated-gelu"]
 SIZES: dict[str, Any] = {
     "vocab_size": 61, "d_model": 48, "num_heads": 4, "d_kv": 12, "d_ff": 80, "num_layers": 2, "num_decoder_layers": 2,
