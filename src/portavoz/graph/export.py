@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +27,9 @@ def export(
 ) -> bytes:
     """One stage as an ONNX file's bytes.
 
-    `inputs` are "name: axis axis …" with an example array: named axes vary, the others are fixed. `w` is the
-    cursor that the stage's model was built from: initialisers get their paths back from it. With `half` the
-    weights are stored in float16 and widened when a session opens; the arithmetic stays float32.
+    `inputs` are "name: axis axis …" with an example array: named axes vary, the others ("_", and those not listed)
+    are fixed. `w` is the cursor that the stage's model was built from: initialisers get their paths back from it.
+    With `half` the weights are stored in float16 and widened when a session opens; the arithmetic stays float32.
     Raises MissingExtra when torch, onnx or onnxscript is not installed.
     """
     try:
@@ -45,8 +44,8 @@ def export(
             return stage(*xs)
 
     names = [name.split(":")[0] for name, _ in inputs]
-    axes = {axis: torch.export.Dim.DYNAMIC for name, _ in inputs for axis in name.split(":")[1].split()}
-    shapes = tuple({i: axes[axis] for i, axis in enumerate(name.split(":")[1].split())} for name, _ in inputs)
+    varies = torch.export.Dim.DYNAMIC
+    shapes = tuple({i: varies for i, axis in enumerate(_axes(name)) if axis != "_"} for name, _ in inputs)
     # The exporter logs and warns about its own insides; nothing of it is about the caller's graph.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
@@ -70,13 +69,21 @@ def name_axes(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None
     """Call the axes that vary by the names they were declared with, instead of the exporter's s31, s46, …"""
     for values, declared in ((model.graph.input, inputs), (model.graph.output, outputs)):
         for value, name in zip(values, declared):
-            for dimension, axis in zip(value.type.tensor_type.shape.dim, name.split(":")[1].split()):
-                dimension.dim_param = axis
+            for dimension, axis in zip(value.type.tensor_type.shape.dim, _axes(name)):
+                if axis != "_":
+                    dimension.dim_param = axis
+
+
+def _axes(declared: str) -> list[str]:
+    """The axes of "name: axis axis …", in order."""
+    return declared.split(":")[1].split()
 
 
 def fingerprint(array: NDArray[Any]) -> str:
-    """A hash of the sorted values: the same for a transposed or reshaped copy."""
-    return hashlib.sha256(np.sort(np.asarray(array, np.float32), axis=None).tobytes()).hexdigest()
+    """Sums over the values' bits: the same for a transposed or reshaped copy, and in one pass over large tensors."""
+    bits = np.ravel(np.asarray(array, np.float32), order="K").view(np.uint32).astype(np.uint64)
+    mixed = bits * np.uint64(0x9E3779B97F4A7C15)
+    return f"{bits.size}-{bits.sum():x}-{(mixed ^ (mixed >> np.uint64(29))).sum():x}"
 
 
 def restore_paths(model: Any, w: Weights) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,17 @@ class Session:
         try:
             return session.run(None, inputs)
         except _failures() as problem:
-            reason = str(problem).splitlines()[0]
-            raise BackendError(f"{self.path.name}: ONNX Runtime failed ({reason}); try runtime='eager'") from problem
+            raise _failed(self.path.name, problem) from problem
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
+        """A call that reads these arrays, in place, as they are then, and writes these: nothing is copied."""
+        session, runtime = self._open(), _runtime()
+        binding, values = session.io_binding(), []
+        for arrays, add in ((inputs, binding.bind_ortvalue_input), (outputs, binding.bind_ortvalue_output)):
+            for name, array in arrays.items():
+                values.append(runtime.OrtValue.ortvalue_from_numpy(array))
+                add(name, values[-1])
+        return _Bound(session, binding, values, self.path.name)
 
     def describe(self) -> dict[str, list[tuple[str, list[Any]]]]:
         """Names and shapes of inputs and outputs; a text stands for an axis that varies."""
@@ -49,6 +59,34 @@ class Session:
             if self._opened is None:
                 self._opened = _session(self.path, self.threads)
             return self._opened
+
+
+class _Bound:
+    """A session with its arrays; `values` hold on to them."""
+
+    def __init__(self, session: Any, binding: Any, values: list[Any], name: str) -> None:
+        self.session, self.binding, self.values, self.name = session, binding, values, name
+
+    def __call__(self) -> None:
+        try:
+            self.session.run_with_iobinding(self.binding)
+        except _failures() as problem:
+            raise _failed(self.name, problem) from problem
+
+
+def _failed(name: str, problem: BaseException) -> BackendError:
+    reason = str(problem).splitlines()[0]
+    return BackendError(f"{name}: ONNX Runtime failed ({reason}); try runtime='eager'")
+
+
+def basic(graph: Path, out: Path) -> Path:
+    """Write a graph as it is after ONNX Runtime's basic pass, which any other runtime can read too; gives `out`."""
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath, options.log_severity_level = str(out), 3
+    runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    return out
 
 
 def _runtime() -> Any:

@@ -30,6 +30,12 @@ class GraphOps(TorchOps):
         y = taps @ p.weight.permute(2, 1, 0).reshape(k * channels, out)
         return y if p.bias is None else y + p.bias
 
+    def rows(self, table: Tensor, start: Any, n: Any) -> Tensor:
+        if isinstance(start, int):
+            return super().rows(table, start, n)
+        # A slice that begins at a symbol has a length that nobody can tell; so many numbers have that many rows.
+        return table.index_select(0, torch.arange(n) + start)
+
     def rope(self, x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
         x = x.unflatten(2, (heads, -1))
         a, b = x.chunk(2, -1)

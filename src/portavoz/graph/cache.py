@@ -1,0 +1,127 @@
+"""Compiled stages on disk: found by what they were made from, whole or not at all, made once for all processes.
+
+An entry is a folder whose name is a hash of everything that decides its content (weights, stage, shapes, precision,
+versions). It is made beside its place and renamed, so that two processes that make the same one at the same time both
+end with a whole one; a seal with each file's checksum tells a damaged one, which is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+SEAL = "entry.json"
+
+
+def folder() -> Path:
+    """Where this user's compiled stages are: $PORTAVOZ_CACHE, else the system's place for caches."""
+    given = os.environ.get("PORTAVOZ_CACHE")
+    if given:
+        return Path(given)
+    if platform.system() == "Darwin":
+        return Path.home() / "Library" / "Caches" / "portavoz"
+    if platform.system() == "Windows":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "portavoz" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "portavoz"
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """One checksum of the contents of several files, in order."""
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(_sha256(path).encode())
+    return whole.hexdigest()
+
+
+class Cache:
+    """Entries below `root` (None: this user's place). Many threads and processes may use one."""
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = Path(root) if root is not None else folder()
+
+    def entry(self, name: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """The folder of what `about` describes; `build(folder)` fills it when there is none, or a damaged one.
+
+        Raises InputError where nothing can be written, and what `build` raises (nothing is left of it then).
+        """
+        key = hashlib.sha256(json.dumps({"name": name, **about}, sort_keys=True).encode()).hexdigest()[:32]
+        place = self.root / f"{name}-{key}"
+        return place if whole(place) else self._made(place, about, build)
+
+    def _made(self, place: Path, about: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        beside = self._beside(place)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            beside.mkdir()
+            build(beside)
+            _seal(beside, about)
+            self._put(beside, place)
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise InputError(
+                f"{self.root}: compiled stages cannot be kept there ({reason}); set PORTAVOZ_CACHE to another folder"
+            ) from problem
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return place
+
+    def _put(self, beside: Path, place: Path) -> None:
+        """Rename into place, unless somebody else has just put a whole one there."""
+        with self._alone():
+            if whole(place):
+                return
+            if place.exists():
+                old = self._beside(place)
+                os.rename(place, old)
+                shutil.rmtree(old, ignore_errors=True)
+            os.rename(beside, place)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process puts anything into place meanwhile. (Where locks are not known, a rename has to do.)"""
+        with (self.root / ".lock").open("w") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _beside(self, place: Path) -> Path:
+        return self.root / f".{place.name}-{secrets.token_hex(8)}.part"
+
+
+def whole(place: Path) -> bool:
+    """Whether an entry has all its files, and each is what was written."""
+    try:
+        files = json.loads((place / SEAL).read_text(encoding="utf-8"))["files"]
+        return all(_sha256(place / name) == checksum for name, checksum in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _seal(place: Path, about: Mapping[str, Any]) -> None:
+    files = {path.name: _sha256(path, sync=True) for path in sorted(place.iterdir())}
+    (place / SEAL).write_text(json.dumps({"about": dict(about), "files": files}, indent=1) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path, *, sync: bool = False) -> str:
+    seen = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 22):
+            seen.update(part)
+        if sync:
+            os.fsync(file.fileno())
+    return seen.hexdigest()

@@ -1,0 +1,134 @@
+"""Stages on OpenVINO (extra `openvino`), from the same ONNX graphs.
+
+Three traps are closed here (OpenVINO 2026.4): without ONNX Runtime's basic pass the graph's many transposes stay, at
+twice the time; a hint of bfloat16 on a processor that has none is 5–18 times slower, so the precision is always said;
+pinned threads of two stages would share one core.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, MissingExtra, WeightError
+from .onnx import basic
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+GROUP = 64  # inputs of an int8 product that share a scale
+
+
+def runtime() -> Any:
+    """The package. Raises MissingExtra."""
+    try:
+        import openvino
+    except ImportError as problem:
+        raise MissingExtra(problem.name or "openvino", "openvino", "runtime='openvino'") from problem
+    return openvino
+
+
+def convert(graph: Path, folder: Path, *, int8: bool) -> None:
+    """An ONNX file → model.xml and model.bin in `folder`; with `int8` the matrices in eight bits, a scale a row."""
+    ov = runtime()
+    model = ov.Core().read_model(basic(graph, folder / "basic.onnx"))
+    if int8:
+        model = _compressed(model)
+    ov.save_model(model, folder / "model.xml", compress_to_fp16=False)
+    (folder / "basic.onnx").unlink()
+
+
+def _compressed(model: Any) -> Any:
+    try:
+        import nncf
+    except ImportError as problem:
+        raise MissingExtra(problem.name or "nncf", "openvino", "precision='int8'") from problem
+    with _quiet(nncf):
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+
+
+@contextmanager
+def _quiet(nncf: Any) -> Iterator[None]:
+    """Its tables and progress bars are not for whoever wants to hear a sentence."""
+    import contextlib
+    import io
+    import logging
+
+    level = logging.getLogger("nncf").level
+    nncf.set_log_level(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        nncf.set_log_level(level or logging.INFO)
+
+
+class Session:
+    """One compiled stage: an entry's model.xml. Many threads may run it at once; it is opened at the first use."""
+
+    def __init__(self, path: str | Path, *, threads: int = 1, precision: str = "float32") -> None:
+        self.path, self.threads, self.precision = Path(path), threads, precision
+        self._lock, self._model = threading.Lock(), None
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        if not self.path.is_file():
+            raise WeightError(f"{self.path}: the compiled stage is not there; remove its folder, and it is made again")
+
+    def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """The stage's outputs in order. Raises WeightError for a damaged file, BackendError when a run fails."""
+        request = self._request()
+        try:
+            return [y.copy() for y in self._infer(request, inputs).values()]
+        finally:
+            self._idle.put(request)
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
+        """A call that reads these arrays, in place, as they are then, and writes these."""
+        ov, request = runtime(), self._request()
+        for name, array in inputs.items():
+            request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+
+        def call() -> None:
+            self._infer(request, None)
+            for i, array in enumerate(outputs.values()):
+                array[...] = request.get_output_tensor(i).data
+
+        # A request holds a stage's working memory: the next caller may have it.
+        weakref.finalize(call, self._idle.put, request)
+        return call
+
+    def _infer(self, request: Any, inputs: Any) -> Any:
+        try:
+            return request.infer(inputs, share_inputs=True)
+        except RuntimeError as problem:
+            reason = str(problem).strip().splitlines()[-1]
+            raise BackendError(f"{self.path.parent.name}: OpenVINO failed ({reason}); try runtime='onnx'") from problem
+
+    def _request(self) -> Any:
+        with self._lock:
+            if self._model is None:
+                self._model = self._compiled()
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return self._model.create_infer_request()
+
+    def _compiled(self) -> Any:
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision], "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": self.threads, "ENABLE_CPU_PINNING": False,
+        }  # fmt: skip
+        if self.precision == "int8":
+            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
+        try:
+            return runtime().Core().compile_model(str(self.path), "CPU", options)
+        except RuntimeError as problem:
+            reason = str(problem).strip().splitlines()[-1]
+            raise WeightError(
+                f"{self.path}: not a model that OpenVINO can open ({reason}); remove its folder, and it is made again"
+            ) from problem

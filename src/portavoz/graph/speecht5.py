@@ -1,0 +1,184 @@
+"""SpeechT5's stages on compiled runtimes: `compiled` gives what the family's loop runs on.
+
+    stages = compiled(Origin.of(checkpoint), runtime="onnx", precision="int8")
+    SpeechT5(stages, checkpoint.config).generate(…)
+
+The text and the steps said are kept in buffers of a few lengths (multiples of `BUCKET`), with masks over what is not
+there yet: a graph meets a handful of shapes, and never one below sixteen keys, where OpenVINO's attention goes wrong.
+The runtimes read the buffers where they are; a step copies one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError
+from ..families.speecht5.config import SpeechT5Config
+from ..families.speecht5.lean import HIDDEN, Around
+from . import processor
+from .cache import Cache
+from .lean import STAGES, Choice, Origin
+
+__all__ = ["RUNTIMES", "Choice", "Compiled", "Origin", "assembled", "compiled", "plan"]
+
+Floats = NDArray[np.float32]
+Whole = NDArray[np.int64]
+# Runtime → the precisions it has.
+RUNTIMES = {
+    "eager": ("float32", "bfloat16"),
+    "onnx": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16", "int8"),
+}
+BUCKET = 64  # steps, and symbols of a text, by which buffers grow
+
+
+def compiled(
+    origin: Origin, *, runtime: str = "onnx", precision: str = "float32", threads: int = 1, cache: Cache | None = None
+) -> Compiled:
+    """The stages on one runtime; made from the weights the first time, and kept in the cache.
+
+    precision: "float32"; "bfloat16", where the processor has it; "int8": the decoder's weights in eight bits (see
+    `plan` for the other stages). Raises BackendError for a runtime or a precision that is not there, MissingExtra,
+    WeightError, InputError (a cache that cannot be written).
+    """
+    return assembled(origin, plan(runtime, precision, threads), cache)
+
+
+def assembled(origin: Origin, choices: Mapping[str, Choice], cache: Cache | None = None) -> Compiled:
+    """The stages, each on what was chosen for it."""
+    cache = cache or Cache()
+    stages = {name: origin.stage(name, choices[name], cache) for name in STAGES}
+    return Compiled(stages, Around(origin.around(cache)), origin.config)
+
+
+def plan(runtime: str, precision: str, threads: int = 1) -> dict[str, Choice]:
+    """What each stage runs on. Raises BackendError naming the choices.
+
+    int8 is about the decoder, whose weights are read in every step, and the encoder. The convolutions of post-net and
+    vocoder, which are arithmetic more than weights, run in bfloat16 where OpenVINO and the processor have it (so does
+    the encoder, which is as fast then and nearer), else in float32.
+    """
+    if runtime not in RUNTIMES:
+        raise BackendError(f"runtime {runtime!r}: SpeechT5 runs on {', '.join(RUNTIMES)}; choose one of them")
+    if precision not in RUNTIMES[runtime]:
+        known = ", ".join(RUNTIMES[runtime])
+        raise BackendError(f"precision {precision!r}: SpeechT5 on the runtime {runtime!r} has {known}; choose one")
+    if precision == "bfloat16" and not processor.bfloat16():
+        raise BackendError(
+            "precision 'bfloat16': this processor does not have it, and emulated it is 5 to 18 times slower; "
+            "use float32 or int8"
+        )
+    each = dict.fromkeys(STAGES, precision)
+    if precision == "int8":
+        rest = "bfloat16" if runtime == "openvino" and processor.bfloat16() else "float32"
+        each |= {"encode": "bfloat16" if rest == "bfloat16" else "int8", "postnet": rest, "vocode": rest}
+    return {stage: Choice(runtime, each[stage], threads) for stage in STAGES}
+
+
+@dataclass(slots=True)
+class State:
+    """Where a batch has come to; used once.
+
+    keys [layers, B, heads, D, S] and values [layers, B, heads, S, D] of the steps said, `text` the same of the text
+    for each layer, `arrays` what a step reads and writes, by name; `call` runs it on them.
+    """
+
+    length: int
+    keys: Floats
+    values: Floats
+    text: list[Floats]
+    voice: Floats
+    arrays: dict[str, Floats]
+    call: Callable[[], None]
+
+
+class Compiled:
+    """The stages of families.speecht5.stages on `stages` that run; many threads may use it at once."""
+
+    def __init__(self, stages: Mapping[str, Any], around: Around, c: SpeechT5Config) -> None:
+        self.stages, self.around, self.c = stages, around, c
+
+    def encode(self, ids: Whole, mask: NDArray[np.bool_], speaker: Floats, capacity: int) -> State:
+        """ids [B, S], mask [B, S], speaker [B, X] → a state at the start; `capacity` is a number of steps."""
+        c, (B, T) = self.c, ids.shape
+        room = max(T, min(_rounded(T), c.max_text_positions))
+        padded, seen = np.full((B, room), c.pad_token_id, np.int64), np.zeros((B, 1, 1, room), bool)
+        padded[:, :T], seen[:, 0, 0, :T] = ids, mask
+        text = [np.ascontiguousarray(part) for part in self.stages["encode"].run(ids=padded, mask=seen)]
+        voice = self.around.voices(speaker)[:, None]
+        return self._state(0, self._room(B, BUCKET), text, np.where(seen, np.float32(0), HIDDEN), voice)
+
+    def step(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State]:
+        """frame [B, 1, mels], masks [layers, B, units] → frames [B, r, mels], stops [B, r], the next state."""
+        if state.length == state.keys.shape[-1]:
+            state = self._grown(state)
+        arrays, at, B = state.arrays, state.length, len(frame)
+        arrays["frame"][...], arrays["kept"][...] = frame, masks.transpose(1, 0, 2)
+        np.add(state.voice, self.around.places[at], out=arrays["around"])
+        state.call()
+        new = arrays["new"].reshape(B, len(state.keys), 2, *state.keys.shape[2:4]).transpose(1, 2, 0, 3, 4)
+        state.keys[..., at], state.values[..., at, :] = new[:, 0], new[:, 1]
+        arrays["hidden"][..., at] = 0
+        state.length += 1
+        r, out = self.c.reduction_factor, arrays["out"][:, 0]
+        frames = out[:, :-r].reshape(B, r, -1).copy()
+        return frames, np.float32(1) / (np.float32(1) + np.exp(-out[:, -r:])), state
+
+    def keep(self, state: State, rows: Whole) -> State:
+        """The state of some rows."""
+        text = [part[rows] for part in state.text]
+        own = (state.keys.take(rows, 1), state.values.take(rows, 1))
+        return self._state(state.length, own, text, state.arrays["padding"][rows], state.voice[rows])
+
+    def postnet(self, mel: Floats) -> Floats:
+        """mel [B, F, mels] → mel [B, F, mels]."""
+        return self.stages["postnet"].run(mel=np.ascontiguousarray(mel))[0]
+
+    def vocode(self, mel: Floats) -> Floats:
+        """mel [B, F, mels] → wave [B, F · hop]."""
+        return self.stages["vocode"].run(mel=np.ascontiguousarray(mel))[0]
+
+    def _room(self, rows: int, steps: int) -> tuple[Floats, Floats]:
+        heads = self.c.decoder_attention_heads
+        first, size = (self.c.decoder_layers, rows, heads), self.c.hidden_size // heads
+        return np.zeros((*first, size, steps), np.float32), np.zeros((*first, steps, size), np.float32)
+
+    def _grown(self, state: State) -> State:
+        """The same with room for more steps."""
+        n = state.length
+        keys, values = self._room(state.keys.shape[1], n + BUCKET)
+        keys[..., :n], values[..., :n, :] = state.keys, state.values
+        return self._state(n, (keys, values), state.text, state.arrays["padding"], state.voice)
+
+    def _state(
+        self, length: int, own: tuple[Floats, Floats], text: list[Floats], padding: Floats, voice: Floats
+    ) -> State:
+        c, (keys, values), B = self.c, own, len(voice)
+        hidden = np.full((1, 1, 1, keys.shape[-1]), HIDDEN, np.float32)
+        hidden[..., :length] = 0
+        arrays = {
+            "frame": np.zeros((B, 1, c.num_mel_bins), np.float32),
+            "kept": np.zeros((B, c.speech_decoder_prenet_layers, c.speech_decoder_prenet_units), np.float32),
+            "around": np.zeros_like(voice),
+            "hidden": hidden,
+            "padding": padding,
+        }
+        inputs = dict(arrays)
+        for i in range(c.decoder_layers):
+            inputs |= {f"keys.{i}": keys[i], f"values.{i}": values[i]}
+            inputs |= {f"text_keys.{i}": text[2 * i], f"text_values.{i}": text[2 * i + 1]}
+        outputs = {
+            "out": np.zeros((B, 1, (c.num_mel_bins + 1) * c.reduction_factor), np.float32),
+            "new": np.zeros((B, 2 * c.decoder_layers, c.hidden_size), np.float32),
+        }
+        call = self.stages["step"].bind(inputs, outputs)
+        return State(length, keys, values, text, voice, arrays | outputs, call)
+
+
+def _rounded(n: int) -> int:
+    return -(-n // BUCKET) * BUCKET
