@@ -97,6 +97,7 @@ def test_refusals(refused, made: tuple[Path, Reference], options: list[str], sai
 def test_commands_that_take_no_checkpoint_say_so(refused, run, made: tuple[Path, Reference]) -> None:
     done = run("doctor", "--voice", str(made[0]))
     assert done.code == 1 and "a checkpoint folder, which has no voice.json" in done.out.decode()
+    assert "a checkpoint folder, which has no voice.json" in refused("evaluate", str(made[0]))
 
 
 def test_a_vocoder_for_a_voice_that_has_its_own(refused, tiny: Path) -> None:

@@ -236,6 +236,37 @@ def test_the_format_before_zip(tmp_path: Path) -> None:
     assert "open and save it with a newer PyTorch" in refusal(tmp_path / "w.bin")
 
 
+def test_any_damage_ends_in_a_refusal_or_in_tensors(tmp_path: Path) -> None:
+    """The child's own reading, in this process: many files with some bytes changed, cut or moved."""
+    import importlib.util
+    import io
+
+    spec = importlib.util.spec_from_file_location("unpickle", Path(room.__file__).with_name("unpickle.py"))
+    assert spec is not None and spec.loader is not None
+    child = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(child)
+    torch.save({"a": torch.randn(2, 3), "b": torch.nn.Parameter(torch.ones(4))}, tmp_path / "w.bin")
+    with zipfile.ZipFile(tmp_path / "w.bin") as whole:
+        data = next(whole.read(n) for n in whole.namelist() if n.endswith("data.pkl"))
+    plain, random = (tmp_path / "w.bin").read_bytes(), np.random.default_rng(0)
+    outcomes = {"refused": 0, "read": 0}
+    for number in range(1500):
+        source = bytearray(data if number % 2 else plain)
+        for _ in range(int(random.integers(1, 4))):
+            at = int(random.integers(len(source)))
+            source[at : at + int(random.integers(0, 3))] = random.bytes(int(random.integers(0, 3)))
+        if number % 2:
+            pickles.archive(tmp_path / "x.bin", bytes(source), {"0": bytes(24), "1": bytes(16)})
+            source = bytearray((tmp_path / "x.bin").read_bytes())
+        try:
+            archive = child.Archive(io.BytesIO(source), len(source))
+            child.write(archive, archive.tensors(), {}, io.BytesIO())
+            outcomes["read"] += 1
+        except child.Refused:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 50, outcomes
+
+
 CONFINED = """
 import importlib.util, json, sys
 spec = importlib.util.spec_from_file_location("unpickle", {script!r})

@@ -25,9 +25,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge it in a process of its own; gives its exit code. Raises PortavozError."""
-    from ..folder import find
+    from ..folder import describe, find
 
     folder, script = find(args.voice), checkout.folder("recipes") / "voice" / "evaluate.py"
+    describe(folder)  # it has a voice.json, and a whole one
     if find_spec("pocketsphinx") is None:
         raise MissingExtra("pocketsphinx", "train", "portavoz evaluate")
     return checkout.run(script, ["--voice", str(folder), *args.rest])
