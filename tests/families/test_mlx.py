@@ -176,6 +176,31 @@ def test_our_file_loads_in_mlx_nn_and_theirs_in_ours(tmp_path: Path) -> None:
     assert 1e-5 < distance(got, want).l2 < 2e-3
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_quantised_model_gives_the_same_numbers_packed_on_mlx_and_unpacked_on_torch(
+    bits: int, tmp_path: Path
+) -> None:
+    w = Weights(lively(ops.open("mlx"), MINIMAL)[1], ops.open("mlx"))
+    Eager(w, MINIMAL)
+    arrays = w.arrays("mlx")
+    for path, role in w.record.roles.items():
+        if role in ("linear", "embedding") and arrays[path].shape[1] % 32 == 0:
+            parts = mx.quantize(mx.array(arrays[path]), 32, bits)
+            stem = path.removesuffix("weight")
+            arrays.update(zip((path, f"{stem}scales", f"{stem}biases"), (np.array(part) for part in parts)))
+    assert sum(a.dtype == np.uint32 for a in arrays.values()) > 10
+    file.write(tmp_path / "q.safetensors", arrays, {"layout": "mlx"})
+    models = []
+    for name in ("mlx", "torch"):
+        loaded = Weights.load(tmp_path / "q.safetensors", ops.open(name))
+        models.append(Eager(loaded, MINIMAL))
+        loaded.finish()
+    for stage, inputs in given(MINIMAL).items():
+        a, b = (getattr(m, stage)(*inputs) for m in models)
+        for x, y in zip(*((v if isinstance(v, tuple) else (v,)) for v in (a, b))):
+            assert distance(x, y).l2 < COMPONENT
+
+
 # Training
 
 

@@ -18,10 +18,30 @@ from ..audio import stft as transform
 from ..errors import BackendError
 from . import mlx_kernels as kernels
 from .base import COMPOSITE, GLUE, TAPS, Ops
+from .packed import Packed
 from .worker import Worker
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
+GROUPS = (32, 64, 128)  # numbers that share a scale, as MLX's kernels have them
 CACHE_LIMIT = 256 * 2**20  # bytes of freed memory that MLX may keep for later, in the whole process
+
+
+class Quantized:
+    """A matrix [out, in] that stays packed: MLX multiplies with it as it is."""
+
+    def __init__(self, packed: Packed, dtype: mx.Dtype) -> None:
+        self.shape, self.nbytes = packed.shape, packed.nbytes
+        self.words = mx.array(packed.words)
+        self.scales, self.biases = (mx.array(a, dtype=dtype) for a in (packed.scales, packed.biases))
+        self.group, self.bits = packed.group, packed.bits
+
+    def multiply(self, x: mx.array) -> mx.array:
+        """``x @ matrix.T``: [..., in] → [..., out]."""
+        return mx.quantized_matmul(x, self.words, self.scales, self.biases, group_size=self.group, bits=self.bits)
+
+    def rows(self, index: Any) -> mx.array:
+        """Some rows, unpacked."""
+        return mx.dequantize(self.words[index], self.scales[index], self.biases[index], self.group, self.bits)
 
 
 class MlxOps(Ops):
@@ -70,20 +90,26 @@ class MlxOps(Ops):
 
     # The door
 
-    def tensor(self, a: Any, train: bool = False) -> mx.array:
+    def tensor(self, a: Any, train: bool = False) -> Any:
+        if isinstance(a, Packed) and not train and a.group in GROUPS:
+            return Quantized(a, self.dtype)
         a = np.asarray(a)
         return mx.array(a, dtype=self.dtype if a.dtype.kind == "f" else None)
 
-    def numpy(self, x: mx.array) -> np.ndarray:
+    def numpy(self, x: Any) -> np.ndarray:
+        x = x.rows(...) if isinstance(x, Quantized) else x
         return np.array(x.astype(mx.float32) if x.dtype == mx.bfloat16 else x)
 
     # Words with parameters
 
     def linear(self, x: mx.array, p: Any) -> mx.array:
+        if isinstance(p.weight, Quantized):
+            y = p.weight.multiply(x)
+            return y if p.bias is None else y + p.bias
         return x @ p.weight.T if p.bias is None else mx.addmm(p.bias, x, p.weight.T)
 
     def embedding(self, ids: mx.array, p: Any) -> mx.array:
-        return p.weight[ids]
+        return p.weight.rows(ids) if isinstance(p.weight, Quantized) else p.weight[ids]
 
     def conv1d(self, x: mx.array, p: Any) -> mx.array:
         y = self._conv1d(x, p)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..errors import WeightError
 from ..ops.base import Ops
 from ..ops.watch import Watch
-from . import file
+from . import file, quantized
 from .layer import Layer, Record
 from .layout import ambiguous, looks_like, relayout
 
@@ -108,14 +108,14 @@ class Weights:
     def _full(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path and name else self.path or name
 
-    def _read(self, path: str, shape: tuple[int, ...], role: str) -> NDArray[Any]:
+    def _read(self, path: str, shape: tuple[int, ...], role: str) -> Any:
         assert self.source is not None
         if path not in self.source:
             ending = path.rsplit(".", 2)[-2:]
             near = [k for k in self.source if k.split(".")[-len(ending) :] == ending and k not in self.record.taken]
             hint = f"; same ending, not taken yet: {', '.join(near[:3])}" if near else ""
             raise WeightError(f"{path}: not in the checkpoint{hint}")
-        stored = np.asarray(self.source[path])
+        stored = quantized.stored(self.source, path, shape, role=role, used=self.record.ignored)
         if not self.declared and ambiguous(stored.shape, role):
             raise WeightError(
                 f"{path}: {stored.shape} reads the same in every layout and the file does not say which it has; "
@@ -128,7 +128,7 @@ class Weights:
             raise WeightError(f"{path}: the checkpoint has {tuple(array.shape)}, the model wants {shape}{hint}")
         return array.astype(np.float32) if array.dtype == np.float16 else array
 
-    def _fits(self, array: NDArray[Any], role: str) -> bool:
+    def _fits(self, array: Any, role: str) -> bool:
         return array.ndim == {"conv1d": 3, "conv_transpose1d": 3, "conv2d": 4}.get(role, array.ndim)
 
     # Layers by role. Each takes `weight` (and `bias`) below `name`.
