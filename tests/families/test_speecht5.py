@@ -55,7 +55,7 @@ NARROW = dataclasses.replace(
 )  # fmt: skip
 CONFIGS = {"tiny": TINY, "odd": ODD, "plain": PLAIN, "narrow": NARROW}
 ALL = pytest.mark.parametrize("name", CONFIGS)
-BACK_ENDS = pytest.mark.parametrize("back", sorted({"numpy", "torch"}))
+BACK_ENDS = pytest.mark.parametrize("back", sorted(ops.BACKENDS))
 
 
 @cache
@@ -138,10 +138,11 @@ def test_the_fewest_steps_are_the_references(name: str) -> None:
         assert len(said.stops) == max(1, int(7 * ratio / CONFIGS[name].reduction_factor)) and not said.warnings
 
 
-def test_numpy_equals_the_reference_too() -> None:
+@pytest.mark.parametrize("back", sorted(set(ops.BACKENDS) - {"torch"}))
+def test_other_back_ends_equal_the_reference_too(back: str) -> None:
     texts = lab.rows(TINY, (6, 30, 115), 4)
-    assert failed(lab.components(reference("tiny"), watched("tiny", "numpy"), texts, seed=4, steps=4)) == []
-    lines = lab.whole(reference("tiny"), model("tiny", "numpy"), texts[1], seed=4, stop=Stop(9.0, 0, 7))
+    assert failed(lab.components(reference("tiny"), watched("tiny", back), texts, seed=4, steps=4)) == []
+    lines = lab.whole(reference("tiny"), model("tiny", back), texts[1], seed=4, stop=Stop(9.0, 0, 7))
     assert failed(lines) == []
 
 
