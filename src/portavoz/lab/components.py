@@ -176,7 +176,7 @@ def fires(stops: Floats, stop: Stop) -> NDArray[np.float64]:
 
 
 def furthest(runs: Iterable[list[Line]]) -> list[Line]:
-    """Of several runs the line of each component that is furthest from its limit's good side."""
+    """Of several runs, for each component the line that is furthest off."""
     worst: dict[str, Line] = {}
     for line in (line for run in runs for line in run):
         if line.name not in worst or line.distance.l2 > worst[line.name].distance.l2:
