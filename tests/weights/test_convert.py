@@ -318,6 +318,9 @@ def test_the_child_stops_after_its_time(tmp_path: Path, monkeypatch: pytest.Monk
     assert "reading it took too long and was stopped" in refusal(tmp_path / "w.bin")
     script.write_text("import os; os.kill(os.getpid(), 9)\n", encoding="utf-8")
     assert "(signal 9)" in refusal(tmp_path / "w.bin")
+    said = 'import sys; print(\'odd\\n{"refused": "reasons"}\\nodd\', file=sys.stderr); sys.exit(2)'
+    script.write_text(said, encoding="utf-8")
+    assert "not converted, because reasons; fetch it" in refusal(tmp_path / "w.bin")
     script.write_text("raise SystemError('odd')\n", encoding="utf-8")
     assert "reading it failed (SystemError: odd)" in refusal(tmp_path / "w.bin")
 

@@ -111,10 +111,12 @@ def _bare() -> dict[str, str]:
 
 def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
     """Why the child gave up, as the end of a sentence."""
-    last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
     if done.returncode < 0:
         return f"reading it needed more time or memory than a checkpoint of its size does (signal {-done.returncode})"
-    try:
-        return f"not converted, because {json.loads(last)['refused']}"
-    except (ValueError, KeyError, TypeError):
-        return f"not converted, because reading it failed ({last[:120]})"
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
+    for line in lines:  # the interpreter itself may have a word to say around it
+        try:
+            return f"not converted, because {json.loads(line)['refused']}"
+        except (ValueError, KeyError, TypeError):
+            continue
+    return f"not converted, because reading it failed ({lines[-1][:120]})"
