@@ -11,8 +11,9 @@ from portavoz.errors import InputError, JobError, SpecError
 from portavoz.flow import MelSpec
 from portavoz.text.alphabet import SYMBOLS
 from portavoz.train import checkpoint, toy
+from portavoz.train.config import TrainConfig
 from portavoz.train.corpus import Corpus
-from portavoz.train.loop import TrainConfig, Trainer
+from portavoz.train.loop import Trainer
 from portavoz.train.losses import MelOf, stft_loss
 from portavoz.weights import file
 

@@ -1,11 +1,14 @@
 """Train a model as a configuration file says; needs the extra 'train'.
 
-What is in the folder already is continued, so the same command again resumes a training that was cut off. Beside
-its checkpoints the folder gets log.jsonl and, at the end, the file of averaged weights.
+What is in the folder already is continued, so the same command again resumes a training that was cut off, and one
+that Ctrl-C or a TERM signal stopped after writing a checkpoint. Beside its checkpoints the folder gets log.jsonl and,
+at the end, the file of averaged weights (of part "voice": a voice folder). key=value words change the file's settings.
 
 Examples:
-  portavoz train recipes/voice/acoustic.yaml --out runs/acoustic
-  portavoz train mine.yaml --out runs/mine --json
+  portavoz train recipes/smoke.yaml --out runs/smoke
+  portavoz train recipes/small.yaml corpus=data/LJSpeech-1.1 --out runs/small
+  portavoz train recipes/tune.yaml corpus=my-recordings --out runs/mine
+  portavoz train mine.yaml steps=500 model.hidden=64 losses.ssim=0.5 --out runs/mine --json
 """
 
 from __future__ import annotations
@@ -16,69 +19,81 @@ import time
 from contextlib import ExitStack
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtra
 from .options import json_option, note, print_json
+
+if TYPE_CHECKING:
+    from ..train.loop import Trainer
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `train` takes."""
     parser.add_argument("config", metavar="CONFIG", help="a YAML file; see docs/guide/training.md")
+    parser.add_argument("changes", metavar="KEY=VALUE", nargs="*", help="settings instead of the file's, dots allowed")
     parser.add_argument("--out", metavar="DIR", required=True, help="the folder of checkpoints, log and result")
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train to the end. Raises PortavozError."""
+    """Train to the end, or to a signal. Raises PortavozError."""
     for package, module in (("torch", "torch"), ("pyyaml", "yaml")):
         if find_spec(module) is None:
             raise MissingExtra(package, "train", "portavoz train")
-    from ..train.loop import TrainConfig, Trainer
+    from ..train.config import TrainConfig
+    from ..train.whole import train
 
-    trainer = Trainer(TrainConfig.read(args.config), args.out)
-    first, began = trainer.step, time.perf_counter()
-    with Watch(trainer.config.steps, first) as watch:
-        path = trainer.run(watch)
+    config = TrainConfig.read(args.config, args.changes)
+    began = time.perf_counter()
+    with Watch(config.steps) as watch:
+        path = train(config, args.out, say=watch.say, report=watch)
     took = time.perf_counter() - began
     if args.json:
-        print_json(
-            {"output": str(path), "steps": trainer.step, "resumed": first, "seconds": round(took, 1), **watch.last}
-        )
-    else:
-        note(f"{path}: {trainer.step - first} steps in {took:.0f} s")
+        about = {"output": None if path is None else str(path), "steps": watch.step, "resumed": watch.first}
+        print_json({**about, "seconds": round(took, 1), **watch.last})
+    elif path is not None:
+        note(f"{path}: {watch.step - watch.first} steps in {took:.0f} s")
     return 0
 
 
 class Watch:
     """Called with each row of the log: a bar where standard error is a terminal, else a line each."""
 
-    def __init__(self, steps: int, first: int) -> None:
-        self.steps, self.first, self.last = steps, first, dict[str, Any]()
+    def __init__(self, steps: int) -> None:
+        self.steps, self.first, self.step, self.last = steps, 0, 0, dict[str, Any]()
         self._bar: Any = None
+        self._of: Trainer | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
-        self.began = time.perf_counter()
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-            columns = [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}")]
+            columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")]
             self._bar = self._stack.enter_context(Progress(*columns, console=Console(stderr=True)))
-            self._task = self._bar.add_task("…", total=self.steps, completed=self.first)
+            self._task = self._bar.add_task("…", total=self.steps)
         return self
 
-    def __call__(self, row: dict[str, Any]) -> None:
-        self.last = row
-        speed = (row["step"] - self.first) / max(1e-9, time.perf_counter() - self.began)
+    def say(self, line: str) -> None:
+        """Something that happened beside the steps."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False)
+        else:
+            note(line)
+
+    def __call__(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        if trainer is not self._of:
+            self._of, self.first = trainer, trainer.resumed
+        self.last, self.step = row, row["step"]
         losses = ", ".join(f"{key} {row[key]:.4f}" for key in ("train_loss", "held_loss") if key in row)
-        line = f"{losses}, {speed:.2f} steps/s"
+        line = f"{losses}, {row['steps_per_second']:.2f} steps/s, {row['seconds_left'] / 60:.1f} minutes left"
+        line += f", {row['memory_process']:.0f} MiB"
         if self._bar is not None:
             self._bar.update(self._task, completed=row["step"], description=line)
         else:
-            left = (self.steps - row["step"]) / speed if speed else 0.0
-            note(f"step {row['step']} of {self.steps}: {line}, {left / 60:.1f} minutes left")
+            note(f"step {row['step']} of {self.steps}: {line}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

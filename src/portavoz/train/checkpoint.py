@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,51 @@ from ..errors import JobError, WeightError
 from ..weights import file
 
 KEEP = 2  # the newest ones; the best by held-out loss is kept beside them
-FREE = ("steps", "every")  # may change between runs: how long to train, how often to look
+# May change between runs: how long to train, how often to look, what is kept, on what machine and how carefully.
+FREE = (
+    "steps", "every", "keep", "patience", "samples", "memory", "heat", "logs", "accumulate", "most_frames", "recompute",
+    "threads", "device", "align_steps", "align_pictures",
+)  # fmt: skip
+Groups = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was read: tensors by group ("weights", "average", "moment1", "moment2"), the step, the configuration."""
+    """What was read: tensors by group ("weights", "average", "moment1", …), the step, the configuration.
+
+    `state` holds plain values that belong to the training and to no tensor, such as the best loss so far.
+    """
 
     groups: dict[str, dict[str, NDArray[Any]]]
     step: int
     config: dict[str, Any]
+    state: dict[str, Any] = field(default_factory=dict)
 
 
-def save(folder: Path, step: int, groups: Mapping[str, Mapping[str, NDArray[Any]]], config: Mapping[str, Any]) -> Path:
-    """Write ``checkpoint-STEP.safetensors`` and remove all but the newest KEEP. Raises InputError on a full disk."""
+def save(
+    folder: Path,
+    step: int,
+    groups: Groups,
+    config: Mapping[str, Any],
+    *,
+    state: Mapping[str, Any] | None = None,
+    keep: int = KEEP,
+) -> Path:
+    """Write ``checkpoint-STEP.safetensors`` and remove all but the newest `keep`. Raises InputError on a full disk."""
     path = folder / f"checkpoint-{step:08d}.safetensors"
     tensors = {f"{group}/{name}": np.asarray(a) for group, named in groups.items() for name, a in named.items()}
-    file.write(path, tensors, {"step": str(step), "config": json.dumps(config), "layout": "torch"})
-    for old in found(folder)[:-KEEP]:
+    about = {"step": str(step), "config": json.dumps(config), "state": json.dumps(state or {}), "layout": "torch"}
+    file.write(path, tensors, {**about, "sum": _sum(tensors)})
+    for old in found(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
+
+
+def _sum(tensors: Mapping[str, NDArray[Any]]) -> str:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(np.ascontiguousarray(tensors[name]).tobytes(), zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
 
 
 def found(folder: Path) -> list[Path]:
@@ -47,32 +73,43 @@ def load(path: Path) -> Checkpoint:
     tensors, metadata = file.read(path)
     if "step" not in metadata or "config" not in metadata:
         raise WeightError(f"{path}: a safetensors file, but not a training checkpoint; give one from a training folder")
+    if metadata.get("sum", wanted := _sum(tensors)) != wanted:
+        raise WeightError(f"{path}: its numbers are not those that were written; the one before it is taken")
     groups: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in tensors.items():
         group, name = key.split("/", 1)
         groups.setdefault(group, {})[name] = array
-    return Checkpoint(groups, int(metadata["step"]), json.loads(metadata["config"]))
+    step, config = int(metadata["step"]), json.loads(metadata["config"])
+    return Checkpoint(groups, step, config, json.loads(metadata.get("state", "{}")))
 
 
-def newest(folder: Path, config: Mapping[str, Any]) -> Checkpoint | None:
+def newest(folder: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Checkpoint | None:
     """The newest readable checkpoint of a folder, or None. A damaged one falls back to the one before it.
 
-    Raises JobError when it was made under another configuration, with the keys that differ.
+    `defaults` stand for settings that the checkpoint's time did not know. Raises JobError when it was made under
+    another configuration, with the keys that differ.
     """
     for path in reversed(found(folder)):
         try:
             checkpoint = load(path)
         except WeightError:
             continue
-        keys = sorted((set(checkpoint.config) | set(config)) - set(FREE))
-        other = [
-            f"{k}: {checkpoint.config.get(k)!r} → {config.get(k)!r}"
-            for k in keys
-            if checkpoint.config.get(k) != config.get(k)
-        ]
+        other = differences({**(defaults or {}), **checkpoint.config}, config)
         if other:
             raise JobError(
                 f"{path} was trained under another configuration ({'; '.join(other)}); choose another --out folder"
             )
         return checkpoint
     return None
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:
+    """``key: old → new`` for every value that differs, with dotted keys; FREE ones do not count."""
+    out: list[str] = []
+    for key in sorted((set(old) | set(new)) - (set() if where else set(FREE))):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            out += differences(a, b, f"{where}{key}.")
+        elif a != b:
+            out.append(f"{where}{key}: {a!r} → {b!r}")
+    return out

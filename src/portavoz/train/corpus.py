@@ -71,6 +71,14 @@ class Corpus:
         self.durations = np.concatenate([self._durations(*pair) for pair in zip(self.lines, self.features.frames)])
         self.utterances = list(self._slices())
 
+    @staticmethod
+    def names(folder: Path) -> list[str]:
+        """The speakers that a corpus folder lists; none where it cannot be read, which opening it will say."""
+        try:
+            return list(json.loads((folder / "corpus.json").read_text())["speakers"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
     def split(self, name: str) -> list[Utterance]:
         """The utterances of one split, "train" or "held_out"."""
         return [u for u in self.utterances if u.split == name]
@@ -88,7 +96,8 @@ class Corpus:
     def wave(self, u: Utterance) -> NDArray[np.float32]:
         """The samples of one utterance, float32."""
         hop = self.spec.hop
-        return self.waves[u.frames.start * hop : u.frames.stop * hop].astype(np.float32) / 32768
+        samples: NDArray[Any] = self.waves[u.frames.start * hop : u.frames.stop * hop]
+        return samples.astype(np.float32) / 32768
 
     def _read(self, index: str) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(index.splitlines(), 1):

@@ -1,128 +1,75 @@
-"""The training loop: one task, one optimiser, averaged weights, checkpoints, and a log of every look at the losses."""
+"""The training loop: one task, its optimisers, averaged weights, checkpoints, and a log of every look at the losses."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..errors import InputError, JobError, SpecError
-from ..families.compact.config import CompactConfig, named
-from ..ops.torch import TorchOps
+from ..errors import JobError
+from ..families.compact.config import CompactConfig
 from ..weights import file
-from ..weights.cursor import Weights
-from . import checkpoint, toy
+from . import checkpoint, guard, samples, start, toy
+from .config import TrainConfig
 from .corpus import Corpus
-from .tasks import AcousticTask, Task, VocoderTask, constants
+from .journal import Journal
+from .optimise import Averaged, Optimised
+from .precision import TrainOps, autocast, recompute
+from .predict import predicted_mels
+from .prepare import prepare
+from .tasks import AcousticTask, Task, VocoderTask
 
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """One training. Read from YAML by `portavoz train`; unknown keys are errors.
-
-    `corpus` is a corpus folder, or "toy" for a generated one (made in the training's own folder).
-
-    `part` is "acoustic" or "vocoder"; `start` a safetensors file to fine-tune from; `predicted_by` (vocoder only)
-    an acoustic checkpoint or voice file whose mels replace the corpus' own.
-    """
-
-    corpus: str
-    part: str = "acoustic"
-    family: str = "compact"
-    model: str | Mapping[str, Any] = "production"
-    steps: int = 8000
-    batch: int = 16
-    frames: int = 40
-    rate: float = 1e-3
-    warmup: int = 200
-    cooldown: float = 0.4
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    average: float = 0.999
-    every: int = 500
-    seed: int = 1
-    start: str = ""
-    predicted_by: str = ""
-    threads: int = 0
-    device: str = "cpu"
-
-    @classmethod
-    def read(cls, path: str | Path) -> TrainConfig:
-        """From a YAML file. Raises InputError when it is missing or not YAML, SpecError for an unknown key."""
-        import yaml
-
-        try:
-            values = yaml.safe_load(Path(path).read_text())
-        except OSError as problem:
-            raise InputError(f"{path}: cannot be read ({problem.strerror}); give a training configuration") from problem
-        except yaml.YAMLError as problem:
-            raise InputError(f"{path}: not YAML ({str(problem).splitlines()[0]}); mend the file") from problem
-        return cls.from_dict(values if isinstance(values, dict) else {}, str(path))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "training configuration") -> TrainConfig:
-        """From plain values; raises SpecError naming an unknown key and the nearest known one."""
-        import difflib
-
-        known = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise SpecError(f"{where}: there is no setting {key!r}; {hint}")
-        if "corpus" not in values:
-            raise SpecError(f"{where}: 'corpus' is missing; name the folder with index.jsonl")
-        return cls(**values)
+__all__ = ["TrainConfig", "Trainer"]
+Row = dict[str, Any]
 
 
 class Trainer:
-    """Everything that a training holds: the task, its weights, their moving average, the optimiser."""
+    """Everything that a training holds: the task, its weights, their moving average, the optimisers."""
 
-    def __init__(self, config: TrainConfig, out: str | Path) -> None:
-        if config.family != "compact" or config.part not in ("acoustic", "vocoder"):
-            raise SpecError(
-                f"family {config.family!r}, part {config.part!r}: 'compact' with 'acoustic' or 'vocoder' can be trained"
-            )
+    def __init__(self, config: TrainConfig, out: str | Path, *, say: Callable[[str], None] = lambda line: None) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.config, self.out = config, Path(out)
+        self.config, self.out, self.say = config, Path(out), say
         self.out.mkdir(parents=True, exist_ok=True)
-        self.model: CompactConfig = named(config.model)
-        self.ops = TorchOps(config.device)
-        folder = toy.make(self.out / "toy") if config.corpus == "toy" else config.corpus
-        self.corpus = Corpus(folder, self.model.mel)
-        self.weights = self._weights()
-        self.task = self._task()
-        self.tensors = self.weights.tensors()
-        decay = [t for t in self.tensors.values() if t.ndim > 1]
-        rest = [t for t in self.tensors.values() if t.ndim <= 1]
-        groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), foreach=True)
-        self.average = {k: t.detach().clone() for k, t in self.tensors.items()}
-        self.step = 0
+        self.ops = TrainOps(config.device)
+        self.corpus, self.model = open_corpus(config, self.out, say)
+        self.weights = start.weights(config, self.model, self.corpus, self.ops)
+        self.task: Task = self._task()
+        self.tensors: dict[str, Tensor] = self.weights.tensors()
+        self.own = Optimised(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
+        rivals = dict(self.task.rivals.named_parameters()) if self.task.rivals else {}
+        self.rivals = Optimised(rivals, rate=config.rate, decay=config.weight_decay, betas=(0.8, 0.99))
+        self.averaged_weights = Averaged(self.tensors, config.average)
+        self.step, self.pieces = 0, config.accumulate
+        self.best, self.stale = math.inf, 0
+        self.heat = guard.Heat(config.heat)
         self._resume()
+        self.resumed = self.step
 
-    def _weights(self) -> Weights:
-        if self.config.start:
-            w = Weights.load(self.config.start, self.ops, train=True)
-            other = "vocoder" if self.config.part == "acoustic" else "acoustic"
-            w.ignore(other, why="the other half is trained on its own")
-            return w
-        prefix = "acoustic.decoder" if self.config.part == "acoustic" else "vocoder"
-        return Weights.fresh(self.ops, self.config.seed, constants=constants(self.corpus, prefix))
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """The moving average of the weights, by path."""
+        return self.averaged_weights.values
 
-    def _task(self) -> Task:
-        c, kw = self.config, {"batch": self.config.batch, "seed": self.config.seed}
+    def _task(self) -> AcousticTask | VocoderTask:
+        c = self.config
         if c.part == "acoustic":
-            return AcousticTask(self.weights, self.model, self.corpus, **kw)
-        mels = predicted_mels(c.predicted_by, self.model, self.corpus) if c.predicted_by else None
-        return VocoderTask(self.weights, self.model, self.corpus, frames=c.frames, mels=mels, **kw)
+            task: AcousticTask | VocoderTask = AcousticTask(self.weights, self.model, self.corpus, c)
+        else:
+            mels = predicted_mels(c.predicted_by, self.model, self.corpus) if c.predicted_by else None
+            task = VocoderTask(self.weights, self.model, self.corpus, c, mels=mels)
+        if c.start:
+            self.weights.finish()
+        if c.recompute:
+            recompute(task.model)
+        return task
 
     def rate(self, step: int) -> float:
         """The learning rate: a linear warm-up, constant, then down to a hundredth over the last `cooldown` share."""
@@ -131,110 +78,226 @@ class Trainer:
         return c.rate * min((step + 1) / max(1, c.warmup), 1.0, max(0.01, left))
 
     def train_step(self) -> dict[str, float]:
-        """One step of the optimiser; returns the losses of its batch."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(self.step)
-        losses = self.task.loss(self.step)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(self.tensors.values()), self.config.clip, foreach=True)
-        if not torch.isfinite(norm):
-            raise JobError(
-                f"step {self.step}: the gradient is not finite; resume with a lower rate than {self.config.rate}"
-            )
-        self.optimiser.step()
+        """One step of the optimisers; returns the losses of its batch.
+
+        Where memory runs out, the batch is computed in more and smaller pieces, and the step is tried again. Raises
+        JobError for a loss or a gradient that is not finite, naming the batch; the weights are as before.
+        """
+        rows = self.task.rows(self.step)
+        while True:
+            torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+            try:
+                found = self._gradients(rows)
+                break
+            except (RuntimeError, MemoryError) as problem:
+                if not guard.out_of_memory(problem):
+                    raise
+                if self.pieces >= len(rows):
+                    raise JobError(
+                        f"step {self.step}: one utterance alone does not fit into memory ({problem}); leave out long "
+                        "recordings, set recompute: true, or choose a smaller model"
+                    ) from problem
+            self.own.clear()
+            self.rivals.clear()
+            self._smaller(len(rows))
+        self._check(found, rows)
+        self.own.step(self.rate(self.step))
+        if self.rivals.step(self.rate(self.step)) and self.task.rivals:
+            self.task.rivals.moved()
         self.step += 1
-        # Early on the average would remember the random start; it opens up with the steps.
-        keep = min(self.config.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for k, average in self.average.items():
-                average.lerp_(self.tensors[k], 1 - keep)
-        return {k: float(v.detach()) for k, v in losses.items()}
+        self.averaged_weights.update(self.step)
+        return found
+
+    def _smaller(self, rows: int) -> None:
+        guard.clear(self.ops.device)
+        self.pieces = min(2 * self.pieces, rows)
+        self.say(f"step {self.step}: out of memory, going on with batches in {self.pieces} pieces")
+
+    def _gradients(self, rows: Sequence[Any]) -> dict[str, float]:
+        """The gradients of a whole batch, gathered piece by piece; gives its losses."""
+        self.own.clear()
+        self.rivals.clear()
+        total: dict[str, float] = {}
+        for piece in self._split(rows):
+            with autocast(self.ops.device, self.config.precision):
+                losses = self.task.losses(piece, rows, step=self.step)
+            rivals = losses.get("rivals")
+            losses["loss"].backward()
+            if rivals is not None:
+                rivals.backward()
+            for key, value in losses.items():
+                total[key] = total.get(key, 0.0) + float(value.detach())
+        return total
+
+    def _split(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
+        """A batch in pieces: as many as were asked for, or as memory and `most_frames` make necessary."""
+        count, most = min(self.pieces, len(rows)), self.config.most_frames
+        while True:
+            edges = [len(rows) * i // count for i in range(count + 1)]
+            pieces = [rows[a:b] for a, b in zip(edges, edges[1:])]
+            if not most or count == len(rows) or max(self.task.cost(p) for p in pieces) <= most:
+                return pieces
+            count += 1
+
+    def _check(self, losses: dict[str, float], rows: Sequence[Any]) -> None:
+        norm = self.own.clip(self.config.clip)
+        wrong = next((k for k, v in losses.items() if not math.isfinite(v)), None)
+        if wrong is None and math.isfinite(norm):
+            return
+        self.own.clear()
+        named = ", ".join(dict.fromkeys(row.id for row in rows))
+        what = f"the loss {wrong!r} is {losses[wrong]}" if wrong else f"the gradient's norm is {norm}"
+        raise JobError(
+            f"step {self.step}: {what} on the batch {named}; the last checkpoint is kept: look at these recordings, or "
+            f"start from {self.out}/best.safetensors in another folder with a rate below {self.config.rate}"
+        )
 
     def averaged(self) -> dict[str, float]:
         """Held-out losses of the averaged weights."""
-        with torch.no_grad():
-            live = {k: t.clone() for k, t in self.tensors.items()}
-            for k, t in self.tensors.items():
-                t.copy_(self.average[k])
-            try:
-                return self.task.validate()
-            finally:
-                for k, t in self.tensors.items():
-                    t.copy_(live[k])
+        with self.averaged_weights.shown(), autocast(self.ops.device, self.config.precision):
+            return self.task.validate()
 
     def save(self) -> Path:
-        """A checkpoint of this step, atomically."""
+        """A checkpoint of this step, atomically. Raises JobError when the disk is too full to try."""
         arrays = {k: self.ops.numpy(v) for k, v in self.weights.record.taken.items()}
         groups = {"weights": arrays, "average": {k: self.ops.numpy(v) for k, v in self.average.items()}}
-        state = {k: self.optimiser.state.get(t, {}) for k, t in self.tensors.items()}
-        for group, key in (("moment1", "exp_avg"), ("moment2", "exp_avg_sq")):
-            groups[group] = {k: self.ops.numpy(s[key]) for k, s in state.items() if key in s}
-        return checkpoint.save(self.out, self.step, groups, self._identity())
+        groups.update(self.own.groups("moment"))
+        if self.task.rivals:
+            groups["rivals"] = {k: self.ops.numpy(v) for k, v in self.task.rivals.state_dict().items()}
+            groups.update(self.rivals.groups("rival_moment"))
+        guard.room(self.out, sum(a.nbytes for named in groups.values() for a in named.values()) / guard.MIB)
+        state = {"best": self.best if math.isfinite(self.best) else None, "stale": self.stale, "pieces": self.pieces}
+        state.update(own=self.own.steps, rivals=self.rivals.steps)
+        return checkpoint.save(self.out, self.step, groups, self._identity(), state=state, keep=self.config.keep)
 
     def _identity(self) -> dict[str, Any]:
-        values = asdict(self.config)
-        return json.loads(json.dumps({**values, "model": self.model.to_dict()}))
+        return json.loads(json.dumps({**self.config.identity(), "model": self.model.to_dict()}))
 
     def _resume(self) -> None:
-        last = checkpoint.newest(self.out, self._identity())
+        defaults = json.loads(json.dumps(TrainConfig(corpus="").identity()))
+        last = checkpoint.newest(self.out, self._identity(), defaults)
         if last is None:
             return
         with torch.no_grad():
             for k, t in self.tensors.items():
                 t.copy_(torch.from_numpy(last.groups["weights"][k].copy()))
                 self.average[k].copy_(torch.from_numpy(last.groups["average"][k].copy()))
-        for k, t in self.tensors.items():
-            if k in last.groups.get("moment1", {}):
-                moments = {"exp_avg": "moment1", "exp_avg_sq": "moment2"}
-                self.optimiser.state[t] = {
-                    "step": torch.tensor(float(last.step)),
-                    **{name: torch.from_numpy(last.groups[g][k].copy()).to(t.device) for name, g in moments.items()},
-                }
+        self.own.restore(last.groups, "moment", last.state.get("own", last.step))
+        if self.task.rivals and "rivals" in last.groups:
+            self.task.rivals.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in last.groups["rivals"].items()})
+            self.rivals.restore(last.groups, "rival_moment", last.state.get("rivals", 0))
         self.step = last.step
+        best = last.state.get("best")
+        self.best, self.stale = math.inf if best is None else best, last.state.get("stale", 0)
+        self.pieces = max(self.pieces, last.state.get("pieces", 1))
 
     def result(self) -> dict[str, Any]:
         """Averaged weights and constants by path: what a voice ships."""
         arrays = self.weights.arrays()
         return self.task.finish({**arrays, **{k: self.ops.numpy(v) for k, v in self.average.items()}})
 
-    def run(self, report: Callable[[dict[str, Any]], None] = lambda row: None) -> Path:
-        """Train to `steps`; `report` gets a row every `every` steps. Returns the file of averaged weights."""
-        began, since = time.monotonic(), []
-        with (self.out / "log.jsonl").open("a") as log:
-            while self.step < self.config.steps:
-                since.append(self.train_step())
-                if self.step % self.config.every and self.step != self.config.steps:
+    def run(self, report: Callable[[Row], None] = lambda row: None) -> Path | None:
+        """Train to `steps`, or until `patience` is over; `report` gets a row every `every` steps.
+
+        Returns the file of averaged weights, or None when a signal asked it to stop: then a checkpoint of the last
+        step is written, and the same training goes on from there.
+        """
+        c, last = self.config, Look(self.step)
+        with guard.Signals() as asked, Journal(self.out, self.step, c.logs) as journal:
+            while self.step < c.steps and not self._patient_no_more():
+                last.add(self.train_step())
+                if asked.stop:
+                    self.save()
+                    self.say(f"{asked.stop}: step {self.step} is saved; the same command goes on from there")
+                    return None
+                self._careful()
+                if self.step % c.every and self.step != c.steps:
                     continue
-                row: dict[str, Any] = {"step": self.step, "seconds": round(time.monotonic() - began, 1)}
-                row.update({f"train_{k}": round(float(np.mean([s[k] for s in since])), 5) for k in since[0]})
-                row.update({f"held_{k}": round(v, 5) for k, v in self.averaged().items()})
-                since = []
-                log.write(json.dumps(row) + "\n")
-                log.flush()
+                row = {**last.row(self.step, c.steps), **self._look()}
+                row.update({f"memory_{k}": v for k, v in guard.memory(self.ops.device).items()})
                 self.save()
+                journal.row(row)
                 report(row)
+                last = Look(self.step)
+        if self._patient_no_more() and self.step < c.steps:
+            return self._best()
+        return self._write(f"{c.part}.safetensors")
+
+    def _look(self) -> Row:
+        """Held-out losses, whether they are the best so far, and samples."""
+        held = self.averaged()
+        if held and held["loss"] < self.best:
+            self.best, self.stale = held["loss"], 0
+            self._write("best.safetensors")
+        elif held:
+            self.stale += 1
+        if self.config.samples and isinstance(self.task, (AcousticTask, VocoderTask)):
+            with self.averaged_weights.shown():
+                samples.draw(self.task, self.corpus, self.out, step=self.step, count=self.config.samples)
+        return {f"held_{k}": round(v, 5) for k, v in held.items()}
+
+    def _patient_no_more(self) -> bool:
+        return 0 < self.config.patience <= self.stale
+
+    def _careful(self) -> None:
+        """The guards that look now and then."""
+        if done := self.heat():
+            self.say(f"step {self.step}: {done}")
+        limit = self.config.memory
+        if limit and self.step % 20 == 0 and guard.resident() > limit:
+            guard.clear(self.ops.device)
+            rows = self.config.batch
+            if guard.resident() > limit and self.pieces < rows:
+                self._smaller(rows)
+
+    def _best(self) -> Path:
         path = self.out / f"{self.config.part}.safetensors"
-        metadata = {
-            "family": "compact",
-            "layout": "torch",
-            "config": json.dumps(self.model.to_dict()),
-            "step": str(self.step),
-        }
-        file.write(path, self.result(), metadata)
+        tensors, metadata = file.read(self.out / "best.safetensors")
+        file.write(path, tensors, metadata)
         return path
 
+    def _write(self, name: str) -> Path:
+        metadata = {"family": "compact", "layout": "torch", "config": json.dumps(self.model.to_dict())}
+        metadata.update(step=str(self.step), speakers=json.dumps(self.corpus.speakers))
+        file.write(self.out / name, self.result(), metadata)
+        return self.out / name
 
-def predicted_mels(path: str, c: CompactConfig, corpus: Corpus) -> dict[str, np.ndarray]:
-    """Every utterance's mel as an acoustic half makes it with the corpus' durations: what a vocoder hears."""
-    from rich.console import Console
-    from rich.progress import track
 
-    ops = TorchOps()
-    w = Weights.load(path, ops)
-    w.ignore("vocoder", why="only the acoustic half is wanted")
-    task = AcousticTask(w, c, corpus, batch=1, seed=0)
-    w.finish()
-    shown = Console(stderr=True)  # standard output is for reports
-    return {u.id: task.predicted(u) for u in track(corpus.utterances, "predicted mels", console=shown)}
+class Look:
+    """Losses and time since the last look."""
+
+    def __init__(self, step: int) -> None:
+        self.first, self.began, self.since = step, time.monotonic(), list[dict[str, float]]()
+
+    def add(self, losses: dict[str, float]) -> None:
+        """One step's losses."""
+        self.since.append(losses)
+
+    def row(self, step: int, steps: int) -> Row:
+        """Means, speed, and the seconds that are left at this speed."""
+        took = time.monotonic() - self.began
+        speed = (step - self.first) / max(took, 1e-9)
+        names = dict.fromkeys(k for losses in self.since for k in losses)
+        means = {f"train_{k}": round(float(np.mean([s[k] for s in self.since if k in s])), 5) for k in names}
+        return {
+            "step": step, "seconds": round(took, 1), **means,
+            "steps_per_second": round(speed, 3), "seconds_left": round((steps - step) / max(speed, 1e-9), 1),
+        }  # fmt: skip
+
+
+def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> tuple[Corpus, CompactConfig]:
+    """The corpus that a configuration names, made where it is not one yet, and the model that fits its speakers."""
+    spec = start.shape(config, 1).mel
+    if config.corpus == "toy":
+        folder = out / "toy"
+        if not (folder / "corpus.json").is_file():
+            toy.make(folder)
+    elif (Path(config.corpus) / "corpus.json").is_file():
+        folder = Path(config.corpus)
+    else:
+        folder = prepare(
+            config.corpus, out / "corpus", spec, steps=config.align_steps, pictures=config.align_pictures, say=say
+        )
+    own = Corpus.names(folder)
+    table = start.speakers(config, own)
+    return Corpus(folder, spec, table), start.shape(config, len(table))

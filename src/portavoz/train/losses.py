@@ -1,6 +1,13 @@
-"""What training makes small, each from its paper, on torch tensors."""
+"""What training makes small, each from its paper, on torch tensors.
+
+Every loss is a mean over a whole batch. A piece of a batch gives its share of that mean: its own sum over the number
+of things in the whole (`of`), so that the shares of all pieces add up to what the batch at once would give.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,18 +18,75 @@ from ..audio.stft import margins, window_of
 from ..flow import MelSpec
 
 RESOLUTIONS = ((256, 64), (512, 128), (1024, 256), (2048, 512))  # (fft, hop) in samples
+SSIM_SIZE, SSIM_SIGMA = 11, 1.5
 
 
-def mel_l1(predicted: Tensor, target: Tensor, scale: Tensor, keep: Tensor | None) -> Tensor:
+def _share(error: Tensor, keep: Tensor | None, of: float | None) -> Tensor:
+    """The sum of an error [B, T, C] over real steps, over `of` steps (None: those of this piece) and all channels."""
+    total = error.sum() if keep is None else (error * keep).sum()
+    steps = of or float(error.shape[0] * error.shape[1] if keep is None else keep.sum())
+    return total / (steps * error.shape[2])
+
+
+def mel_l1(
+    predicted: Tensor, target: Tensor, scale: Tensor, keep: Tensor | None = None, of: float | None = None
+) -> Tensor:
     """Mean absolute error of log-mels [B, F, mels] in units of each band's standard deviation; keep [B, F, 1]."""
-    error = (predicted - target).abs() / scale
-    return error.mean() if keep is None else (error * keep).sum() / (keep.sum() * error.shape[-1])
+    return _share((predicted - target).abs() / scale, keep, of)
 
 
-def duration_mse(predicted: Tensor, frames: Tensor, keep: Tensor | None) -> Tensor:
+def mel_l2(
+    predicted: Tensor, target: Tensor, scale: Tensor, keep: Tensor | None = None, of: float | None = None
+) -> Tensor:
+    """Mean squared error of log-mels [B, F, mels] in units of each band's standard deviation; keep [B, F, 1]."""
+    return _share(((predicted - target) / scale) ** 2, keep, of)
+
+
+def duration_mse(predicted: Tensor, frames: Tensor, keep: Tensor | None = None, of: float | None = None) -> Tensor:
     """Mean squared error of log(1 + frames), [B, S, 1] against whole frames [B, S] (arXiv:1905.09263, section 3.2)."""
-    error = (predicted[..., 0] - torch.log1p(frames.float())) ** 2
-    return error.mean() if keep is None else (error * keep[..., 0]).sum() / keep.sum()
+    return _share((predicted - torch.log1p(frames.float())[..., None]) ** 2, keep, of)
+
+
+def value_mse(predicted: Tensor, target: Tensor, keep: Tensor | None = None, of: float | None = None) -> Tensor:
+    """Mean squared error of one number a symbol [B, S, 1] (arXiv:2006.04558, section 2.3); keep [B, S, 1]."""
+    return _share((predicted - target) ** 2, keep, of)
+
+
+def ssim(a: Tensor, b: Tensor, span: float) -> Tensor:
+    """Structural similarity of pictures [B, F, mels] whose values span `span`: the map [B, F − 10, mels − 10].
+
+    Wang et al. 2004, equation 13: an 11 × 11 Gaussian window of σ 1.5, C₁ = (0.01 L)², C₂ = (0.03 L)².
+    """
+    place = torch.arange(SSIM_SIZE, device=a.device, dtype=a.dtype) - SSIM_SIZE // 2
+    line = torch.exp(-(place**2) / (2 * SSIM_SIGMA**2))
+    window = (line[:, None] * line[None] / line.sum() ** 2)[None, None]
+
+    def blurred(x: Tensor) -> Tensor:
+        return F.conv2d(x[:, None], window)[:, 0]
+
+    mean_a, mean_b = blurred(a), blurred(b)
+    var_a, var_b = blurred(a * a) - mean_a**2, blurred(b * b) - mean_b**2
+    both = blurred(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    return (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+
+
+def ssim_loss(
+    predicted: Tensor, target: Tensor, spec: MelSpec, lengths: Sequence[int], of: float | None = None
+) -> Tensor:
+    """1 − SSIM of log-mels [B, F, mels], over windows that lie within each row's own frames; mean over rows.
+
+    Values are measured from the spec's floor, and span what lies between the floor and full scale. A row of fewer
+    than 11 frames has no window and counts 0.
+    """
+    low = math.log(spec.floor) if spec.log == "e" else math.log10(spec.floor) if spec.log == "10" else 0.0
+    span = abs(low) or 1.0
+    inside = [max(0, n - SSIM_SIZE + 1) for n in lengths]
+    if not max(inside):
+        return predicted.sum() * 0.0
+    alike = ssim(predicted - low, target - low, span)
+    rows = [(1 - row[:n]).mean() for row, n in zip(alike, inside) if n]
+    return torch.stack(rows).sum() / (of or len(lengths))
 
 
 def magnitudes(wave: Tensor, fft: int, hop: int) -> Tensor:

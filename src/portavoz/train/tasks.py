@@ -1,12 +1,13 @@
-"""What is trained: the acoustic half and the vocoder half of a compact voice. Each gives batches, a loss, a judgement.
+"""What is trained: the acoustic half and the vocoder half of a compact voice. Each gives batches, losses, a judgement.
 
-A batch is a function of (seed, step) alone, so that a resumed training sees what an uninterrupted one would have.
+A batch is a function of (seed, step) alone, so that a resumed training sees what an uninterrupted one would have. It
+may be computed in pieces: `losses(piece, whole)` gives a piece's share of the whole batch's losses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,22 +15,49 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..blocks.durations import pad_rows
+from ..errors import InputError
 from ..families.compact import mel as compact_mel
 from ..families.compact import wave as compact_wave
 from ..families.compact.config import CompactConfig
 from ..ops.torch import TorchOps
 from ..text.alphabet import SYMBOLS
 from ..weights.cursor import Weights
+from . import losses, rival
+from .config import TrainConfig
 from .corpus import Corpus, Utterance
-from .losses import MelOf, duration_mse, mel_l1, stft_loss
+
+
+class Stretch(NamedTuple):
+    """A piece of an utterance's sound: from frame `start`, `frames` long."""
+
+    utterance: Utterance
+    start: int
+    frames: int
+
+    @property
+    def id(self) -> str:
+        return self.utterance.id
+
+
+Row = Utterance | Stretch
 
 
 @runtime_checkable
 class Task(Protocol):
     """What the loop needs to know of a model."""
 
-    def loss(self, step: int) -> dict[str, Tensor]:
-        """The losses of the batch of this step; "loss" is the one to make small."""
+    rivals: rival.Rivals | None
+
+    def rows(self, step: int) -> list[Any]:
+        """The batch of a step."""
+        ...
+
+    def cost(self, rows: Sequence[Any]) -> int:
+        """Frames that computing these rows together takes, padding included."""
+        ...
+
+    def losses(self, rows: Sequence[Any], whole: Sequence[Any], *, step: int) -> dict[str, Tensor]:
+        """The share of `rows` in the losses of `whole`; "loss" is the one to make small ("rivals" for theirs)."""
         ...
 
     def validate(self) -> dict[str, float]:
@@ -47,32 +75,44 @@ def constants(corpus: Corpus, prefix: str) -> dict[str, NDArray[Any]]:
     return {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
 
 
+def weighted(terms: dict[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """The terms and their weighted sum as "loss"."""
+    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    return {"loss": total, **terms}
+
+
 class AcousticTask:
     """Symbols and the teacher's durations → mel; the duration predictor learns beside it."""
 
-    def __init__(self, w: Weights, c: CompactConfig, corpus: Corpus, *, batch: int, seed: int) -> None:
+    rivals: rival.Rivals | None = None
+
+    def __init__(self, w: Weights, c: CompactConfig, corpus: Corpus, settings: TrainConfig) -> None:
         assert isinstance(w.ops, TorchOps)
-        self.ops, self.corpus, self.batch, self.seed = w.ops, corpus, batch, seed
+        self.ops, self.corpus, self.c = w.ops, corpus, c
+        self.batch, self.seed, self.weights = settings.batch, settings.seed, settings.weights()
         self.model = compact_mel.Acoustic(w / "acoustic", c)
         self.train, self.held = corpus.split("train"), corpus.split("held_out")
         # Neighbours in length share a batch, so that little of it is padding.
-        self.train.sort(key=lambda u: u.frames.stop - u.frames.start)
+        self.train.sort(key=lambda u: u.length)
 
-    def loss(self, step: int) -> dict[str, Tensor]:
+    def rows(self, step: int) -> list[Utterance]:
         per_epoch = max(1, len(self.train) // self.batch)
         epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng((self.seed, epoch))
         jitter = np.argsort(np.arange(len(self.train)) + order.uniform(0, 4 * self.batch, len(self.train)))
         start = order.permutation(per_epoch)[place] * self.batch
-        return self._losses([self.train[i] for i in jitter[start : start + self.batch]])
+        return [self.train[i] for i in jitter[start : start + self.batch]]
+
+    def cost(self, rows: Sequence[Utterance]) -> int:
+        return len(rows) * max(u.length for u in rows)
 
     def validate(self) -> dict[str, float]:
-        rows: list[dict[str, float]] = []
+        parts: list[dict[str, float]] = []
         with torch.no_grad():
             for at in range(0, len(self.held), self.batch):
-                losses = self._losses(self.held[at : at + self.batch])
-                rows.append({k: float(v) for k, v in losses.items()})
-        return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]} if rows else {}
+                rows = self.held[at : at + self.batch]
+                parts.append({k: float(v) for k, v in self.losses(rows, rows).items()})
+        return {k: float(np.mean([part[k] for part in parts])) for k in parts[0]} if parts else {}
 
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """A vowel with a stress that the corpus never has (many know no secondary one) sounds like its sibling."""
@@ -90,7 +130,7 @@ class AcousticTask:
         with torch.no_grad():
             return self.ops.numpy(self._forward([u])[0])[0]
 
-    def _forward(self, rows: list[Utterance]) -> tuple[Tensor, Tensor, Any, Any, NDArray[np.int64]]:
+    def _forward(self, rows: Sequence[Utterance]) -> tuple[Tensor, Tensor, Any, Any, NDArray[np.int64]]:
         ids = pad_rows([self.corpus.ids[u.symbols] for u in rows])
         durations = pad_rows([self.corpus.durations[u.symbols] for u in rows])
         text = compact_mel.keep(self.ops, np.array([u.symbols.stop - u.symbols.start for u in rows]))
@@ -101,12 +141,23 @@ class AcousticTask:
         mel = self.model.decode(memory, self.ops.tensor(index), self.ops.tensor(place), sound)
         return mel, log_durations, text, sound, durations
 
-    def _losses(self, rows: list[Utterance]) -> dict[str, Tensor]:
+    def losses(self, rows: Sequence[Utterance], whole: Sequence[Utterance], *, step: int = 0) -> dict[str, Tensor]:
         mel, log_durations, text, sound, durations = self._forward(rows)
+        mel, log_durations = mel.float(), log_durations.float()
         target = self.ops.tensor(pad_rows([self.corpus.mels[u.frames] for u in rows]))
-        mel_loss = mel_l1(mel, target, self.model.decoder.scale, sound and sound.steps)
-        duration_loss = duration_mse(log_durations, self.ops.tensor(durations), text and text.steps)
-        return {"loss": mel_loss + duration_loss, "mel": mel_loss, "duration": duration_loss}
+        frames, symbols = sum(u.length for u in whole), sum(u.symbols.stop - u.symbols.start for u in whole)
+        real, said, scale = sound and sound.steps, text and text.steps, self.model.decoder.scale
+        terms: dict[str, Tensor] = {}
+        for name in self.weights:
+            if name == "mel":
+                terms[name] = losses.mel_l1(mel, target, scale, real, frames)
+            elif name == "mel_l2":
+                terms[name] = losses.mel_l2(mel, target, scale, real, frames)
+            elif name == "duration":
+                terms[name] = losses.duration_mse(log_durations, self.ops.tensor(durations), said, symbols)
+            elif name == "ssim":
+                terms[name] = losses.ssim_loss(mel, target, self.c.mel, [u.length for u in rows], len(whole))
+        return weighted(terms, self.weights)
 
 
 class VocoderTask:
@@ -117,43 +168,79 @@ class VocoderTask:
         w: Weights,
         c: CompactConfig,
         corpus: Corpus,
+        settings: TrainConfig,
         *,
-        batch: int,
-        seed: int,
-        frames: int = 40,
         mels: Mapping[str, Any] | None = None,
     ) -> None:
         assert isinstance(w.ops, TorchOps)
-        self.ops, self.corpus, self.batch, self.seed, self.frames = w.ops, corpus, batch, seed, frames
+        self.ops, self.corpus, frames = w.ops, corpus, settings.frames
+        self.batch, self.seed, self.frames, self.weights = settings.batch, settings.seed, frames, settings.weights()
         self.model = compact_wave.vocoder(w / "vocoder", c)
-        self.mels, self.mel_of = mels or {}, MelOf(c.mel, w.ops.device)
-        self.train = [u for u in corpus.split("train") if u.frames.stop - u.frames.start > frames]
-        self.held = [u for u in corpus.split("held_out") if u.frames.stop - u.frames.start > 4 * frames][:32]
-        lengths = np.array([u.frames.stop - u.frames.start for u in self.train], float)
+        self.mels, self.mel_of = mels or {}, losses.MelOf(c.mel, w.ops.device)
+        self.train = [u for u in corpus.split("train") if u.length > frames]
+        self.held = [u for u in corpus.split("held_out") if u.length > 4 * frames][:32]
+        if not self.train:
+            raise InputError(f"{corpus.folder}: no training recording is longer than {frames} frames; set frames lower")
+        lengths = np.array([u.length for u in self.train], float)
         self.share = lengths / lengths.sum()
+        plays = "adversarial" in self.weights or "features" in self.weights
+        self.rivals = rival.Rivals(settings.rival, settings.seed).to(w.ops.device) if plays else None
+        self.rivals_from = int(settings.rival_from * settings.steps)
 
-    def loss(self, step: int) -> dict[str, Tensor]:
+    def rows(self, step: int) -> list[Stretch]:
         order = np.random.default_rng((self.seed, step))
         rows = [self.train[i] for i in order.choice(len(self.train), self.batch, p=self.share)]
-        starts = [int(order.integers(0, u.frames.stop - u.frames.start - self.frames)) for u in rows]
-        return self._losses(rows, starts, self.frames)
+        return [Stretch(u, int(order.integers(0, u.length - self.frames)), self.frames) for u in rows]
+
+    def cost(self, rows: Sequence[Stretch]) -> int:
+        return sum(s.frames for s in rows)
 
     def validate(self) -> dict[str, float]:
-        long = 4 * self.frames
+        rows = [Stretch(u, 0, 4 * self.frames) for u in self.held]
+        if not rows:
+            return {}
         with torch.no_grad():
-            losses = self._losses(self.held, [0] * len(self.held), long)
-        return {k: float(v) for k, v in losses.items()}
+            found = self.losses(rows, rows, step=-1)
+        return {k: float(v) for k, v in found.items()}
 
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Nothing to add."""
         return arrays
 
-    def _losses(self, rows: list[Utterance], starts: list[int], frames: int) -> dict[str, Tensor]:
+    def vocoded(self, u: Utterance) -> NDArray[np.float32]:
+        """The wave [samples] of one utterance from its mel."""
+        with torch.no_grad():
+            return self.ops.numpy(self.model(self.ops.tensor(self._mel(u)[None])))[0]
+
+    def _mel(self, u: Utterance) -> NDArray[np.float32]:
+        return np.asarray(self.mels.get(u.id, self.corpus.mels[u.frames]))
+
+    def losses(self, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
         hop = self.corpus.spec.hop
-        mels = np.stack([self.mels.get(u.id, self.corpus.mels[u.frames])[s : s + frames] for u, s in zip(rows, starts)])
-        waves = np.stack([self.corpus.wave(u)[s * hop : (s + frames) * hop] for u, s in zip(rows, starts)])
+        mels = np.stack([self._mel(u)[s : s + n] for u, s, n in rows])
+        waves = np.stack([self.corpus.wave(u)[s * hop : (s + n) * hop] for u, s, n in rows])
         target = self.ops.tensor(waves)
-        predicted = self.model(self.ops.tensor(mels))
-        spectral = stft_loss(predicted, target)
-        mel = (self.mel_of(predicted) - self.mel_of(target)).abs().mean()
-        return {"loss": spectral + 0.5 * mel, "stft": spectral, "mel": mel}
+        predicted = self.model(self.ops.tensor(mels)).float()
+        terms: dict[str, Tensor] = {}
+        if "stft" in self.weights:
+            terms["stft"] = losses.stft_loss(predicted, target)
+        if "mel" in self.weights:
+            terms["mel"] = (self.mel_of(predicted) - self.mel_of(target)).abs().mean()
+        against = self._against(predicted, target, terms) if self.rivals and step >= self.rivals_from else None
+        part = len(rows) / len(whole)
+        out = weighted({name: term * part for name, term in terms.items()}, self.weights)
+        return out if against is None else {**out, "rivals": against * part}
+
+    def _against(self, predicted: Tensor, target: Tensor, terms: dict[str, Tensor]) -> Tensor:
+        """Add the vocoder's terms against its rivals, and give theirs against it."""
+        assert self.rivals is not None
+        theirs = rival.discern(real := self.rivals(target), self.rivals(predicted.detach()))
+        # The vocoder's gradient goes through the rivals, and leaves them as they are.
+        self.rivals.requires_grad_(False)
+        fake = self.rivals(predicted)
+        self.rivals.requires_grad_(True)
+        if "adversarial" in self.weights:
+            terms["adversarial"] = rival.deceive(fake)
+        if "features" in self.weights:
+            terms["features"] = rival.match(real, fake)
+        return theirs

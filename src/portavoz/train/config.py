@@ -1,0 +1,176 @@
+"""What a training is told: the fields of a YAML file and `key=value` words behind it. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, SpecError
+
+# Each half's losses and their weights; a training's `losses` changes some of them, and 0 switches one off.
+LOSSES: dict[str, dict[str, float]] = {
+    "acoustic": {"mel": 1.0, "mel_l2": 0.0, "ssim": 0.0, "duration": 1.0, "pitch": 0.1, "energy": 0.1},
+    "vocoder": {"stft": 1.0, "mel": 0.5, "adversarial": 0.0, "features": 0.0},
+}
+PRECISIONS = ("float32", "bfloat16")
+LOGS = ("tensorboard",)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training.
+
+    corpus        a corpus folder, any folder of recordings (see `layouts`), or "toy" for generated sounds
+    part          "acoustic", "vocoder", or "voice": both, one after the other, and a voice folder of them
+    model         "minimal", "small", "production", "start" (that of `start`), or a mapping of CompactConfig's fields
+    start         weights to fine-tune: a bundled voice's name, a voice folder, or a safetensors file
+    grow          weights of a smaller model to begin with: the larger one first says exactly what the smaller says
+    predicted_by  (vocoder) an acoustic half or voice whose mels replace the recorded ones
+    steps, batch, frames      how long, utterances a step, (vocoder) frames of each
+    rate, warmup, cooldown    the learning rate; steps of its rise; the share of steps in which it falls
+    losses        weight of each loss, see LOSSES; 0 is off
+    rival_from    (vocoder) the share of steps after which the discriminators take part
+    rival         (vocoder) channels of the discriminators' first layers
+    accumulate    pieces that a batch is computed in; the gradient is that of the whole
+    most_frames   (acoustic) frames in one piece at most, padding included: bounds the memory; 0 is no bound
+    precision     "float32" or "bfloat16" (autocast); recompute: activations again instead of keeping them
+    clip, weight_decay, average    gradient norm, AdamW's decay, the moving average of the weights
+    every, keep, patience, samples    steps between two looks; checkpoints kept; looks without a better one before it
+                  stops (0: never); held-out utterances drawn and written as sound at each look
+    memory, heat  MiB of this process, and °C, from which the training makes itself smaller, and waits; 0 is no limit
+    logs          "tensorboard" beside log.jsonl
+    align_steps, align_pictures    how long an aligner learns where there are no labels (0: by the size of the
+                  corpus), and how many of the most doubtful alignments are drawn
+    """
+
+    corpus: str
+    part: str = "acoustic"
+    family: str = "compact"
+    model: str | Mapping[str, Any] = "production"
+    steps: int = 8000
+    batch: int = 16
+    frames: int = 40
+    rate: float = 1e-3
+    warmup: int = 200
+    cooldown: float = 0.4
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.999
+    every: int = 500
+    seed: int = 1
+    start: str = ""
+    predicted_by: str = ""
+    threads: int = 0
+    device: str = "cpu"
+    losses: Mapping[str, float] = field(default_factory=dict)
+    rival_from: float = 0.0
+    rival: int = 16
+    accumulate: int = 1
+    most_frames: int = 0
+    precision: str = "float32"
+    recompute: bool = False
+    keep: int = 2
+    patience: int = 0
+    samples: int = 0
+    memory: float = 0.0
+    heat: float = 0.0
+    logs: Sequence[str] = ()
+    align_steps: int = 0
+    align_pictures: int = 0
+    grow: str = ""
+
+    def __post_init__(self) -> None:
+        if self.family != "compact" or self.part not in (*LOSSES, "voice"):
+            raise SpecError(
+                f"family {self.family!r}, part {self.part!r}: 'compact' can be trained, as acoustic, vocoder or voice"
+            )
+        known = {k for part in LOSSES.values() for k in part} if self.part == "voice" else LOSSES[self.part]
+        for key in self.losses:
+            if key not in known:
+                raise SpecError(f"losses: there is no {key!r}{_near(key, known)}")
+        if self.precision not in PRECISIONS:
+            raise SpecError(f"precision is {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+        for name in self.logs:
+            if name not in LOGS:
+                raise SpecError(f"logs: there is no {name!r}{_near(name, LOGS)}; log.jsonl is always written")
+        for key in ("steps", "batch", "frames", "every", "accumulate", "keep"):
+            if getattr(self, key) < 1:
+                raise SpecError(f"{key} is {getattr(self, key)}: wanted a whole number from 1 up")
+        if self.start and self.grow:
+            raise SpecError("start and grow are both set: fine-tuning keeps the model's size, growing changes it")
+
+    def weights(self) -> dict[str, float]:
+        """The weight of each loss of this part; those that are switched off are not in it."""
+        chosen = {**LOSSES[self.part], **{k: v for k, v in self.losses.items() if k in LOSSES[self.part]}}
+        return {k: float(v) for k, v in chosen.items() if v}
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def read(cls, path: str | Path, changes: Iterable[str] = ()) -> TrainConfig:
+        """From a YAML file, with `key=value` (or `key.key=value`) changes; values are YAML too.
+
+        Raises InputError when it is missing or not YAML, SpecError for an unknown key.
+        """
+        import yaml
+
+        try:
+            values = yaml.safe_load(Path(path).read_text())
+        except OSError as problem:
+            raise InputError(f"{path}: cannot be read ({problem.strerror}); give a training configuration") from problem
+        except yaml.YAMLError as problem:
+            raise InputError(f"{path}: not YAML ({str(problem).splitlines()[0]}); mend the file") from problem
+        values = values if isinstance(values, dict) else {}
+        for change in changes:
+            key, equals, text = change.partition("=")
+            if not equals or not key:
+                raise InputError(f"{change!r}: a change is written key=value, such as steps=500 or model.hidden=64")
+            try:
+                put(values, key, yaml.safe_load(text))
+            except yaml.YAMLError as problem:
+                raise InputError(f"{change!r}: what stands behind = is not YAML; quote it") from problem
+        return cls.from_dict(values, str(path))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "training configuration") -> TrainConfig:
+        """From plain values; raises SpecError naming an unknown key and the nearest known one."""
+        hints = {f.name: f for f in fields(cls)}
+        for key, value in values.items():
+            if key not in hints:
+                raise SpecError(f"{where}: there is no setting {key!r}{_near(key, hints)}")
+            wanted = _kind(hints[key].type)
+            if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
+                raise SpecError(f"{where}: {key} is {value!r}, wanted {' or '.join(k.__name__ for k in wanted)}")
+        if "corpus" not in values:
+            raise SpecError(f"{where}: 'corpus' is missing; name the folder with index.jsonl")
+        return cls(**values)
+
+
+def _kind(annotation: Any) -> tuple[type, ...]:
+    simple = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+    return simple.get(str(annotation), (list, tuple) if "Sequence" in str(annotation) else ())
+
+
+def _near(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a dotted path; a name on the way (such as model: small) becomes a mapping of its fields."""
+    *way, last = path.split(".")
+    for name in way:
+        inner = values.get(name)
+        if name == "model" and isinstance(inner, str):
+            from ..families.compact.config import named
+
+            inner = named(inner).to_dict()
+        values[name] = dict(inner) if isinstance(inner, Mapping) else {}
+        values = values[name]
+    values[last] = value

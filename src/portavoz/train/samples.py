@@ -1,0 +1,49 @@
+"""What a training sounds and looks like at a step: held-out utterances as waves, mels and alignments."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ..audio.files import write
+from ..audio.griffin_lim import mel_to_wave
+from ..flow import Wave
+from ..text.alphabet import ALPHABET
+from .corpus import Corpus
+from .tasks import AcousticTask, VocoderTask
+
+
+def draw(task: AcousticTask | VocoderTask, corpus: Corpus, out: Path, *, step: int, count: int) -> list[Path]:
+    """Write ``samples/STEP-ID.wav`` (and .png with the extra `plot`) of the first held-out utterances.
+
+    The acoustic half's mel is made with the recording's durations, and heard through Griffin-Lim: how good a
+    vocoder is, is the vocoder's matter.
+    """
+    folder = out / "samples"
+    folder.mkdir(exist_ok=True)
+    made: list[Path] = []
+    for u in corpus.split("held_out")[:count]:
+        name = folder / f"{step:08d}-{u.id}"
+        if isinstance(task, AcousticTask):
+            mel = task.predicted(u)
+            samples = mel_to_wave(mel, corpus.spec)
+        else:
+            samples, mel = task.vocoded(u), None
+        write(name.with_suffix(".wav"), Wave(np.clip(samples, -1.0, 1.0).astype(np.float32), corpus.spec.rate))
+        made.append(name.with_suffix(".wav"))
+        if find_spec("matplotlib") is None:
+            continue
+        from ..audio.mel import mel_spectrogram
+        from ..audio.plot import plot_alignment, plot_mel, save
+
+        if mel is None:
+            figure = plot_mel(mel_spectrogram(samples, corpus.spec), corpus.spec, title=f"{u.id}, step {step}")
+        else:
+            symbols = ALPHABET.decode(corpus.ids[u.symbols].tolist())
+            durations = corpus.durations[u.symbols]
+            figure = plot_alignment(durations, symbols, mel=mel, spec=corpus.spec, title=f"{u.id}, step {step}")
+        save(figure, name.with_suffix(".png"))
+        made.append(name.with_suffix(".png"))
+    return made

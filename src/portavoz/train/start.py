@@ -1,0 +1,81 @@
+"""What a training begins with: fresh weights, a voice to fine-tune, or a smaller model to grow from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import folder
+from ..errors import InputError, SpecError
+from ..families.compact.config import CompactConfig, named
+from ..ops.torch import TorchOps
+from ..weights.cursor import Weights
+from .bundle import trained
+from .config import TrainConfig
+from .corpus import Corpus
+from .tasks import constants
+
+SPEAKERS = "acoustic.encoder.speaker.weight"
+Arrays = dict[str, NDArray[Any]]
+
+
+def weights_file(name: str) -> Path:
+    """The safetensors file that a name means: a file, a voice folder, or a bundled voice. Raises InputError."""
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise InputError(
+                f"{name}: there is no such file; give a training's result, a voice folder or a voice's name"
+            )
+        return path
+    return folder.find(name) / "model.safetensors"
+
+
+def known_speakers(name: str) -> list[str]:
+    """The speakers of a voice that is fine-tuned, in their order; none for a bare safetensors file."""
+    if not name or name.endswith(".safetensors"):
+        return []
+    return list(folder.describe(folder.find(name))["speakers"])
+
+
+def speakers(config: TrainConfig, own: Sequence[str]) -> list[str]:
+    """The speaker table: a fine-tuned voice's own, then those of the corpus that are new."""
+    before = known_speakers(config.start)
+    return [*before, *(name for name in own if name not in before)]
+
+
+def shape(config: TrainConfig, count: int) -> CompactConfig:
+    """The model's configuration, with room for `count` speakers at least. Raises SpecError when `start` is missing."""
+    if config.model == "start":
+        if not config.start:
+            raise SpecError("model is 'start', but no weights to start from are named; set start, or choose a model")
+        values: Mapping[str, Any] = trained(weights_file(config.start))[1].to_dict()
+    else:
+        values = named(config.model).to_dict()
+    return CompactConfig.from_dict({**values, "speakers": max(count, values["speakers"])})
+
+
+def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps) -> Weights:
+    """The cursor that the model takes its tensors from. Raises PortavozError for weights that do not fit."""
+    if config.start:
+        tensors = _more_speakers(trained(weights_file(config.start))[0], c.speakers)
+        w = Weights(tensors, ops, train=True)
+        other = "vocoder" if config.part == "acoustic" else "acoustic"
+        w.ignore(other, why="the other half is trained on its own")
+        return w
+    prefix = "acoustic.decoder" if config.part == "acoustic" else "vocoder"
+    return Weights.fresh(ops, config.seed, constants=constants(corpus, prefix))
+
+
+def _more_speakers(tensors: Arrays, count: int) -> Arrays:
+    """A speaker table with `count` rows: new speakers begin as the mean of those that are there."""
+    table = tensors.get(SPEAKERS)
+    if table is None or len(table) >= count:
+        return tensors
+    mean = table.astype(np.float32).mean(0, keepdims=True)
+    rows = np.concatenate([table.astype(np.float32), np.repeat(mean, count - len(table), 0)])
+    return {**tensors, SPEAKERS: rows}
