@@ -7,6 +7,7 @@ Rows of a batch have lengths, masks and ends of their own, and each comes out as
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ...blocks.durations import pad_rows
 from ...errors import BackendError, InputError, WeightError
 from ...flow import Mel, Noise
 from . import given
+from .ahead import in_order, workers
 from .config import SpeechT5Config
 from .given import Stop
 from .stages import Eager, Looking, Stages, eager
@@ -76,10 +78,13 @@ class Row(NamedTuple):
 
 
 class SpeechT5:
-    """ids → mel → wave on whatever runs the stages. Holds no state: many threads may call it."""
+    """ids → mel → wave on whatever runs the stages. Holds no state: many threads may call it.
 
-    def __init__(self, stages: Stages, c: SpeechT5Config) -> None:
-        self.stages, self.c = stages, c
+    `workers`: threads that make sound of what has been said while the loop goes on; the sound is the same.
+    """
+
+    def __init__(self, stages: Stages, c: SpeechT5Config, *, workers: int = 0) -> None:
+        self.stages, self.c, self.workers = stages, c, workers
 
     @property
     def rate(self) -> int:
@@ -111,9 +116,13 @@ class SpeechT5:
         """
         stop = stop or Stop()
         steps: list[list[Step]] = [[] for _ in ids]
-        for step in self.steps(self._rows(ids, speakers, seed, masks, stop), stop, look=look):
-            steps[step.row].append(step)
-        return [self._finish(row) for row in steps]
+        done: dict[int, Future[Generated]] = {}
+        with workers(self.workers) as worker:
+            for step in self.steps(self._rows(ids, speakers, seed, masks, stop), stop, look=look):
+                steps[step.row].append(step)
+                if step.last:
+                    done[step.row] = worker.submit(self._finish, steps[step.row])
+            return [done[row].result() for row in range(len(steps))]
 
     def utter(self, ids: Any, speaker: Any, *, seed: int = 0, masks: Any = None, stop: Stop | None = None) -> Utterance:
         """One row of ids, said piece after piece while the loop goes on; see `generate`.
@@ -130,12 +139,16 @@ class SpeechT5:
         c, far = self.c, self.c.vocoder.reach()
         mel = Windows.start(self.stages.postnet, reach=c.postnet_reach, hop=1, late=far, mels=c.num_mel_bins)
         wave = Windows.start(self.stages.vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins)
-        for step in steps:
+
+        def sound(step: Step) -> list[Floats]:
+            nonlocal mel, wave
             done, mel = mel.push(step.frames, final=step.last)
             pieces, wave = wave.push(np.concatenate([step.frames[:0], *done]), final=step.last)
             warnings.extend(step.warnings)
-            for piece in pieces:
-                yield _finite(piece, "the wave")
+            return [_finite(piece, "the wave") for piece in pieces]
+
+        with workers(min(self.workers, 1)) as worker:
+            yield from in_order(worker, sound, steps)
 
     def _finish(self, steps: list[Step]) -> Generated:
         before = np.concatenate([step.frames for step in steps])

@@ -1,0 +1,49 @@
+"""Sound made beside the loop: what a step gave is handed to a worker, and comes back in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class Here(Executor):
+    """No worker: what is handed over is done at once."""
+
+    def submit(self, fn: Callable[..., Made], /, *args: Any, **named: Any) -> Future[Made]:
+        """The future of something that is over. What it raised is raised here."""
+        done: Future[Made] = Future()
+        done.set_result(fn(*args, **named))
+        return done
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """So many threads; none of their work goes on behind the block. 0: the work is done by who asks for it."""
+    if not count:
+        yield Here()
+        return
+    pool = ThreadPoolExecutor(count, thread_name_prefix="portavoz")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_order(worker: Executor, work: Callable[[Given], Iterable[Made]], given: Iterable[Given]) -> Iterator[Made]:
+    """What `work` makes of each given thing, one after the other, as soon as it is there.
+
+    With one thread as worker the next thing is fetched while it works; nothing is fetched that was not asked for.
+    """
+    waiting: deque[Future[Iterable[Made]]] = deque()
+    for thing in given:
+        waiting.append(worker.submit(work, thing))
+        while waiting and waiting[0].done():
+            yield from waiting.popleft().result()
+    for job in waiting:
+        yield from job.result()
