@@ -119,7 +119,9 @@ class Voice:
             yield Speech(np.zeros(0, np.float32), self.rate, (), tuple(unsaid))
         if not given:
             shown = f" in {text[:40]!r}" if text else ""
-            raise InputError(f"there is nothing to say{shown}: give a text with at least one word in Latin letters, or a number")
+            raise InputError(
+                f"there is nothing to say{shown}: give a text with at least one word in Latin letters, or a number"
+            )
 
     def describe(self) -> dict[str, Any]:
         """The voice's own description: voice.json with the folder and the runtime in use."""
@@ -171,9 +173,9 @@ def load(
     it, or at `vocoder` (a folder or a name). What is in the local cache is used before anything is fetched.
 
     runtime: compact voices run on "onnx" (the default) or "eager"; SpeechT5 on "eager". backend: of the eager runtime,
-    "torch" or "numpy" (torch where it is installed). device: torch's name of one, such as "cuda". precision:
-    "float32". threads: for compiled runtimes, inside one stage. Raises InputError (voice, option), WeightError
-    (files that do not fit), SpecError, BackendError, MissingExtra.
+    "torch", "mlx" or "numpy" (the first of them that is installed). device: the back end's name of one, such as "cuda"
+    for torch. precision: "float32". threads: for compiled runtimes, inside one stage. Raises InputError (voice,
+    option), WeightError (files that do not fit), SpecError, BackendError, MissingExtra.
     """
     options = Options(runtime, backend, precision, device, threads, vocoder)
     folder = locate(voice)

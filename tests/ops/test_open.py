@@ -22,6 +22,25 @@ def test_an_unknown_name_lists_those_that_exist() -> None:
         ops.open("abacus")
 
 
+def test_an_option_that_a_back_end_has_not_is_one_sentence() -> None:
+    with pytest.raises(BackendError, match="the back end 'numpy' knows no option 'device': it has none"):
+        ops.open("numpy", device="cuda")
+    with pytest.raises(BackendError, match="the back end 'torch' knows no option 'compiled': it has device, dtype"):
+        ops.open("torch", compiled=True)
+
+
+@pytest.mark.parametrize(
+    ("installed", "first"), [({"torch", "mlx"}, "torch"), ({"mlx"}, "mlx"), (set(), "numpy")], ids=str
+)
+def test_the_preferred_back_end_is_one_that_is_installed(
+    installed: set[str], first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in installed else None)
+    assert ops.preferred() == first
+
+
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ops.BACKENDS, "abacus", ("abacus", "AbacusOps", "no_such_package_here", "beads"))
     with pytest.raises(MissingExtra, match=r"pip install 'portavoz\[beads\]'"):

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..errors import BackendError, MissingExtra
+
 # Our name of a CPU feature → what /proc/cpuinfo (x86, ARM) and sysctl (macOS) call it.
 FEATURES: dict[str, tuple[str, ...]] = {
     "avx2": ("avx2", "hw.optional.avx2_0"),
@@ -62,13 +64,20 @@ def features() -> dict[str, bool] | None:
 
 
 def devices() -> list[str]:
-    """Accelerators that PyTorch, if it is installed, can use: "cuda:0 NAME", "mps"."""
-    if find_spec("torch") is None:
-        return []
-    from ..ops.torch import torch
+    """Accelerators that PyTorch and MLX, where they are installed, can use: "cuda:0 NAME", "mps", "mlx gpu"."""
+    from .. import ops
 
-    found = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
-    return found + (["mps"] if torch.backends.mps.is_available() else [])
+    found: list[str] = []
+    if find_spec("torch"):
+        from ..ops.torch import torch
+
+        found += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+        found += ["mps"] if torch.backends.mps.is_available() else []
+    try:
+        ops.open("mlx", device="gpu")
+    except (BackendError, MissingExtra):
+        return found
+    return [*found, "mlx gpu"]
 
 
 def extras() -> dict[str, dict[str, Any]]:
