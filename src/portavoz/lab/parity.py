@@ -1,184 +1,209 @@
-"""SpeechT5 beside its reference: each component on the reference's own frames, then both loops running freely."""
+"""Is this port its reference? One call for every pair: running programs, traces, or one of each."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .. import ops
-from ..families.speecht5.config import SpeechT5Config
-from ..families.speecht5.speak import Eager, SpeechT5, Stop, eager
-from ..ops.recording import leaves
-from ..ops.watch import Unit, Watch
-from .compare import Distance, distance
+from ..errors import InputError
+from .align import Pairing, align, turned
+from .diagnose import diagnose
+from .force import CRASHES, Against, Check, Forcing, floors_of, relative, walk
+from .prints import Print
+from .trace import Recorder, Sink, Trace, record
+from .verdict import Culprit, Verdict, culprits, judge
+from .visit import Subject
 
-Floats = NDArray[np.float32]
-COMPONENT, WAVE = 1e-5, 1e-4  # limits of the relative L2 in float32
-# Path in the checkpoint → what a reader calls it.
-NAMES = [
-    (r"speecht5\.encoder\.prenet", "text pre-net"),
-    (r"speecht5\.encoder\.wrapped_encoder\.layers\.(\d+)", r"encoder layer \1"),
-    (r"speecht5\.encoder", "encoder"),
-    (r"speecht5\.decoder\.prenet", "speech pre-net"),
-    (r"speecht5\.decoder\.wrapped_decoder\.layers\.(\d+)\.self_attn", r"decoder layer \1, self-attention"),
-    (r"speecht5\.decoder\.wrapped_decoder\.layers\.(\d+)\.encoder_attn", r"decoder layer \1, cross-attention"),
-    (r"speecht5\.decoder\.wrapped_decoder\.layers\.(\d+)", r"decoder layer \1"),
-    (r"speech_decoder_postnet\.feat_out", "frames"),
-    (r"speech_decoder_postnet\.prob_out", "stop logits"),
-    (r"speech_decoder_postnet\.layers\.(\d+)", r"post-net layer \1"),
-    (r"upsampler\.(\d+)", r"vocoder upsampling \1"),
-    (r"resblocks\.(\d+)", r"vocoder block \1"),
-]
+ROUNDED = 1e-5  # sketches within this spread are the same numbers, rounded otherwise (folded, merged)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One comparison: what, how far apart, and the relative L2 from which it fails."""
+def compare(reference: Subject | Trace, port: Subject | Trace, *, by_hand: Mapping[str, str] | None = None) -> Verdict:
+    """The verdict on a port, with every culprit of one run and what each looks like.
 
-    name: str
-    distance: Distance
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        """Within the limit."""
-        return self.distance.l2 <= self.limit
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; a distance that is infinite is None."""
-        numbers = {k: v if np.isfinite(v) else None for k, v in self.distance.to_dict().items()}
-        return {"component": self.name, **numbers, "limit": self.limit, "pass": self.passed}
-
-
-class Outputs(Watch):
-    """Keeps what the blocks and layers with a name above gave back, by ``path#call``."""
-
-    def clear(self) -> None:
-        """Forget everything and count calls from 0 again."""
-        super().clear()
-        self.entries: dict[str, Floats] = {}
-
-    def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        out = run(*args, **named)
-        if (unit.kind == "block" or unit.layer is not None) and label(unit.path):
-            first = next(value for _, value in leaves("out", out))
-            self.entries[unit.key] = np.array(self.inner.numpy(first), copy=True)
-        return out
-
-
-def label(path: str) -> str | None:
-    """A reader's name of a path, None for what has none."""
-    for pattern, name in NAMES:
-        found = re.fullmatch(pattern, path)
-        if found:
-            return found.expand(name)
-    return None
-
-
-def rows(c: SpeechT5Config, lengths: Iterable[int], seed: int) -> list[NDArray[np.int64]]:
-    """Random texts of these lengths, each with its eos; never longer than the model holds."""
-    draw, special = np.random.default_rng(seed), {c.bos_token_id, c.pad_token_id, c.eos_token_id}
-    letters = [n for n in range(c.vocab_size) if n not in special]
-    cut = [min(length, c.max_text_positions) for length in lengths]
-    return [np.array([*draw.choice(letters, length - 1), c.eos_token_id], np.int64) for length in cut]
-
-
-def speaker(c: SpeechT5Config, seed: int) -> Floats:
-    """A random speaker embedding [X]."""
-    return np.random.default_rng([seed, 1]).standard_normal(c.speaker_embedding_dim).astype(np.float32)
-
-
-def ours(reference: Any, back: ops.Ops) -> SpeechT5:
-    """Our model with the reference's weights."""
-    model, vocoder = reference.tensors()
-    return SpeechT5(eager(model, vocoder, reference.config, back), reference.config)
-
-
-def components(reference: Any, model: SpeechT5, texts: list[NDArray[np.int64]], *, seed: int, steps: int) -> list[Line]:
-    """Every component over a padded batch of texts and so many steps, ours always on the reference's frames.
-
-    `model` was built by `ours` under an `Outputs`.
+    A running port is forced by the reference's trace; a port that is a trace forces the running reference (mirrored).
+    Two traces give the propagated picture only, and its verdict is never PASS. `by_hand` maps the port's layers to
+    the reference's. Raises InputError when the reference cannot be run.
     """
-    c, watch = reference.config, cast(Outputs, cast(Eager, model.stages).ops)
-    watch.clear()
-    ids = np.full((len(texts), max(map(len, texts))), c.pad_token_id, np.int64)
-    for row, text in zip(ids, texts):
-        row[: len(text)] = text
-    mask, voices = ids != c.pad_token_id, np.stack([speaker(c, seed + n) for n in range(len(texts))])
-    kept, frame = model.masks(seed, steps), np.zeros((len(texts), 1, c.num_mel_bins), np.float32)
-    with reference.traced() as theirs:
-        state, own = reference.encode(ids, mask, voices), model.stages.encode(ids, mask, voices, steps)
-        before: list[Floats] = []
-        for step in range(steps):
-            masks = kept[:, step]
-            feat, _, state = reference.decode_step(frame, state, masks)
-            _, _, own = model.stages.step(frame, own, np.repeat(masks[:, None], len(texts), 1))
-            before.append(feat)
-            frame = feat[:, -1:]
-        mel = np.concatenate(before, 1)
-        after = reference.postnet(mel)
-        ends = {
-            "post-net": (model.stages.postnet(mel), after),
-            "vocoder": (model.stages.vocode(after), reference.vocode(after)),
-        }
-    lines = [Line(name, d, COMPONENT) for name, d in grouped(watch.entries, theirs).items()]
-    return lines + [Line(name, distance(*pair), COMPONENT) for name, pair in ends.items()]
+    if not isinstance(port, Trace):
+        return forced(traced(reference), port, by_hand)
+    if not isinstance(reference, Trace):
+        return mirrored(reference, port, by_hand)
+    return propagated(reference, port, by_hand)
 
 
-def grouped(mine: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> dict[str, Distance]:
-    """The distance of each named component over all of its calls; what only one side has is infinitely far."""
-    keys: dict[str, list[str]] = {}
-    for key in {**theirs, **mine}:
-        name = label(key.rpartition("#")[0])
-        if name is not None:
-            keys.setdefault(name, []).append(key)
-    found: dict[str, Distance] = {}
-    for name, calls in keys.items():
-        if any(key not in mine or key not in theirs for key in calls):
-            found[name] = distance(np.zeros(1), np.zeros(2))
+def traced(reference: Subject | Trace) -> Trace:
+    """A reference's trace with its floors."""
+    if isinstance(reference, Trace):
+        return reference
+    trace = record(reference)
+    trace.floors = floors_of(reference, trace)
+    return trace
+
+
+def inventory(subject: Subject) -> tuple[Trace, str]:
+    """What a program's units are, as far as it runs, and what ended it."""
+    trace = Trace(subject.name)
+    try:
+        subject.follow(Recorder(Sink(trace)))
+    except CRASHES as problem:
+        return trace, f"{type(problem).__name__}: {' '.join(str(problem).split())[:160]}"
+    return trace, ""
+
+
+def forced(file: Trace, port: Subject, by_hand: Mapping[str, str] | None = None) -> Verdict:
+    """A running port, every unit on the reference's values."""
+    live, crash = inventory(port)
+    pairing = align(live, file, by_hand=by_hand)
+    if crash:
+        # Where the plain run breaks off the forced one may go on; what lies behind is paired by name alone.
+        for key in file.units:
+            pairing.units.setdefault(key, [key])
+    walked = Forcing(pairing, file)
+    walk(port, walked)
+    verdict = judge(walked.checks, pairing, file, walked.mappings)
+    for culprit in verdict.culprits:
+        diagnose(culprit, file)
+    verdict.names = (file.name, port.name)
+    return _ledger(verdict, live, file, pairing)
+
+
+def mirrored(reference: Subject, file: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:
+    """A port that is only a file: the reference runs on its values, in float32 for the floors, in float64 to judge."""
+    live = record(reference)
+    by_reference = {theirs: mine for mine, theirs in (by_hand or {}).items()}
+    pairing = align(live, file, by_hand=by_reference)
+    narrow = Forcing(pairing, file, {})
+    narrow.made = {}
+    walk(reference, narrow)
+    judged = Against(pairing, file, narrow.made)
+    walk(reference, judged, wide=True)
+    found = culprits(judged.checks, live, mirrored=True)
+    for culprit in found:
+        diagnose(culprit, file, mirrored=True)
+    whole = turned(pairing, live)
+    live.precision = file.precision
+    for check in judged.checks:
+        check.key, check.ref = check.ref, check.key
+        check.made, check.wanted = check.wanted, check.made
+    verdict = judge(judged.checks, whole, live, judged.mappings, found)
+    verdict.method, verdict.names = "mirrored", (reference.name, file.name)
+    return _ledger(verdict, file, live, _reversed(pairing))
+
+
+def _reversed(pairing: Pairing) -> Pairing:
+    layers = {others[0]: [path] for path, others in pairing.layers.items() if len(others) == 1}
+    return Pairing(layers={p: o for p, o in layers.items() if o[0] not in pairing.packed})
+
+
+def propagated(reference: Trace, port: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:
+    """Two dead traces, output beside output: how far the damage has spread, not where it comes from."""
+    pairing = align(port, reference, by_hand=by_hand)
+    checks: list[Check] = []
+    for key, refs in pairing.units.items():
+        for place in port.places(key, "out") if len(refs) == 1 else []:
+            if place in reference.units[refs[0]].shapes:
+                made, wanted = port.array(key, place), reference.array(refs[0], place)
+                error = relative(made.reshape(wanted.shape) if made.size == wanted.size else made, wanted)
+                floor = reference.floors.get(refs[0], {}).get(place, 0.0)
+                checks.append(Check(key, refs[0], port.units[key].word, place, error, max(floor, 1e-5)))
+    found = culprits(checks, reference)[:1]
+    verdict = judge(checks, pairing, reference, {}, found)
+    verdict.method, verdict.names = "propagated", (reference.name, port.name)
+    if verdict.answer == "PASS":
+        verdict.answer, verdict.reason = "UNDECIDABLE", "two traces show only what arrives; run one of the two sides"
+    return verdict
+
+
+# The ledger: whose weights are whose
+
+
+def _ledger(verdict: Verdict, live: Trace, file: Trace, pairing: Pairing) -> Verdict:
+    """Add what the weights say by themselves: rows that no probe touches, biases that are not there."""
+    named = {c.unit for c in verdict.culprits}
+    named |= {unit for c in verdict.culprits for unit in c.shared}
+    for path, others in pairing.layers.items():
+        if len(others) != 1 or path in pairing.packed or path not in live.layers or others[0] not in file.layers:
             continue
-        pairs = [(mine[key], _view(theirs[key], mine[key])) for key in calls]
-        found[name] = distance(*(np.concatenate([a.ravel() for a in side]) for side in zip(*pairs)))
-    return found
+        mine, theirs = live.layers[path], file.layers[others[0]]
+        for role in dict.fromkeys([*theirs, *mine]):
+            line = _entry(mine.get(role), theirs.get(role))
+            if not line:
+                continue
+            verdict.ledger.append(f"{others[0]}.{role}: {line}")
+            if others[0] not in named:
+                named.add(others[0])
+                check = Check(path, others[0], "", "weights", float("inf"), note=line)
+                verdict.culprits.append(
+                    Culprit("weights", others[0], f"the weights of {others[0]}", float("inf"), check, cause=line)
+                )
+    for culprit in verdict.culprits:
+        _whose(culprit, live, file, pairing)
+    if verdict.culprits and verdict.answer != "FAIL":
+        n = len(verdict.culprits)
+        verdict.answer, verdict.reason = "FAIL", f"{n} culprit{'s' if n > 1 else ''}"
+    return verdict
 
 
-def _view(theirs: Floats, mine: Floats) -> Floats:
-    """The reference's pre-net reads its whole history again, the last frame is the step; its heads see no time axis."""
-    return theirs[:, -mine.shape[1] :] if theirs.ndim == mine.ndim else theirs[:, None]
+def _whose(culprit: Culprit, live: Trace, file: Trace, pairing: Pairing) -> None:
+    """A leaf that holds another layer's numbers: exchanged, or copied from the wrong place."""
+    path = next((mine for mine, others in pairing.layers.items() if others == [culprit.unit]), "")
+    if culprit.kind not in ("leaf", "weights") or culprit.certain or path not in live.layers:
+        return
+    mine = {role: one.hash for role, one in live.layers[path].items()}
+    for other, roles in file.layers.items():
+        theirs = {role: one.hash for role, one in roles.items()}
+        if other != culprit.unit and mine == theirs:
+            culprit.cause, culprit.certain, culprit.residual = f"the weights of {other} in its place", True, 0.0
+            return
+    lines = [f"{role}: {_entry(live.layers[path].get(role), one)}" for role, one in file.layers[culprit.unit].items()]
+    said = [line for line in lines if not line.endswith(": ")]
+    if said and not culprit.cause.startswith("a "):
+        culprit.cause = "; ".join(said) + (f"; {culprit.cause}" if culprit.cause else "")
 
 
-def whole(reference: Any, model: SpeechT5, text: NDArray[np.int64], *, seed: int, stop: Stop) -> list[Line]:
-    """Both loops running freely over one text with the same masks: when they stop, what they say."""
-    voice, most = speaker(reference.config, seed), stop.bounds(len(text), reference.config)[1]
-    masks = model.masks(seed, most)
-    theirs = reference.generate(text, voice, masks=masks, stop=stop)
-    mine = model.generate([text], voice, masks=[masks], stop=stop)[0]
-    pairs = {
-        "number of steps": (np.array([len(mine.stops)]), np.array([len(theirs.stops)])),
-        "stop decisions": (fires(mine.stops, stop), fires(theirs.stops, stop)),
-        "stop probabilities": (mine.stops, theirs.stops),
-        "mel before the post-net": (mine.before, theirs.before),
-        "mel": (mine.mel.values[0], theirs.mel),
-        "wave": (mine.wave, theirs.wave),
-    }
-    limits = {"number of steps": 0.0, "stop decisions": 0.0, "stop probabilities": COMPONENT}
-    return [Line(name, distance(*pair), limits.get(name, WAVE)) for name, pair in pairs.items()]
+def _entry(mine: Print | None, theirs: Print | None) -> str:
+    if mine is None:
+        return "the port has none"
+    if theirs is None:
+        return "the reference has none"
+    if mine.hash == theirs.hash:
+        return ""
+    if mine.size != theirs.size:
+        return f"{list(mine.shape)} numbers in the port, {list(theirs.shape)} in the reference"
+    rows = sum(a != b for a, b in zip(mine.rows, theirs.rows))
+    if mine.rows and rows < len(mine.rows):
+        return f"{rows} of {len(mine.rows)} rows hold other numbers"
+    return "" if mine.near(theirs) < ROUNDED else "other numbers throughout"
 
 
-def fires(stops: Floats, stop: Stop) -> NDArray[np.float64]:
-    """At which steps the sum of the stop probabilities reaches the threshold: 1 or 0."""
-    return (stops.sum(-1) >= np.float32(stop.threshold)).astype(np.float64)
+def assert_parity(
+    reference: Subject | Trace, port: Subject | Trace, *, by_hand: Mapping[str, str] | None = None
+) -> Verdict:
+    """For a test: the verdict when it is PASS; otherwise AssertionError with the report."""
+    from .report import lines
+
+    verdict = compare(reference, port, by_hand=by_hand)
+    if verdict.answer != "PASS":
+        raise AssertionError("\n".join(lines(verdict)))
+    return verdict
 
 
-def furthest(runs: Iterable[list[Line]]) -> list[Line]:
-    """Of several runs the line of each component that is furthest from its limit's good side."""
-    worst: dict[str, Line] = {}
-    for line in (line for run in runs for line in run):
-        if line.name not in worst or line.distance.l2 > worst[line.name].distance.l2:
-            worst[line.name] = line
-    return list(worst.values())
+def correlation(a: Any, b: Any) -> float:
+    """Pearson's correlation: what is usually looked at. It explains, and never decides."""
+    x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
+    if x.shape != y.shape or not np.isfinite(x).all():
+        return 0.0
+    x, y = x - x.mean(), y - y.mean()
+    size = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / size if size else 0.0
+
+
+def loaded(path: str) -> Trace:
+    """A trace by its path. Raises InputError."""
+    from .trace import read
+
+    if not path.endswith((".trace", ".safetensors")):
+        raise InputError(f"{path}: a trace's name ends with .trace or .safetensors; give its file")
+    return read(path)

@@ -1,181 +1,142 @@
-"""SpeechT5 beside its reference: each component on the reference's own frames, then both loops running freely."""
+"""SpeechT5 as a subject of the lab: the reference in `transformers`, ours on any back end, on one probe.
+
+Both are driven by the same few lines, teacher-forced: what crosses a stage's border is named, so the next step hears
+the reference's frame whatever the port said.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import ops
-from ..families.speecht5.config import SpeechT5Config
-from ..families.speecht5.speak import SpeechT5, Stop, eager
-from ..ops.recording import leaves
-from ..ops.watch import Unit, Watch
-from .compare import Distance, distance
+from ..blocks.hifigan import HifiGan
+from ..families.speecht5.config import TINY, SpeechT5Config
+from ..families.speecht5.mel import Acoustic
+from ..families.speecht5.memory import allowed
+from ..flow import Noise
+from ..weights.cursor import Weights
+from .ops_subject import OpsSubject
+from .visit import tap
 
-Floats = NDArray[np.float32]
-COMPONENT, WAVE = 1e-5, 1e-4  # limits of the relative L2 in float32
-# Path in the checkpoint → what a reader calls it.
-NAMES = [
-    (r"speecht5\.encoder\.prenet", "text pre-net"),
-    (r"speecht5\.encoder\.wrapped_encoder\.layers\.(\d+)", r"encoder layer \1"),
-    (r"speecht5\.encoder", "encoder"),
-    (r"speecht5\.decoder\.prenet", "speech pre-net"),
-    (r"speecht5\.decoder\.wrapped_decoder\.layers\.(\d+)\.self_attn", r"decoder layer \1, self-attention"),
-    (r"speecht5\.decoder\.wrapped_decoder\.layers\.(\d+)\.encoder_attn", r"decoder layer \1, cross-attention"),
-    (r"speecht5\.decoder\.wrapped_decoder\.layers\.(\d+)", r"decoder layer \1"),
-    (r"speech_decoder_postnet\.feat_out", "frames"),
-    (r"speech_decoder_postnet\.prob_out", "stop logits"),
-    (r"speech_decoder_postnet\.layers\.(\d+)", r"post-net layer \1"),
-    (r"upsampler\.(\d+)", r"vocoder upsampling \1"),
-    (r"resblocks\.(\d+)", r"vocoder block \1"),
-]
+VOCODER = "vocoder"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One comparison: what, how far apart, and the relative L2 from which it fails."""
+class Probe(NamedTuple):
+    """What is said: ids [2, S] (the second row shorter), speakers [2, X], pre-net masks [layers, steps, units]."""
 
-    name: str
-    distance: Distance
-    limit: float
+    ids: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+    speaker: NDArray[np.float32]
+    masks: NDArray[np.float32]
 
-    @property
-    def passed(self) -> bool:
-        """Within the limit."""
-        return self.distance.l2 <= self.limit
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; a distance that is infinite is None."""
-        numbers = {k: v if np.isfinite(v) else None for k, v in self.distance.to_dict().items()}
-        return {"component": self.name, **numbers, "limit": self.limit, "pass": self.passed}
-
-
-class Outputs(Watch):
-    """Keeps what the blocks and layers with a name above gave back, by ``path#call``."""
-
-    def clear(self) -> None:
-        """Forget everything and count calls from 0 again."""
-        super().clear()
-        self.entries: dict[str, Floats] = {}
-
-    def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        out = run(*args, **named)
-        if (unit.kind == "block" or unit.layer is not None) and label(unit.path):
-            first = next(value for _, value in leaves("out", out))
-            self.entries[unit.key] = np.array(self.inner.numpy(first), copy=True)
-        return out
+    @classmethod
+    def of(cls, c: SpeechT5Config, seed: int = 0, *, steps: int = 6) -> Probe:
+        """One probe a seed, 11 to 14 symbols long."""
+        draw, noise = np.random.default_rng(seed), Noise(seed)
+        symbols = int(draw.integers(11, 15))
+        ids = draw.integers(4, c.vocab_size, (2, symbols))
+        ids[:, -1] = c.eos_token_id
+        ids[1, -5], ids[1, -4:] = c.eos_token_id, c.pad_token_id
+        shape, p = (steps, c.speech_decoder_prenet_units), c.speech_decoder_prenet_dropout
+        kept = [noise.keep(f"prenet.{i}", shape, p) > 0 for i in range(c.speech_decoder_prenet_layers)]
+        masks = (np.stack(kept) / (1 - p)).astype(np.float32)
+        speaker = draw.standard_normal((2, c.speaker_embedding_dim)).astype(np.float32)
+        return cls(ids, ids != c.pad_token_id, speaker, masks)
 
 
-def label(path: str) -> str | None:
-    """A reader's name of a path, None for what has none."""
-    for pattern, name in NAMES:
-        found = re.fullmatch(pattern, path)
-        if found:
-            return found.expand(name)
-    return None
+def drive(stages: Any, probe: Probe, mels: int, dtype: Any = np.float32) -> None:
+    """The loop: `stages` has encode, step, postnet and vocode."""
+    state, said = stages.encode(probe), []
+    frame = np.zeros((len(probe.ids), 1, mels), dtype)
+    for step in range(probe.masks.shape[1]):
+        frames, stops, state = stages.step(frame, state, probe.masks[:, step])
+        frames = tap("frames", frames)
+        tap("stops", stops)
+        said.append(frames)
+        frame = frames[:, -1:]
+    mel = tap("mel", stages.postnet(np.concatenate(said, 1)))
+    tap("wave", stages.vocode(mel))
 
 
-def rows(c: SpeechT5Config, lengths: Iterable[int], seed: int) -> list[NDArray[np.int64]]:
-    """Random texts of these lengths, each with its eos; never longer than the model holds."""
-    draw, special = np.random.default_rng(seed), {c.bos_token_id, c.pad_token_id, c.eos_token_id}
-    letters = [n for n in range(c.vocab_size) if n not in special]
-    cut = [min(length, c.max_text_positions) for length in lengths]
-    return [np.array([*draw.choice(letters, length - 1), c.eos_token_id], np.int64) for length in cut]
+class Ours:
+    """Our blocks behind the probe's stages."""
+
+    def __init__(self, acoustic: Acoustic, vocoder: HifiGan) -> None:
+        self.acoustic, self.vocoder, self.ops = acoustic, vocoder, acoustic.ops
+
+    def encode(self, probe: Probe) -> Any:
+        t, hidden = self.ops.tensor, allowed(probe.mask)
+        mask = None if hidden is None else t(hidden)
+        return self.acoustic.start(t(probe.ids), mask, t(probe.speaker), probe.masks.shape[1] + 1)
+
+    def step(self, frame: Any, state: Any, masks: Any) -> tuple[Any, Any, Any]:
+        whole = np.repeat(masks[:, None, None], len(frame), 1)
+        frames, stops, state = self.acoustic.step(self.ops.tensor(frame), state, self.ops.tensor(whole))
+        return self.ops.numpy(frames), self.ops.numpy(stops)[:, 0], state
+
+    def postnet(self, mel: Any) -> Any:
+        return self.ops.numpy(self.acoustic.postnet(self.ops.tensor(mel)))
+
+    def vocode(self, mel: Any) -> Any:
+        return self.ops.numpy(self.vocoder(self.ops.tensor(mel)))
 
 
-def speaker(c: SpeechT5Config, seed: int) -> Floats:
-    """A random speaker embedding [X]."""
-    return np.random.default_rng([seed, 1]).standard_normal(c.speaker_embedding_dim).astype(np.float32)
+def ours(
+    config: SpeechT5Config,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    seed: int = 0,
+    ops: Any = "torch",
+    edit: Callable[[Acoustic, HifiGan], None] | None = None,
+    steps: int = 6,
+) -> OpsSubject:
+    """Our SpeechT5; `arrays` has the model's tensors by name and the vocoder's below ``vocoder.``."""
+
+    def build(w: Weights) -> Callable[[], Any]:
+        acoustic, vocoder = Acoustic(w, config), HifiGan(w / VOCODER, config.vocoder)
+        if edit is not None:
+            edit(acoustic, vocoder)
+        return lambda: drive(Ours(acoustic, vocoder), Probe.of(config, seed, steps=steps), config.num_mel_bins)
+
+    return OpsSubject(build, arrays, ops=ops, name=f"speecht5 on {ops}" if isinstance(ops, str) else "speecht5")
 
 
-def ours(reference: Any, back: ops.Ops) -> SpeechT5:
-    """Our model with the reference's weights."""
-    model, vocoder = reference.tensors()
-    return SpeechT5(eager(model, vocoder, reference.config, back), reference.config)
+class Theirs:
+    """`transformers` behind the probe's stages."""
+
+    def __init__(self, reference: Any) -> None:
+        self.reference = reference
+
+    def encode(self, probe: Probe) -> Any:
+        return self.reference.encode(probe.ids, probe.mask, probe.speaker)
+
+    def step(self, frame: Any, state: Any, masks: Any) -> tuple[Any, Any, Any]:
+        return self.reference.decode_step(frame, state, masks)
+
+    def postnet(self, mel: Any) -> Any:
+        return self.reference.postnet(mel)
+
+    def vocode(self, mel: Any) -> Any:
+        return self.reference.vocode(mel)
 
 
-def components(reference: Any, back: ops.Ops, texts: list[NDArray[np.int64]], *, seed: int, steps: int) -> list[Line]:
-    """Every component over a padded batch of texts and so many steps, ours always on the reference's frames."""
-    c, watch = reference.config, Outputs(back)
-    model = ours(reference, watch)
-    ids = np.full((len(texts), max(map(len, texts))), c.pad_token_id, np.int64)
-    for row, text in zip(ids, texts):
-        row[: len(text)] = text
-    mask, voices = ids != c.pad_token_id, np.stack([speaker(c, seed + n) for n in range(len(texts))])
-    kept, frame = model.masks(seed, steps), np.zeros((len(texts), 1, c.num_mel_bins), np.float32)
-    with reference.traced() as theirs:
-        state, own = reference.encode(ids, mask, voices), model.stages.encode(ids, mask, voices, steps)
-        before: list[Floats] = []
-        for step in range(steps):
-            masks = kept[:, step]
-            feat, _, state = reference.decode_step(frame, state, masks)
-            _, _, own = model.stages.step(frame, own, np.repeat(masks[:, None], len(texts), 1))
-            before.append(feat)
-            frame = feat[:, -1:]
-        mel = np.concatenate(before, 1)
-        after = reference.postnet(mel)
-        ends = {
-            "post-net": (model.stages.postnet(mel), after),
-            "vocoder": (model.stages.vocode(after), reference.vocode(after)),
-        }
-    lines = [Line(name, d, COMPONENT) for name, d in grouped(watch.entries, theirs).items()]
-    return lines + [Line(name, distance(*pair), COMPONENT) for name, pair in ends.items()]
+def reference(seed: int = 0, config: SpeechT5Config = TINY, *, steps: int = 6) -> tuple[Any, dict[str, NDArray[Any]]]:
+    """`transformers`' SpeechT5 with sensitised weights as a subject, and its tensors for `ours`.
 
+    Raises MissingExtra without the extra `reference`.
+    """
+    from .references.transformers import Reference
+    from .torch_subject import TorchSubject
 
-def grouped(mine: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> dict[str, Distance]:
-    """The distance of each named component over all of its calls; what only one side has is infinitely far."""
-    keys: dict[str, list[str]] = {}
-    for key in {**theirs, **mine}:
-        name = label(key.rpartition("#")[0])
-        if name is not None:
-            keys.setdefault(name, []).append(key)
-    found: dict[str, Distance] = {}
-    for name, calls in keys.items():
-        if any(key not in mine or key not in theirs for key in calls):
-            found[name] = distance(np.zeros(1), np.zeros(2))
-            continue
-        pairs = [(mine[key], _view(theirs[key], mine[key])) for key in calls]
-        found[name] = distance(*(np.concatenate([a.ravel() for a in side]) for side in zip(*pairs)))
-    return found
-
-
-def _view(theirs: Floats, mine: Floats) -> Floats:
-    """The reference's pre-net reads its whole history again, the last frame is the step; its heads see no time axis."""
-    return theirs[:, -mine.shape[1] :] if theirs.ndim == mine.ndim else theirs[:, None]
-
-
-def whole(reference: Any, model: SpeechT5, text: NDArray[np.int64], *, seed: int, stop: Stop) -> list[Line]:
-    """Both loops running freely over one text with the same masks: when they stop, what they say."""
-    voice, most = speaker(reference.config, seed), stop.bounds(len(text), reference.config)[1]
-    masks = model.masks(seed, most)
-    theirs = reference.generate(text, voice, masks=masks, stop=stop)
-    mine = model.generate([text], voice, masks=[masks], stop=stop)[0]
-    pairs = {
-        "number of steps": (np.array([len(mine.stops)]), np.array([len(theirs.stops)])),
-        "stop decisions": (fires(mine.stops, stop), fires(theirs.stops, stop)),
-        "stop probabilities": (mine.stops, theirs.stops),
-        "mel before the post-net": (mine.before, theirs.before),
-        "mel": (mine.mel.values[0], theirs.mel),
-        "wave": (mine.wave, theirs.wave),
-    }
-    limits = {"number of steps": 0.0, "stop decisions": 0.0, "stop probabilities": COMPONENT}
-    return [Line(name, distance(*pair), limits.get(name, WAVE)) for name, pair in pairs.items()]
-
-
-def fires(stops: Floats, stop: Stop) -> NDArray[np.float64]:
-    """At which steps the sum of the stop probabilities reaches the threshold: 1 or 0."""
-    return (stops.sum(-1) >= np.float32(stop.threshold)).astype(np.float64)
-
-
-def furthest(runs: Iterable[list[Line]]) -> list[Line]:
-    """Of several runs the line of each component that is furthest from its limit's good side."""
-    worst: dict[str, Line] = {}
-    for line in (line for run in runs for line in run):
-        if line.name not in worst or line.distance.l2 > worst[line.name].distance.l2:
-            worst[line.name] = line
-    return list(worst.values())
+    model = Reference.fresh(config, 0)
+    probe = Probe.of(config, seed, steps=steps)
+    subject = TorchSubject(
+        lambda: drive(Theirs(model), probe, config.num_mel_bins),
+        modules={"": model.model, VOCODER: model.vocoder},
+        name="speecht5 in transformers",
+    )
+    tensors, vocoder = model.tensors()
+    return subject, {**tensors, **{f"{VOCODER}.{k}": v for k, v in vocoder.items()}}

@@ -1,0 +1,219 @@
+"""The open trace: what a run's units took and gave, in one safetensors file. Any language can write one.
+
+Tensors are named ``KEY:in0``, ``KEY:in1`` … and ``KEY:out``, ``KEY:out.1`` …; channels last. The metadata's entry
+``portavoz.trace`` is a JSON object (docs/lab.md has the whole of it):
+
+    {"format": "portavoz-trace", "version": 1, "producer": "…",
+     "units": [{"key": "decoder.q#0", "word": "linear", "path": "decoder.q", "facts": {}}, …],   in order
+     "layers": {"decoder.q": {"weight": {"shape": […], "hash": "…", "sketch": […], "rows": […]}}},
+     "floors": {"decoder.q#0": {"in0": 6e-8, "out": 9e-8}}}
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import atomic
+from ..errors import InputError
+from .prints import Print, fingerprint
+from .visit import Arrays, Run, Subject, Unit, Visitor
+
+FORMAT, VERSION, ENTRY = "portavoz-trace", 1, "portavoz.trace"
+DTYPES = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16,
+    "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
+}  # fmt: skip
+SAFE = {np.dtype(kind): name for name, kind in DTYPES.items()}
+
+
+@dataclass(slots=True)
+class Info:
+    """One unit of a trace: what `visit.Unit` says, and the shapes of its tensors by place."""
+
+    key: str
+    kind: str
+    word: str
+    path: str
+    call: int
+    facts: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether its name is its layer's (``path#call``)."""
+        return self.kind == "tap" and "/" not in self.key.rpartition("#")[2]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the header."""
+        return {"key": self.key, "kind": self.kind, "word": self.word, "path": self.path, "facts": self.facts}
+
+
+class Trace:
+    """A trace that can be read: `units` in order, `layers` with their weights' prints, arrays on demand."""
+
+    def __init__(self, name: str = "trace") -> None:
+        self.name, self.producer, self.precision = name, "", "float32"
+        self.units: dict[str, Info] = {}
+        self.layers: dict[str, dict[str, Print]] = {}
+        self.floors: dict[str, dict[str, float]] = {}
+        self.arrays: dict[str, NDArray[Any]] = {}
+
+    def array(self, key: str, place: str) -> NDArray[Any]:
+        """One tensor, as it was recorded."""
+        return self.arrays[f"{key}:{place}"]
+
+    def places(self, key: str, start: str) -> list[str]:
+        """The places of a unit that begin with "in" or "out", in order."""
+        return [place for place in self.units[key].shapes if place.startswith(start)]
+
+    def header(self) -> dict[str, Any]:
+        """The header of a file."""
+        return {
+            "format": FORMAT, "version": VERSION, "producer": self.producer or "portavoz", "precision": self.precision,
+            "units": [unit.to_dict() for unit in self.units.values()],
+            "layers": {p: {r: one.to_dict() for r, one in roles.items()} for p, roles in self.layers.items()},
+            "floors": self.floors,
+        }  # fmt: skip
+
+
+class Sink:
+    """Where tensors go while a run is recorded: into memory here, on to disk in `Streamed`."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+
+    def put(self, info: Info, arrays: dict[str, NDArray[Any]]) -> None:
+        """Keep one unit."""
+        for place, a in arrays.items():
+            self.trace.arrays[f"{info.key}:{place}"] = np.array(a, copy=True)
+
+
+class Streamed(Sink):
+    """Tensors go into a nameless file as they come; `finish` puts the header in front of them."""
+
+    def __init__(self, trace: Trace, body: IO[bytes]) -> None:
+        super().__init__(trace)
+        self.body, self.offset = body, 0
+        self.index: dict[str, dict[str, Any]] = {}
+
+    def put(self, info: Info, arrays: dict[str, NDArray[Any]]) -> None:
+        for place, a in arrays.items():
+            a = np.array(a, order="C", copy=True)
+            raw = a.astype(a.dtype.newbyteorder("<"), copy=False).tobytes()
+            kind = SAFE.get(a.dtype.newbyteorder("="))
+            if kind is None:
+                raise InputError(f"{info.key}:{place}: {a.dtype} numbers cannot be kept in a trace; make them floats")
+            end = self.offset + len(raw)
+            self.index[f"{info.key}:{place}"] = {
+                "dtype": kind, "shape": list(a.shape), "data_offsets": [self.offset, end]
+            }  # fmt: skip
+            self.body.write(raw)
+            self.offset = end
+
+    def finish(self, path: str | Path) -> None:
+        """Write the file. Raises InputError when it cannot be written."""
+        header = {"__metadata__": {ENTRY: json.dumps(self.trace.header(), ensure_ascii=False)}, **self.index}
+        head = json.dumps(header, ensure_ascii=False).encode()
+        head += b" " * (-len(head) % 8)
+        self.body.seek(0)
+        with atomic(path) as out:
+            out.write(len(head).to_bytes(8, "little") + head)
+            while block := self.body.read(1 << 20):
+                out.write(block)
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """Which units are kept: keys that match one of `globs`; of each loop every n-th call, or the `last` ones."""
+
+    globs: Sequence[str] = ("*",)
+    every: int = 1
+    last: int = 0
+
+    def wants(self, unit: Unit) -> bool:
+        """Whether a unit is kept."""
+        return unit.call % self.every == 0 and any(fnmatch.fnmatchcase(unit.key, glob) for glob in self.globs)
+
+
+class Recorder(Visitor):
+    """Keeps every unit in a sink. Arrays are copied at once: a program may write in place later."""
+
+    def __init__(self, sink: Sink, taps: Taps | None = None) -> None:
+        self.sink, self.trace, self.taps = sink, sink.trace, taps or Taps()
+        self.ring: dict[str, deque[tuple[Info, dict[str, NDArray[Any]]]]] = {}
+
+    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        if not self.taps.wants(unit):
+            return None
+        arrays = {f"in{i}": np.array(x, copy=True) for i, x in enumerate(xs)}
+        ys = run(None)
+        arrays |= {f"out.{i}" if i else "out": y for i, y in enumerate(ys)}
+        if unit.kind in ("border", "draw"):
+            arrays = {"out": xs[0]}
+        info = Info(unit.key, unit.kind, unit.word, unit.path, unit.call, unit.facts)
+        info.shapes = {place: tuple(a.shape) for place, a in arrays.items()}
+        if unit.weights and unit.path not in self.trace.layers:
+            self.trace.layers[unit.path] = {
+                role: fingerprint(w, unit.word if role == "weight" else "") for role, w in unit.weights.items()
+            }
+        self._keep(info, arrays)
+        return None
+
+    def _keep(self, info: Info, arrays: dict[str, NDArray[Any]]) -> None:
+        if not self.taps.last:
+            self.trace.units[info.key] = info
+            self.sink.put(info, arrays)
+            return
+        place = info.key.replace(f"#{info.call}", "#", 1)
+        ring = self.ring.setdefault(place, deque(maxlen=self.taps.last))
+        ring.append((info, {p: np.array(a, copy=True) for p, a in arrays.items()}))
+
+    def finish(self) -> None:
+        """Write what the ring still holds."""
+        for info, arrays in (entry for ring in self.ring.values() for entry in ring):
+            self.trace.units[info.key] = info
+            self.sink.put(info, arrays)
+
+
+def record(subject: Subject, *, taps: Taps | None = None, wide: bool = False) -> Trace:
+    """A trace in memory."""
+    trace = Trace(subject.name)
+    recorder = Recorder(Sink(trace), taps)
+    subject.follow(recorder, wide=wide)
+    recorder.finish()
+    return trace
+
+
+def write(subject: Subject, path: str | Path, *, taps: Taps | None = None, floors: bool = True) -> Trace:
+    """Run a subject and write its trace to `path`, tensor after tensor; with the floors of a second, wide run."""
+    from .force import floors_of
+
+    trace = Trace(subject.name)
+    trace.producer = subject.name
+    with tempfile.TemporaryFile() as body:
+        sink = Streamed(trace, body)
+        recorder = Recorder(sink, taps)
+        subject.follow(recorder)
+        recorder.finish()
+        sink.finish(path)
+        if floors:
+            trace.floors = floors_of(subject, read(path))
+            sink.finish(path)
+    return trace
+
+
+def read(path: str | Path) -> Trace:
+    """A trace from a file; its tensors stay on disk until they are asked for. Raises InputError (see check)."""
+    from .check import opened
+
+    return opened(Path(path))

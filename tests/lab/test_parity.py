@@ -1,0 +1,188 @@
+"""Forced and mirrored: a faultless port passes, a fault is named at its place, several faults all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from portavoz.lab.force import floors_of
+from portavoz.lab.parity import assert_parity, compare, forced, inventory, mirrored, propagated, traced
+from portavoz.lab.report import exit_code, first_line, lines, to_dict
+from portavoz.lab.subjects import CONFIGS, compact
+from portavoz.lab.trace import Taps, Trace, record
+
+Edit = Callable[[Any, Any], None]
+
+
+@pytest.fixture(scope="module")
+def reference() -> Trace:
+    """The small compact model on NumPy, with its floors."""
+    return traced(compact(ops="numpy"))
+
+
+def scale(acoustic: Any, vocoder: Any) -> None:
+    acoustic.decoder.stack.layers[1].attention.scale = 1.0
+
+
+def eps(acoustic: Any, vocoder: Any) -> None:
+    acoustic.encoder.stack.layers[0].attended.norm.eps = 1e-12
+
+
+def mean(acoustic: Any, vocoder: Any) -> None:
+    vocoder.mean = 0.0
+
+
+def all_three(acoustic: Any, vocoder: Any) -> None:
+    for edit in (scale, eps, mean):
+        edit(acoustic, vocoder)
+
+
+SITES = {
+    "scale": "edge:acoustic.decoder.stack.layers.1.attention/softmax.0",
+    "eps": "facts:acoustic.encoder.stack.layers.0.norm1",
+    "mean": "edge:vocoder.embed",
+}
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+@pytest.mark.parametrize("probe", list(CONFIGS))
+def test_a_faultless_port_passes(probe: str, backend: str) -> None:
+    subject = compact(CONFIGS[probe], ops="numpy")
+    port = compact(CONFIGS[probe], ops=backend)
+    for verdict in (forced(traced(subject), port), mirrored(subject, record(port))):
+        assert verdict.answer == "PASS" and exit_code(verdict) == 0, lines(verdict)
+        assert verdict.largest_clean < 8 and verdict.pairing.coverage == 1
+
+
+@pytest.mark.parametrize("edit", [scale, eps, mean])
+def test_one_fault_is_named_at_its_place(reference: Trace, edit: Edit) -> None:
+    verdict = forced(reference, compact(edit=edit))
+    assert [c.id for c in verdict.culprits] == [SITES[edit.__name__]]
+    assert exit_code(verdict) == 1
+
+
+@pytest.mark.parametrize("edit", [scale, mean])
+@pytest.mark.parametrize("outputs_only", [False, True])
+def test_a_port_that_is_a_file_is_judged_by_the_running_reference(edit: Edit, outputs_only: bool) -> None:
+    dump, _ = inventory(compact(edit=edit))
+    if outputs_only:
+        for info in dump.units.values():
+            info.shapes = {place: shape for place, shape in info.shapes.items() if place.startswith("out")}
+    verdict = mirrored(compact(ops="numpy"), dump)
+    wanted = SITES[edit.__name__].partition(":")[2]
+    assert [c.unit for c in verdict.culprits] == [wanted] and verdict.method == "mirrored"
+
+
+def test_all_faults_of_one_run_are_named(reference: Trace) -> None:
+    verdict = forced(reference, compact(edit=all_three))
+    assert {c.id for c in verdict.culprits} == set(SITES.values())
+
+
+def test_a_residual_stream_carries_an_error_that_is_named_once(reference: Trace) -> None:
+    def edit(acoustic: Any, vocoder: Any) -> None:
+        layer = acoustic.decoder.stack.layers[0]
+        layer.fed.after = lambda x, y: x + y * 1.5
+
+    verdict = forced(reference, compact(edit=edit))
+    assert [c.id for c in verdict.culprits] == ["edge:acoustic.decoder.stack.layers.1.norm1"]
+    assert verdict.culprits[0].inherit >= 2
+    assert "only inherit it" in first_line(verdict)
+
+
+def test_a_mask_that_is_wrong_everywhere_is_one_culprit(reference: Trace) -> None:
+    def edit(acoustic: Any, vocoder: Any) -> None:
+        for layer in acoustic.encoder.stack.layers:
+            inner = layer.attention.ops
+            layer.attention.ops = Unmasked(inner)
+
+    verdict = forced(reference, compact(edit=edit))
+    assert [c.id for c in verdict.culprits] == ["edge:acoustic.encoder.stack.layers.0.attention/softmax.0"]
+    assert verdict.culprits[0].shared == ["acoustic.encoder.stack.layers.1.attention/softmax.0"]
+    assert "mask" in verdict.culprits[0].cause and verdict.culprits[0].certain
+
+
+class Unmasked:
+    """A back end whose attention forgets its mask."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def attention(self, *args: Any, mask: Any = None, **named: Any) -> Any:
+        return self.inner.attention(*args, **named)
+
+
+def test_two_dead_traces_never_pass(reference: Trace) -> None:
+    same = propagated(reference, record(compact()))
+    assert same.answer == "UNDECIDABLE" and exit_code(same) == 3
+    wrong = propagated(reference, record(compact(edit=scale)))
+    # The unit behind the fault is what differs first in a plain run: an innocent one.
+    assert wrong.culprits[0].id == "leaf:acoustic.decoder.stack.layers.1.attention.out"
+    assert "propagated" in first_line(wrong)
+
+
+def test_pass_is_refused_below_full_coverage(reference: Trace) -> None:
+    port = compact()
+    sparse = record(port, taps=Taps(globs=("acoustic.*",)))
+    verdict = mirrored(compact(ops="numpy"), sparse)
+    assert verdict.answer == "UNDECIDABLE" and "vocoder.embed#0" in verdict.pairing.uncovered
+    assert any("not judged" in line for line in lines(verdict))
+
+
+def test_a_port_that_breaks_off_is_a_fail_that_says_where(reference: Trace) -> None:
+    def edit(acoustic: Any, vocoder: Any) -> None:
+        conv = acoustic.decoder.stack.layers[0].feed_forward.first[0]
+        conv.padding = 0
+
+    verdict = forced(reference, compact(edit=edit))
+    assert verdict.answer == "FAIL"
+    assert verdict.culprits[0].unit == "acoustic.decoder.stack.layers.0.feed_forward.wide"
+    assert "padding is 0" in verdict.culprits[0].cause
+
+
+def test_weights_that_no_probe_touches_are_in_the_ledger(reference: Trace) -> None:
+    arrays = dict(compact().arrays)
+    table = arrays["acoustic.encoder.embedding.weight"].copy()
+    untouched = sorted(set(range(len(table))) - set(reference.array("acoustic.encoder.embedding#0", "in0").ravel()))
+    table[untouched[0]] += 1
+    arrays["acoustic.encoder.embedding.weight"] = table
+    verdict = forced(reference, compact(arrays=arrays))
+    assert [c.id for c in verdict.culprits] == ["weights:acoustic.encoder.embedding"]
+    assert verdict.ledger == ["acoustic.encoder.embedding.weight: 1 of 76 rows hold other numbers"]
+
+
+def test_floors_are_those_of_float32(reference: Trace) -> None:
+    every = [floor for places in reference.floors.values() for floor in places.values()]
+    assert 0 < max(every) < 1e-5 and len(every) > 100
+    again = floors_of(compact(ops="numpy"), reference)
+    assert again == reference.floors
+
+
+def test_assert_parity_gives_the_verdict_or_the_report(reference: Trace) -> None:
+    assert assert_parity(reference, compact()).answer == "PASS"
+    with pytest.raises(AssertionError, match=r"FIRST WRONG: the edge into vocoder\.embed"):
+        assert_parity(reference, compact(edit=mean))
+
+
+def test_the_report_says_all_of_it_as_json(reference: Trace) -> None:
+    report = to_dict(compare(reference, compact(edit=all_three)))
+    assert report["schema"] == 1 and report["verdict"] == "FAIL" and len(report["culprits"]) == 3
+    assert report["first"].startswith("FIRST WRONG: ") and report["coverage"] == 1
+    assert {"id", "where", "ratio", "cause", "certain", "residual", "calls"} <= set(report["culprits"][0])
+    assert "weights" in report["cleared"] and "attention" in report["cleared"]
+
+
+def test_decisions_are_compared_as_decisions(reference: Trace) -> None:
+    def edit(acoustic: Any, vocoder: Any) -> None:
+        inner = acoustic.durations.out
+        acoustic.durations.out = lambda x: inner(x) + 1.0
+
+    verdict = forced(reference, compact(edit=edit))
+    assert verdict.culprits[0].id == "value:log_durations"
+    assert "a constant of 1 added" in verdict.culprits[0].cause
+    assert np.isfinite(verdict.culprits[0].ratio)
