@@ -28,7 +28,7 @@ from portavoz.cli import machine
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-PACKAGES = ("portavoz", "numpy", "onnxruntime", "torch")
+PACKAGES = ("portavoz", "numpy", "onnxruntime", "torch", "mlx")
 PROGRAMS = {"flite": ("flite", "--version"), "espeak-ng": ("espeak-ng", "--version")}
 
 

@@ -115,7 +115,7 @@ def test_both_convolutions_of_mlx_conform_whatever_the_device_would_choose(convo
 
 
 @pytest.mark.slow  # MLX compiles C++ here; on Metal, where it is the default, it does not
-@pytest.mark.parametrize("word", ["gelu", "silu", "mish", "elu", "snake", "batch_norm", "rope", "lstm"])
+@pytest.mark.parametrize("word", ["gelu", "silu", "mish", "elu", "leaky_relu", "snake", "batch_norm", "rope", "lstm"])
 def test_compiled_chains_of_mlx_conform(word: str) -> None:
     examples(ops.open("mlx", compiled=True), word, "float32")
 

@@ -168,7 +168,7 @@ class MlxOps(Ops):
         return mx.sigmoid(x)
 
     def leaky_relu(self, x: mx.array, slope: float) -> mx.array:
-        return mx.where(x > 0, x, x * slope)
+        return self._fused["leaky_relu"](x, slope)
 
     def softmax(self, x: mx.array) -> mx.array:
         return mx.softmax(x, -1, precise=True)

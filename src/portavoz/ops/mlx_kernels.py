@@ -115,6 +115,11 @@ def elu(x: mx.array) -> mx.array:
     return mx.where(x > 0, x, mx.expm1(mx.minimum(x, 0)))
 
 
+def leaky_relu(x: mx.array, slope: float) -> mx.array:
+    """x above 0, slope · x below."""
+    return mx.maximum(x, x * slope) if 0 < slope <= 1 else mx.where(x > 0, x, x * slope)
+
+
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
     """x + sin²(alpha x) / alpha."""
     wave = mx.sin(alpha * x)
@@ -139,7 +144,7 @@ def rope(a: mx.array, b: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
 
 
 CHAINS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (gelu, gelu_tanh, silu, mish, elu, snake, batch_norm, gates, rope)
+    f.__name__: f for f in (gelu, gelu_tanh, silu, mish, elu, leaky_relu, snake, batch_norm, gates, rope)
 }
 
 
