@@ -20,7 +20,7 @@ from portavoz.families.compact import wave as compact_wave
 from portavoz.families.compact.config import MINIMAL, CompactConfig
 from portavoz.families.compact.speak import Eager
 from portavoz.lab.compare import distance
-from portavoz.ops.mlx import gradients
+from portavoz.ops.mlx_gradients import gradients
 from portavoz.ops.recording import Recording
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights

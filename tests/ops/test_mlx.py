@@ -16,7 +16,8 @@ import torch
 from portavoz import ops
 from portavoz.errors import BackendError, MissingExtra
 from portavoz.flow import MelSpec
-from portavoz.ops.mlx import CACHE_LIMIT, gradients
+from portavoz.ops.mlx import CACHE_LIMIT
+from portavoz.ops.mlx_gradients import gradients
 from portavoz.ops.worker import Worker
 
 MLX, TORCH = ops.open("mlx"), ops.open("torch")
