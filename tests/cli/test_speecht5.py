@@ -30,15 +30,40 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
     return folder, reference
 
 
-def test_say_makes_the_wave_of_the_references_generate_speech(made: tuple[Path, Reference], tmp_path: Path) -> None:
-    folder, reference = made
-    command = [sys.executable, "-W", "error", "-m", "portavoz", "say", TEXT]
-    options = ["--voice", str(folder), "--speaker", str(folder.parent / "x.npy"), "-o", "a.wav"]
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "")
+def spoken(made: tuple[Path, Reference], here: Path, *options: str) -> np.ndarray:
+    """What the command writes, run as a process of its own."""
+    folder, speaker = made[0], made[0].parent / "x.npy"
+    command = [sys.executable, "-W", "error", "-m", "portavoz", "say", TEXT, "--voice", str(folder)]
+    env = {**os.environ, "PORTAVOZ_CACHE": str(here / "cache")}
+    done = subprocess.run(
+        [*command, "--speaker", str(speaker), "-o", "a.wav", *options],
+        cwd=here,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert done.stderr.startswith("portavoz: a.wav: ")
-    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    samples, rate = soundfile.read(here / "a.wav", dtype="float32")
     assert rate == 16000 and np.abs(samples).max() > 0.05
+    return samples
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        pytest.param(("--runtime", "onnx"), marks=pytest.mark.slow),
+        pytest.param(("--runtime", "openvino"), marks=pytest.mark.slow),
+    ],
+    ids="".join,
+)
+def test_say_makes_the_wave_of_the_references_generate_speech(
+    made: tuple[Path, Reference], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    folder, reference = made
+    samples = spoken(made, tmp_path, *options)
+    assert (tmp_path / "cache").exists() == bool(options)  # what is compiled is kept, else nothing is
 
     # The reference, with its own tokenizer on the words that are spoken, and the masks of seed 0.
     from transformers import SpeechT5Tokenizer
@@ -49,6 +74,18 @@ def test_say_makes_the_wave_of_the_references_generate_speech(made: tuple[Path, 
     assert 3 < len(said.stops) < 10 * len(ids)  # its stop flag ended it
     assert len(samples) == len(said.wave)
     assert np.abs(samples - soft_limit(said.wave)).max() < 1.01 / 2**15  # a file has 16 bits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_eight_bits(made: tuple[Path, Reference], tmp_path: Path, runtime: str) -> None:
+    """Random weights say nothing about quality: it runs, it ends, and the second time it finds what was compiled."""
+    options = ("--runtime", runtime, "--precision", "int8")
+    first = spoken(made, tmp_path, *options)
+    entries = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert len(first) <= 900 * 2 * 16
+    assert np.array_equal(spoken(made, tmp_path, *options), first)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == entries
 
 
 def test_the_vocoder_may_be_elsewhere(run, made: tuple[Path, Reference], tmp_path: Path) -> None:

@@ -81,9 +81,22 @@ def test_a_folder_says_what_the_reference_says(reference: tuple[Path, Reference]
     assert len(lengths) > 3  # it is the stop flag that ends them
 
 
-def test_numpy_says_the_same(reference: tuple[Path, Reference]) -> None:
-    voice = portavoz.load(reference[0], backend="numpy")
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_every_back_end_says_the_same(reference: tuple[Path, Reference], backend: str) -> None:
+    """The blocks as they are written; without `backend` they are fused."""
+    voice = portavoz.load(reference[0], backend=backend)
     assert close(voice.speak(TEXTS[0], speaker=SPEAKER).samples, expected(voice, reference[1], TEXTS[0]))
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_damaged_weights_are_found_before_they_are_compiled(
+    copy: Path, runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAVOZ_CACHE", str(tmp_path / "cache"))
+    rewritten(copy, lambda t: t.update(extra=np.ones(1)))
+    assert "1 tensor nobody took: extra" in refused(WeightError, lambda: portavoz.load(copy, runtime=runtime))
+    rewritten(copy, lambda t: (t.pop("extra"), t["speech_decoder_postnet.feat_out.weight"].fill(np.nan)))
+    assert "feat_out.weight: holds NaN" in refused(WeightError, lambda: portavoz.load(copy, runtime=runtime))
 
 
 def test_stream_is_speak_and_the_seed_decides(folder: Path) -> None:
@@ -450,7 +463,13 @@ def test_a_tokenizer_must_be_there(copy: Path) -> None:
     ("options", "said"),
     [
         ({"runtime": "abacus"}, "runtime 'abacus': the speecht5 family runs on"),
-        ({"precision": "int3"}, "precision 'int3': the speecht5 family runs in"),
+        ({"precision": "int3"}, "precision 'int3': the speecht5 family runs in one of float32, bfloat16"),
+        (
+            {"runtime": "onnx", "precision": "int3"},
+            "precision 'int3': the speecht5 family runs in one of float32, int8",
+        ),
+        ({"backend": "numpy", "precision": "int8"}, "precision 'int8': the speecht5 family runs in float32 only"),
+        ({"runtime": "onnx", "backend": "torch"}, "runtime 'onnx' takes no backend or device ('torch')"),
         ({"backend": "abacus"}, "there is no back end 'abacus'"),
     ],
     ids=str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,11 @@ from ..families.speecht5.reading import limit, read
 from ..families.speecht5.speak import SpeechT5
 from ..families.speecht5.speaker import speaker
 from ..families.speecht5.stages import Stages, eager
+from ..graph.cache import Cache, digest
+from ..graph.speecht5 import RUNTIMES, Origin, compiled
 from ..text.reading import Reading
 from . import place
 from .family import Manner, Opened, Options, Said
-
-RUNTIMES = ("eager",)
-PRECISIONS = ("float32",)
 
 
 class Speaking:
@@ -66,7 +66,9 @@ class Speaking:
 
 def opened(folder: Path, about: dict[str, Any], options: Options) -> Opened:
     """The voice in a checkpoint folder. Raises PortavozError."""
-    runtime, precision = options.choose("speecht5", RUNTIMES, PRECISIONS, first="eager")
+    # On a back end or a device of the caller's choice the blocks run as they are written, in float32.
+    precisions = ("float32",) if options.backend or options.device else RUNTIMES.get(options.runtime or "eager", ("",))
+    runtime, precision = options.choose("speecht5", tuple(RUNTIMES), precisions, first="eager")
     checkpoint = Checkpoint.open(folder, _vocoder(folder, options))
     tokenizer, known = checkpoint.tokenizer(), checkpoint.speakers()
     model = SpeechT5(_stages(checkpoint, runtime, precision, options), checkpoint.config)
@@ -90,8 +92,18 @@ def _vocoder(folder: Path, options: Options) -> Path | None:
 
 
 def _stages(checkpoint: Checkpoint, runtime: str, precision: str, options: Options) -> Stages:
+    """The stages: as the blocks are written, or lean (fused, the same numbers to rounding), called or compiled."""
     from .. import ops
 
-    device = {"device": options.device} if options.device else {}
-    model, vocoder = checkpoint.tensors()
-    return eager(model, vocoder, checkpoint.config, ops.open(options.backend or ops.preferred(), **device))
+    backend = options.backend or ops.preferred()
+    if runtime == "eager" and (options.backend or options.device or backend != "torch"):
+        device = {"device": options.device} if options.device else {}
+        model, vocoder = checkpoint.tensors()
+        return eager(model, vocoder, checkpoint.config, ops.open(backend, **device))
+    if runtime == "eager":
+        # Nothing is worth keeping for the next time, so nothing is written where it would stay.
+        with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
+            origin = Origin(checkpoint.config, "", checkpoint.checked)
+            return compiled(origin, runtime=runtime, precision=precision, threads=options.threads, cache=Cache(folder))
+    origin = Origin(checkpoint.config, digest(checkpoint.files()), checkpoint.checked)
+    return compiled(origin, runtime=runtime, precision=precision, threads=options.threads)

@@ -24,7 +24,7 @@ from .config import SpeechT5Config
 from .ids import BESIDE, MODEL, Tokenizer
 from .names import IGNORED
 from .speaker import checked, vectors_of
-from .stages import Eager, Weights
+from .stages import Eager, Weights, eager
 
 Tensors = Mapping[str, NDArray[Any]]
 SUBFOLDERS, BESIDE_IT = ("vocoder", "hifigan"), "speecht5_hifigan"
@@ -56,6 +56,12 @@ class Checkpoint:
     def tensors(self) -> tuple[Tensors, Tensors]:
         """The model's and the vocoder's tensors by name. Raises WeightError for files that cannot be read."""
         return _tensors(self.folder), _tensors(self.vocoder)
+
+    def checked(self) -> tuple[Tensors, Tensors]:
+        """The tensors, every one of them finite, of the right shape, and taken. Raises WeightError naming the first."""
+        model, vocoder = self.tensors()
+        eager(model, vocoder, self.config, Ops())
+        return model, vocoder
 
     def files(self) -> list[Path]:
         """Every file with weights in it, the model's first."""
