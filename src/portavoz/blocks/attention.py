@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..ops.base import Ops
-from ..ops.shapes import Array, Bool, Float
+from ..ops.shapes import Array, Bool, Float, Size
 from ..weights.cursor import Weights
 from ..weights.layer import Layer
 from .block import Block
@@ -55,7 +55,7 @@ class Grown(NamedTuple):
     v: Any
 
     @property
-    def length(self) -> int:
+    def length(self) -> Size:
         return self.k.shape[1]
 
     def extend(self, ops: Ops, k: Any, v: Any) -> Grown:

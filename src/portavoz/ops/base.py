@@ -206,7 +206,7 @@ class Ops:
         """The channels cut into n equal parts: [..., n C] → n × [..., C]."""
         return np.split(x, n, -1)
 
-    def split_heads(self, x: Float[Array, "B T C"], heads: int) -> Float[Array, "B heads T D"]:
+    def split_heads(self, x: Float[Array, "B T C"], heads: Size) -> Float[Array, "B heads T D"]:
         """[B, T, heads · D] → [B, heads, T, D]."""
         return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(1, 2)
 

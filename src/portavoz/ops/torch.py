@@ -12,6 +12,7 @@ from torch import Tensor
 from ..audio import stft as transform
 from ..errors import BackendError
 from .base import Ops
+from .shapes import Size
 
 
 class TorchOps(Ops):
@@ -141,7 +142,7 @@ class TorchOps(Ops):
     def chunk(self, x: Tensor, n: int) -> list[Tensor]:
         return list(x.chunk(n, -1))
 
-    def split_heads(self, x: Tensor, heads: int) -> Tensor:
+    def split_heads(self, x: Tensor, heads: Size) -> Tensor:
         return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
     def merge_heads(self, x: Tensor) -> Tensor:
