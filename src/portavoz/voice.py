@@ -172,10 +172,12 @@ def load(
     safetensors, spm_char.model, and a vocoder in its subfolder `vocoder` or `hifigan`, in `speecht5_hifigan` beside
     it, or at `vocoder` (a folder or a name). What is in the local cache is used before anything is fetched.
 
-    runtime: compact voices run on "onnx" (the default) or "eager"; SpeechT5 on "eager". backend: of the eager runtime,
-    "torch", "mlx" or "numpy" (the first of them that is installed). device: the back end's name of one, such as "cuda"
-    for torch. precision: "float32". threads: for compiled runtimes, inside one stage. Raises InputError (voice,
-    option), WeightError (files that do not fit), SpecError, BackendError, MissingExtra.
+    runtime: compact voices run on "onnx" (the default) or "eager"; SpeechT5 on "eager" (the default), "onnx" or
+    "openvino", which are compiled the first time and kept in the user's cache. backend: of the eager runtime, "torch",
+    "mlx" or "numpy" (the first of them that is installed). device: the back end's name of one, such as "cuda" for torch.
+    precision: "float32"; SpeechT5 also has "int8" where it is compiled, and "bfloat16" where the processor has it.
+    threads: of a compiled runtime, inside one stage. Raises InputError (voice, option), WeightError (files that do not
+    fit), SpecError, BackendError, MissingExtra.
     """
     options = Options(runtime, backend, precision, device, threads, vocoder)
     folder = locate(voice)

@@ -19,10 +19,14 @@ def voice_options(parser: argparse.ArgumentParser) -> None:
         "--voice", metavar="V", help="a bundled voice, a folder, or a checkpoint on the hub (default: the bundled one)"
     )
     group.add_argument("--vocoder", metavar="DIR", help="of a SpeechT5 checkpoint, when it is not in its folder")
-    group.add_argument("--runtime", metavar="R", help="onnx (the bundled voice's) or eager (SpeechT5's); openvino for SpeechT5")
+    group.add_argument(
+        "--runtime", metavar="R", help="onnx (the bundled voice's) or eager (SpeechT5's); openvino for SpeechT5"
+    )
     group.add_argument("--backend", metavar="B", help="of the eager runtime: torch, mlx or numpy")
     group.add_argument("--device", metavar="D", help="of the back end, such as cuda (torch) or cpu (mlx)")
-    group.add_argument("--precision", metavar="P", help="float32 (the default); for SpeechT5 int8 with onnx and openvino, and bfloat16")
+    group.add_argument(
+        "--precision", metavar="P", help="float32 (the default); for SpeechT5 int8 with onnx and openvino, and bfloat16"
+    )
     group.add_argument(
         "--threads", metavar="N", type=int, default=1, help="of a compiled runtime, inside one stage (default: 1)"
     )
