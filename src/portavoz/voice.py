@@ -174,10 +174,10 @@ def load(
 
     runtime: compact voices run on "onnx" (the default) or "eager"; SpeechT5 on "eager" (the default), "onnx" or
     "openvino", which are compiled the first time and kept in the user's cache. backend: of the eager runtime, "torch",
-    "mlx" or "numpy" (the first of them that is installed). device: the back end's name of one, such as "cuda" for torch.
-    precision: "float32"; SpeechT5 also has "int8" where it is compiled, and "bfloat16" where the processor has it.
-    threads: of a compiled runtime, inside one stage. Raises InputError (voice, option), WeightError (files that do not
-    fit), SpecError, BackendError, MissingExtra.
+    "mlx" or "numpy" (the first of them that is installed). device: the back end's name of one, such as "cuda" for
+    torch. precision: "float32"; SpeechT5 also has "int8" where it is compiled, and "bfloat16" where the processor has
+    it. threads: of a compiled runtime, inside one stage. Raises InputError (voice, option), WeightError (files that do
+    not fit), SpecError, BackendError, MissingExtra.
     """
     options = Options(runtime, backend, precision, device, threads, vocoder)
     folder = locate(voice)
