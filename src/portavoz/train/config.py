@@ -28,11 +28,13 @@ class TrainConfig:
     part          "acoustic", "vocoder", or "voice": both, one after the other, and a voice folder of them
     model         "minimal", "small", "production", "start" (that of `start`), or a mapping of CompactConfig's fields
     start         weights to fine-tune: a bundled voice's name, a voice folder, or a safetensors file
+    speakers      of a fine-tuned voice: "own" (the corpus' speakers take over), or "add" (they join the voice's)
+    only          beginnings of the paths of the weights that are trained, others stay as they are; () is all
     grow          weights of a smaller model to begin with: the larger one first says exactly what the smaller says
     predicted_by  (vocoder) an acoustic half or voice whose mels replace the recorded ones
     steps, batch, frames      how long, utterances a step, (vocoder) frames of each
     rate, warmup, cooldown    the learning rate; steps of its rise; the share of steps in which it falls
-    losses        weight of each loss, see LOSSES; 0 is off
+    losses        weight of each loss, see LOSSES; 0 is off (of part "voice": a mapping for each half)
     rival_from    (vocoder) the share of steps after which the discriminators take part
     rival         (vocoder) channels of the discriminators' first layers
     accumulate    pieces that a batch is computed in; the gradient is that of the whole
@@ -66,7 +68,7 @@ class TrainConfig:
     predicted_by: str = ""
     threads: int = 0
     device: str = "cpu"
-    losses: Mapping[str, float] = field(default_factory=dict)
+    losses: Mapping[str, Any] = field(default_factory=dict)
     rival_from: float = 0.0
     rival: int = 16
     accumulate: int = 1
@@ -82,16 +84,23 @@ class TrainConfig:
     align_steps: int = 0
     align_pictures: int = 0
     grow: str = ""
+    speakers: str = "own"
+    only: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.family != "compact" or self.part not in (*LOSSES, "voice"):
             raise SpecError(
                 f"family {self.family!r}, part {self.part!r}: 'compact' can be trained, as acoustic, vocoder or voice"
             )
-        known = {k for part in LOSSES.values() for k in part} if self.part == "voice" else LOSSES[self.part]
-        for key in self.losses:
-            if key not in known:
-                raise SpecError(f"losses: there is no {key!r}{_near(key, known)}")
+        whole = self.part == "voice"
+        for part, chosen in self.losses.items() if whole else ((self.part, self.losses),):
+            if part not in LOSSES or not isinstance(chosen, Mapping):
+                raise SpecError(f"losses of a whole voice are {{acoustic: …, vocoder: …}}, and {part!r} is there")
+            for key in chosen:
+                if key not in LOSSES[part]:
+                    raise SpecError(f"losses: there is no {key!r}{_near(key, LOSSES[part])}")
+        if self.speakers not in ("own", "add"):
+            raise SpecError(f"speakers is {self.speakers!r}: choose own or add")
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision is {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
         for name in self.logs:
@@ -105,8 +114,7 @@ class TrainConfig:
 
     def weights(self) -> dict[str, float]:
         """The weight of each loss of this part; those that are switched off are not in it."""
-        chosen = {**LOSSES[self.part], **{k: v for k, v in self.losses.items() if k in LOSSES[self.part]}}
-        return {k: float(v) for k, v in chosen.items() if v}
+        return {k: float(v) for k, v in {**LOSSES[self.part], **self.losses}.items() if v}
 
     def identity(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""

@@ -96,8 +96,7 @@ class Corpus:
     def wave(self, u: Utterance) -> NDArray[np.float32]:
         """The samples of one utterance, float32."""
         hop = self.spec.hop
-        samples: NDArray[Any] = self.waves[u.frames.start * hop : u.frames.stop * hop]
-        return samples.astype(np.float32) / 32768
+        return np.divide(self.waves[u.frames.start * hop : u.frames.stop * hop], 32768, dtype=np.float32)
 
     def _read(self, index: str) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(index.splitlines(), 1):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import JobError
+from ..errors import JobError, SpecError
 from ..families.compact.config import CompactConfig
 from ..weights import file
 from . import checkpoint, guard, samples, start, toy
@@ -42,7 +42,7 @@ class Trainer:
         self.corpus, self.model = open_corpus(config, self.out, say)
         self.weights = start.weights(config, self.model, self.corpus, self.ops)
         self.task: Task = self._task()
-        self.tensors: dict[str, Tensor] = self.weights.tensors()
+        self.tensors: dict[str, Tensor] = self._trained()
         self.own = Optimised(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
         rivals = dict(self.task.rivals.named_parameters()) if self.task.rivals else {}
         self.rivals = Optimised(rivals, rate=config.rate, decay=config.weight_decay, betas=(0.8, 0.99))
@@ -70,6 +70,16 @@ class Trainer:
         if c.recompute:
             recompute(task.model)
         return task
+
+    def _trained(self) -> dict[str, Tensor]:
+        """The tensors that change; the others need no gradient. Raises SpecError when there are none."""
+        only, every = tuple(self.config.only), self.weights.tensors()
+        chosen = {k: t for k, t in every.items() if not only or k.startswith(only)}
+        if not chosen:
+            raise SpecError(f"only is {list(only)}: no weight's path begins so; they are {', '.join([*every][:3])}, …")
+        for k, t in every.items():
+            t.requires_grad_(k in chosen)
+        return chosen
 
     def rate(self, step: int) -> float:
         """The learning rate: a linear warm-up, constant, then down to a hundredth over the last `cooldown` share."""

@@ -43,26 +43,28 @@ def known_speakers(name: str) -> list[str]:
 
 
 def speakers(config: TrainConfig, own: Sequence[str]) -> list[str]:
-    """The speaker table: a fine-tuned voice's own, then those of the corpus that are new."""
-    before = known_speakers(config.start)
+    """The speaker table: the corpus' own speakers, behind those of the voice where they are added to it."""
+    before = known_speakers(config.start) if config.speakers == "add" else []
     return [*before, *(name for name in own if name not in before)]
 
 
 def shape(config: TrainConfig, count: int) -> CompactConfig:
-    """The model's configuration, with room for `count` speakers at least. Raises SpecError when `start` is missing."""
+    """The model's configuration, with room for `count` speakers. Raises SpecError when `start` is missing."""
     if config.model == "start":
         if not config.start:
             raise SpecError("model is 'start', but no weights to start from are named; set start, or choose a model")
         values: Mapping[str, Any] = trained(weights_file(config.start))[1].to_dict()
     else:
         values = named(config.model).to_dict()
-    return CompactConfig.from_dict({**values, "speakers": max(count, values["speakers"])})
+    return CompactConfig.from_dict({**values, "speakers": max(1, count)})
 
 
 def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps) -> Weights:
     """The cursor that the model takes its tensors from. Raises PortavozError for weights that do not fit."""
     if config.start:
-        tensors = _more_speakers(trained(weights_file(config.start))[0], c.speakers)
+        tensors = trained(weights_file(config.start))[0]
+        if SPEAKERS in tensors:
+            tensors = {**tensors, SPEAKERS: table(tensors[SPEAKERS], known_speakers(config.start), corpus.speakers)}
         w = Weights(tensors, ops, train=True)
         other = "vocoder" if config.part == "acoustic" else "acoustic"
         w.ignore(other, why="the other half is trained on its own")
@@ -71,11 +73,8 @@ def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps
     return Weights.fresh(ops, config.seed, constants=constants(corpus, prefix))
 
 
-def _more_speakers(tensors: Arrays, count: int) -> Arrays:
-    """A speaker table with `count` rows: new speakers begin as the mean of those that are there."""
-    table = tensors.get(SPEAKERS)
-    if table is None or len(table) >= count:
-        return tensors
-    mean = table.astype(np.float32).mean(0, keepdims=True)
-    rows = np.concatenate([table.astype(np.float32), np.repeat(mean, count - len(table), 0)])
-    return {**tensors, SPEAKERS: rows}
+def table(rows: NDArray[Any], known: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
+    """The speaker table [wanted, hidden] from another one: who is in both keeps the row, others begin as the mean."""
+    rows = rows.astype(np.float32)
+    mean = rows.mean(0)
+    return np.stack([rows[known.index(name)] if name in known else mean for name in wanted] or [mean])

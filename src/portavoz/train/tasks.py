@@ -90,6 +90,7 @@ class AcousticTask:
         assert isinstance(w.ops, TorchOps)
         self.ops, self.corpus, self.c = w.ops, corpus, c
         self.batch, self.seed, self.weights = settings.batch, settings.seed, settings.weights()
+        self.fresh = not (settings.start or settings.grow)
         self.model = compact_mel.Acoustic(w / "acoustic", c)
         self.train, self.held = corpus.split("train"), corpus.split("held_out")
         # Neighbours in length share a batch, so that little of it is padding.
@@ -115,7 +116,12 @@ class AcousticTask:
         return {k: float(np.mean([part[k] for part in parts])) for k in parts[0]} if parts else {}
 
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """A vowel with a stress that the corpus never has (many know no secondary one) sounds like its sibling."""
+        """A vowel with a stress that the corpus never has (many know no secondary one) sounds like its sibling.
+
+        Not in a voice that was tuned: it may know the vowel from before.
+        """
+        if not self.fresh:
+            return arrays
         path = "acoustic.encoder.embedding.weight"
         table, seen = arrays[path].copy(), set(np.unique(self.corpus.ids).tolist())
         for number, symbol in enumerate(SYMBOLS):

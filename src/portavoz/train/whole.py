@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import folder
+from ..errors import SpecError
+from ..weights import file
 from .bundle import bundle, trained
-from .config import LOSSES, TrainConfig
+from .config import TrainConfig
 from .loop import Row, Trainer
+from .start import weights_file
 
 Say = Callable[[str], None]
 
@@ -32,9 +36,13 @@ def train(
         trainer = Trainer(config, out, say=say)
         return trainer.run(lambda row: report(trainer, row))
     halves: dict[str, Path] = {}
+    trainer: Trainer | None = None
     for part in ("acoustic", "vocoder"):
         half = _half(config, part, halves)
         say(f"the {part} half")
+        if config.only and not any(path.startswith(part) or part.startswith(path) for path in config.only):
+            halves[part] = _kept(config, part, trainer, out)
+            continue
         trainer = Trainer(half, out / part, say=say)
         # The second half trains on the corpus that the first one made ready.
         config = replace(config, corpus=str(trainer.corpus.folder))
@@ -42,6 +50,8 @@ def train(
         if made is None:
             return None
         halves[part] = made
+    if trainer is None:
+        raise SpecError(f"only is {list(config.only)}: no half is trained; name paths of acoustic or vocoder")
     say("the voice folder")
     return bundle(
         [*halves.values()],
@@ -52,9 +62,19 @@ def train(
     )
 
 
+def _kept(config: TrainConfig, part: str, trainer: Trainer | None, out: Path) -> Path:
+    """A half that is not trained: that of the voice one started from, under the new configuration."""
+    if trainer is None or not config.start:
+        raise SpecError(f"only is {list(config.only)}: the {part} half would stay untrained; start from a voice")
+    tensors, _ = trained(weights_file(config.start))
+    path = out / f"{part}.safetensors"
+    metadata = {"family": "compact", "layout": "torch", "config": json.dumps(trainer.model.to_dict())}
+    file.write(path, {k: a for k, a in tensors.items() if k.startswith(part)}, metadata)
+    return path
+
+
 def _half(config: TrainConfig, part: str, halves: dict[str, Path]) -> TrainConfig:
-    losses = {k: v for k, v in config.losses.items() if k in LOSSES[part]}
-    values: dict[str, Any] = {"part": part, "losses": losses}
+    values: dict[str, Any] = {"part": part, "losses": config.losses.get(part, {})}
     if part == "vocoder" and not config.predicted_by:
         values["predicted_by"] = str(halves["acoustic"])
     return replace(config, **values)

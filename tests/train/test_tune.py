@@ -1,0 +1,132 @@
+"""From a folder of recordings to a voice folder that speaks, several speakers, and one who joins."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import portavoz
+from portavoz.errors import InputError, SpecError
+from portavoz.train import start, toy
+from portavoz.train.bundle import trained
+from portavoz.train.config import TrainConfig
+from portavoz.train.loop import Trainer
+from portavoz.train.whole import train
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A corpus of two speakers, line by line."""
+    folder = toy.make(tmp_path_factory.mktemp("pair"), count=16)
+    lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["speaker"] = ("ann", "bob")[number % 2]
+    (folder / "index.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    about = json.loads((folder / "corpus.json").read_text())
+    (folder / "corpus.json").write_text(json.dumps({**about, "speakers": ["ann", "bob"]}))
+    return folder
+
+
+def config(corpus, **more):
+    values = {"corpus": str(corpus), "model": "minimal", "steps": 2, "batch": 4, "every": 2, "warmup": 1, "frames": 8}
+    return TrainConfig.from_dict({**values, **more})
+
+
+def test_several_speakers_have_a_row_each(pair, tmp_path):
+    trainer = Trainer(config(pair, steps=30, every=30, rate=1e-2), tmp_path)
+    assert (trainer.model.speakers, trainer.corpus.speakers) == (2, ["ann", "bob"])
+    assert {u.speaker for u in trainer.corpus.utterances} == {0, 1}
+    before = trainer.result()[start.SPEAKERS].copy()
+    tensors, c = trained(trainer.run())
+    assert c.speakers == 2
+    assert (tensors[start.SPEAKERS] != before).any(1).all()
+
+
+def test_an_unknown_speaker_is_refused(pair, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "corpus.json").write_text((pair / "corpus.json").read_text().replace("bob", "rob"))
+    (folder / "index.jsonl").write_text((pair / "index.jsonl").read_text())
+    with pytest.raises(InputError, match="line 2: speaker 'bob' is not one of ann, rob"):
+        Trainer(config(folder), tmp_path / "out")
+
+
+def test_rows_of_the_table_follow_names():
+    rows = np.array([[0.0, 1.0], [2.0, 3.0]])
+    assert start.table(rows, ["a", "b"], ["b", "c"]).tolist() == [[2, 3], [1, 2]]
+    assert start.table(rows, [], []).tolist() == [[1, 2]]
+
+
+@pytest.mark.slow
+def test_a_voice_is_tuned_on_a_folder_and_speaks(tiny, tmp_path):
+    """One call: sounds and texts in, a voice folder out; and again, with nothing left to do."""
+    source = tmp_path / "source"
+    made = toy.make(source, count=9)
+    rows = [f"{json.loads(line)['id']}|[[B AA1 K AH0]]" for line in (made / "index.jsonl").read_text().splitlines()]
+    (source / "corpus.json").unlink()
+    (source / "index.jsonl").unlink()
+    (source / "metadata.csv").write_text("\n".join(rows))
+    said = []
+    tune = config(source, part="voice", model="start", start=str(tiny), align_steps=5)
+    folder = train(tune, tmp_path / "out", say=said.append)
+    assert folder == tmp_path / "out" / "voice"
+    assert "9 of 9 recordings" in said[1]
+    voice = portavoz.load(folder)
+    assert voice.speakers == ("source",) or list(voice.speakers) == ["source"]
+    assert len(voice.speak("Hello.").samples) > 1000
+    card = json.loads((folder / "voice.json").read_text())["card"]
+    assert card["corpus"] == {"layout": "table"}
+    assert "tuned_from" in card
+    assert train(tune, tmp_path / "out") == folder
+
+
+def test_one_row_is_learnt_and_everything_else_stays(pair, tmp_path):
+    first = Trainer(config(pair), tmp_path / "first").run()
+    tensors, _ = trained(first)
+    more = config(pair, start=str(first), only=[start.SPEAKERS], weight_decay=0.0, steps=3)
+    trainer = Trainer(more, tmp_path / "second")
+    assert list(trainer.tensors) == [start.SPEAKERS]
+    trainer.run()
+    assert all(np.array_equal(a, tensors[k]) for k, a in trainer.result().items() if k != start.SPEAKERS)
+    assert not np.array_equal(trainer.result()[start.SPEAKERS], tensors[start.SPEAKERS])
+
+
+@pytest.mark.slow
+def test_who_joins_changes_nobody(tiny, pair, tmp_path):
+    joining = config(
+        pair, part="voice", model="start", start=str(tiny), speakers="add", only=[start.SPEAKERS], weight_decay=0.0
+    )
+    folder = train(joining, tmp_path)
+    before, _ = trained(tiny / "model.safetensors")
+    after, c = trained(folder / "model.safetensors")
+    names = json.loads((tiny / "voice.json").read_text())["speakers"]
+    assert json.loads((folder / "voice.json").read_text())["speakers"] == [*names, "ann", "bob"]
+    assert c.speakers == len(names) + 2
+    for path, array in before.items():
+        kept = after[path][: len(names)] if path == start.SPEAKERS else after[path]
+        assert np.array_equal(kept, array), path
+    assert not np.array_equal(*after[start.SPEAKERS][-2:])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"only": ["acoustic.nothing"]}, "no weight's path begins so"),
+        ({"model": "start"}, "no weights to start from"),
+        ({"part": "voice", "only": ["vocoder"]}, "would stay untrained"),
+        ({"speakers": "all"}, "choose own or add"),
+        ({"part": "voice", "losses": {"mel": 1}}, "of a whole voice"),
+    ],
+)
+def test_what_cannot_be_is_refused(pair, tmp_path, settings, message):
+    with pytest.raises(SpecError, match=message):
+        train(config(pair, **settings), tmp_path)
+
+
+def test_a_start_that_is_not_there_is_refused(pair, tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        Trainer(config(pair, start="none.safetensors"), tmp_path)
+    with pytest.raises(InputError, match="neither bundled"):
+        Trainer(config(pair, start="nobody"), tmp_path)
