@@ -44,7 +44,10 @@ def hub(name: str) -> Path:
     A checkpoint that has only a pickle is fetched with it: the sentence that refuses it says how to convert it.
     """
     try:
+        # Old releases give these only to who asks for them by name.
         import huggingface_hub
+        import huggingface_hub.constants
+        import huggingface_hub.errors
     except ImportError as problem:
         raise MissingExtra(
             "huggingface_hub", "hub", f"{name!r}, which is no folder here but may be one on the hub,"
