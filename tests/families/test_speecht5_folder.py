@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import shutil
 import socket
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,14 @@ def test_stream_is_speak_and_the_seed_decides(folder: Path) -> None:
     whole = voice.speak(text, speaker=SPEAKER).samples
     assert len(pieces) >= 3 and np.array_equal(np.concatenate(pieces), whole)
     assert not np.array_equal(voice.speak(text, speaker=SPEAKER, seed=1).samples[:400], whole[:400])
+
+
+def test_many_threads_may_speak_at_once(folder: Path) -> None:
+    voice = portavoz.load(folder)
+    alone = [voice.speak(text, speaker=SPEAKER).samples for text in TEXTS]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda text: voice.speak(text, speaker=SPEAKER).samples, TEXTS * 4))
+    assert all(np.array_equal(a, b) for a, b in zip(alone * 4, together))
 
 
 def test_long_text_is_cut_below_the_limits_and_each_part_is_the_references(reference: tuple[Path, Reference]) -> None:
@@ -286,6 +296,40 @@ def test_names_that_are_nowhere(cache: Any, folder: Path, monkeypatch: pytest.Mo
     assert cache.tried
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "pickle"])
+def test_what_is_not_in_the_cache_is_fetched(
+    cache: Any, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A hub of our own: pickles are only asked for where there is nothing else."""
+    import huggingface_hub
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    if kind == "pickle":
+        (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    asked: list[list[str]] = []
+
+    def download(
+        repo_id: str, *, revision: str | None, local_files_only: bool = False, allow_patterns: Any = None
+    ) -> str:
+        if local_files_only:
+            raise huggingface_hub.errors.LocalEntryNotFoundError("not here")
+        asked.append(allow_patterns)
+        for path in copy.rglob("*"):
+            name = path.relative_to(copy)
+            if path.is_file() and any(fnmatch.fnmatch(str(name), pattern) for pattern in allow_patterns):
+                (tmp_path / "got" / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, tmp_path / "got" / name)
+        return str(tmp_path / "got")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    if kind == "pickle":
+        assert "a pickle can run code" in refused(WeightError, lambda: portavoz.load("someone/far"))
+        assert "pytorch_model.bin" not in asked[0] and "pytorch_model.bin" in asked[1]
+        return
+    assert len(portavoz.load("someone/far").speak("Hi.", speaker=SPEAKER).samples)
+    assert len(asked) == 1 and "pytorch_model.bin" not in asked[0]
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import builtins
 
@@ -355,6 +399,21 @@ def test_what_does_not_fit_is_not_saved(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightError, match=r"prob_out.bias: not in the checkpoint"):
         save(tmp_path / "no", opened.config, model, vocoder)
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.slow
+def test_the_published_size_from_a_pickle_to_sound(tmp_path: Path) -> None:
+    reference = checkpoints.written(tmp_path / "base", base=True)
+    folder = tmp_path / "base"
+    for place, module, count in ((folder, reference.model, 396), (folder / "vocoder", reference.vocoder, 158)):
+        (place / "model.safetensors").unlink()
+        torch.save(module.state_dict(), place / "pytorch_model.bin")
+        done = convert(place / "pytorch_model.bin", place / "model.safetensors", trust_pickle=True)
+        assert done["tensors"] == count
+    voice, speaker = portavoz.load(folder), checkpoints.voice(size=512)
+    said = voice.speak("Hi.", speaker=speaker)
+    assert close(said.samples, expected(voice, reference, "Hi.", speaker=speaker))
+    shutil.rmtree(folder)  # more than a gigabyte
 
 
 # Bad input: one sentence each
