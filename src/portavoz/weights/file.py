@@ -25,7 +25,8 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         raise WeightError(f"{path}: there is no such file; give a .safetensors file")
     if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"):
         raise WeightError(
-            f"{path}: a pickle can run code when it is read, so it stays closed; convert it to safetensors"
+            f"{path}: a pickle can run code when it is read, so it stays closed; make a safetensors file of it with "
+            "portavoz weights convert"
         )
     try:
         with cast(Any, safe_open)(str(path), framework="np") as opened:
