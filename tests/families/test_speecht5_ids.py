@@ -128,6 +128,7 @@ def test_what_is_not_known_is_told(tmp_path: Path) -> None:
         ("It is 42", "It is forty two."),
         ("well-known, café (really)", "well known, cafe, really."),
         ("HELLO", "Hello."),
+        ("O'Neil's son, a McDonald", "O'Neil's son, a McDonald."),
     ],
 )
 def test_what_is_said_keeps_its_capitals(tokenizer: Tokenizer, text: str, said: str) -> None:

@@ -119,7 +119,7 @@ def _reading(tokens: list[Token], mark: str, pause: float, unread: list[str], no
 
 
 def written(token: Spoken, *, first: bool = False) -> list[str]:
-    """A token's words with the capitals they were written with; names of letters are capitals.
+    """A token's words with the capitals they were written with; names of letters are capitals, LOUD words are not.
 
     A word that replaces what was written ("Dr." → "Doctor") takes its capital; `first`: so does a number that
     begins a sentence.
@@ -132,8 +132,7 @@ def written(token: Spoken, *, first: bool = False) -> list[str]:
         found = folded.lower().find(word, at) if folded.isascii() else -1
         seen = folded[found : found + len(word)] if found >= 0 else ""
         at = found + len(word) if found >= 0 else at
-        capital = seen[:1].isupper() or (
-            number == 0 and not seen and (begins.isupper() or (first and begins.isdigit()))
-        )
-        out.append(word.upper() if spelled else word[:1].upper() + word[1:] if capital else word)
+        replaced = not seen and number == 0 and (begins.isupper() or (first and begins.isdigit()))
+        loud = len(seen) > 1 and seen.isupper()
+        out.append(word.upper() if spelled else word.capitalize() if replaced or loud else seen or word)
     return out
