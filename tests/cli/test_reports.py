@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import checkpoints
 import numpy as np
 import pytest
 import voices
@@ -112,6 +113,16 @@ def test_show_speecht5(run) -> None:
     assert sizes["tiny"]["multiply_adds"] < sizes["base"]["multiply_adds"] / 1000
     assert sizes["base"]["counted_for"] == {"symbols": 60, "steps": 50}
     assert [stage["name"] for stage in about["stages"]] == ["encode", "step", "postnet", "vocode"]
+
+
+def test_show_a_checkpoint(run, tmp_path: Path) -> None:
+    reference = checkpoints.written(tmp_path / "folder")
+    about = json.loads(run("show", str(tmp_path / "folder"), "--json").out)
+    numbers = sum(p.numel() for part in (reference.model, reference.vocoder) for p in part.parameters())
+    assert about["parameters"] == numbers
+    rows = {row["path"] for row in about["layers"]}
+    assert {"speecht5.encoder.wrapped_encoder.layers.0.feed_forward.output_dense", "vocoder.conv_pre"} <= rows
+    assert about["config"]["hidden_size"] == reference.config.hidden_size
 
 
 def test_doctor_finds_a_healthy_voice_healthy(run, tiny: Path) -> None:

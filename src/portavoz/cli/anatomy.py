@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import ops
 from ..ops.counting import Count, Counting
 from ..ops.watch import Watch
+from ..weights import fold
 from ..weights.cursor import Weights
 
 # How a family's files are opened: the name of a part, "" where all is in one file → the cursor at its root.
@@ -25,6 +26,14 @@ class Family(NamedTuple):
     lengths: dict[str, int]  # of the utterance that work is counted for
     stages: list[dict[str, Any]]
     build: Callable[[Any, Opened, dict[str, int]], Callable[[], None]]  # a model → what says an utterance of lengths
+
+
+# A model's files by the prefix that their paths are shown with: where each is, or its tensors by name.
+Files = Mapping[str, Path | Mapping[str, NDArray[Any]]]
+
+
+def _cursor(source: Path | Mapping[str, NDArray[Any]], seen: Watch) -> Weights:
+    return Weights.load(source, seen) if isinstance(source, Path) else Weights(fold.weight_norm(source), seen)
 
 
 class Hollow(Weights):
@@ -42,13 +51,13 @@ def family(name: str) -> Family:
 FAMILIES = ("compact", "speecht5")
 
 
-def layers(name: str, config: Any, weights: Path | None = None) -> list[dict[str, Any]]:
+def layers(name: str, config: Any, files: Files | None = None) -> list[dict[str, Any]]:
     """Each layer's path, kind, parameters, and multiply–adds for the family's utterance, in the order of building.
 
-    Without `weights` the model is all zeros. Constants count as no parameters, and what happens between layers
+    Without `files` the model is all zeros. Constants count as no parameters, and what happens between layers
     (attention's products) counts at the block around it. Raises WeightError when the weights do not fit.
     """
-    parts = visit(name, config, lambda: Counting(ops.open(ops.preferred())), weights)
+    parts = visit(name, config, lambda: Counting(ops.open(ops.preferred())), files)
     return [row for prefix, (watch, w) in parts.items() for row in _rows(prefix, watch, w)]
 
 
@@ -56,7 +65,7 @@ def visit(
     name: str,
     config: Any,
     watch: Callable[[], Any],
-    weights: Path | None = None,
+    files: Files | None = None,
     *,
     lengths: dict[str, int] | None = None,
     times: int = 1,
@@ -70,7 +79,7 @@ def visit(
 
     def opened(prefix: str) -> Weights:
         seen = watch()
-        w = Hollow.fresh(seen) if weights is None else Weights.load(weights, seen)
+        w = Hollow.fresh(seen) if files is None else _cursor(files[prefix], seen)
         parts[prefix] = (seen, w)
         return w
 

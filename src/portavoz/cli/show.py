@@ -12,6 +12,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -21,7 +22,9 @@ from .options import json_option, print_json
 def options(parser: argparse.ArgumentParser) -> None:
     """What `show` takes."""
     parser.add_argument(
-        "what", metavar="VOICE|FAMILY", help="a bundled voice, a voice folder, or a family: compact, speecht5"
+        "what",
+        metavar="VOICE|FAMILY",
+        help="a bundled voice, a folder of one, a checkpoint's, or a family: compact, speecht5",
     )
     json_option(parser)
 
@@ -39,16 +42,40 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _voice(name: str) -> dict[str, Any]:
-    from ..families.compact.config import CompactConfig
-    from ..folder import describe, find, verify
+    from ..folder import is_checkpoint
+    from ..opening.place import locate
+
+    folder = locate(name)
+    return _checkpoint(folder) if is_checkpoint(folder) else _compact(folder)
+
+
+def _checkpoint(folder: Path) -> dict[str, Any]:
+    from ..families.speecht5.folder import Checkpoint
+    from ..folder import checkpoint
     from . import anatomy
 
-    folder = find(name)
+    about = checkpoint(folder)
+    if about["family"] != "speecht5":
+        raise InputError(f"{folder}: a checkpoint of {about['architecture']}; only SpeechT5's can be shown")
+    opened = Checkpoint.open(folder)
+    model, vocoder = opened.tensors()
+    layers = anatomy.layers("speecht5", opened.config, {"": model, "vocoder": vocoder})
+    kept = {"name": about["name"], "family": "speecht5", "rate": opened.config.sampling_rate}
+    more = {"speakers": list(opened.speakers()), "config": opened.config.to_dict(), "folder": str(folder)}
+    stages = anatomy.family("speecht5").stages
+    return {**kept, **more, **_size("speecht5", layers), "stages": stages, "layers": layers}
+
+
+def _compact(folder: Path) -> dict[str, Any]:
+    from ..families.compact.config import CompactConfig
+    from ..folder import describe, verify
+    from . import anatomy
+
     about = describe(folder)
     if about["family"] != "compact":
         raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
     verify(folder, about)
-    layers = anatomy.layers("compact", CompactConfig.from_dict(about["config"]), folder / "model.safetensors")
+    layers = anatomy.layers("compact", CompactConfig.from_dict(about["config"]), {"": folder / "model.safetensors"})
     kept = {
         key: about[key] for key in ("name", "family", "language", "rate", "speakers", "config", "card") if key in about
     }
@@ -94,4 +121,6 @@ def _print(about: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(part)}" for key, part in value.items())
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
