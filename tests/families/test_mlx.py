@@ -15,6 +15,7 @@ import torch
 
 import portavoz
 from portavoz import ops
+from portavoz.errors import WeightError
 from portavoz.families.compact import mel as compact_mel
 from portavoz.families.compact import wave as compact_wave
 from portavoz.families.compact.config import MINIMAL, CompactConfig
@@ -99,20 +100,14 @@ def test_stages_on_mlx_give_torchs_numbers_from_any_thread(config: CompactConfig
                 assert distance(a, b).l2 <= COMPONENT
 
 
-def test_the_bundled_voice_on_mlx_is_the_bundled_voice() -> None:
-    text = "Short, and the same."
+LONG = "The quick brown fox, who had been waiting for this moment all day, jumps over the lazy dog at last."
+
+
+@pytest.mark.parametrize("text", ["Short, and the same.", LONG], ids=["short", "long"])
+def test_the_bundled_voice_on_mlx_is_the_bundled_voice(text: str) -> None:
     want, got = (portavoz.load(**how).speak(text) for how in ({}, {"runtime": "eager", "backend": "mlx"}))
     assert got.words == want.words  # the same durations
     assert got.samples.shape == want.samples.shape
-    noise = got.samples.astype(np.float64) - want.samples
-    assert 10 * np.log10((want.samples**2).sum() / (noise**2).sum()) >= 60
-
-
-@pytest.mark.slow
-def test_a_longer_sentence_on_mlx_is_the_bundled_voices() -> None:
-    text = "The quick brown fox, who had been waiting for this moment all day, jumps over the lazy dog at last."
-    want, got = (portavoz.load(**how).speak(text) for how in ({}, {"runtime": "eager", "backend": "mlx"}))
-    assert got.words == want.words
     noise = got.samples.astype(np.float64) - want.samples
     assert 10 * np.log10((want.samples**2).sum() / (noise**2).sum()) >= 60
 
@@ -145,6 +140,30 @@ def test_a_file_in_mlx_layout_is_the_same_model_and_moves_no_axis(config: Compac
     for stage, inputs in given(config).items():
         a, b = (getattr(m, stage)(*inputs) for m in (first, again))
         assert all(np.array_equal(x, y) for x, y in zip(*((v if isinstance(v, tuple) else (v,)) for v in (a, b))))
+
+
+def test_a_layout_that_is_wrong_or_not_said_is_one_sentence(tmp_path: Path) -> None:
+    back = ops.open("mlx")
+    w = Weights.fresh(back, 5)
+    w.conv1d("wide", 4, 6, 3)
+    w.conv1d("square", 3, 6, 3)
+    path = tmp_path / "mlx.safetensors"
+    mx.save_safetensors(str(path), {k: mx.array(a) for k, a in w.arrays("mlx").items()})  # MLX itself declares nothing
+    with pytest.raises(WeightError, match=r"wide\.weight: .* this is the mlx layout, pass layout='mlx'"):
+        Weights.load(path, back, layout="torch").conv1d("wide", 4, 6, 3)
+    with pytest.raises(
+        WeightError, match=r"square\.weight: \(6, 3, 3\) reads the same in every layout and the file does"
+    ):
+        Weights.load(path, back).conv1d("square", 3, 6, 3)
+    again = Weights.load(path, back, layout="mlx").conv1d("square", 3, 6, 3)
+    assert np.array_equal(back.numpy(again.weight), w.arrays("mlx")["square.weight"])
+
+
+def test_a_stream_on_mlx_is_the_whole_in_pieces() -> None:
+    voice = portavoz.load(runtime="eager", backend="mlx")
+    pieces = list(voice.stream("Yes. No."))
+    assert len(pieces) > 1
+    assert np.array_equal(np.concatenate([p.samples for p in pieces]), voice.speak("Yes. No.").samples)
 
 
 def test_our_file_loads_in_mlx_nn_and_theirs_in_ours(tmp_path: Path) -> None:
