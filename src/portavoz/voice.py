@@ -48,21 +48,30 @@ class Voice:
         seed: int = 0,
         speaker: Any = None,
         pauses: float = 1.0,
+        pitch: float = 0.0,
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
     ) -> Speech:
         """The whole text as one Speech.
 
         speed: 2.0 is twice as fast. pauses: a factor on silences; none inside a sentence gets longer than three
-        seconds. speaker: a name or number of `speakers`; for SpeechT5 also an x-vector, its file, or a mixture such as
-        "a.npy:0.7+b.npy:0.3". seed: the same number means the same sound; a family that draws nothing at random
-        sounds the same for all. lexicon: the user's own pronunciations. durations: called with the symbols and
-        frames of each piece, gives back the frames to use. Raises InputError when there is nothing to say, a value
-        cannot be, or the voice's family has nothing to do it with.
+        seconds. pitch: semitones up or down, for voices that were trained with a pitch of their own. speaker: a name or
+        number of `speakers`; for SpeechT5 also an x-vector, its file, or a mixture such as "a.npy:0.7+b.npy:0.3". seed:
+        the same number means the same sound; a family that draws nothing at random sounds the same for all. lexicon:
+        the user's own pronunciations. durations: called with the symbols and frames of each piece, gives back the
+        frames to use. Raises InputError when there is nothing to say, a value cannot be, or the voice's family has
+        nothing to do it with.
         """
         pieces = list(
             self.stream(
-                text, speed=speed, seed=seed, speaker=speaker, pauses=pauses, lexicon=lexicon, durations=durations
+                text,
+                speed=speed,
+                seed=seed,
+                speaker=speaker,
+                pauses=pauses,
+                pitch=pitch,
+                lexicon=lexicon,
+                durations=durations,
             )
         )
         words = tuple(word for piece in pieces for word in piece.words)
@@ -77,6 +86,7 @@ class Voice:
         seed: int = 0,
         speaker: Any = None,
         pauses: float = 1.0,
+        pitch: float = 0.0,
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
     ) -> Iterator[Speech]:
@@ -90,11 +100,19 @@ class Voice:
             raise InputError(f"speed is {speed!r}: give a number from 0.1 to 10, such as 0.8 or 1.25")
         if not np.isfinite(pauses) or not 0 <= pauses <= 100:
             raise InputError(f"pauses is {pauses!r}: give a number from 0 to 100, such as 0.5 or 2")
+        if not np.isfinite(pitch) or not -24 <= pitch <= 24:
+            raise InputError(f"pitch is {pitch!r}: give semitones from -24 to 24, such as -2 or 3")
+        if pitch and not getattr(self.model, "pitched", False):
+            raise InputError(
+                f"pitch {pitch:g}: the voice {self.name} was trained without a pitch of its own; leave it at 0"
+            )
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InputError(f"seed is {seed!r}: give a whole number")
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
-        manner = Manner(self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations)
+        manner = Manner(
+            self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch)
+        )
         given = text if isinstance(text, str) else _strings(text)
         return self._stream(self.model.readings(given, manner), manner, text if isinstance(text, str) else "")
 

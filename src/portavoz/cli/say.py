@@ -53,6 +53,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="one of the voice's speakers, by name or number; for SpeechT5 an x-vector's file, or a mixture",
     )
     manner.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
+    manner.add_argument(
+        "--pitch",
+        metavar="N",
+        type=float,
+        default=0.0,
+        help="semitones up or down, where the voice has a pitch of its own",
+    )
     manner.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
     manner.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
     lexicon_option(manner)
@@ -182,5 +189,5 @@ def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
     speaker: str | int | None = args.speaker
     if isinstance(speaker, str) and speaker.isdecimal() and speaker not in voice.speakers:
         speaker = int(speaker)
-    chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker}
+    chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker, "pitch": args.pitch}
     return {**chosen, "lexicon": open_lexicon(args)}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..families.compact.config import CompactConfig
 from ..families.compact.mel import layout
-from ..families.compact.speak import STAGES, Compact, Eager, Floats
+from ..families.compact.speak import STAGES, Compact, Eager, Floats, inputs
 from ..ops import open as open_ops
 from ..weights.cursor import Weights
 from .onnx import Session
@@ -21,8 +21,11 @@ class Compiled:
     def __init__(self, folder: str | Path, *, threads: int = 1) -> None:
         self.sessions = {name: Session(Path(folder) / f"{name}.onnx", threads=threads) for name in STAGES}
 
-    def encode(self, ids: NDArray[np.int64], speaker: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        memory, log_durations = self.sessions["encode"].run(ids=ids, speaker=speaker)
+    def encode(
+        self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        moved = {} if pitch is None else {"pitch": pitch}
+        memory, log_durations = self.sessions["encode"].run(ids=ids, speaker=speaker, **moved)
         return memory, log_durations
 
     def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
@@ -58,10 +61,13 @@ def export_stages(weights: str | Path, c: CompactConfig, folder: str | Path, *, 
         "decode": (model.acoustic.decode, (memory, index, place)),
         "vocode": (model.stage, (mel,)),
     }
+    if c.pitch:
+        moved = (ids, speaker, np.zeros(2, np.float32))
+        calls["encode"] = (lambda ids, speaker, pitch: model.acoustic.encode(ids, speaker, pitch=pitch), moved)
     paths = []
     for name, (stage, examples) in calls.items():
-        inputs = list(zip(STAGES[name]["inputs"], examples))
-        graph = export(stage, inputs, STAGES[name]["outputs"], w=w, half=half)
+        named = list(zip(inputs(c, name), examples))
+        graph = export(stage, named, STAGES[name]["outputs"], w=w, half=half)
         paths.append(Path(folder) / f"{name}.onnx")
         with atomic(paths[-1], "wb") as out:
             out.write(graph)

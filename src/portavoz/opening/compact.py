@@ -27,6 +27,11 @@ class Speaking:
         self.model, self.name, self.speakers = model, name, speakers
 
     @property
+    def pitched(self) -> bool:
+        """Whether its pitch can be moved."""
+        return self.model.c.pitch
+
+    @property
     def rate(self) -> int:
         """Samples a second."""
         return self.model.rate
@@ -50,8 +55,9 @@ class Speaking:
     def utter(self, reading: Reading, manner: Manner) -> Said:
         """One piece, said."""
         said = self.model.utter(
-            reading.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses, adjust=manner.adjust
-        )
+            reading.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses,
+            pitch=manner.pitch, adjust=manner.adjust,
+        )  # fmt: skip
         return Said(said.ends, said.waves)
 
 

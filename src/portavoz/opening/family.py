@@ -69,6 +69,7 @@ class Manner:
     seed: int = 0
     lexicon: Lexicon | None = None
     adjust: Adjust | None = None
+    pitch: float = 0.0
 
 
 class Said(NamedTuple):

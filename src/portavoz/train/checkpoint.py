@@ -94,7 +94,10 @@ def newest(folder: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] 
             checkpoint = load(path)
         except WeightError:
             continue
-        other = differences({**(defaults or {}), **checkpoint.config}, config)
+        known = {**(defaults or {}), **checkpoint.config}
+        if isinstance(known.get("model"), dict) and defaults:
+            known["model"] = {**defaults["model"], **known["model"]}
+        other = differences(known, config)
         if other:
             raise JobError(
                 f"{path} was trained under another configuration ({'; '.join(other)}); choose another --out folder"

@@ -42,6 +42,7 @@ class Trainer:
         self.corpus, self.model = open_corpus(config, self.out, say)
         self.weights = start.weights(config, self.model, self.corpus, self.ops)
         self.task: Task = self._task()
+        start.grow(config, self.model, self.weights)
         self.tensors: dict[str, Tensor] = self._trained()
         self.own = Optimised(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
         rivals = dict(self.task.rivals.named_parameters()) if self.task.rivals else {}
@@ -184,7 +185,7 @@ class Trainer:
         return json.loads(json.dumps({**self.config.identity(), "model": self.model.to_dict()}))
 
     def _resume(self) -> None:
-        defaults = json.loads(json.dumps(TrainConfig(corpus="").identity()))
+        defaults = json.loads(json.dumps(TrainConfig(corpus="", model=CompactConfig().to_dict()).identity()))
         last = checkpoint.newest(self.out, self._identity(), defaults)
         if last is None:
             return

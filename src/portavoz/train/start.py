@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from .. import folder
@@ -14,6 +15,7 @@ from ..errors import InputError, SpecError
 from ..families.compact.config import CompactConfig, named
 from ..ops.torch import TorchOps
 from ..weights.cursor import Weights
+from . import grow as growth
 from .bundle import trained
 from .config import TrainConfig
 from .corpus import Corpus
@@ -69,8 +71,21 @@ def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps
         other = "vocoder" if config.part == "acoustic" else "acoustic"
         w.ignore(other, why="the other half is trained on its own")
         return w
-    prefix = "acoustic.decoder" if config.part == "acoustic" else "vocoder"
-    return Weights.fresh(ops, config.seed, constants=constants(corpus, prefix))
+    return Weights.fresh(ops, config.seed, constants=constants(corpus, c, config.part))
+
+
+def grow(config: TrainConfig, c: CompactConfig, w: Weights) -> None:
+    """Give fresh weights what a smaller model has learnt. Raises SpecError where it cannot grow into this one."""
+    if not config.grow:
+        return
+    path = weights_file(config.grow)
+    arrays, small = trained(path)
+    growth.check(small, c)
+    other = "vocoder" if config.part == "acoustic" else "acoustic"
+    mine = {k: a for k, a in arrays.items() if not k.startswith(f"{other}.")}
+    for k, a in growth.grown(mine, w.record.shapes, config.seed).items():
+        with torch.no_grad():
+            w.record.taken[k].copy_(torch.from_numpy(np.ascontiguousarray(a)))
 
 
 def table(rows: NDArray[Any], known: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:

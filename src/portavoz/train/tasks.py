@@ -25,6 +25,9 @@ from ..weights.cursor import Weights
 from . import losses, rival
 from .config import TrainConfig
 from .corpus import Corpus, Utterance
+from .pitch import of_symbols
+
+VALUES = {"pitch": 0, "energy": 1}  # columns of `of_symbols`
 
 
 class Stretch(NamedTuple):
@@ -69,16 +72,32 @@ class Task(Protocol):
         ...
 
 
-def constants(corpus: Corpus, prefix: str) -> dict[str, NDArray[Any]]:
-    """The band statistics under the names that a half's weights have for them."""
+def constants(corpus: Corpus, c: CompactConfig, part: str) -> dict[str, NDArray[Any]]:
+    """The statistics of a corpus under the names that a half's weights have for them."""
     mean, scale = corpus.statistics()
-    return {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
+    prefix = "acoustic.decoder" if part == "acoustic" else "vocoder"
+    out: dict[str, NDArray[Any]] = {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
+    if part == "acoustic" and (c.pitch or c.energy):
+        facts = of_symbols(corpus)[1]
+        out.update({f"acoustic.{name}.scale": facts[at, 1:].astype(np.float32) for name, at in VALUES.items()})
+    return out
 
 
 def weighted(terms: dict[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
     """The terms and their weighted sum as "loss"."""
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     return {"loss": total, **terms}
+
+
+class Made(NamedTuple):
+    """A forward pass of the acoustic half, with the masks and durations that it was made with."""
+
+    mel: Tensor
+    log_durations: Tensor
+    predicted: dict[str, Tensor]
+    text: Any
+    sound: Any
+    durations: NDArray[np.int64]
 
 
 class AcousticTask:
@@ -90,6 +109,7 @@ class AcousticTask:
         assert isinstance(w.ops, TorchOps)
         self.ops, self.corpus, self.c = w.ops, corpus, c
         self.batch, self.seed, self.weights = settings.batch, settings.seed, settings.weights()
+        self.values: NDArray[np.float32] | None = of_symbols(corpus)[0] if c.pitch or c.energy else None
         self.fresh = not (settings.start or settings.grow)
         self.model = compact_mel.Acoustic(w / "acoustic", c)
         self.train, self.held = corpus.split("train"), corpus.split("held_out")
@@ -134,25 +154,35 @@ class AcousticTask:
     def predicted(self, u: Utterance) -> NDArray[np.float32]:
         """The mel [frames, mels] of one utterance with the teacher's durations."""
         with torch.no_grad():
-            return self.ops.numpy(self._forward([u])[0])[0]
+            return self.ops.numpy(self._forward([u]).mel)[0]
 
-    def _forward(self, rows: Sequence[Utterance]) -> tuple[Tensor, Tensor, Any, Any, NDArray[np.int64]]:
+    def _forward(self, rows: Sequence[Utterance]) -> Made:
         ids = pad_rows([self.corpus.ids[u.symbols] for u in rows])
         durations = pad_rows([self.corpus.durations[u.symbols] for u in rows])
         text = compact_mel.keep(self.ops, np.array([u.symbols.stop - u.symbols.start for u in rows]))
         sound = compact_mel.keep(self.ops, durations.sum(1))
         index, place = compact_mel.layout(durations)
         speaker = np.array([u.speaker for u in rows])
-        memory, log_durations = self.model.encode(self.ops.tensor(ids), self.ops.tensor(speaker), text)
+        memory = self.model.encoder(self.ops.tensor(ids), self.ops.tensor(speaker), text)
+        log_durations = self.model.durations(memory, keep=None if text is None else text.steps)
+        memory, predicted = self.model.vary(memory, text, given=self._given(rows))
         mel = self.model.decode(memory, self.ops.tensor(index), self.ops.tensor(place), sound)
-        return mel, log_durations, text, sound, durations
+        return Made(mel, log_durations, predicted, text, sound, durations)
+
+    def _given(self, rows: Sequence[Utterance]) -> dict[str, Tensor]:
+        """The recordings' own pitch and energy [B, S, 1], as far as the model has them."""
+        if self.values is None:
+            return {}
+        both = pad_rows([self.values[u.symbols] for u in rows])
+        return {name: self.ops.tensor(both[..., VALUES[name], None].copy()) for name in self.model.variances}
 
     def losses(self, rows: Sequence[Utterance], whole: Sequence[Utterance], *, step: int = 0) -> dict[str, Tensor]:
-        mel, log_durations, text, sound, durations = self._forward(rows)
-        mel, log_durations = mel.float(), log_durations.float()
+        made = self._forward(rows)
+        mel, log_durations, durations = made.mel.float(), made.log_durations.float(), made.durations
         target = self.ops.tensor(pad_rows([self.corpus.mels[u.frames] for u in rows]))
         frames, symbols = sum(u.length for u in whole), sum(u.symbols.stop - u.symbols.start for u in whole)
-        real, said, scale = sound and sound.steps, text and text.steps, self.model.decoder.scale
+        real, said, scale = made.sound and made.sound.steps, made.text and made.text.steps, self.model.decoder.scale
+        given = self._given(rows)
         terms: dict[str, Tensor] = {}
         for name in self.weights:
             if name == "mel":
@@ -161,6 +191,8 @@ class AcousticTask:
                 terms[name] = losses.mel_l2(mel, target, scale, real, frames)
             elif name == "duration":
                 terms[name] = losses.duration_mse(log_durations, self.ops.tensor(durations), said, symbols)
+            elif name in made.predicted:
+                terms[name] = losses.value_mse(made.predicted[name].float(), given[name], said, symbols)
             elif name == "ssim":
                 terms[name] = losses.ssim_loss(mel, target, self.c.mel, [u.length for u in rows], len(whole))
         return weighted(terms, self.weights)

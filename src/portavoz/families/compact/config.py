@@ -44,6 +44,8 @@ class CompactConfig:
     encoder_layers: int = 3
     decoder_layers: int = 4
     duration_channels: int = 128
+    pitch: bool = False
+    energy: bool = False
     speakers: int = 1
     symbols: int = len(SYMBOLS)
     alphabet: int = VERSION
@@ -155,6 +157,8 @@ def _wanted(hint: Any) -> str:
         return f"one of {', '.join(map(repr, get_args(hint)))}"
     if get_origin(hint) is tuple:
         return f"a list, each of it {_wanted(get_args(hint)[0])}"
+    if hint is bool:
+        return "true or false"
     return "a whole number from 1 up" if hint is int else "a number"
 
 

@@ -6,6 +6,7 @@ the caller turns that into whole frames (speed, pauses, rounding); `decode` make
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from ...blocks.durations import DurationPredictor, regulate
 from ...blocks.transformer import Stack
 from ...weights.cursor import Weights
 from .config import CompactConfig
+from .variance import Variance
 
 
 class Keep(NamedTuple):
@@ -78,11 +80,30 @@ class Acoustic(Block):
         self.encoder = TextEncoder(w / "encoder", c)
         self.durations = DurationPredictor(w / "durations", c.hidden, c.duration_channels)
         self.decoder = MelDecoder(w / "decoder", c)
+        self.variances = {name: Variance(w / name, c) for name in ("pitch", "energy") if getattr(c, name)}
 
-    def encode(self, ids: Any, speaker: Any, keep: Keep | None = None) -> tuple[Any, Any]:
-        """ids [B, S], speaker [B] → memory [B, S, hidden], log(1 + frames) [B, S, 1]."""
+    def encode(self, ids: Any, speaker: Any, keep: Keep | None = None, *, pitch: Any = None) -> tuple[Any, Any]:
+        """ids [B, S], speaker [B] → memory [B, S, hidden], log(1 + frames) [B, S, 1].
+
+        pitch [B] are semitones to move the predicted pitch by, where the configuration has one.
+        """
         memory = self.encoder(ids, speaker, keep)
-        return memory, self.durations(memory, keep=None if keep is None else keep.steps)
+        durations = self.durations(memory, keep=None if keep is None else keep.steps)
+        return self.vary(memory, keep, pitch=pitch)[0], durations
+
+    def vary(
+        self, memory: Any, keep: Keep | None = None, *, given: Mapping[str, Any] | None = None, pitch: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """memory with pitch and energy told, as far as there are any, and what was predicted of each [B, S, 1].
+
+        `given` are the recording's own numbers by name [B, S, 1], for training.
+        """
+        predicted: dict[str, Any] = {}
+        for name, variance in self.variances.items():
+            own, moved = (given or {}).get(name), pitch if name == "pitch" else None
+            steps = None if keep is None else keep.steps
+            memory, predicted[name] = variance(memory, steps, given=own, semitones=moved)
+        return memory, predicted
 
     def decode(self, memory: Any, index: Any, place: Any, keep: Keep | None = None) -> Any:
         """memory [B, S, hidden], index [B, F] and place [B, F, 2] (see `layout`) → log-mel [B, F, mels]."""

@@ -1,6 +1,6 @@
 """The loop of the compact family, written once: it does not know what runs its three stages.
 
-encode   ids [1, S], speaker [1]                      → memory [1, S, hidden], log(1 + frames) [1, S, 1]
+encode   ids [1, S], speaker [1] (, pitch [1])        → memory [1, S, hidden], log(1 + frames) [1, S, 1]
 decode   memory, index [1, F], place [1, F, 2]        → log-mel [1, F, mels]
 vocode   log-mel [1, F, mels]                         → spectrum [1, F, 2 · bins] or wave [1, F · hop]
 """
@@ -38,11 +38,19 @@ STAGES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+def inputs(c: CompactConfig, stage: str) -> tuple[str, ...]:
+    """The inputs of a stage of this configuration."""
+    more = ("pitch: batch",) if stage == "encode" and c.pitch else ()
+    return (*STAGES[stage]["inputs"], *more)
+
+
 @runtime_checkable
 class Stages(Protocol):
     """The three stages on some runtime; NumPy in, NumPy out."""
 
-    def encode(self, ids: NDArray[np.int64], speaker: NDArray[np.int64]) -> tuple[Floats, Floats]: ...
+    def encode(
+        self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
+    ) -> tuple[Floats, Floats]: ...
     def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats: ...
     def vocode(self, mel: Floats) -> Floats: ...
 
@@ -56,8 +64,11 @@ class Eager:
         self.vocoder = compact_wave.vocoder(w / "vocoder", c)
         self.stage = compact_wave.stage(self.vocoder)
 
-    def encode(self, ids: NDArray[np.int64], speaker: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        memory, log_durations = self.acoustic.encode(self.ops.tensor(ids), self.ops.tensor(speaker))
+    def encode(
+        self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        moved = None if pitch is None else self.ops.tensor(pitch)
+        memory, log_durations = self.acoustic.encode(self.ops.tensor(ids), self.ops.tensor(speaker), pitch=moved)
         return self.ops.numpy(memory), self.ops.numpy(log_durations)
 
     def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
@@ -96,6 +107,7 @@ class Compact:
         speaker: int = 0,
         speed: float = 1.0,
         pauses: float = 1.0,
+        pitch: float = 0.0,
         adjust: Adjust | None = None,
     ) -> Utterance:
         """One piece of text, said. `adjust` may change the frames [S] that each symbol lasts before they are used.
@@ -103,7 +115,7 @@ class Compact:
         Durations are worked out here; the mel and the wave when the first piece of sound is asked for.
         Raises InputError for a speed, a speaker or durations that cannot be.
         """
-        memory, predicted = self.encode(symbols, speaker)
+        memory, predicted = self.encode(symbols, speaker, pitch=pitch)
         lasting = self.durations(symbols, predicted, speed=speed, pauses=pauses)
         if adjust is not None:
             lasting = np.asarray(adjust(symbols, lasting))
@@ -117,14 +129,20 @@ class Compact:
     def _sound(self, memory: Floats, durations: NDArray[np.int64]) -> Iterator[Floats]:
         yield from self.waves(self.mel(memory, durations))
 
-    def encode(self, symbols: Sequence[str], speaker: int = 0) -> tuple[Floats, Floats]:
-        """Memory [1, S, hidden] and log(1 + frames) [S] of one utterance. Raises InputError when it is too long."""
+    def encode(self, symbols: Sequence[str], speaker: int = 0, *, pitch: float = 0.0) -> tuple[Floats, Floats]:
+        """Memory [1, S, hidden] and log(1 + frames) [S] of one utterance, its pitch moved by so many semitones.
+
+        Raises InputError when it is too long, or the model has no pitch to move.
+        """
+        if pitch and not self.c.pitch:
+            raise InputError(f"pitch {pitch:g}: this voice was trained without a pitch of its own; leave it at 0")
         if not 0 <= speaker < self.c.speakers:
             raise InputError(f"speaker {speaker}: this voice has speakers 0 to {self.c.speakers - 1}")
         if len(symbols) > self.c.most_symbols:
             raise InputError(f"{len(symbols)} symbols at once, the model holds {self.c.most_symbols}: split the text")
         ids = np.array([ALPHABET.encode(symbols)], np.int64)
-        memory, log_durations = self.stages.encode(ids, np.array([speaker], np.int64))
+        moved = (np.array([pitch], np.float32),) if self.c.pitch else ()
+        memory, log_durations = self.stages.encode(ids, np.array([speaker], np.int64), *moved)
         return memory, log_durations[0, :, 0]
 
     def durations(

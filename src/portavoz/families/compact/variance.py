@@ -1,0 +1,35 @@
+"""How high and how loud each symbol is: one number a symbol, predicted, and told to the decoder.
+
+FastPitch (arXiv:2006.06873, section 2): the numbers are means over a symbol's frames, in deviations from the corpus'
+mean. In training the decoder hears the recording's own numbers, in speaking the predicted ones, which may be moved.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...blocks.block import Block
+from ...blocks.durations import DurationPredictor
+from ...weights.cursor import Weights
+from .config import CompactConfig
+
+SEMITONE = math.log(2) / 12  # in log F0
+
+
+class Variance(Block):
+    """memory [B, S, hidden] → (memory with the number told, the predicted number [B, S, 1])."""
+
+    def __init__(self, w: Weights, c: CompactConfig) -> None:
+        super().__init__(w)
+        self.predictor = DurationPredictor(w / "predictor", c.hidden, c.duration_channels)
+        self.tell = w.linear("tell", 1, c.hidden)
+        self.scale = w.tensor("scale", (1,), init=1.0, train=False)
+
+    def __call__(self, memory: Any, keep: Any = None, *, given: Any = None, semitones: Any = None) -> tuple[Any, Any]:
+        """`given` [B, S, 1] takes the predicted number's place; `semitones` [B] moves it (of a log F0)."""
+        predicted = self.predictor(memory, keep=keep)
+        value = predicted if given is None else given
+        if semitones is not None:
+            value = value + semitones[:, None, None] * SEMITONE / self.scale
+        return memory + self.tell(value), predicted
