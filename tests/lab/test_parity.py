@@ -186,3 +186,19 @@ def test_decisions_are_compared_as_decisions(reference: Trace) -> None:
     assert verdict.culprits[0].id == "value:log_durations"
     assert "a constant of 1 added" in verdict.culprits[0].cause
     assert np.isfinite(verdict.culprits[0].ratio)
+
+
+@pytest.mark.parametrize("method", ["forced", "mirrored"])
+def test_a_free_run_of_another_length_hides_nothing(reference: Trace, method: str) -> None:
+    """The first fault changes the durations, so no shape of the free run is the reference's."""
+
+    def edit(acoustic: Any, vocoder: Any) -> None:
+        acoustic.encoder.stack.layers[0].feed_forward.activation = lambda ops, x: ops.relu(x)
+        scale(acoustic, vocoder)
+
+    port = compact(edit=edit)
+    plain = record(port)
+    assert plain.units["wave#0"].shapes != reference.units["wave#0"].shapes
+    verdict = forced(reference, port) if method == "forced" else mirrored(compact(ops="numpy"), plain)
+    wanted = ["edge:acoustic.encoder.stack.layers.0.feed_forward.narrow", SITES["scale"]]
+    assert [c.id for c in verdict.culprits] == wanted and verdict.pairing.coverage == 1

@@ -186,7 +186,7 @@ def _blocks(port: Floats, ref: Floats) -> Iterator[Guess]:
 
 
 def _channels(port: Floats, ref: Floats) -> Iterator[Guess]:
-    if ref.ndim < 2 or not np.isfinite(port).all() or not np.isfinite(ref).all():
+    if ref.ndim < 2 or _wild(port) or _wild(ref):
         return
     a, b = port.reshape(-1, port.shape[-1]), ref.reshape(-1, ref.shape[-1])
     yield Guess("a constant of its own in each channel (a bias)", ref + (a - b).mean(0), port)
@@ -205,7 +205,7 @@ def _channels(port: Floats, ref: Floats) -> Iterator[Guess]:
 
 
 def _functions(port: Floats, ref: Floats) -> Iterator[Guess]:
-    if not np.isfinite(ref).all() or not np.isfinite(port).all():
+    if _wild(ref) or _wild(port):
         return
     for name, function in ACTIVATIONS.items():
         with np.errstate(over="ignore", invalid="ignore"):
@@ -228,7 +228,7 @@ def _others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guess]
     for near in reversed(order[max(0, place - NEIGHBOURS) : place]):
         for side in file.units[near].shapes:
             value = _spread(file, near, side, ref)
-            if value is None or not np.isfinite(value).all() or not np.isfinite(delta).all():
+            if value is None or _wild(value) or _wild(delta):
                 continue
             what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
             yield Guess(f"{what} in its place", value, port)
@@ -258,7 +258,7 @@ def _other_functions(key: str, file: Trace, port: Floats, ref: Floats) -> Iterat
     for near in reversed(order[max(0, place - 3) : place]):
         for side in file.units[near].shapes:
             value = _spread(file, near, side, ref)
-            if value is None or not np.isfinite(value).all():
+            if value is None or _wild(value):
                 continue
             for name, function in ACTIVATIONS.items():
                 with np.errstate(over="ignore"):
@@ -327,6 +327,11 @@ def _dot(q: Floats, k: Floats, heads: int, *, interleaved: bool) -> Floats:
     else:
         u, v = (x.reshape(*x.shape[:2], heads, size).transpose(0, 2, 1, 3) for x in (q, k))
     return u @ v.swapaxes(-1, -2)
+
+
+def _wild(x: Floats) -> bool:
+    """Numbers that cannot be squared and summed: undefined ones, and those that a mask is written with."""
+    return not np.isfinite(x).all() or (x.size > 0 and float(np.abs(x).max()) > 1e30)
 
 
 def _place(port: Floats, ref: Floats) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .align import Pairing
-from .trace import Trace
+from .trace import Info, Trace
 from .visit import Arrays, Run, Subject, Unit, Visitor
 
 LEAST = 2.0**-24  # no float32 floor is lower: half a unit in the last place
@@ -160,7 +160,8 @@ class Carried:
             basis = np.stack([e.ravel() for _, e in near], 1)
             weights = np.linalg.lstsq(basis, delta.ravel(), rcond=None)[0]
             rest = delta - (basis @ weights).reshape(delta.shape)
-            noise = 4 * max(check.floor, LEAST) * float(np.linalg.norm(check.wanted)) / size
+            kept = np.where(gone(np.asarray(check.wanted, np.float64)), 0, check.wanted)
+            noise = 4 * max(check.floor, LEAST) * float(np.linalg.norm(kept)) / size
             if float(np.linalg.norm(rest)) <= max(1e-3, noise) * size:
                 check.inherits = near[int(np.argmax(np.abs(weights)))][0]
                 return None
@@ -178,13 +179,15 @@ class Forcing(Visitor):
         self.made: dict[str, NDArray[Any]] | None = None
         self.mappings: dict[str, str] = {}
         self.carried = Carried()
-        self.met: set[str] = set()
+        self.seen: dict[str, Info] = {}
 
     def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        info = Info(unit.key, unit.kind, unit.word, unit.path, unit.call, unit.facts)
+        info.shapes = {f"in{i}": tuple(x.shape) for i, x in enumerate(xs)} if unit.kind == "tap" else {}
+        self.seen[unit.key] = info
         refs = self.pairing.units.get(unit.key)
         if not refs:
             return None
-        self.met.update(refs)
         ref = refs[0]
         if unit.kind == "draw":
             return [self.file.array(ref, "out")]

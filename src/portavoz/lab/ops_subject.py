@@ -24,7 +24,8 @@ Build = Callable[[Weights], Callable[[], Any]]
 class OpsSubject:
     """`build` makes a model from a cursor and gives a function that runs it; `arrays` are its weights, by path.
 
-    `ops` is a back end's name, or makes one for each run.
+    `ops` is a back end's name, or makes one for each run. With `spelled` off, a back end's own kernel of a composite
+    runs as it is, and nothing inside it is seen: what a program in another language can dump.
     """
 
     def __init__(
@@ -37,11 +38,12 @@ class OpsSubject:
     ) -> None:
         self.build, self.arrays = build, arrays
         self.make: Callable[[], Ops] = (lambda: open_ops(ops)) if isinstance(ops, str) else ops
+        self.spelled = True
         self.name = name or (ops if isinstance(ops, str) else "ours")
 
     def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
         """Build the model under the visitor and run it; `wide` on NumPy in float64."""
-        watch = Visiting(Ops() if wide else self.make(), visitor)
+        watch = Visiting(Ops() if wide else self.make(), visitor, spelled=self.spelled)
         arrays = {k: _widened(a) for k, a in self.arrays.items()} if wide else self.arrays
         run = self.build(Weights(arrays, watch))
         watch.clear()
@@ -59,9 +61,9 @@ def _widened(a: NDArray[Any]) -> NDArray[Any]:
 class Visiting(Watch):
     """Passes every tap on to a visitor. Composites run their own bodies, so that their glue is seen."""
 
-    def __init__(self, inner: Ops, visitor: Visitor) -> None:
+    def __init__(self, inner: Ops, visitor: Visitor, *, spelled: bool = True) -> None:
         super().__init__(inner)
-        self.visitor, self.borders = visitor, Counter[str]()
+        self.visitor, self.spelled, self.borders = visitor, spelled, Counter[str]()
 
     def see(self, unit: Met, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if unit.kind != "tap":
@@ -81,6 +83,9 @@ class Visiting(Watch):
         return put(out if handed is None else [self._like(y, t) for y, t in zip(handed, out)])
 
     def composite(self, unit: Met, native: Callable[..., Any] | None, body: Callable[..., Any]) -> Callable[..., Any]:
+        if native is not None and not self.spelled:
+            return native
+
         def spelled(*args: Any, **named: Any) -> Any:
             if native is not None:
                 plain = getattr(Ops, unit.word)(self.inner, *args, **named)

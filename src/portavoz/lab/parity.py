@@ -62,6 +62,13 @@ def forced(file: Trace, port: Subject, by_hand: Mapping[str, str] | None = None)
             pairing.units.setdefault(key, [key])
     walked = Forcing(pairing, file)
     walk(port, walked)
+    if not crash and (pairing.alone or pairing.fused or pairing.uncovered):
+        # A free run has lengths of its own; on the reference's values the shapes are the reference's.
+        live.units = walked.seen
+        again = align(live, file, by_hand=by_hand)
+        if again.units != pairing.units:
+            pairing, walked = again, Forcing(again, file)
+            walk(port, walked)
     verdict = judge(walked.checks, pairing, file, walked.mappings)
     for culprit in verdict.culprits:
         diagnose(culprit, file)
@@ -77,6 +84,15 @@ def mirrored(reference: Subject, file: Trace, by_hand: Mapping[str, str] | None 
     narrow = Forcing(pairing, file, {})
     narrow.made = {}
     walk(reference, narrow)
+    if pairing.alone or pairing.fused or pairing.uncovered:
+        # As above: the port's lengths are those of the reference's own run only when both said the same.
+        looked = Trace(live.name)
+        looked.units, looked.layers = narrow.seen, live.layers
+        again = align(looked, file, by_hand=by_reference)
+        if again.units != pairing.units:
+            pairing, narrow = again, Forcing(again, file, {})
+            narrow.made = {}
+            walk(reference, narrow)
     judged = Against(pairing, file, narrow.made)
     walk(reference, judged, wide=True)
     found = culprits(judged.checks, live, mirrored=True)

@@ -41,10 +41,10 @@ Guessed = tuple[str, Floats, Floats]
 
 def rounded(x: Floats, kind: str) -> Floats:
     """Numbers as a lower precision keeps them."""
-    if kind == "float16":
-        with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):
+        if kind == "float16":
             return x.astype(np.float16).astype(np.float64)
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32).astype(np.uint64)
+        bits = np.ascontiguousarray(x, np.float32).view(np.uint32).astype(np.uint64)
     even = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
     return even.astype(np.uint32).view(np.float32).astype(np.float64)
 

@@ -1,0 +1,71 @@
+"""The lab is graded by planted faults: a sample here, the whole catalogue marked slow."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from portavoz.errors import InputError
+from portavoz.lab.faults import Fault
+from portavoz.lab.plant import GROUNDS, catalogue, grade
+
+SAMPLE = {
+    "compact": {
+        "transposed square weight", "missing scale", "mask ignored", "eps 1e-12", "gelu by tanh in one layer",
+        "clamp for the last tanh", "embedding row that no probe hears",
+    },
+    "speecht5": {
+        "kernel flipped", "text mask ignored", "cache row lost at step 4", "speaker before the frame",
+        "kernel without its scale",
+    },
+}  # fmt: skip
+
+
+def sampled(family: str) -> set[str]:
+    return SAMPLE[family]
+
+
+@pytest.mark.parametrize("family", list(GROUNDS))
+def test_a_sample_is_named_at_its_place(family: str) -> None:
+    score = grade(family, clean=2, threes=0, methods=("forced", "mirrored"), only=lambda f: f.name in sampled(family))
+    d = score.to_dict()
+    assert d["faults"] == len(sampled(family)) == d["detected"] == d["exact"]
+    assert d["mirrored"]["exact"] == d["faults"] and d["false_alarms"] == 0 and d["clean_runs"] == 2
+    # What is usually looked at lets some of the very same ports pass.
+    assert d["usual_gates"]["pcc_0.94"] < d["faults"]
+
+
+def test_three_faults_at_once_are_all_named() -> None:
+    score = grade("compact", clean=0, threes=2, methods=("forced",), only=lambda f: not f.probe and "weight" in f.name)
+    triples = score.to_dict()["triples"]
+    assert triples["planted"] == 6 and triples["named"] >= 5
+
+
+def test_the_catalogue_is_large_and_its_names_are_its_own() -> None:
+    every: list[Fault] = [f for family in GROUNDS for f in catalogue(family)]
+    for family in GROUNDS:
+        names = [f.name for f in catalogue(family)]
+        assert len(set(names)) == len(names)
+    assert len(every) >= 90
+    for fault in every:
+        re.compile(fault.want)
+        assert fault.cause and (fault.weights or fault.edit or fault.words)
+
+
+def test_a_family_without_faults_is_refused() -> None:
+    with pytest.raises(InputError, match="no planted faults for the family 'chatterbox'"):
+        catalogue("chatterbox")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", list(GROUNDS))
+def test_the_whole_catalogue(family: str) -> None:
+    d = grade(family, clean=100, threes=12).to_dict()
+    assert d["detected"] == d["faults"] and d["exact"] >= 0.95 * d["faults"]
+    for method in ("mirrored", "outputs_only"):
+        assert d[method]["detected"] == d["faults"] and d[method]["exact"] >= 0.95 * d["faults"]
+    assert d["false_alarms"] == 0 and d["clean_runs"] == 100 and d["largest_clean"] < 8
+    assert d["triples"]["named"] >= 0.95 * d["triples"]["planted"]
+    assert d["diagnosis"]["right"] >= 0.6 * d["faults"]
+    assert d["diagnosis"]["certain_and_wrong"] <= 0.05 * d["diagnosis"]["certain"]
