@@ -13,7 +13,7 @@ import pytest
 from portavoz import ops
 from portavoz.errors import WeightError
 from portavoz.ops.counting import Counting
-from portavoz.ops.mlx import Quantized
+from portavoz.ops.mlx_kernels import Quantized
 from portavoz.ops.packed import Packed
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights

@@ -8,6 +8,7 @@ that two threads touch dies; so every word runs on one thread, the `Worker`, who
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import mlx.core as mx
@@ -17,30 +18,13 @@ from ..audio import stft as transform
 from ..errors import BackendError
 from . import mlx_kernels as kernels
 from .base import COMPOSITE, GLUE, TAPS, Ops
+from .mlx_kernels import Quantized
 from .packed import Packed
 from .worker import Worker
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 GROUPS = (32, 64, 128)  # numbers that share a scale, as MLX's kernels have them
 CACHE_LIMIT = 256 * 2**20  # bytes of freed memory that MLX may keep for later, in the whole process
-
-
-class Quantized:
-    """A matrix [out, in] that stays packed: MLX multiplies with it as it is."""
-
-    def __init__(self, packed: Packed, dtype: mx.Dtype) -> None:
-        self.shape, self.nbytes = packed.shape, packed.nbytes
-        self.words = mx.array(packed.words)
-        self.scales, self.biases = (mx.array(a, dtype=dtype) for a in (packed.scales, packed.biases))
-        self.group, self.bits = packed.group, packed.bits
-
-    def multiply(self, x: mx.array) -> mx.array:
-        """``x @ matrix.T``: [..., in] → [..., out]."""
-        return mx.quantized_matmul(x, self.words, self.scales, self.biases, group_size=self.group, bits=self.bits)
-
-    def rows(self, index: Any) -> mx.array:
-        """Some rows, unpacked."""
-        return mx.dequantize(self.words[index], self.scales[index], self.biases[index], self.group, self.bits)
 
 
 class MlxOps(Ops):
@@ -64,6 +48,7 @@ class MlxOps(Ops):
         convolutions: str | None = None,
         compiled: bool | None = None,
     ) -> None:
+        _unforked()
         if dtype not in DTYPES:
             raise BackendError(f"mlx computes in {', '.join(DTYPES)}; {dtype!r} is none of them")
         self.device, self.dtype = _device(device), DTYPES[dtype]
@@ -257,6 +242,19 @@ class MlxOps(Ops):
         if bias is not None:
             mask = bias if mask is None else self.masked(bias, mask)
         return self.merge_heads(mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask))
+
+
+_used_in: set[int] = set()  # the processes that opened MLX: this one, or one that this one was forked from
+
+
+def _unforked() -> None:
+    """MLX waits for ever in the child of a process that used it: its threads stayed with the parent."""
+    _used_in.add(os.getpid())
+    if len(_used_in) > 1:
+        raise BackendError(
+            "mlx was used in the process that this one was forked from, and would wait for ever: "
+            "start processes with 'spawn', or open mlx models only after the fork"
+        )
 
 
 def _device(name: str | None) -> mx.Device:

@@ -12,6 +12,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from .packed import Packed
+
 # Convolutions: weights in MLX's order, conv1d [out, k, in / groups], conv_transpose1d [out, k, in]; no bias.
 
 
@@ -62,6 +64,24 @@ CONVOLUTIONS: dict[str, tuple[Callable[..., mx.array], Callable[..., mx.array]]]
     "native": (native_conv1d, native_conv_transpose1d),
     "matmul": (shifted_conv1d, shifted_conv_transpose1d),
 }
+
+
+class Quantized:
+    """A matrix [out, in] that stays packed: MLX multiplies with it as it is."""
+
+    def __init__(self, packed: Packed, dtype: mx.Dtype) -> None:
+        self.shape, self.nbytes = packed.shape, packed.nbytes
+        self.words = mx.array(packed.words)
+        self.scales, self.biases = (mx.array(a, dtype=dtype) for a in (packed.scales, packed.biases))
+        self.group, self.bits = packed.group, packed.bits
+
+    def multiply(self, x: mx.array) -> mx.array:
+        """``x @ matrix.T``: [..., in] → [..., out]."""
+        return mx.quantized_matmul(x, self.words, self.scales, self.biases, group_size=self.group, bits=self.bits)
+
+    def rows(self, index: Any) -> mx.array:
+        """Some rows, unpacked."""
+        return mx.dequantize(self.words[index], self.scales[index], self.biases[index], self.group, self.bits)
 
 
 def overlap_add(frames: mx.array, hop: int) -> mx.array:

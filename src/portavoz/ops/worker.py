@@ -42,7 +42,7 @@ class Worker:
         if os.getpid() != self.process:
             raise BackendError(
                 f"this {self.name} model was opened before the process forked, and its thread stayed behind: "
-                "open the model in the new process, or start processes with 'spawn'"
+                "open models after the fork, or start processes with 'spawn'"
             )
         if not self.end.alive:
             raise BackendError(f"this {self.name} model's thread has ended: open the model again")
