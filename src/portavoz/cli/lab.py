@@ -2,8 +2,9 @@
 
 `compare REF PORT` names every wrong unit of one run; each side is a family's probe (compact, speecht5), a program
 'package.module:function', or a trace. A running port is judged by the reference's trace; a port that is only a trace
-needs a reference that runs. `compare speecht5` alone puts our family beside the reference package. `trace` records a
-program, `check` reads a trace that somebody else wrote, `plant` grades the lab by its catalogue of planted faults.
+needs a reference that runs. `compare speecht5` alone puts our family beside the reference package, and `compare FAMILY
+--reference torch --backend mlx` one back end beside another. `trace` records a program, `check` reads a trace that
+somebody else wrote, `plant` grades the lab by its catalogue of planted faults.
 Exit code 0: PASS, 1: FAIL, 3: UNDECIDABLE.
 
 Examples:
@@ -12,6 +13,7 @@ Examples:
   portavoz lab compare speecht5 port.trace
   portavoz lab compare my_reference:run my_port:run --json
   portavoz lab compare speecht5 --config tiny --reference transformers
+  portavoz lab compare compact --backend mlx --reference torch
   portavoz lab plant --family compact --json
 """
 
@@ -25,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from . import lab_family
+from ..ops import BACKENDS
+from . import lab_backends, lab_family
 from .options import json_option, note, print_json
 
 FAMILIES = ("compact", "speecht5")
@@ -60,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         given = " ".join(args.names) or "nothing"
         raise InputError(f"lab {args.what} was given {given}: give {wanted.get(args.what, 'one name')}")
     if args.what == "compare" and len(args.names) == 1:
+        if args.reference in BACKENDS:
+            return lab_backends.run(args)
         if args.names != ["speecht5"]:
             raise InputError(f"lab compare {args.names[0]}: give a port too, or the family speecht5 alone")
         args.family = args.names[0]

@@ -22,8 +22,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("--weights", metavar="DIR", help="a folder that the reference wrote, instead of random weights")
     parser.add_argument("--vocoder", metavar="DIR", help="the vocoder's folder, with --weights")
-    parser.add_argument("--reference", metavar="R", default="transformers", help="transformers, the only one so far")
-    parser.add_argument("--backend", metavar="B", default="torch", help="torch (the default) or numpy")
+    parser.add_argument(
+        "--reference", metavar="R", default="transformers", help="transformers (the default), or a back end"
+    )
+    parser.add_argument("--backend", metavar="B", default="torch", help="torch (the default), mlx or numpy")
     parser.add_argument("--steps", metavar="N", type=int, default=40, help="of each loop (default: 40)")
     parser.add_argument("--seeds", metavar="N", type=int, default=2, help="runs with other weights and noise")
 
