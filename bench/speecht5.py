@@ -66,7 +66,9 @@ def mixed(stages: Mapping[str, Compiled]) -> dict[str, Compiled]:
     """The engines, and put together of them "float32" and "int8"."""
     rest = stages["openvino_bfloat16" if processor.bfloat16() else "openvino_float32"]
     # One row at a time ONNX Runtime's steps are best; OpenVINO's convolutions and encoder are, everywhere we looked.
-    int8 = Compiled({**rest.stages, "step": stages["onnx_int8"].stages["step"]}, rest.around, rest.c)
+    step = stages["onnx_int8"]
+    parts = {**rest.stages, "step": step.stages["step"]}
+    int8 = Compiled(parts, rest.around, rest.c, {**rest.choices, "step": step.choices["step"]})
     return {**stages, "float32": stages["openvino_float32"], "int8": int8}
 
 

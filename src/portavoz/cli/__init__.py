@@ -28,7 +28,8 @@ COMMANDS = {
     "train": "train a model as a configuration file says",
     "evaluate": "judge a voice beside its teacher",
     "weights": "bring a checkpoint into safetensors",
-    "lab": "compare a family with the implementation that it must equal",
+    "lab": "name the first wrong layer of a port, and why; trace, check, compare",
+    "tune": "find what a SpeechT5 voice runs on best on this machine, and remember it",
     "bench": "run one of the benchmarks of a source checkout",
 }
 

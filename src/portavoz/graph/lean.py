@@ -107,7 +107,7 @@ class Origin:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Origin:
         """A folder's."""
-        return cls(checkpoint.config, digest(checkpoint.files()), checkpoint.tensors)
+        return cls(checkpoint.config, digest(checkpoint.files()), checkpoint.checked)
 
     @classmethod
     def given(cls, config: SpeechT5Config, model: Tensors, vocoder: Tensors) -> Origin:
@@ -201,11 +201,12 @@ class Origin:
             "weights": self.digest,
             "config": dataclasses.asdict(self.config),
             "axes": [name for name, _ in self.signatures[stage].inputs] if stage in self.signatures else [],
-            "versions": {name: _version(name) for name in packages},
+            "versions": {name: version_of(name) for name in packages},
         }
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The installed version of a package, "none" where it is not."""
     try:
         return version(package)
     except ImportError:

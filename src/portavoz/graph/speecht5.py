@@ -53,7 +53,7 @@ def assembled(origin: Origin, choices: Mapping[str, Choice], cache: Cache | None
     """The stages, each on what was chosen for it."""
     cache = cache or Cache()
     stages = {name: origin.stage(name, choices[name], cache) for name in STAGES}
-    return Compiled(stages, Around(origin.around(cache)), origin.config)
+    return Compiled(stages, Around(origin.around(cache)), origin.config, choices)
 
 
 def plan(runtime: str, precision: str, threads: int = 1) -> dict[str, Choice]:
@@ -98,10 +98,12 @@ class State:
 
 
 class Compiled:
-    """The stages of families.speecht5.stages on `stages` that run; many threads may use it at once."""
+    """The stages of families.speecht5.stages on `stages` that run as chosen; many threads may use it at once."""
 
-    def __init__(self, stages: Mapping[str, Any], around: Around, c: SpeechT5Config) -> None:
-        self.stages, self.around, self.c = stages, around, c
+    def __init__(
+        self, stages: Mapping[str, Any], around: Around, c: SpeechT5Config, choices: Mapping[str, Choice]
+    ) -> None:
+        self.stages, self.around, self.c, self.choices = stages, around, c, choices
 
     def encode(self, ids: Whole, mask: NDArray[np.bool_], speaker: Floats, capacity: int) -> State:
         """ids [B, S], mask [B, S], speaker [B, X] → a state at the start; `capacity` is a number of steps."""

@@ -17,8 +17,10 @@ from ..families.speecht5.reading import limit, read
 from ..families.speecht5.speak import SpeechT5
 from ..families.speecht5.speaker import speaker
 from ..families.speecht5.stages import Stages, eager
+from ..folder import is_checkpoint
 from ..graph.cache import Cache, digest
-from ..graph.speecht5 import RUNTIMES, Origin, compiled
+from ..graph.speecht5 import RUNTIMES, Origin, assembled, compiled
+from ..graph.tuning import stored
 from ..text.reading import Reading
 from . import place
 from .family import Manner, Opened, Options, Said
@@ -71,7 +73,11 @@ def opened(folder: Path, about: dict[str, Any], options: Options) -> Opened:
     runtime, precision = options.choose("speecht5", tuple(RUNTIMES), precisions, first="eager")
     checkpoint = Checkpoint.open(folder, _vocoder(folder, options))
     tokenizer, known = checkpoint.tokenizer(), checkpoint.speakers()
-    model = SpeechT5(_stages(checkpoint, runtime, precision, options), checkpoint.config)
+    tuned = None if options.runtime or options.precision or options.backend or options.device else _tuned(checkpoint)
+    if tuned is None:
+        model = SpeechT5(_stages(checkpoint, runtime, precision, options), checkpoint.config)
+    else:
+        model, runtime = tuned
     shown = {
         "name": about["name"],
         "family": "speecht5",
@@ -81,6 +87,31 @@ def opened(folder: Path, about: dict[str, Any], options: Options) -> Opened:
         "vocoder": str(checkpoint.vocoder),
     }
     return Opened(Speaking(model, tokenizer, known), shown, runtime)
+
+
+def checkpoint(voice: str | Path, vocoder: str | Path | None = None) -> Checkpoint:
+    """The SpeechT5 checkpoint that a voice's name or path means. Raises InputError for another family's voice."""
+    folder = place.locate(voice)
+    if not is_checkpoint(folder):
+        raise InputError(f"{folder}: not a SpeechT5 checkpoint, and only these have choices to tune; give one's folder")
+    return Checkpoint.open(folder, _vocoder(folder, Options(vocoder=vocoder)))
+
+
+def _tuned(checkpoint: Checkpoint) -> tuple[SpeechT5, str] | None:
+    """The model as `portavoz tune` has chosen for these weights on this machine, and its decoder's runtime.
+
+    None where nothing was chosen.
+    """
+    cache = Cache()
+    if not any(cache.root.glob("tuned-*.json")):
+        return None
+    origin = Origin(checkpoint.config, digest(checkpoint.files()), checkpoint.checked)
+    tuned = stored(origin, cache)
+    if tuned is None:
+        return None
+    choices = tuned.choices[min(tuned.choices)]
+    model = SpeechT5(assembled(origin, choices, cache), checkpoint.config, workers=tuned.workers)
+    return model, choices["step"].runtime
 
 
 def _vocoder(folder: Path, options: Options) -> Path | None:

@@ -1,0 +1,133 @@
+"""`portavoz tune`: every stage is tried on everything, the fastest above the floor is kept, and the voice uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import checkpoints
+import numpy as np
+import pytest
+import voices
+
+import portavoz
+from portavoz.graph import processor, tuning
+from portavoz.graph.cache import folder as cache_folder
+from portavoz.graph.lean import Choice, Origin
+from portavoz.graph.speecht5 import RUNTIMES
+from portavoz.graph.tuning import Tried, candidates, stored
+from portavoz.opening.speecht5 import checkpoint
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("tune") / "tiny"
+    checkpoints.written(place, prob_bias=-1.9, encoder_layers=1, decoder_layers=1)
+    return place
+
+
+@pytest.fixture
+def cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Compiled stages are kept from one test run to the next, as long as the code that makes them is the same."""
+    place = request.config.cache.mkdir(f"tune-{voices.fingerprint()}")
+    for old in place.glob("tuned-*.json"):
+        old.unlink()
+    monkeypatch.setenv("PORTAVOZ_CACHE", str(place))
+    return place
+
+
+SHORT = ("--steps", "6", "--rounds", "1", "--batch", "1,2")
+
+
+def test_a_choice_is_made_kept_and_used(run, folder: Path, cache: Path) -> None:
+    before = portavoz.load(folder)
+    assert before.runtime == "eager"
+    done = run("tune", str(folder), *SHORT, "--floor", "15", "--json")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    for batch in ("1", "2"):
+        for stage, choice in report["choices"][batch].items():
+            rows = [r for r in report["tried"] if r["stage"] == stage and str(r["batch"]) == batch]
+            good = [r for r in rows if not r["why"] and r["snr"] >= 15]
+            assert choice == min(good, key=lambda r: r["seconds"])["choice"]
+            assert [r["choice"] for r in rows if r["chosen"]] == [choice]
+    tried = {(r["stage"], r["choice"]["runtime"], r["choice"]["precision"]) for r in report["tried"]}
+    assert {(s, r, p) for s in ("encode", "step") for r, known in RUNTIMES.items() for p in known} <= tried
+    after = portavoz.load(folder)
+    assert after.runtime == report["choices"]["1"]["step"]["runtime"]
+    said, wanted = (voice.speak("Hello there.", speaker=checkpoints.voice()) for voice in (after, before))
+    assert np.isfinite(said.samples).all()
+    assert abs(said.duration - wanted.duration) <= 0.5 * wanted.duration
+    # Who asks for something else gets it.
+    assert portavoz.load(folder, runtime="eager").runtime == "eager"
+
+
+def test_a_floor_that_only_float32_passes(run, folder: Path, cache: Path) -> None:
+    done = run("tune", str(folder), *SHORT, "--floor", "90", "--json")
+    chosen = json.loads(done.out)["choices"]["1"]
+    assert {choice["precision"] for choice in chosen.values()} == {"float32"}
+
+
+def test_the_table(run, folder: Path, cache: Path) -> None:
+    done = run("tune", str(folder), *SHORT)
+    assert done.code == 0
+    lines = done.out.decode().splitlines()
+    assert lines[0].split() == ["stage", "runtime", "precision", "threads", "rows", "ms", "SNR", "dB"]
+    assert sum(line.startswith("* ") for line in lines) == 8 + 1  # four stages at two batches, and the legend
+    assert "trying step on onnx, int8, 1 threads" in done.err
+
+
+@pytest.mark.parametrize("change", ["processor", "versions", "file"])
+def test_another_machine_makes_its_own_choice(
+    run, folder: Path, cache: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("tune", str(folder), *SHORT).code == 0
+    origin = Origin.of(checkpoint(folder))
+    assert stored(origin) is not None
+    if change == "processor":
+        monkeypatch.setattr(processor, "flags", lambda: ["another"])
+    elif change == "versions":
+        monkeypatch.setattr(tuning, "version_of", lambda name: "another")
+    else:
+        next(cache_folder().glob("tuned-*.json")).write_text('{"here": ')
+    assert stored(origin) is None
+    assert portavoz.load(folder).runtime == "eager"
+
+
+def test_what_cannot_run_says_why(run, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "bfloat16", lambda: False)
+    done = run("tune", str(folder), *SHORT, "--json")
+    rows = [r for r in json.loads(done.out)["tried"] if r["choice"]["precision"] == "bfloat16"]
+    assert rows
+    assert all(row["seconds"] is None and "does not have it" in row["why"] for row in rows)
+
+
+def test_the_fastest_above_the_floor_of_each_stage() -> None:
+    good, fast = Choice("eager", "float32"), Choice("onnx", "int8")
+    rows = [Tried(s, c, 1, t, q) for s in tuning.STAGES for c, t, q in ((good, 2.0, 300.0), (fast, 1.0, 20.0))]
+    assert {r.choice for r in tuning._marked(rows, 1, 30.0) if r.chosen} == {good}
+    assert {r.choice for r in tuning._marked(rows, 1, 20.0) if r.chosen} == {fast}
+
+
+def test_candidates() -> None:
+    """Eight bits where weights are most of the work; threads where the runtime takes them."""
+    assert "int8" not in {choice.precision for choice in candidates("vocode", (1,))}
+    found = list(candidates("step", (1, 2)))
+    assert Choice("onnx", "int8", 2) in found
+    assert {choice.threads for choice in found if choice.runtime == "eager"} == {1}
+
+
+@pytest.mark.parametrize(
+    "more", [("--floor", "-1"), ("--floor", "nan"), ("--threads", "0"), ("--threads", "two"), ("--batch", ""),
+             ("--rounds", "0"), ("--steps", "0"), ("--steps", "100000")],
+)  # fmt: skip
+def test_refusals(run, folder: Path, cache: Path, more: tuple[str, str]) -> None:
+    done = run("tune", str(folder), *more)
+    assert (done.code, done.out) == (2, b"")
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_voice_without_choices(run, tiny: Path) -> None:
+    done = run("tune", str(tiny))
+    assert done.code == 2
+    assert "not a SpeechT5 checkpoint" in done.err
