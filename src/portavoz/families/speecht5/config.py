@@ -17,6 +17,8 @@ from ...flow import MelSpec
 
 ARCHITECTURE, MODEL = "SpeechT5ForTextToSpeech", "speecht5"
 VOCODER_ARCHITECTURE, VOCODER_MODEL = "SpeechT5HifiGan", "speecht5_hifigan"
+# Tables of positions are as long as the configuration says: no file may ask for more memory than there is.
+MOST_POSITIONS = 1 << 17
 # The reference's names of an activation → the block's.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -208,6 +210,8 @@ def _check_numbers(c: SpeechT5Config) -> None:
             raise _wrong(f"{name} is {value!r}", f"a whole number from {least} up")
         if hint is float and not value > 0:
             raise _wrong(f"{name} is {value!r}", "a number above 0")
+        if name.endswith("_positions") and value > MOST_POSITIONS:
+            raise _wrong(f"{name} is {value!r}", f"at most {MOST_POSITIONS}")
 
 
 def _check_vocoder(v: HifiGanConfig, mels: int) -> None:
