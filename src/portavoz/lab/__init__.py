@@ -1,1 +1,8 @@
-"""The lab: our models beside the ones that they must equal."""
+"""The lab: our models beside the ones that they must equal, and any port beside its reference."""
+
+from __future__ import annotations
+
+from .parity import assert_parity, compare
+from .visit import tap
+
+__all__ = ["assert_parity", "compare", "tap"]

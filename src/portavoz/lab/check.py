@@ -14,7 +14,7 @@ from ..errors import InputError
 from .prints import Print, fingerprint
 from .trace import DTYPES, ENTRY, FORMAT, VERSION, Info, Trace
 
-NAME = re.compile(r"(?P<key>.+#\d+(/[^:]+)?):(?P<place>(in|out)[\w.]*)")
+NAME = re.compile(r"(?P<key>.*#\d+(/[^:]+)?):(?P<place>(in|out)[\w.]*)")
 WEIGHT = re.compile(r"(?P<path>[^#:]+):(?P<role>weight|bias|running_mean|running_var)")
 
 

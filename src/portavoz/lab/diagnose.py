@@ -64,12 +64,12 @@ def _guesses(culprit: Culprit, file: Trace, port: Floats, ref: Floats, mirrored:
     check = culprit.check
     if check.word == "softmax" and culprit.kind == "edge":
         yield from _masks(port, ref)
-    yield from _gains(port, ref, _lengths(check.ref, file), check.word)
     if culprit.kind in ("leaf", "kernel") and check.unit is not None:
         made, target = (ref, port) if mirrored else (port, ref)
         yield from (
             Guess(*g) for g in leaf_hypotheses(check.unit, check.given, made, target, mirrored, file, check.ref)
         )
+    yield from _gains(port, ref, _lengths(check.ref, file), check.word)
     yield from _moves(port, ref)
     yield from _functions(port, ref)
     if culprit.kind in ("edge", "value"):

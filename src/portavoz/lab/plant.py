@@ -6,6 +6,7 @@ first unit whose output differs in a plain run.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..ops import BACKENDS
 from ..ops import open as open_ops
 from ..ops.base import Ops
 from . import speecht5
@@ -216,14 +218,20 @@ def _usual(ground: Ground, port: Subject, fault: Fault, out: Outcome) -> None:
         out.propagated_right = re.match(fault.want, out.first_propagated) is not None
 
 
+def backends() -> list[str]:
+    """The back ends that this machine has."""
+    return [name for name, about in BACKENDS.items() if importlib.util.find_spec(about[2].split(".")[0])]
+
+
 def clean_runs(family: str, count: int, score: Score) -> None:
     """Faultless ports on every back end present, forced and mirrored in turn: anything named is a false alarm."""
-    probes = list(CONFIGS) if family == "compact" else [""]
+    probes, present = list(CONFIGS) if family == "compact" else [""], backends()
+    kinds = [(b, probe, live) for probe in probes for live in (True, False) for b in present]
     for n in range(count):
-        seed, backend = n // (2 * len(probes)), ("torch", "numpy")[n % 2]
-        ground = GROUNDS[family](probes[n % len(probes)], seed)
+        seed, (backend, probe, live) = n // len(kinds), kinds[n % len(kinds)]
+        ground = GROUNDS[family](probe, seed)
         port = ground.port(ops=backend)
-        verdict = forced(ground.trace, port) if n % 4 < 2 else mirrored(ground.reference, record(port))
+        verdict = forced(ground.trace, port) if live else mirrored(ground.reference, record(port))
         score.clean.append(verdict.largest_clean)
         if verdict.answer != "PASS":
             score.alarms.append(f"{family} on {backend}, seed {seed}: {verdict.answer}, {verdict.reason}")

@@ -25,9 +25,10 @@ from .visit import ACTIVE, Arrays, Unit, Visitor, flatten
 class TorchSubject:
     """`run` is a function without arguments that runs the program.
 
-    `modules` gives roots a name ({"": model, "vocoder": vocoder}); a root that is met without one takes its class's
-    name. `tensors` names the weights of a program that has no modules; a weight without any name is called after its
-    fingerprint. The program's outputs are borders `result`, `result.1` …
+    `modules` gives roots a name ({"": model, "vocoder": vocoder}); a root that is met without one is called after its
+    class, with a number (a whole model that comes first has the names of its own checkpoint). `tensors` names the
+    weights of a program that has no modules; a weight without any name is called after its fingerprint. The program's
+    outputs are borders `result`, `result.1` …
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Following(TorchFunctionMode):
         self.paths: dict[int, str] = {}
         self.owners: dict[int, str] = {}
         self.calls: Counter[str] = Counter()
+        self.roots: Counter[str] = Counter()
         self.frames: list[tuple[str, str]] = [("", "#0")]
         self.prints: dict[int, tuple[Any, str]] = {}
         for prefix, root in modules.items():
@@ -92,12 +94,21 @@ class Following(TorchFunctionMode):
 
     def _entered(self, module: Any, args: Any) -> None:
         if id(module) not in self.paths:
-            self._name(type(module).__name__ if self.paths else "", module)
+            self._name(self._root(module), module)
         path = self.paths[id(module)]
         # A leaf's own frame counts the calls of its word, so blocks count under a name of their own.
         name = f"{path}\0block"
         self.frames.append((path, f"{path}#{self.calls[name]}"))
         self.calls[name] += 1
+
+    def _root(self, module: Any) -> str:
+        """A name for a root without one: none for a whole model that comes first, else its class and a number."""
+        if not self.paths and any(module.children()):
+            return ""
+        kind = type(module).__name__
+        number = self.roots[kind]
+        self.roots[kind] += 1
+        return f"{kind}.{number}"
 
     def _left(self, module: Any, args: Any, out: Any) -> None:
         self.frames.pop()

@@ -134,7 +134,7 @@ def _before(key: str, file: Trace) -> str:
         if home != parent or "/" in other or not file.units[k].weighted or other in names:
             break
         names.insert(0, other)
-    return f"{parent}.{'/'.join(names)}" if parent else "/".join(names)
+    return f"{parent}.{'/'.join(names)}" if parent else "/".join(names).lstrip("/")
 
 
 def _shared(found: list[Culprit], file: Trace) -> list[Culprit]:

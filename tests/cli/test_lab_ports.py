@@ -1,0 +1,112 @@
+"""`portavoz lab`: trace, check, compare of any two sides, plant; exit codes and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+PROGRAM = """
+import torch
+from torch import nn
+from portavoz.lab import tap
+
+torch.manual_seed(0)
+first, last = nn.Linear(6, 8), nn.Linear(8, 4)
+scale = 1.0
+
+
+def run():
+    x = torch.sin(torch.arange(60.0)).reshape(2, 5, 6)
+    hidden = tap("hidden", torch.relu(first(x)))
+    return last(hidden * scale)
+
+
+def model():
+    from portavoz.lab.subjects import compact
+
+    return compact(ops="numpy")
+"""
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A reference and a port of it with a scale too many, in the folder where commands run."""
+    (tmp_path / "right.py").write_text(PROGRAM)
+    (tmp_path / "wrong.py").write_text(PROGRAM.replace("scale = 1.0", "scale = 0.5"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    for name in ("right", "wrong"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("programs")
+def test_from_two_programs_to_the_first_wrong_unit(run: Any) -> None:
+    assert run("lab", "trace", "right:run", "-o", "right.trace").code == 0
+    assert run("lab", "trace", "wrong:run", "-o", "wrong.trace").code == 0
+    checked = run("lab", "check", "wrong.trace")
+    assert checked.code == 0 and "a whole trace of 5 units (3 with their inputs)" in checked.out.decode()
+    same = run("lab", "compare", "right:run", "right.trace")
+    assert same.code == 0 and same.out.decode().startswith("PASS: every unit within 16 floors")
+    for sides in (("right:run", "wrong.trace"), ("right.trace", "wrong:run"), ("right:run", "wrong:run")):
+        done = run("lab", "compare", *sides)
+        first = done.out.decode().splitlines()[0]
+        assert done.code == 1
+        assert first.startswith("FIRST WRONG: the edge into ") and "looks like a scale 1/2 too many" in first
+    dead = run("lab", "compare", "right.trace", "right.trace")
+    assert dead.code == 3 and dead.out.decode().startswith("UNDECIDABLE")
+
+
+@pytest.mark.usefixtures("programs")
+def test_the_report_as_json(run: Any, tmp_path: Path) -> None:
+    done = run("lab", "compare", "right:run", "wrong:run", "--json")
+    report = json.loads(done.out)
+    assert report["verdict"] == "FAIL" and report["culprits"][0]["kind"] == "edge" and report["coverage"] == 1
+    (tmp_path / "map.json").write_text(json.dumps({"first": "first"}))
+    assert run("lab", "compare", "right:run", "wrong:run", "--map", "map.json").code == 1
+    traced = run("lab", "trace", "right:model", "-o", "a.trace", "--only", "acoustic.*", "--json")
+    about = json.loads(traced.out)
+    assert (about["units"], about["layers"]) == (53, 43) and (tmp_path / "a.trace").stat().st_size == about["bytes"]
+    assert json.loads(run("lab", "check", "a.trace", "--json").out)["units"] == about["units"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("trace", "nowhere:run", "-o", "x"), "cannot be imported"),
+        (("trace", "compact"), "say where to with -o"),
+        (("trace", "compact", "-o", "x", "--every", "0"), "whole numbers"),
+        (("trace", "json:__name__", "-o", "x"), "give a function without arguments"),
+        (("trace", "json:dumps", "-o", "x"), "cannot be called"),
+        (("check", "nowhere.trace"), "cannot be read"),
+        (("check",), "give one name"),
+        (("compare", "compact"), "give a port too"),
+        (("compare", "nobody", "nobody.trace"), "it is no family"),
+        (("compare", "compact", "compact", "--map", "nowhere.json"), "cannot be read as JSON"),
+        (("plant", "compact"), "give no name"),
+        (("plant", "--clean", "-1"), "from 0 up"),
+    ],
+)
+def test_what_is_refused(refused: Any, words: tuple[str, ...], sentence: str) -> None:
+    assert sentence in refused("lab", *words)
+
+
+def test_a_damaged_trace_is_one_sentence(refused: Any, tmp_path: Path) -> None:
+    (tmp_path / "bad.trace").write_bytes(np.arange(99, dtype=np.uint8).tobytes())
+    assert "no trace, or cut off" in refused("lab", "compare", "compact", "bad.trace")
+
+
+def test_the_catalogue_as_a_table(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from portavoz.lab import plant
+
+    some = plant.catalogue("compact")[:3]
+    monkeypatch.setattr(plant, "catalogue", lambda family: some)
+    done = run("lab", "plant", "--family", "compact", "--clean", "2")
+    assert done.code == 0 and "compact: 3 faults" in done.out.decode() and "0 false alarms" in done.out.decode()
+    report = json.loads(run("lab", "plant", "--family", "compact", "--clean", "0", "--json").out)
+    assert (report["faults"], report["detected"], report["exact"], report["false_alarms"]) == (3, 3, 3, 0)
