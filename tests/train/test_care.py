@@ -215,9 +215,9 @@ def test_samples_are_heard_and_seen(corpus, tmp_path):
 
 def test_a_tight_process_makes_its_batches_smaller(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "resident", lambda: 500.0)
-    trainer = Trainer(config(corpus, memory=400, steps=40, every=40), tmp_path)
+    trainer = Trainer(config(corpus, memory=400, batch=2, steps=20, every=20), tmp_path)
     trainer.run()
-    assert trainer.pieces == 4
+    assert trainer.pieces == 2
 
 
 @pytest.mark.parametrize("settings", [{"recompute": True}, {"recompute": True, "part": "vocoder"}])

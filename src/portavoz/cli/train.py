@@ -14,6 +14,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     with Watch(config.steps) as watch:
         path = train(config, args.out, say=watch.say, report=watch)
     took = time.perf_counter() - began
+    if os.environ.get("RANK", "0") != "0":
+        return 0  # one of several processes, of which the first reports
     if args.json:
         about = {"output": None if path is None else str(path), "steps": watch.step, "resumed": watch.first}
         print_json({**about, "seconds": round(took, 1), **watch.last})

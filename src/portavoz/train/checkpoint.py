@@ -37,6 +37,11 @@ class Checkpoint:
     state: dict[str, Any] = field(default_factory=dict)
 
 
+def at(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"checkpoint-{step:08d}.safetensors"
+
+
 def save(
     folder: Path,
     step: int,
@@ -47,7 +52,7 @@ def save(
     keep: int = KEEP,
 ) -> Path:
     """Write ``checkpoint-STEP.safetensors`` and remove all but the newest `keep`. Raises InputError on a full disk."""
-    path = folder / f"checkpoint-{step:08d}.safetensors"
+    path = at(folder, step)
     tensors = {f"{group}/{name}": np.asarray(a) for group, named in groups.items() for name, a in named.items()}
     about = {"step": str(step), "config": json.dumps(config), "state": json.dumps(state or {}), "layout": "torch"}
     file.write(path, tensors, {**about, "sum": _sum(tensors)})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
 
 from ..atomic import atomic
 from ..errors import MissingExtra
@@ -57,3 +60,25 @@ def _board(out: Path, step: int) -> Any:
     except ImportError as problem:
         raise MissingExtra("tensorboard", "tensorboard", "logs: [tensorboard]") from problem
     return SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+
+
+class Look:
+    """Losses and time since the last look."""
+
+    def __init__(self, step: int) -> None:
+        self.first, self.began, self.since = step, time.monotonic(), list[dict[str, float]]()
+
+    def add(self, losses: dict[str, float]) -> None:
+        """One step's losses."""
+        self.since.append(losses)
+
+    def row(self, step: int, steps: int) -> dict[str, Any]:
+        """Means, speed, and the seconds that are left at this speed."""
+        took = time.monotonic() - self.began
+        speed = (step - self.first) / max(took, 1e-9)
+        names = dict.fromkeys(k for losses in self.since for k in losses)
+        means = {f"train_{k}": round(float(np.mean([s[k] for s in self.since if k in s])), 5) for k in names}
+        return {
+            "step": step, "seconds": round(took, 1), **means,
+            "steps_per_second": round(speed, 3), "seconds_left": round((steps - step) / max(speed, 1e-9), 1),
+        }  # fmt: skip

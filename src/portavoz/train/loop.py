@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import JobError, SpecError
 from ..families.compact.config import CompactConfig
 from ..weights import file
-from . import checkpoint, guard, samples, start, toy
+from . import checkpoint, guard, samples, start
 from .config import TrainConfig
-from .corpus import Corpus
-from .journal import Journal
+from .journal import Journal, Look
 from .optimise import Averaged, Optimised
 from .precision import TrainOps, autocast, recompute
 from .predict import predicted_mels
-from .prepare import prepare
 from .tasks import AcousticTask, Task, VocoderTask
+from .together import Together
 
 __all__ = ["TrainConfig", "Trainer"]
 Row = dict[str, Any]
+
+
+def _nothing(line: str) -> None:
+    """Says nothing: what one process of several has said already."""
 
 
 class Trainer:
@@ -36,10 +38,12 @@ class Trainer:
     def __init__(self, config: TrainConfig, out: str | Path, *, say: Callable[[str], None] = lambda line: None) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.config, self.out, self.say = config, Path(out), say
-        self.out.mkdir(parents=True, exist_ok=True)
         self.ops = TrainOps(config.device)
-        self.corpus, self.model = open_corpus(config, self.out, say)
+        self.together = Together(self.ops.device)
+        self.config, self.out, self.say = config, Path(out), say if self.together.first else _nothing
+        self.out.mkdir(parents=True, exist_ok=True)
+        with self.together.one_after_the_other():
+            self.corpus, self.model = start.open_corpus(config, self.out, self.say)
         self.weights = start.weights(config, self.model, self.corpus, self.ops)
         self.task: Task = self._task()
         start.grow(config, self.model, self.weights)
@@ -129,7 +133,7 @@ class Trainer:
         self.own.clear()
         self.rivals.clear()
         total: dict[str, float] = {}
-        for piece in self._split(rows):
+        for piece in self._split(self.together.own(rows)):
             with autocast(self.ops.device, self.config.precision):
                 losses = self.task.losses(piece, rows, step=self.step)
             rivals = losses.get("rivals")
@@ -138,7 +142,8 @@ class Trainer:
                 rivals.backward()
             for key, value in losses.items():
                 total[key] = total.get(key, 0.0) + float(value.detach())
-        return total
+        rivals = [*self.rivals.tensors.values()] if "rivals" in total else []
+        return self.together.add([*self.tensors.values(), *rivals], total)
 
     def _split(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
         """A batch in pieces: as many as were asked for, or as memory and `most_frames` make necessary."""
@@ -170,6 +175,9 @@ class Trainer:
 
     def save(self) -> Path:
         """A checkpoint of this step, atomically. Raises JobError when the disk is too full to try."""
+        path = checkpoint.at(self.out, self.step)
+        if not self.together.first:
+            return path
         arrays = {k: self.ops.numpy(v) for k, v in self.weights.record.taken.items()}
         groups = {"weights": arrays, "average": {k: self.ops.numpy(v) for k, v in self.average.items()}}
         groups.update(self.own.groups("moment"))
@@ -179,7 +187,8 @@ class Trainer:
         guard.room(self.out, sum(a.nbytes for named in groups.values() for a in named.values()) / guard.MIB)
         state = {"best": self.best if math.isfinite(self.best) else None, "stale": self.stale, "pieces": self.pieces}
         state.update(own=self.own.steps, rivals=self.rivals.steps)
-        return checkpoint.save(self.out, self.step, groups, self._identity(), state=state, keep=self.config.keep)
+        checkpoint.save(self.out, self.step, groups, self._identity(), state=state, keep=self.config.keep)
+        return path
 
     def _identity(self) -> dict[str, Any]:
         return json.loads(json.dumps({**self.config.identity(), "model": self.model.to_dict()}))
@@ -214,12 +223,14 @@ class Trainer:
         step is written, and the same training goes on from there.
         """
         c, last = self.config, Look(self.step)
-        with guard.Signals() as asked, Journal(self.out, self.step, c.logs) as journal:
+        journal = Journal(self.out, self.step, c.logs) if self.together.first else nullcontext()
+        with guard.Signals() as asked, journal:
             while self.step < c.steps and not self._patient_no_more():
                 last.add(self.train_step())
-                if asked.stop:
+                if self.together.agree(bool(asked.stop)):
                     self.save()
-                    self.say(f"{asked.stop}: step {self.step} is saved; the same command goes on from there")
+                    reason = asked.stop or "another process"
+                    self.say(f"{reason}: step {self.step} is saved; the same command goes on from there")
                     return None
                 self._careful()
                 if self.step % c.every and self.step != c.steps:
@@ -227,12 +238,14 @@ class Trainer:
                 row = {**last.row(self.step, c.steps), **self._look()}
                 row.update({f"memory_{k}": v for k, v in guard.memory(self.ops.device).items()})
                 self.save()
-                journal.row(row)
-                report(row)
+                if isinstance(journal, Journal):
+                    journal.row(row)
+                    report(row)
                 last = Look(self.step)
-        if self._patient_no_more() and self.step < c.steps:
-            return self._best()
-        return self._write(f"{c.part}.safetensors")
+        early = self._patient_no_more() and self.step < c.steps
+        path = self._best() if early else self._write(f"{c.part}.safetensors")
+        self.together.wait()
+        return path
 
     def _look(self) -> Row:
         """Held-out losses, whether they are the best so far, and samples."""
@@ -242,7 +255,7 @@ class Trainer:
             self._write("best.safetensors")
         elif held:
             self.stale += 1
-        if self.config.samples and isinstance(self.task, (AcousticTask, VocoderTask)):
+        if self.config.samples and self.together.first and isinstance(self.task, (AcousticTask, VocoderTask)):
             with self.averaged_weights.shown():
                 samples.draw(self.task, self.corpus, self.out, step=self.step, count=self.config.samples)
         return {f"held_{k}": round(v, 5) for k, v in held.items()}
@@ -263,52 +276,16 @@ class Trainer:
 
     def _best(self) -> Path:
         path = self.out / f"{self.config.part}.safetensors"
+        if not self.together.first:
+            return path
         tensors, metadata = file.read(self.out / "best.safetensors")
         file.write(path, tensors, metadata)
         return path
 
     def _write(self, name: str) -> Path:
+        if not self.together.first:
+            return self.out / name
         metadata = {"family": "compact", "layout": "torch", "config": json.dumps(self.model.to_dict())}
         metadata.update(step=str(self.step), speakers=json.dumps(self.corpus.speakers))
         file.write(self.out / name, self.result(), metadata)
         return self.out / name
-
-
-class Look:
-    """Losses and time since the last look."""
-
-    def __init__(self, step: int) -> None:
-        self.first, self.began, self.since = step, time.monotonic(), list[dict[str, float]]()
-
-    def add(self, losses: dict[str, float]) -> None:
-        """One step's losses."""
-        self.since.append(losses)
-
-    def row(self, step: int, steps: int) -> Row:
-        """Means, speed, and the seconds that are left at this speed."""
-        took = time.monotonic() - self.began
-        speed = (step - self.first) / max(took, 1e-9)
-        names = dict.fromkeys(k for losses in self.since for k in losses)
-        means = {f"train_{k}": round(float(np.mean([s[k] for s in self.since if k in s])), 5) for k in names}
-        return {
-            "step": step, "seconds": round(took, 1), **means,
-            "steps_per_second": round(speed, 3), "seconds_left": round((steps - step) / max(speed, 1e-9), 1),
-        }  # fmt: skip
-
-
-def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> tuple[Corpus, CompactConfig]:
-    """The corpus that a configuration names, made where it is not one yet, and the model that fits its speakers."""
-    spec = start.shape(config, 1).mel
-    if config.corpus == "toy":
-        folder = out / "toy"
-        if not (folder / "corpus.json").is_file():
-            toy.make(folder)
-    elif (Path(config.corpus) / "corpus.json").is_file():
-        folder = Path(config.corpus)
-    else:
-        folder = prepare(
-            config.corpus, out / "corpus", spec, steps=config.align_steps, pictures=config.align_pictures, say=say
-        )
-    own = Corpus.names(folder)
-    table = start.speakers(config, own)
-    return Corpus(folder, spec, table), start.shape(config, len(table))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from ..families.compact.config import CompactConfig, named
 from ..ops.torch import TorchOps
 from ..weights.cursor import Weights
 from . import grow as growth
+from . import toy
 from .bundle import trained
 from .config import TrainConfig
 from .corpus import Corpus
+from .prepare import prepare
 from .tasks import constants
 
 SPEAKERS = "acoustic.encoder.speaker.weight"
@@ -93,3 +95,21 @@ def table(rows: NDArray[Any], known: Sequence[str], wanted: Sequence[str]) -> ND
     rows = rows.astype(np.float32)
     mean = rows.mean(0)
     return np.stack([rows[known.index(name)] if name in known else mean for name in wanted] or [mean])
+
+
+def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> tuple[Corpus, CompactConfig]:
+    """The corpus that a configuration names, made where it is not one yet, and the model that fits its speakers."""
+    spec = shape(config, 1).mel
+    if config.corpus == "toy":
+        folder = out / "toy"
+        if not (folder / "corpus.json").is_file():
+            toy.make(folder)
+    elif (Path(config.corpus) / "corpus.json").is_file():
+        folder = Path(config.corpus)
+    else:
+        folder = prepare(
+            config.corpus, out / "corpus", spec, steps=config.align_steps, pictures=config.align_pictures, say=say
+        )
+    own = Corpus.names(folder)
+    names = speakers(config, own)
+    return Corpus(folder, spec, names), shape(config, len(names))

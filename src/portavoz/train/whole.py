@@ -52,6 +52,8 @@ def train(
         halves[part] = made
     if trainer is None:
         raise SpecError(f"only is {list(config.only)}: no half is trained; name paths of acoustic or vocoder")
+    if not trainer.together.first:
+        return out / "voice"
     say("the voice folder")
     return bundle(
         [*halves.values()],
