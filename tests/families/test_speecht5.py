@@ -348,13 +348,16 @@ def test_sound_comes_while_the_loop_goes_on() -> None:
 
 
 @ALL
+@pytest.mark.parametrize("cuts", [True, False])
 @pytest.mark.parametrize("frames", [1, 15, 16, 40, 230])
-def test_windows_give_the_same_frames_however_a_mel_arrives(name: str, frames: int) -> None:
+def test_windows_give_the_same_frames_however_a_mel_arrives(name: str, frames: int, cuts: bool) -> None:
     c, m = CONFIGS[name], model(name)
     mel = np.random.default_rng(frames).standard_normal((frames, c.num_mel_bins)).astype(np.float32)
 
     def run(sizes: list[int]) -> np.ndarray:
-        window = Windows.start(m.stages.vocode, reach=c.vocoder.reach(), hop=c.hop, late=0, mels=c.num_mel_bins)
+        run = m.stages.sound if cuts else m.stages.vocode
+        far, mels = c.vocoder.reach(), c.num_mel_bins
+        window = Windows.start(run, reach=far, hop=c.hop, late=0, mels=mels, cuts=cuts)
         out, at = [], 0
         while at < frames:
             size = sizes[len(out) % len(sizes)]

@@ -6,8 +6,10 @@ form: leaky slope 0.1 inside, 0.01 before the last convolution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..ops.shapes import Array, Float
 from ..weights.cursor import Weights
@@ -39,6 +41,18 @@ class HifiGanConfig:
             step *= rate
             samples += kernel / rate * step
         return int(samples / step) + 3 + 1  # conv_pre looks 3 frames to either side
+
+    def margins(self) -> list[int]:
+        """For each upsampling the steps on either side that its input must have for what is wanted between them."""
+        needs, need = list[int](), 3  # conv_post
+        for rate, kernel in reversed(list(zip(self.upsample_rates, self.upsample_kernel_sizes))):
+            widest = max(
+                sum((k - 1) // 2 * (d + 1) for d in dilations)
+                for k, dilations in zip(self.resblock_kernel_sizes, self.resblock_dilation_sizes)
+            )
+            need = math.ceil((need + widest) / rate) + math.ceil(kernel / rate)
+            needs.insert(0, need)
+        return needs
 
 
 class ResBlock(Block):
@@ -81,11 +95,32 @@ class HifiGan(Block):
         self.post = w.conv1d("conv_post", n, 1, 7)
 
     def __call__(self, mel: Float[Array, "B frames mels"]) -> Float[Array, "B samples"]:
-        x = self.pre((mel - self.mean) / self.scale if self.c.normalize_before else mel)
-        for up, res in zip(self.up, self.res):
-            x = up(self.ops.leaky_relu(x, self.c.leaky_relu_slope))
-            total = res[0](x)
-            for block in res[1:]:
-                total = total + block(x)
-            x = total / len(res)
-        return self.ops.tanh(self.post(self.ops.leaky_relu(x, 0.01)))[:, :, 0]
+        x = mel
+        for i in range(len(self.up)):
+            x = self.part(i, x)
+        return x
+
+    def part(self, i: int, x: Any) -> Any:
+        """One upsampling with its blocks; the first begins with the mel, the last ends with the wave."""
+        if i == 0:
+            x = self.pre((x - self.mean) / self.scale if self.c.normalize_before else x)
+        x = self.up[i](self.ops.leaky_relu(x, self.c.leaky_relu_slope))
+        total = self.res[i][0](x)
+        for block in self.res[i][1:]:
+            total = total + block(x)
+        x = total / len(self.res[i])
+        return x if i + 1 < len(self.up) else self.ops.tanh(self.post(self.ops.leaky_relu(x, 0.01)))[:, :, 0]
+
+
+def inner(part: Callable[[int, Any], Any], c: HifiGanConfig, mel: Any, before: int, after: int) -> Any:
+    """The wave of the frames between `before` and `after` others, [B, (frames − before − after) · hop].
+
+    Neighbours are dropped from part to part as soon as nothing wanted depends on them: they are many at the slow
+    rates, and few at the fast ones, where they would cost as much as what is wanted.
+    """
+    x = mel
+    for i, (rate, margin) in enumerate(zip(c.upsample_rates, c.margins())):
+        left, right = max(0, before - margin), max(0, after - margin)
+        x = part(i, x[:, left : x.shape[1] - right] if i else x)
+        before, after = (before - left * (i > 0)) * rate, (after - right * (i > 0)) * rate
+    return x[:, before : x.shape[1] - after]

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -27,7 +27,7 @@ from .cache import Cache, digest
 from .eager import Function
 
 Tensors = Mapping[str, NDArray[Any]]
-FORMAT = 1  # another number when the same weights give other files
+FORMAT = 2  # another number when the same weights give other files
 STAGES = ("encode", "step", "postnet", "vocode")
 PACKAGES = {"onnx": ("torch", "onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf")}
 
@@ -90,7 +90,19 @@ def signatures(c: SpeechT5Config) -> dict[str, Signature]:
         "encode": Signature(text, [name for name, _ in pairs("text_", "T", T)]),
         "step": Signature(step, ["out: B", "new: B"]),
         "postnet": Signature(mel, ["corrected: B F"]),
-        "vocode": Signature(mel, ["wave: B N"]),
+        **_vocoder_parts(c, mel),
+    }
+
+
+def _vocoder_parts(c: SpeechT5Config, mel: list[tuple[str, NDArray[Any]]]) -> dict[str, Signature]:
+    """The vocoder is cut at its upsamplings, so that a window's neighbours can be dropped there."""
+    parts, channels, last = {"vocode.0": mel}, c.vocoder.upsample_initial_channel, len(c.vocoder.upsample_rates) - 1
+    for i in range(1, last + 1):
+        channels //= 2
+        parts[f"vocode.{i}"] = [("x: B N", np.zeros((2, 29, channels), np.float32))]
+    return {
+        name: Signature(given, ["wave: B M" if i == last else "y: B M"])
+        for i, (name, given) in enumerate(parts.items())
     }
 
 
@@ -135,12 +147,16 @@ class Origin:
 
     def call(self, stage: str, ops: Ops) -> tuple[Callable[..., Any], Weights]:
         """A stage built on some words, and the cursor that it was built from."""
-        if stage == "vocode":
+        if stage.startswith("vocode"):
             w = Weights(self.tensors[1], ops)
-            return HifiGan(w, self.config.vocoder), w
+            return partial(HifiGan(w, self.config.vocoder).part, int(stage.split(".")[1])), w
         w = Weights({k: v for k, v in self.tensors[0].items() if not k.startswith(AROUND)}, ops)
         model = Lean(w, self.config)
         return {"encode": model.encode, "step": model.step, "postnet": model.postnet}[stage], w
+
+    def vocoder(self, choice: Choice, cache: Cache) -> list[Stage]:
+        """The vocoder's parts as chosen; see `stage`."""
+        return [self.stage(name, choice, cache) for name in self.signatures if name.startswith("vocode")]
 
     def stage(self, name: str, choice: Choice, cache: Cache) -> Stage:
         """A stage as chosen, compiled if it is not in the cache yet. Raises MissingExtra, WeightError, InputError."""

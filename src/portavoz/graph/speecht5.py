@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blocks.hifigan import inner
 from ..errors import BackendError
 from ..families.speecht5.config import SpeechT5Config
 from ..families.speecht5.lean import HIDDEN, Around
@@ -52,8 +53,13 @@ def compiled(
 def assembled(origin: Origin, choices: Mapping[str, Choice], cache: Cache | None = None) -> Compiled:
     """The stages, each on what was chosen for it."""
     cache = cache or Cache()
-    stages = {name: origin.stage(name, choices[name], cache) for name in STAGES}
+    stages: dict[str, Any] = {name: load(origin, name, choices[name], cache) for name in STAGES}
     return Compiled(stages, Around(origin.around(cache)), origin.config, choices)
+
+
+def load(origin: Origin, name: str, choice: Choice, cache: Cache) -> Any:
+    """What runs one stage in `Compiled`: the vocoder is a row of parts."""
+    return origin.vocoder(choice, cache) if name == "vocode" else origin.stage(name, choice, cache)
 
 
 def plan(runtime: str, precision: str, threads: int = 1) -> dict[str, Choice]:
@@ -143,7 +149,15 @@ class Compiled:
 
     def vocode(self, mel: Floats) -> Floats:
         """mel [B, F, mels] → wave [B, F · hop]."""
-        return self.stages["vocode"].run(mel=np.ascontiguousarray(mel))[0]
+        return self.sound(mel, 0, 0)
+
+    def sound(self, mel: Floats, before: int, after: int) -> Floats:
+        """The wave of a window without its neighbours: [B, F, mels] → [B, (F − before − after) · hop]."""
+
+        def part(i: int, x: Floats) -> Floats:
+            return self.stages["vocode"][i].run(**{"x" if i else "mel": np.ascontiguousarray(x)})[0]
+
+        return inner(part, self.c.vocoder, mel, before, after)
 
     def _room(self, rows: int, steps: int) -> tuple[Floats, Floats]:
         heads = self.c.decoder_attention_heads

@@ -27,7 +27,7 @@ from ..families.speecht5.wave import STRIDE
 from . import processor
 from .cache import Cache
 from .lean import PACKAGES, STAGES, Choice, Origin, version_of
-from .speecht5 import RUNTIMES, Compiled, assembled, plan
+from .speecht5 import RUNTIMES, Compiled, assembled, load, plan
 
 Floats = NDArray[np.float32]
 FORMAT = 1
@@ -169,7 +169,7 @@ class _Bench:
         """A row for each batch."""
         try:
             plan(choice.runtime, choice.precision)  # it says what this processor does not have
-            stages = {**self.plain.stages, stage: self.origin.stage(stage, choice, self.cache)}
+            stages = {**self.plain.stages, stage: load(self.origin, stage, choice, self.cache)}
             choices = {**self.plain.choices, stage: choice}
             return self._tried(stage, choice, Compiled(stages, self.plain.around, self.c, choices))
         except (MissingExtra, BackendError) as problem:

@@ -21,7 +21,7 @@ from . import given
 from .ahead import in_order, workers
 from .config import SpeechT5Config
 from .given import Stop
-from .stages import Eager, Looking, Stages, eager
+from .stages import Cutting, Eager, Looking, Stages, eager
 from .wave import Windows
 
 Floats = NDArray[np.float32]
@@ -138,7 +138,9 @@ class SpeechT5:
     def _sound(self, steps: Iterator[Step], warnings: list[str]) -> Iterator[Floats]:
         c, far = self.c, self.c.vocoder.reach()
         mel = Windows.start(self.stages.postnet, reach=c.postnet_reach, hop=1, late=far, mels=c.num_mel_bins)
-        wave = Windows.start(self.stages.vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins)
+        cuts = isinstance(self.stages, Cutting)
+        vocode = self.stages.sound if isinstance(self.stages, Cutting) else self.stages.vocode
+        wave = Windows.start(vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins, cuts=cuts)
 
         def sound(step: Step) -> list[Floats]:
             nonlocal mel, wave

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...blocks.hifigan import HifiGan
+from ...blocks.hifigan import HifiGan, inner
 from ...errors import WeightError
 from ...ops.base import Ops
 from ...weights import fold
@@ -60,6 +60,13 @@ class Looking(Stages, Protocol):
     def look(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any, Floats]: ...
 
 
+@runtime_checkable
+class Cutting(Stages, Protocol):
+    """Stages that vocode a window for less than its neighbours would cost: see blocks.hifigan.inner."""
+
+    def sound(self, mel: Floats, before: int, after: int) -> Floats: ...
+
+
 class Eager:
     """The stages by calling the blocks. `w` and `vocoder` are the roots of the two files."""
 
@@ -89,6 +96,9 @@ class Eager:
 
     def vocode(self, mel: Floats) -> Floats:
         return self.ops.numpy(self.vocoder(self.ops.tensor(mel)))
+
+    def sound(self, mel: Floats, before: int, after: int) -> Floats:
+        return self.ops.numpy(inner(self.vocoder.part, self.vocoder.c, self.ops.tensor(mel), before, after))
 
 
 def eager(model: str | Path | Source, vocoder: str | Path | Source, c: SpeechT5Config, ops: Ops) -> Eager:

@@ -29,30 +29,36 @@ def edge_after(done: int) -> int:
 class Windows(NamedTuple):
     """How far one stage has come over one mel. Each value is used once.
 
-    `run` is the stage, [1, F, …] → [1, F · hop, …]; `reach` the frames it looks to either side; `late` how many
-    frames after each edge its windows end (what the stage behind it looks ahead); `held` the frames that are still
-    needed, the first of them number `first`; `done` frames were given out.
+    `run` is the stage on a window of which some frames before and after are only neighbours: [1, F, …], before, after
+    → [1, (F − before − after) · hop, …]; `reach` the frames it looks to either side; `late` how many frames after each
+    edge its windows end (what the stage behind it looks ahead); `held` the frames that are still needed, the first of
+    them number `first`; `done` frames were given out.
 
         first        done            ready          end
         |---reach----|=== given out ===|---reach---|       held = first … end, of which done … ready come out
     """
 
-    run: Callable[[Floats], Floats]
+    run: Callable[[Floats, int, int], Floats]
     reach: int
-    hop: int
     late: int
     held: Floats
     first: int = 0
     done: int = 0
 
     @classmethod
-    def start(cls, run: Callable[[Floats], Floats], *, reach: int, hop: int, late: int, mels: int) -> Windows:
-        """Nothing seen yet."""
-        return cls(run, reach, hop, late, np.zeros((0, mels), np.float32))
+    def start(
+        cls, run: Callable[..., Floats], *, reach: int, hop: int, late: int, mels: int, cuts: bool = False
+    ) -> Windows:
+        """Nothing seen yet. `run` makes whole windows, [1, F, …] → [1, F · hop, …], or it `cuts` neighbours itself."""
+
+        def cut(window: Floats, before: int, after: int) -> Floats:
+            return run(window)[:, before * hop : (window.shape[1] - after) * hop]
+
+        return cls(run if cuts else cut, reach, late, np.zeros((0, mels), np.float32))
 
     def push(self, mel: Floats, *, final: bool) -> tuple[list[Floats], Windows]:
         """What can be given out once the frames [frames, mels] are known too; `final` with the last ones."""
-        far, hop, held, first, done = self.reach, self.hop, self.held, self.first, self.done
+        far, held, first, done = self.reach, self.held, self.first, self.done
         held = np.concatenate([held, mel])
         end, pieces = first + len(held), []
         while done < end:
@@ -61,8 +67,8 @@ class Windows(NamedTuple):
                 if not final:
                     break
                 ready = end
-            out = self.run(held[: min(end, ready + far) - first][None])[0]
-            pieces.append(out[(done - first) * hop : (ready - first) * hop])
+            last = min(end, ready + far)
+            pieces.append(self.run(held[: last - first][None], done - first, last - ready)[0])
             keep = max(first, ready - far)
             held, first, done = held[keep - first :], keep, ready
         return pieces, self._replace(held=held, first=first, done=done)
