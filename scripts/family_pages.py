@@ -20,7 +20,6 @@ from portavoz.ops.counting import Counting
 from portavoz.ops.timing import Timing
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
 class Page(NamedTuple):
@@ -60,8 +59,8 @@ PAGES = {
             "text pre-net": r"^speecht5\.encoder\.prenet",
             "encoder": r"^speecht5\.encoder",
             "decoder pre-net": r"^speecht5\.decoder\.prenet",
-            "decoder": r"^speecht5\.decoder",
-            "frame and stop heads": r"^speech_decoder_postnet\.(feat|prob)",
+            "decoder": r"^speecht5\.decoder|^$",  # the root makes the caches
+            "frame and stop heads": r"^speech_decoder_postnet(\.feat_out|\.prob_out|$)",
             "post-net": r"^speech_decoder_postnet",
             "vocoder": r"^vocoder",
         },
@@ -77,31 +76,18 @@ PAGES = {
 }  # fmt: skip
 
 
-class Row(NamedTuple):
-    """One line of a tree: a component, or all of its twins with other numbers in their paths."""
-
-    path: str
-    twins: int
-    parameters: int
-    multiply_adds: int
-    given: str
-    made: str
-    seconds: float
-
-
-def survey(name: str) -> tuple[list[Row], dict[str, dict[str, Any]], float]:
-    """The tree, the components' sums, and the seconds of one utterance."""
+def survey(name: str) -> tuple[dict[str, dict[str, Any]], float]:
+    """The components' sums, and the seconds of one utterance."""
     page = PAGES[name]
     config = anatomy.family(name).configs[page.config]
     torch = ops.open(ops.preferred())
     timed = anatomy.visit(name, config, lambda: Timing(torch), lengths=page.lengths, times=2)
     counted = anatomy.visit(name, config, lambda: Counting(torch), lengths=page.lengths)
-    rows, sums = [], {key: dict[str, Any](words=Counter(), macs=0, bytes=0, parameters=0) for key in page.components}
-    for prefix, (watch, _) in timed.items():
+    sums = {key: dict[str, Any](words=Counter(), macs=0, bytes=0, parameters=0) for key in page.components}
+    for prefix in timed:
         counting: Counting = counted[prefix][0]
-        rows += _tree(prefix, watch, counting)
         for path in {**counting.weights, **counting.paths}:
-            part = sums[_component(page, _full(prefix, path))]
+            part = sums[_component(page, anatomy.full(prefix, path))]
             for count in (counting.weights.get(path), counting.paths.get(path)):
                 if count:
                     part["words"] += count.words
@@ -112,11 +98,7 @@ def survey(name: str) -> tuple[list[Row], dict[str, dict[str, Any]], float]:
     for path, own in seconds.items():
         part = sums[_component(page, path)]
         part["seconds"] = part.get("seconds", 0.0) + own
-    return rows, sums, sum(seconds.values())
-
-
-def _full(prefix: str, path: str) -> str:
-    return ".".join(part for part in (prefix, path) if part)
+    return sums, sum(seconds.values())
 
 
 def _component(page: Page, path: str) -> str:
@@ -133,46 +115,20 @@ def _own_seconds(timed: dict[str, tuple[Any, Any]]) -> dict[str, float]:
         for path, seconds in watch.seconds.items():
             below = [p for p in watch.seconds if p != path and (p.startswith(path + ".") or not path)]
             nearest = [p for p in below if not any(p.startswith(q + ".") for q in below if q != p)]
-            own[_full(prefix, path)] = max(0.0, seconds - sum(watch.seconds[p] for p in nearest))
+            own[anatomy.full(prefix, path)] = max(0.0, seconds - sum(watch.seconds[p] for p in nearest))
     return own
-
-
-def _tree(prefix: str, watch: Timing, counting: Counting) -> list[Row]:
-    groups: dict[str, list[str]] = {}
-    for path in watch.shapes:
-        groups.setdefault(NUMBER.sub("*", path), []).append(path)
-    rows = []
-    for key, paths in groups.items():
-        counts = [counting.under(path) for path in paths]
-        given, made = watch.shapes[paths[0]]
-        rows.append(
-            Row(
-                _full(prefix, key) or "(the model)",
-                len(paths),
-                sum(count.parameters for count in counts),
-                sum(count.multiply_adds for count in counts),
-                _shown(given),
-                _shown(made),
-                sum(watch.seconds[path] for path in paths),
-            )
-        )
-    return rows
-
-
-def _shown(shapes: list[tuple[int, ...]]) -> str:
-    listed = [f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]]
-    return " ".join(listed) + (f" … {len(shapes)} in all" if len(shapes) > 3 else "")
 
 
 def write(name: str) -> None:
     """One family's page."""
     page, family = PAGES[name], anatomy.family(name)
-    rows, sums, seconds = survey(name)
+    rows = anatomy.tree(name, family.configs[page.config], lengths=page.lengths)
+    sums, seconds = survey(name)
     lengths = ", ".join(f"{n} {what}" for what, n in page.lengths.items())
     lines = [
         f"# {page.title}\n",
         page.text + "\n",
-        f"This page is made by `python scripts/family_pages.py`; `portavoz show {name}` says the same shorter. "
+        f"This page is made by `python scripts/family_pages.py`; `portavoz show {name}` prints the tree. "
         f"Configuration `{page.config}`, one utterance of {lengths}, float32; time: eager PyTorch on {_machine()}, "
         f"{seconds:.2f} s in all (the second of two utterances).\n",
         f"![The way of the data](../img/{name}-flow.svg)\n",
@@ -197,13 +153,19 @@ def write(name: str) -> None:
         "twin, so a step's are those of one step.\n",
         "| path | twins | takes | makes | parameters | multiply–adds |",
         "| --- | ---: | --- | --- | ---: | ---: |",
-        *(f"| `{r.path}` | {r.twins} | {r.given} | {r.made} | {r.parameters:,} | {r.multiply_adds:,} |" for r in rows),
+        *map(_row, rows),
         page.end,
     ]
     target = DOCS / "families" / f"{name}.md"
     target.parent.mkdir(exist_ok=True)
     target.write_text("\n".join(lines), encoding="utf-8")
     _flow(page, DOCS / "img" / f"{name}-flow.svg")
+
+
+def _row(row: dict[str, Any]) -> str:
+    takes, makes = (anatomy.brief(row[key]) for key in ("takes", "makes"))
+    path, sums = row["path"] or "(the model)", f"{row['parameters']:,} | {row['multiply_adds']:,}"
+    return f"| `{path}` | {row['twins']} | {takes} | {makes} | {sums} |"
 
 
 def _machine() -> str:

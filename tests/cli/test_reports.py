@@ -103,7 +103,10 @@ def test_show_a_family(run) -> None:
     assert sizes["minimal"] < sizes["small"] < sizes["production"]
     assert CompactConfig.from_dict(about["configurations"]["minimal"]["config"]) == MINIMAL
     assert [stage["name"] for stage in about["stages"]] == ["encode", "decode", "vocode"]
-    assert run("show", "compact").out.decode().startswith("family      compact\n")
+    shown = run("show", "compact").out.decode()
+    assert shown.startswith("family      compact\n")
+    assert "\nproduction, block by block " in shown and "\nacoustic.encoder.stack.layers.* ×3 " in shown
+    assert "\n    [1, 64, 128]  →  [1, 64, 128]\n" in shown
 
 
 def test_show_speecht5(run) -> None:
@@ -113,6 +116,19 @@ def test_show_speecht5(run) -> None:
     assert sizes["tiny"]["multiply_adds"] < sizes["base"]["multiply_adds"] / 1000
     assert sizes["base"]["counted_for"] == {"symbols": 60, "steps": 50}
     assert [stage["name"] for stage in about["stages"]] == ["encode", "step", "postnet", "vocode"]
+    assert about["tree"]["configuration"] == "base"
+    rows = {row["path"]: row for row in about["tree"]["rows"]}
+    assert rows[""]["parameters"] == 144_431_684 and rows["vocoder"]["parameters"] == 12_656_257
+    path = "speecht5.decoder.wrapped_decoder.layers.*.encoder_attn.q_proj"
+    assert rows[path] == {
+        "path": path,
+        "twins": 6,
+        "takes": [[1, 1, 768]],
+        "makes": [[1, 1, 768]],
+        "parameters": 6 * (768 * 768 + 768),
+        "multiply_adds": 50 * 6 * 768 * 768,
+    }
+    assert rows["vocoder"]["takes"] == [[1, 100, 80]] and rows["vocoder"]["makes"] == [[1, 25600]]
 
 
 def test_show_a_checkpoint(run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from .. import ops
 from ..ops.counting import Count, Counting
+from ..ops.timing import Shape, Timing
 from ..ops.watch import Watch
 from ..weights import fold
 from ..weights.cursor import Weights
 
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 # How a family's files are opened: the name of a part, "" where all is in one file → the cursor at its root.
 Opened = Callable[[str], Weights]
 
@@ -100,10 +103,48 @@ def _rows(prefix: str, watch: Counting, w: Weights) -> list[dict[str, Any]]:
         own, work = watch.weights.get(path, Count()), watch.paths.get(path, Count())
         if own.parameters or work.multiply_adds:
             kind = kinds[path].word if path in kinds else "block"
-            shown = ".".join(part for part in (prefix, path) if part)
-            row = {"path": shown, "kind": kind, "parameters": own.parameters, "multiply_adds": work.multiply_adds}
-            rows.append(row)
+            costs = {"parameters": own.parameters, "multiply_adds": work.multiply_adds}
+            rows.append({"path": full(prefix, path), "kind": kind, **costs})
     return rows
+
+
+def full(prefix: str, path: str) -> str:
+    """A path of one file as it is shown: with the file's prefix."""
+    return ".".join(part for part in (prefix, path) if part)
+
+
+def tree(name: str, config: Any, *, lengths: dict[str, int] | None = None) -> list[dict[str, Any]]:
+    """Every block and layer in the order of calls, its twins in one row, with the shapes it takes and makes.
+
+    Twins differ in the numbers of their paths; their parameters and multiply–adds are added up, the shapes are those
+    of the first call of the first twin.
+    """
+    back = ops.open(ops.preferred())
+    shaped = visit(name, config, lambda: Timing(back), lengths=lengths)
+    counted = visit(name, config, lambda: Counting(back), lengths=lengths)
+    return [row for prefix in shaped for row in _twins(prefix, shaped[prefix][0], counted[prefix][0])]
+
+
+def _twins(prefix: str, timing: Timing, counting: Counting) -> list[dict[str, Any]]:
+    groups: dict[str, list[str]] = {}
+    for path in timing.shapes:
+        groups.setdefault(NUMBER.sub("*", path), []).append(path)
+    rows: list[dict[str, Any]] = []
+    for key, paths in groups.items():
+        counts, (given, made) = [counting.under(path) for path in paths], timing.shapes[paths[0]]
+        row = {"path": full(prefix, key), "twins": len(paths), "takes": _listed(given), "makes": _listed(made)}
+        sums = {what: sum(getattr(count, what) for count in counts) for what in ("parameters", "multiply_adds")}
+        rows.append({**row, **sums})
+    return rows
+
+
+def _listed(shapes: list[Shape]) -> list[list[int]]:
+    return [list(shape) for shape in shapes]
+
+
+def brief(shapes: list[list[int]]) -> str:
+    """The first three shapes, and how many there are in all."""
+    return " ".join(map(_shape, shapes[:3])) + (f" … {len(shapes)} in all" if len(shapes) > 3 else "")
 
 
 def total(rows: list[dict[str, Any]], key: str = "parameters") -> int:

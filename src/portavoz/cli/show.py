@@ -89,7 +89,9 @@ def _family(name: str) -> dict[str, Any]:
     family, found = anatomy.family(name), dict[str, Any]()
     for size, config in family.configs.items():
         found[size] = {**_size(name, anatomy.layers(name, config)), "config": config.to_dict()}
-    return {"family": name, "configurations": found, "stages": family.stages}
+    size, config = list(family.configs.items())[-1]
+    shown = {"configuration": size, "rows": anatomy.tree(name, config)}
+    return {"family": name, "configurations": found, "stages": family.stages, "tree": shown}
 
 
 def _size(name: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -118,6 +120,19 @@ def _print(about: dict[str, Any]) -> None:
         print(f"{row['path']:<50} {row.get('kind', ''):<11} {row['parameters']:>10,} {row['multiply_adds']:>15,}")
     if "parameters" in about:
         print(f"{'all':<62} {about['parameters']:>10,} {about['multiply_adds']:>15,}")
+    if "tree" in about:
+        _print_tree(**about["tree"])
+
+
+def _print_tree(configuration: str, rows: list[dict[str, Any]]) -> None:
+    from . import anatomy
+
+    names = [(row["path"] or "(the model)") + (f" ×{row['twins']}" if row["twins"] > 1 else "") for row in rows]
+    wide = max(map(len, names))
+    print(f"\n{configuration + ', block by block':<{wide}} {'parameters':>12} {'multiply–adds':>15}")
+    for name, row in zip(names, rows):
+        print(f"{name:<{wide}} {row['parameters']:>12,} {row['multiply_adds']:>15,}")
+        print(f"    {anatomy.brief(row['takes'])}  →  {anatomy.brief(row['makes'])}")
 
 
 def _plain(value: Any) -> str:
