@@ -187,6 +187,8 @@ class Forcing(Visitor):
         self.seen[unit.key] = info
         refs = self.pairing.units.get(unit.key)
         if not refs:
+            if unit.kind == "tap":
+                self._shapes(info, run(None))
             return None
         ref = refs[0]
         if unit.kind == "draw":
@@ -202,6 +204,7 @@ class Forcing(Visitor):
             )
             forced.append(x if fitted is None else fitted.whole)
         ys = run(forced)
+        self._shapes(info, ys)
         out: Arrays = []
         for i, y in enumerate(ys):
             fitted = self._compare(unit, ref, f"out.{i}" if i else "out", y, self._output(unit, refs, i))
@@ -216,6 +219,10 @@ class Forcing(Visitor):
         if check.failed:
             check.made, check.wanted = native, body
         self.checks.append(check)
+
+    @staticmethod
+    def _shapes(info: Info, ys: Arrays) -> None:
+        info.shapes |= {f"out.{i}" if i else "out": tuple(y.shape) for i, y in enumerate(ys)}
 
     def _has(self, ref: str, i: int) -> bool:
         return f"in{i}" in self.file.units[ref].shapes
