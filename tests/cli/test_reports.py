@@ -141,6 +141,23 @@ def test_show_a_checkpoint(run, tmp_path: Path) -> None:
     assert about["config"]["hidden_size"] == reference.config.hidden_size
 
 
+def test_show_a_name_on_the_hub(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the local cache; the vocoder is a checkpoint of its own there, as for `say`."""
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    checkpoints.written(tmp_path / "folder")
+    for name, source in (("speecht5_hifigan", tmp_path / "folder" / "vocoder"), ("speecht5_tts", tmp_path / "folder")):
+        base, commit = tmp_path / "hub" / f"models--someone--{name}", "1" * 40
+        (base / "refs").mkdir(parents=True)
+        (base / "refs" / "main").write_text(commit, encoding="utf-8")
+        (base / "snapshots").mkdir()
+        source.rename(base / "snapshots" / commit)
+    about = json.loads(run("show", "someone/speecht5_tts", "--json").out)
+    assert about["family"] == "speecht5" and "vocoder.conv_pre" in {row["path"] for row in about["layers"]}
+
+
 def test_doctor_finds_a_healthy_voice_healthy(run, tiny: Path) -> None:
     done = run("doctor", "--voice", str(tiny), "--json")
     report = json.loads(done.out)

@@ -50,14 +50,14 @@ def _voice(name: str) -> dict[str, Any]:
 
 
 def _checkpoint(folder: Path) -> dict[str, Any]:
-    from ..families.speecht5.folder import Checkpoint
     from ..folder import checkpoint
+    from ..opening import speecht5
     from . import anatomy
 
     about = checkpoint(folder)
     if about["family"] != "speecht5":
         raise InputError(f"{folder}: a checkpoint of {about['architecture']}; only SpeechT5's can be shown")
-    opened = Checkpoint.open(folder)
+    opened = speecht5.checkpoint(folder)
     model, vocoder = opened.tensors()
     layers = anatomy.layers("speecht5", opened.config, {"": model, "vocoder": vocoder})
     kept = {"name": about["name"], "family": "speecht5", "rate": opened.config.sampling_rate}
