@@ -49,6 +49,15 @@ def test_trains_and_resumes(run, config, part: str) -> None:
     assert [json.loads(line)["step"] for line in Path("out/log.jsonl").read_text().splitlines()] == [2, 4]
 
 
+def test_settings_of_the_command_line_come_before_the_file(run, refused, config) -> None:
+    done = run("train", config("acoustic", 2), "steps=3", "--out", "out", "losses.ssim=0.1", "--json")
+    report = json.loads(done.out)
+    assert report["steps"] == 3
+    assert report["train_ssim"] > 0
+    assert "losses.ssim: 0.1 → None" in refused("train", "train.yaml", "--out", "out")
+    assert "did you mean steps" in refused("train", "train.yaml", "stepps=3", "--out", "out")
+
+
 def test_refusals(refused, config, monkeypatch: pytest.MonkeyPatch) -> None:
     config("acoustic", 2)
     assert "nowhere.yaml" in refused("train", "nowhere.yaml", "--out", "out")

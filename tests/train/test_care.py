@@ -325,3 +325,20 @@ def test_killed_at_random_moments_nothing_is_lost_but_the_interval(corpus, tmp_p
     subprocess.run([*command, "cut"], cwd=tmp_path, check=True, capture_output=True)
     a, b = (file.read(tmp_path / name / "acoustic.safetensors")[0] for name in ("whole", "cut"))
     assert all(np.array_equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_ends_well_when_asked_to_and_goes_on(corpus, tmp_path, number):
+    (tmp_path / "c.yaml").write_text(f"corpus: {corpus}\nmodel: minimal\nsteps: 4000\nbatch: 2\nevery: 5\nthreads: 1\n")
+    command = [sys.executable, "-m", "portavoz", "train", "c.yaml", "--out", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while "step 5 of 4000" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(number)
+    said = process.communicate()[1]
+    assert process.returncode == 0
+    assert f"{number.name}: step " in said
+    reached = checkpoint.load(checkpoint.found(tmp_path / "out")[-1]).step
+    done = subprocess.run([*command, f"steps={reached + 5}", "--json"], cwd=tmp_path, capture_output=True, text=True)
+    assert json.loads(done.stdout)["resumed"] == reached

@@ -8,6 +8,7 @@ import torch
 
 from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError, JobError, SpecError
+from portavoz.families.compact.config import MINIMAL
 from portavoz.flow import MelSpec
 from portavoz.text.alphabet import SYMBOLS
 from portavoz.train import checkpoint, toy
@@ -43,6 +44,32 @@ def test_losses_fall(corpus, tmp_path, part):
     Trainer(config(corpus, part=part, steps=40, every=20, frames=8), tmp_path).run(rows.append)
     assert rows[-1]["held_loss"] < rows[0]["held_loss"]
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [20, 40]
+
+
+HIFI = {**MINIMAL.to_dict(), "vocoder": "hifigan", "hifigan": {"channels": 16}}
+
+
+@pytest.mark.parametrize("settings", [{}, {"recompute": True}])
+def test_the_other_vocoder_learns_too(corpus, tmp_path, settings):
+    rows = []
+    Trainer(config(corpus, part="vocoder", model=HIFI, frames=8, every=6, **settings), tmp_path).run(rows.append)
+    assert rows[-1]["held_loss"] < rows[0]["held_loss"]
+
+
+def test_a_vocoder_hears_predicted_mels_which_are_made_once(corpus, tmp_path):
+    half = Trainer(config(corpus, steps=2), tmp_path / "a").run()
+    settings = {"part": "vocoder", "frames": 8, "steps": 2, "predicted_by": str(half)}
+    trainer = Trainer(config(corpus, **settings), tmp_path / "v")
+    acoustic = Trainer(config(corpus, steps=1, start=str(half)), tmp_path / "b").task
+    made = list(trainer.corpus.features.place.glob("predicted-*.f32"))
+    assert len(made) == 1
+    before = made[0].stat().st_mtime_ns
+    assert set(trainer.task.mels) == {u.id for u in trainer.corpus.utterances}
+    for u in trainer.corpus.utterances[:3]:
+        assert np.allclose(trainer.task.mels[u.id], acoustic.predicted(u), atol=1e-5)
+    trainer.run()
+    Trainer(config(corpus, **settings), tmp_path / "v")
+    assert made[0].stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("part", ["acoustic", "vocoder"])

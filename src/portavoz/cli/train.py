@@ -35,6 +35,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("changes", metavar="KEY=VALUE", nargs="*", help="settings instead of the file's, dots allowed")
     parser.add_argument("--out", metavar="DIR", required=True, help="the folder of checkpoints, log and result")
     json_option(parser)
+    # So that settings may stand behind the options too.
+    parser.parse_args = parser.parse_intermixed_args  # pyright: ignore[reportAttributeAccessIssue] (the same call)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -251,7 +251,7 @@ class VocoderTask:
             return self.ops.numpy(self.model(self.ops.tensor(self._mel(u)[None])))[0]
 
     def _mel(self, u: Utterance) -> NDArray[np.float32]:
-        return np.asarray(self.mels.get(u.id, self.corpus.mels[u.frames]))
+        return np.asarray(self.mels[u.id] if u.id in self.mels else self.corpus.mels[u.frames])
 
     def losses(self, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
         hop = self.corpus.spec.hop
