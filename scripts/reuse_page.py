@@ -187,7 +187,8 @@ Lines inside functions; what an import alone runs does not count.
 {rows}
 
 Both families run {lines} lines: {compact} of what compact runs there, {speecht5} of what SpeechT5 does. Of SpeechT5's
-lines, {anyone} are also run by compact or T5; what is left makes keys for distances, and shows the attention's weights.
+lines, {anyone} are also run by compact or T5; what is left makes keys for distances, cuts
+the vocoder's windows from part to part, and shows the attention's weights.
 """
 
 
