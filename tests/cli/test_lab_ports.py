@@ -75,6 +75,18 @@ def test_the_report_as_json(run: Any, tmp_path: Path) -> None:
     assert json.loads(run("lab", "check", "a.trace", "--json").out)["units"] == about["units"]
 
 
+@pytest.mark.usefixtures("programs")
+def test_a_page_and_what_is_new(run: Any, tmp_path: Path) -> None:
+    done = run("lab", "compare", "right:run", "wrong:run", "--json", "--html", "page.html")
+    (tmp_path / "old.json").write_bytes(done.out)
+    assert json.loads(done.out)["first"] in (tmp_path / "page.html").read_text(encoding="utf-8")
+    again = run("lab", "compare", "right:run", "wrong:run", "--since", "old.json", "--gate", "new")
+    assert again.code == 0 and "new: none" in again.out.decode() and "unchanged: edge:Linear.1" in again.out.decode()
+    (tmp_path / "old.json").write_text("{}")
+    worse = run("lab", "compare", "right:run", "wrong:run", "--since", "old.json", "--gate", "new", "--json")
+    assert worse.code == 1 and json.loads(worse.out)["since"]["new"] == ["edge:Linear.1"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -88,6 +100,9 @@ def test_the_report_as_json(run: Any, tmp_path: Path) -> None:
         (("compare", "compact"), "give a port too"),
         (("compare", "nobody", "nobody.trace"), "it is no family"),
         (("compare", "compact", "compact", "--map", "nowhere.json"), "cannot be read as JSON"),
+        (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),
+        (("compare", "compact", "compact", "--gate", "new"), "with --since"),
+        (("compare", "compact", "compact", "--precision", "int3"), "there is no precision"),
         (("plant", "compact"), "give no name"),
         (("plant", "--clean", "-1"), "from 0 up"),
     ],

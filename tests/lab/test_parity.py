@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
 
+from portavoz.errors import InputError
 from portavoz.lab.force import floors_of
+from portavoz.lab.page import html
 from portavoz.lab.parity import assert_parity, compare, forced, inventory, mirrored, propagated, traced
-from portavoz.lab.report import exit_code, first_line, lines, to_dict
+from portavoz.lab.report import exit_code, first_line, lines, since, to_dict
 from portavoz.lab.subjects import CONFIGS, compact
 from portavoz.lab.trace import Taps, Trace, record
 
@@ -202,3 +206,77 @@ def test_a_free_run_of_another_length_hides_nothing(reference: Trace, method: st
     verdict = forced(reference, port) if method == "forced" else mirrored(compact(ops="numpy"), plain)
     wanted = ["edge:acoustic.encoder.stack.layers.0.feed_forward.narrow", SITES["scale"]]
     assert [c.id for c in verdict.culprits] == wanted and verdict.pairing.coverage == 1
+
+
+def bfloat16() -> Any:
+    import torch
+
+    from portavoz.ops.torch import TorchOps
+
+    return TorchOps(dtype=torch.bfloat16)
+
+
+def test_low_precision_is_judged_by_its_own_floor_and_proves_no_formula() -> None:
+    config = CONFIGS["hifigan"]  # torch has no inverse Fourier transform in bfloat16
+    reference = traced(compact(config, ops="numpy"))
+    verdict = compare(reference, compact(config, ops=bfloat16), precision="bfloat16")
+    assert verdict.answer == "UNDECIDABLE" and not verdict.culprits, lines(verdict)
+    assert "bfloat16" in verdict.reason and exit_code(verdict) == 3
+    wrong = compare(reference, compact(config, ops=bfloat16, edit=scale), precision="bfloat16")
+    assert [c.id for c in wrong.culprits] == [SITES["scale"]]
+    with pytest.raises(InputError, match="there is no precision 'int3'"):
+        compare(reference, compact(config), precision="int3")
+    with pytest.raises(InputError, match="run the port instead"):
+        compare(reference, reference, precision="bfloat16")
+
+
+def test_what_is_new_since_an_earlier_report(reference: Trace) -> None:
+    old = to_dict(compare(reference, compact(edit=mean)))
+    now = compare(reference, compact(edit=scale))
+    assert since(now, old) == {"new": [SITES["scale"]], "fixed": [SITES["mean"]], "unchanged": []}
+
+
+class Page(HTMLParser):
+    """Which tags a page has, what it links to, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_the_page_says_it_all_and_loads_nothing(reference: Trace) -> None:
+    verdict = compare(reference, compact(edit=all_three))
+    page = Page(html(verdict))
+    assert page.links == [] and page.tags["rect"] == len(verdict.checks)
+    assert page.tags["tr"] == len(verdict.checks) + len(verdict.culprits) + 2
+    assert first_line(verdict) in page.text and "inherits" not in [c.id for c in verdict.culprits]
+    assert html(verdict).count("#b3261e") >= 3
+
+
+def test_a_fault_that_begins_late_is_named_with_its_step() -> None:
+    """The cache loses its row 64: nothing shorter would have shown it."""
+    from portavoz.families.speecht5.config import TINY
+    from portavoz.lab import speecht5
+    from portavoz.lab.faults import Instead
+
+    def edit(acoustic: Any, vocoder: Any) -> None:
+        layer = acoustic.decoder.layers[1]
+        own = layer.own
+        layer.own = Instead(own, lambda f, *x, **n: f(*x, **n))
+        layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != 64 else x * 0.0)
+
+    subject, arrays = speecht5.reference(steps=67)
+    verdict = forced(traced(subject), speecht5.ours(TINY, arrays, edit=edit, steps=67))
+    first = verdict.culprits[0]
+    assert first.unit == "speecht5.decoder.wrapped_decoder.layers.1.self_attn.k_proj" and first.calls == [64]
+    assert "at call 64 only" in first_line(verdict)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -44,6 +45,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     both.add_argument(
         "--map", metavar="FILE", help="JSON {layer of the port: layer of the reference}, where pairing errs"
     )
+    both.add_argument("--precision", metavar="P", default="float32", help="of a running port: bfloat16 or float16")
+    both.add_argument("--html", metavar="FILE", help="also write the report as one page")
+    both.add_argument("--since", metavar="OLD.json", help="an earlier report: say what is new and what is fixed")
+    both.add_argument("--gate", choices=["all", "new"], default="all", help="new: only new culprits make exit code 1")
     trace = parser.add_argument_group("trace")
     trace.add_argument("-o", "--out", metavar="FILE", help="the trace to write")
     trace.add_argument("--only", metavar="GLOB", action="append", help="keep the units whose key matches")
@@ -73,15 +78,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    from ..lab import page
     from ..lab.parity import compare
-    from ..lab.report import exit_code, lines, to_dict
+    from ..lab.report import exit_code, lines, since, to_dict
 
+    if args.gate == "new" and args.since is None:
+        raise InputError("--gate new: name the earlier report with --since")
+    old = _json(args.since, "give a report that --json wrote") if args.since else None
     reference, port = (side(name) for name in args.names)
-    verdict = compare(reference, port, by_hand=_by_hand(args.map))
+    verdict = compare(reference, port, by_hand=_by_hand(args.map), precision=args.precision)
+    report, changes = to_dict(verdict), since(verdict, old) if old is not None else None
+    if args.html is not None:
+        page.write(verdict, args.html)
     if args.json:
-        print_json(to_dict(verdict))
+        print_json({**report, **({"since": changes} if changes else {})})
     else:
         print("\n".join(lines(verdict)))
+        for name, ids in (changes or {}).items():
+            print(f"{name}: {', '.join(ids) or 'none'}")
+    if args.gate == "new" and changes is not None and verdict.answer == "FAIL":
+        return int(bool(changes["new"]))
     return exit_code(verdict)
 
 
@@ -130,16 +146,19 @@ def program(name: str) -> Any:
 
 
 def _by_hand(path: str | None) -> dict[str, str]:
-    import json
+    found = _json(path, "give {port's layer: reference's}") if path is not None else {}
+    if not all(isinstance(v, str) for v in found.values()):
+        raise InputError(f"{path}: is no map of names; give {{port's layer: reference's}}")
+    return found
 
-    if path is None:
-        return {}
+
+def _json(path: str, wanted: str) -> dict[str, Any]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); give {{port's layer: reference's}}") from problem
-    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-        raise InputError(f"{path}: is no map of names; give {{port's layer: reference's}}")
+        raise InputError(f"{path}: cannot be read as JSON ({problem}); {wanted}") from problem
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: is no JSON object; {wanted}")
     return found
 
 

@@ -170,10 +170,20 @@ class Carried:
 
 
 class Forcing(Visitor):
-    """The walk. `floors` by trace key and place; `checks` in the order in which the units ran."""
+    """The walk. `floors` by trace key and place; `checks` in the order in which the units ran.
 
-    def __init__(self, pairing: Pairing, file: Trace, floors: dict[str, dict[str, float]] | None = None) -> None:
-        self.pairing, self.file = pairing, file
+    `least` is the lowest floor there is, where the running program keeps its numbers in less than float32.
+    """
+
+    def __init__(
+        self,
+        pairing: Pairing,
+        file: Trace,
+        floors: dict[str, dict[str, float]] | None = None,
+        *,
+        least: float = 0.0,
+    ) -> None:
+        self.pairing, self.file, self.least = pairing, file, least
         self.floors = file.floors if floors is None else floors
         self.checks: list[Check] = []
         self.made: dict[str, NDArray[Any]] | None = None
@@ -214,7 +224,7 @@ class Forcing(Visitor):
         return out
 
     def kernel(self, unit: Unit, native: NDArray[Any], body: NDArray[Any]) -> None:
-        check = Check(unit.key, unit.key, unit.word, "kernel", relative(native, body))
+        check = Check(unit.key, unit.key, unit.word, "kernel", relative(native, body), self.least)
         check.note = "the back end's own kernel is not its body"
         if check.failed:
             check.made, check.wanted = native, body
@@ -247,7 +257,9 @@ class Forcing(Visitor):
         if self.made is not None:
             self.made[f"{unit.key}:{place}"] = np.array(made, copy=True)
         fitted = fit(wanted, made, unit.word)
-        check = Check(unit.key, ref, unit.word, place, math.inf, self.floors.get(ref, {}).get(place, 0.0))
+        check = Check(
+            unit.key, ref, unit.word, place, math.inf, max(self.least, self.floors.get(ref, {}).get(place, 0.0))
+        )
         self.checks.append(check)
         if fitted is None:
             check.place, check.made, check.wanted = "shape", np.array(made), wanted

@@ -19,15 +19,30 @@ from .visit import Subject
 ROUNDED = 1e-5  # sketches within this spread are the same numbers, rounded otherwise (folded, merged)
 
 
-def compare(reference: Subject | Trace, port: Subject | Trace, *, by_hand: Mapping[str, str] | None = None) -> Verdict:
+# Half a unit in the last place of what a port may keep its numbers in.
+ROUNDOFF = {"float32": 0.0, "bfloat16": 2.0**-9, "float16": 2.0**-12}
+
+
+def compare(
+    reference: Subject | Trace,
+    port: Subject | Trace,
+    *,
+    by_hand: Mapping[str, str] | None = None,
+    precision: str = "float32",
+) -> Verdict:
     """The verdict on a port, with every culprit of one run and what each looks like.
 
     A running port is forced by the reference's trace; a port that is a trace forces the running reference (mirrored).
     Two traces give the propagated picture only, and its verdict is never PASS. `by_hand` maps the port's layers to
-    the reference's. Raises InputError when the reference cannot be run.
+    the reference's. A running port of lower `precision` ("bfloat16", "float16") is judged by that precision's floor,
+    and is never PASS: what it would hide is to be shown in float32. Raises InputError for an unknown precision.
     """
+    if precision not in ROUNDOFF:
+        raise InputError(f"there is no precision {precision!r}: choose one of {', '.join(ROUNDOFF)}")
     if not isinstance(port, Trace):
-        return forced(traced(reference), port, by_hand)
+        return forced(traced(reference), port, by_hand, precision=precision)
+    if precision != "float32":
+        raise InputError(f"a port that is a file is judged in float32, not in {precision}: run the port instead")
     if not isinstance(reference, Trace):
         return mirrored(reference, port, by_hand)
     return propagated(reference, port, by_hand)
@@ -52,7 +67,9 @@ def inventory(subject: Subject) -> tuple[Trace, str]:
     return trace, ""
 
 
-def forced(file: Trace, port: Subject, by_hand: Mapping[str, str] | None = None) -> Verdict:
+def forced(
+    file: Trace, port: Subject, by_hand: Mapping[str, str] | None = None, *, precision: str = "float32"
+) -> Verdict:
     """A running port, every unit on the reference's values."""
     live, crash = inventory(port)
     pairing = align(live, file, by_hand=by_hand)
@@ -60,20 +77,25 @@ def forced(file: Trace, port: Subject, by_hand: Mapping[str, str] | None = None)
         # Where the plain run breaks off the forced one may go on; what lies behind is paired by name alone.
         for key in file.units:
             pairing.units.setdefault(key, [key])
-    walked = Forcing(pairing, file)
+    least = ROUNDOFF[precision]
+    walked = Forcing(pairing, file, least=least)
     walk(port, walked)
     if not crash and (pairing.alone or pairing.fused or pairing.uncovered):
         # A free run has lengths of its own; on the reference's values the shapes are the reference's.
         live.units = walked.seen
         again = align(live, file, by_hand=by_hand)
         if again.units != pairing.units:
-            pairing, walked = again, Forcing(again, file)
+            pairing, walked = again, Forcing(again, file, least=least)
             walk(port, walked)
     verdict = judge(walked.checks, pairing, file, walked.mappings)
     for culprit in verdict.culprits:
         diagnose(culprit, file)
     verdict.names = (file.name, port.name)
-    return _ledger(verdict, live, file, pairing)
+    if least and verdict.answer == "PASS":
+        verdict.answer = "UNDECIDABLE"
+        verdict.reason = f"equal as far as {precision} can tell; show the formulas in float32"
+    # Rounded weights are other numbers, as they have to be.
+    return verdict if least else _ledger(verdict, live, file, pairing)
 
 
 def mirrored(reference: Subject, file: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:

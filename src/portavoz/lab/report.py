@@ -118,6 +118,18 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def since(verdict: Verdict, old: dict[str, Any]) -> dict[str, list[str]]:
+    """What became of the culprits of an earlier report: new, fixed and unchanged ones, by id."""
+    culprits: list[Any] = old.get("culprits", [])
+    before = [str(one.get("id")) for one in culprits if isinstance(one, dict)]
+    now = [one.id for one in verdict.culprits]
+    return {
+        "new": [one for one in now if one not in before],
+        "fixed": [one for one in before if one not in now],
+        "unchanged": [one for one in now if one in before],
+    }
+
+
 def exit_code(verdict: Verdict) -> int:
     """0 for PASS, 1 for FAIL, 3 for UNDECIDABLE (2 is what every command gives for a wrong call)."""
     return {"PASS": 0, "FAIL": 1, "UNDECIDABLE": 3}[verdict.answer]

@@ -1,0 +1,188 @@
+"""What a checkpoint should hold: its parts (model, vocoder), and what each family's blocks take from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blocks.hifigan import HifiGan
+from ...errors import InputError, SpecError
+from ...families.compact import config as compact
+from ...families.compact.speak import Eager as Compact
+from ...families.speecht5 import config as speecht5
+from ...families.speecht5.folder import vocoder_of
+from ...families.speecht5.mel import Acoustic
+from ...folder import describe
+from ...ops.base import Ops
+from ...weights import store
+from ...weights.cursor import Weights
+from ...weights.layer import Record
+from ...weights.store import Store
+
+FAMILIES = ("compact", "speecht5")
+PARTS = ("model", "vocoder")
+Build = Callable[[Weights], object]
+
+
+class Hollow(Weights):
+    """Fresh weights that take no memory: what a model wants is asked, not what it would start from."""
+
+    def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
+        return np.broadcast_to(np.float32(0 if init is None else init), shape)
+
+
+@dataclass
+class Part:
+    """One file of a checkpoint: where it is, whose it is, its tensors, and what a model of it takes.
+
+    `folds`: whether this part's loader fuses weight norm, so that an unfused kernel is no fault.
+    """
+
+    path: Path
+    family: str
+    part: str
+    config: Any
+    build: Build
+    folds: bool = False
+    store: Store = field(default_factory=lambda: Store({}, {}))
+
+    @cached_property
+    def wanted(self) -> Record:
+        """Paths, shapes (PyTorch's order), roles, first values and reasons to ignore, as the blocks ask for them."""
+        cursor = Hollow.fresh(Ops())
+        self.build(cursor)
+        return cursor.record
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Path → role of every tensor that is taken."""
+        return self.wanted.roles
+
+
+def opened(
+    path: str | Path, *, family: str | None = None, part: str | None = None, config: str | None = None
+) -> list[Part]:
+    """The parts of a safetensors file, a folder with shards, or a checkpoint's folder (a SpeechT5's: with its vocoder).
+
+    What is not said is read from the metadata, from voice.json or config.json in the folder, and from the names of
+    the tensors. `config`: the name of a configuration ("tiny"), or a JSON file. Raises InputError when family or
+    configuration cannot be known, WeightError for a file that cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; give a safetensors file, or a checkpoint's folder")
+    folder = path if path.is_dir() else path.parent
+    held = store.read(path)
+    about = _about(folder) if config is None else {}
+    family = family or _family(path, held, about)
+    if family == "compact":
+        return [_compact(path, held, config, about)]
+    which = part or ("vocoder" if _vocodes(held) else "model")
+    chosen = _speecht5(path, folder, which, config, about)
+    out = [_part(path, which, chosen, held)]
+    beside = vocoder_of(folder) if path.is_dir() and which == "model" and part is None else None
+    if beside is not None and beside.parent == folder:
+        out.append(_part(beside, "vocoder", chosen, store.read(beside)))
+    return out
+
+
+def _family(path: Path, held: Store, about: Mapping[str, Any]) -> str:
+    said = str(held.metadata.get("family") or about.get("family") or about.get("model_type") or "")
+    for known in FAMILIES:
+        if said.startswith(known):
+            return known
+    raise InputError(f"{path}: nothing says which family's weights these are; say --family {' or '.join(FAMILIES)}")
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What lies beside the weights: voice.json or config.json; {} where neither is."""
+    if (folder / "voice.json").is_file():
+        return dict(describe(folder))
+    return _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InputError(f"{path}: cannot be read as JSON ({problem}); give the checkpoint's configuration") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: a {type(found).__name__}, wanted an object; give the checkpoint's configuration")
+    return found
+
+
+def _vocodes(held: Store) -> bool:
+    """Whether the names are a vocoder's: its first convolution is there, and no encoder."""
+    names = [name.split(".") for name in held]
+    return any("conv_pre" in steps for steps in names) and not any("encoder" in steps for steps in names)
+
+
+# Configurations
+
+
+def _compact(path: Path, held: Store, config: str | None, about: Mapping[str, Any]) -> Part:
+    values: Any = _given(config, compact.CONFIGS) or about.get("config") or _inside(path, held)
+    if values is None:
+        raise InputError(
+            f"{path}: no configuration in its metadata and no voice.json beside it; say --config NAME or FILE "
+            f"(names: {', '.join(compact.CONFIGS)})"
+        )
+    chosen = compact.named(values)
+    build: Build = lambda w: Compact(w, chosen)  # noqa: E731
+    return Part(path, "compact", "model", chosen, build, store=held)
+
+
+def _given(config: str | None, names: Mapping[str, Any]) -> Any:
+    if config is None or config in names:
+        return config
+    if not Path(config).is_file():
+        raise InputError(f"--config {config}: no such file and no such name; names are {', '.join(names)}")
+    return _json(Path(config))
+
+
+def _inside(path: Path, held: Store) -> Any:
+    if "config" not in held.metadata:
+        return None
+    try:
+        return json.loads(held.metadata["config"])
+    except ValueError as problem:
+        raise InputError(f"{path}: the configuration in its metadata is no JSON ({problem}); say --config") from None
+
+
+def _speecht5(
+    path: Path, folder: Path, which: str, config: str | None, about: Mapping[str, Any]
+) -> speecht5.SpeechT5Config:
+    values: Any = _given(config, speecht5.CONFIGS) or dict(about) or None
+    if values is None:
+        raise InputError(
+            f"{path}: no config.json beside it; say --config NAME or FILE (names: {', '.join(speecht5.CONFIGS)})"
+        )
+    if isinstance(values, str):
+        return speecht5.named(values)
+    if values.get("model_type") == speecht5.VOCODER_MODEL or (which == "vocoder" and "model_in_dim" in values):
+        mels = values.get("model_in_dim", 80)
+        return speecht5.SpeechT5Config.from_dict({"model_type": speecht5.MODEL, "num_mel_bins": mels}, values)
+    beside = vocoder_of(folder)
+    vocoder = _json(beside / "config.json") if beside is not None else None
+    try:
+        return speecht5.SpeechT5Config.from_dict(values, vocoder)
+    except SpecError:
+        if vocoder is not None or which == "vocoder":
+            raise
+        # Without its vocoder a model may have another number of bands than the published vocoder takes.
+        mels = values.get("num_mel_bins", 80)
+        return speecht5.SpeechT5Config.from_dict(values, {"model_type": speecht5.VOCODER_MODEL, "model_in_dim": mels})
+
+
+def _part(path: Path, which: str, config: speecht5.SpeechT5Config, held: Store) -> Part:
+    build: Build = lambda w: Acoustic(w, config)  # noqa: E731
+    if which == "vocoder":
+        build = lambda w: HifiGan(w, config.vocoder)  # noqa: E731
+    return Part(path, "speecht5", which, config, build, folds=True, store=held)

@@ -1,0 +1,83 @@
+"""Who is meant: the file's names beside the ones that a model asks for; a wrong prefix is recognised as a rule."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from ...weights.store import Stored
+
+STEP = re.compile(r"[./]")
+Shape = tuple[int, ...]
+
+
+class Rule(NamedTuple):
+    """A beginning that names have, and the one they should have."""
+
+    have: str
+    want: str
+    names: int
+
+    def __str__(self) -> str:
+        if not self.want:
+            return f"{self.names} names begin with {self.have!r}, which should not be there"
+        if not self.have:
+            return f"{self.names} names lack {self.want!r} at their beginning"
+        return f"{self.names} names begin with {self.have!r} instead of {self.want!r}"
+
+
+def rules(tensors: Mapping[str, Stored], wanted: Mapping[str, Shape], skip: Collection[str]) -> dict[str, Rule]:
+    """Key → the rule that leads to a wanted path, for keys that are wanted under no name of their own.
+
+    A rule stands when every name with its beginning leads to a path that is missing and has the same number of
+    numbers, and at least two (or all that are left) do. `skip`: keys that are ignored for a reason.
+    """
+    missing = {path: shape for path, shape in wanted.items() if path not in tensors}
+    left = [key for key in tensors if key not in wanted and key not in skip]
+    found: dict[str, Rule] = {}
+    while left and missing:
+        votes = _votes(left, missing, tensors)
+        if not votes:
+            break
+        # The most names; among equals the longest beginning says most.
+        (have, want), _ = max(votes.items(), key=lambda item: (item[1], len(item[0][0])))
+        pairs = {key: want + key[len(have) :] for key in left if key.startswith(have)}
+        pairs = {k: p for k, p in pairs.items() if p in missing and _size(missing[p]) == tensors[k].bits.size}
+        if len(pairs) < min(2, len(left)):
+            break
+        found.update(dict.fromkeys(pairs, Rule(have, want, len(pairs))))
+        left = [key for key in left if key not in pairs]
+        missing = {path: shape for path, shape in missing.items() if path not in set(pairs.values())}
+    return found
+
+
+def _votes(
+    left: Collection[str], missing: Mapping[str, Shape], tensors: Mapping[str, Stored]
+) -> Counter[tuple[str, str]]:
+    """(beginning, what it should be) → for how many keys that is the longest common ending with a missing path."""
+    endings: dict[str, list[str]] = defaultdict(list)
+    for path in missing:
+        for start in _starts(path):
+            endings[path[start:]].append(path)
+    votes: Counter[tuple[str, str]] = Counter()
+    for key in left:
+        for start in _starts(key):
+            paths = [p for p in endings.get(key[start:], ()) if _size(missing[p]) == tensors[key].bits.size]
+            if paths:
+                votes.update({(key[:start], path.removesuffix(key[start:])) for path in paths})
+                break
+    return votes
+
+
+def _starts(name: str) -> list[int]:
+    """Where an ending of whole steps may begin, the longest ending first."""
+    return [0, *(match.end() for match in STEP.finditer(name))]
+
+
+def _size(shape: Shape) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
