@@ -88,13 +88,23 @@ def test_reports_of_pmset(report, share):
 
 
 def test_a_signal_asks_once_and_then_acts_as_before():
-    before = signal.getsignal(signal.SIGTERM)
+    before, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with guard.Signals() as asked:
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked.stop == "SIGTERM"
         assert signal.getsignal(signal.SIGTERM) is before
     assert signal.getsignal(signal.SIGTERM) is before
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is interrupt
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with guard.Signals() as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not asked.stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_memory_errors_are_known_on_every_device():

@@ -140,10 +140,25 @@ class Aligner(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What an aligner learns from: symbol numbers [S] and a normalised mel [F, mels]."""
+    """What an aligner learns from: symbol numbers [S] and a mel [F, mels], normalised by band when it is looked at.
+
+    `raw` may be a mapped file: a day of speech is not copied into memory.
+    """
 
     ids: NDArray[np.int64]
-    mel: NDArray[np.float32]
+    raw: NDArray[np.float32]
+    mean: NDArray[np.float64] | float = 0.0
+    scale: NDArray[np.float64] | float = 1.0
+
+    @property
+    def mel(self) -> NDArray[np.float32]:
+        """In deviations from each band's mean."""
+        return ((self.raw - self.mean) / self.scale).astype(np.float32)
+
+    @property
+    def frames(self) -> int:
+        """F."""
+        return len(self.raw)
 
     @property
     def skip(self) -> NDArray[np.bool_]:
@@ -153,11 +168,10 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """Frames of each symbol [S], the mean log-likelihood along the way, and all of them [F, S] for a picture."""
+    """Frames of each symbol [S], and the mean log-likelihood along the way."""
 
     durations: NDArray[np.int64]
     score: float
-    scores: NDArray[np.float32]
 
 
 def learn(
@@ -171,7 +185,7 @@ def learn(
     """An aligner that has learnt from a corpus. Deterministic in `seed` on one machine's processor."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Aligner(corpus[0].mel.shape[1])
+        model = Aligner(corpus[0].raw.shape[1])
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     order = np.random.default_rng(seed)
     for step in range(steps):
@@ -187,7 +201,7 @@ def learn(
 
 
 def _loss(model: Aligner, rows: Sequence[Spoken]) -> Tensor:
-    lengths = [(len(r.mel), len(r.ids)) for r in rows]
+    lengths = [(r.frames, len(r.ids)) for r in rows]
     scores = _scores(model, rows)
     widest = max(s for _, s in lengths)
     skip = np.stack([np.pad(r.skip, (0, widest - len(r.skip))) for r in rows])
@@ -197,13 +211,13 @@ def _loss(model: Aligner, rows: Sequence[Spoken]) -> Tensor:
 
 def _scores(model: Aligner, rows: Sequence[Spoken]) -> Tensor:
     """Log-likelihoods with the prior [B, F, S]."""
-    widest, longest = max(len(r.ids) for r in rows), max(len(r.mel) for r in rows)
+    widest, longest = max(len(r.ids) for r in rows), max(r.frames for r in rows)
     ids = torch.from_numpy(np.stack([np.pad(r.ids, (0, widest - len(r.ids))) for r in rows]))
-    mels = torch.from_numpy(np.stack([np.pad(r.mel, ((0, longest - len(r.mel)), (0, 0))) for r in rows]))
+    mels = torch.from_numpy(np.stack([np.pad(r.mel, ((0, longest - r.frames), (0, 0))) for r in rows]))
     real = torch.arange(widest)[None] < torch.tensor([len(r.ids) for r in rows])[:, None]
     priors = np.full((len(rows), longest, widest), NOWHERE, np.float32)
     for row, r in zip(priors, rows):
-        row[: len(r.mel), : len(r.ids)] = prior(len(r.mel), len(r.ids))
+        row[: r.frames, : len(r.ids)] = prior(r.frames, len(r.ids))
     return model(ids, mels, real) + torch.from_numpy(priors)
 
 
@@ -213,4 +227,4 @@ def align(model: Aligner, spoken: Spoken) -> Aligned:
         scores = _scores(model, [spoken])[0].numpy()
     durations = search(scores, spoken.skip)
     index = np.repeat(np.arange(len(durations)), durations)
-    return Aligned(durations, float(scores[np.arange(len(scores)), index].mean()), scores)
+    return Aligned(durations, float(scores[np.arange(len(scores)), index].mean()))

@@ -38,7 +38,9 @@ class Signals:
         # Handlers belong to the main thread; elsewhere whoever runs the thread decides.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._asked)
+                # A shell lets what runs in its background ignore Ctrl-C; that stays so.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._asked)
         return self
 
     def _asked(self, number: int, frame: FrameType | None) -> None:

@@ -111,8 +111,8 @@ def _learnt(
     mels = [features.mels[stop - count : stop] for stop, count in zip(stops, features.frames)]
     mean, scale = _statistics(mels)
     ids = [np.array(ALPHABET.encode(t.symbols), np.int64) for t in takes]
-    spoken = [align.Spoken(i, ((m - mean) / scale).astype(np.float32)) for i, m in zip(ids, mels)]
-    fits = [len(s.mel) >= int((~s.skip).sum()) for s in spoken]
+    spoken = [align.Spoken(i, m, mean, scale) for i, m in zip(ids, mels)]
+    fits = [s.frames >= int((~s.skip).sum()) for s in spoken]
     for take in (t for t, fit in zip(takes, fits) if not fit):
         say(f"{take.recording.id}: shorter than its text, left out")
     spoken = [s for s, fit in zip(spoken, fits) if fit]
@@ -122,7 +122,7 @@ def _learnt(
     count = steps or int(np.clip(3 * len(spoken), 400, 3000))
     model = align.learn(spoken, steps=count, report=_telling(say, count))
     done = [(t, align.align(model, s)) for t, s in zip((t for t, fit in zip(takes, fits) if fit), spoken)]
-    _doubts(out, done, spec, pictures, {t.recording.id: s.mel for t, s in zip([d[0] for d in done], spoken)})
+    _doubts(out, done, spec, pictures, {t.recording.id: s.raw for t, s in zip([d[0] for d in done], spoken)})
     for take, found in done:
         ends = np.cumsum(found.durations) * spec.hop / spec.rate
         yield Labelled(take, take.symbols, tuple(ends.tolist()), found.score)
