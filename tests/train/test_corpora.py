@@ -378,6 +378,20 @@ def test_preparing_prefers_label_files(tmp_path):
     assert corpus.durations[corpus.utterances[0].symbols].tolist() == [9, 8, 17, 0, 9, 26, 17]
 
 
+def test_labels_that_cannot_be_used_are_learnt_instead(spoken, tmp_path):
+    folder, _ = spoken
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "wavs").symlink_to(folder / "wavs")
+    (source / "metadata.csv").write_text("\n".join((folder / "metadata.csv").read_text().splitlines()[:6]))
+    (source / "labels").mkdir()
+    (source / "labels" / "0001.lab").write_text("0 1000000 Q!\n")
+    said = []
+    out = prepare(source, tmp_path / "out", MelSpec(), steps=3, say=said.append)
+    assert any("'Q!' is no phoneme" in line for line in said)
+    assert '"0001"' in (out / "index.jsonl").read_text()
+
+
 def test_preparing_nothing_is_refused(tmp_path):
     (tmp_path / "metadata.csv").write_text("a|Hello.\n")
     with pytest.raises(InputError, match="not one recording"):

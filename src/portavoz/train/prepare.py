@@ -68,7 +68,7 @@ def prepare(
         say(line)
     if not takes:
         raise InputError(f"{source}: not one recording can be learnt from; {out / 'report.json'} says why of each")
-    labelled = [*_from_files(Path(source), takes)]
+    labelled = [*_from_files(Path(source), takes, say)]
     rest = [t for t in takes if t.recording.id not in {line.take.recording.id for line in labelled}]
     if rest:
         say(f"{len(rest)} recordings without labels: learning which sound is where")
@@ -93,12 +93,16 @@ def _made(out: Path) -> str | None:
         return None
 
 
-def _from_files(source: Path, takes: Sequence[Take]) -> Iterator[Labelled]:
+def _from_files(source: Path, takes: Sequence[Take], say: Say) -> Iterator[Labelled]:
     """Takes that have a label file; it says what was spoken, the text only which marks stand in it."""
     for take in takes:
         path = labels.find(source, take.recording.id)
         if path is not None:
-            symbols, ends = labels.read(path, [s for s in take.symbols if s in GAPS])
+            try:
+                symbols, ends = labels.read(path, [s for s in take.symbols if s in GAPS])
+            except InputError as problem:
+                say(f"{problem}; it will be aligned like those without labels")
+                continue
             whole = Take(take.recording, take.symbols, 0.0, ends[-1])
             yield Labelled(whole, tuple(symbols), tuple(ends))
 
