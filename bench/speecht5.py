@@ -204,6 +204,8 @@ def step(work: Work, report: Report, rounds: int) -> None:
         rows[name].append(f[f"{name}_step_late_s"] / f[f"{name}_step_early_s"])
     table("one step, 1 thread, ms", ["median", "step 10", "step 195", "late/early"], rows, ".2f")
     f["step_weights_float32_mb"], f["step_weights_int8_mb"] = weights / 1e6, weights / 4e6
+    for name in ("openvino_float32", "onnx_float32", "onnx_int8", "openvino_int8"):
+        report.ratio(f"{name}_step_s", f"read_{name.split('_')[1]}_s")
     table("reading its weights once, ms", ["ms"], {kind: [f[f"read_{kind}_s"] * 1e3] for kind in reads}, ".2f")
 
 
@@ -259,8 +261,16 @@ def engines(work: Work, report: Report, rounds: int) -> None:
     table(
         "stages, 1 thread, ms", kinds, {n: [f[f"{n}_{k}_s"] * 1e3 for k in kinds] for n in ["hf", *work.stages]}, ".1f"
     )
-    f["vocode_multiply_adds"] = float(vocoder_work(c) * mel.shape[1])
+    weights = sum(a.size for name, a in _lean(work).items() if name.startswith(("speecht5.encoder", "memory")))
+    f["vocode_multiply_adds"], f["encode_multiply_adds"] = (
+        float(vocoder_work(c) * mel.shape[1]),
+        float(weights * len(ids[0])),
+    )
+    f["encode_weights_float32_mb"] = weights * 4e-6
+    f["vocode_weights_float32_mb"] = sum(a.nbytes for a in work.reference.tensors()[1].values()) / 1e6
     f["peak_multiply_adds_per_s"] = 1024**3 / f["product_s"]
+    f["vocode_at_peak_s"] = f["vocode_multiply_adds"] / f["peak_multiply_adds_per_s"]
+    report.ratio("float32_vocode_s", "vocode_at_peak_s")
 
 
 def vocoder_work(c: Any) -> int:
