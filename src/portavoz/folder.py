@@ -54,18 +54,25 @@ def checkpoint(folder: Path) -> dict[str, Any]:
     kinds: Any = config.get("architectures")
     listed = ", ".join(map(str, cast("list[Any]", kinds))) if isinstance(kinds, list) else ""
     return {
-        "name": folder.resolve().name,
+        "name": _name(folder),
         "family": str(config.get("model_type")),
         "architecture": listed or "an architecture that it does not name",
         "config": config,
     }
 
 
+def _name(folder: Path) -> str:
+    """The folder's name; in the hub's cache (models--OWNER--NAME/snapshots/REVISION) the checkpoint's."""
+    home = folder.absolute()
+    parts = home.parent.parent.name.split("--") if home.parent.name == "snapshots" else []
+    return "/".join(parts[1:]) if len(parts) == 3 else folder.resolve().name
+
+
 def describe(folder: Path) -> dict[str, Any]:
     """voice.json, checked for what every voice must have. Raises InputError naming what is wrong."""
     path = folder / "voice.json"
     if is_checkpoint(folder):
-        raise InputError(f"{folder}: a checkpoint folder, which has no voice.json; only 'say' and 'load' take one")
+        raise InputError(f"{folder}: a checkpoint folder, which has no voice.json; give a voice's folder here")
     known = _object(path, "install the voice again")
     wrong = [key for key, kind in KINDS.items() if not isinstance(known.get(key), kind)]
     speakers: list[Any] = [] if "speakers" in wrong else known["speakers"]

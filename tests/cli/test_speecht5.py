@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import portavoz
 from portavoz.audio.limit import soft_limit
 from portavoz.families.speecht5.given import Stop
 from portavoz.lab.references.transformers import Reference
+from portavoz.weights import file
 
 TEXT = "Dr. Smith paid $3.50."
 
@@ -131,9 +133,22 @@ def test_refusals(refused, made: tuple[Path, Reference], options: list[str], sai
     assert sorted(os.listdir()) == before
 
 
-def test_commands_that_take_no_checkpoint_say_so(refused, run, made: tuple[Path, Reference]) -> None:
-    done = run("doctor", "--voice", str(made[0]))
-    assert done.code == 1 and "a checkpoint folder, which has no voice.json" in done.out.decode()
+def test_the_doctor_looks_at_a_checkpoint(run, made: tuple[Path, Reference], tmp_path: Path) -> None:
+    done = run("doctor", "--voice", str(made[0]), "--json")
+    report = json.loads(done.out)
+    assert done.code == 0 and report["healthy"]
+    assert [step["name"] for step in report["stages"]] == ["voice", "text", "ids", "memory", "mel", "wave"]
+    ill = shutil.copytree(made[0], tmp_path / "ill")
+    tensors, about = file.read(ill / "vocoder" / "model.safetensors")
+    file.write(
+        ill / "vocoder" / "model.safetensors", {k: v if k == "scale" else 0 * v for k, v in tensors.items()}, about
+    )
+    done = run("doctor", "--voice", str(ill), "--backend", "numpy", "--json")
+    assert done.code == 1
+    assert not json.loads(done.out)["stages"][-1]["ok"]
+
+
+def test_commands_that_take_no_checkpoint_say_so(refused, made: tuple[Path, Reference]) -> None:
     assert "a checkpoint folder, which has no voice.json" in refused("evaluate", str(made[0]))
 
 

@@ -1,8 +1,8 @@
 """See what this machine has, and whether every stage of speaking works.
 
 Python, processor features, devices, extras, players, the voice's checksums; then one sentence goes from text to
-phonemes, durations, mel and wave, each step with its time and the memory the process has needed by then. The exit
-code is 1 when a step fails.
+phonemes, durations, mel and wave (a SpeechT5: to ids, memory, mel and wave), each step with its time and the memory the
+process has needed by then. The exit code is 1 when a step fails.
 
 Examples:
   portavoz doctor
@@ -15,17 +15,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import BackendError, PortavozError
-from . import machine
-from .options import json_option, open_voice, print_json, voice_options
+from ..errors import PortavozError
+from . import machine, patients
+from .options import json_option, print_json, voice_options
 from .play import players
-
-if TYPE_CHECKING:
-    from ..families.compact.speak import Compact
-
-SENTENCE = "The doctor says that every stage works."
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
 def examine(args: argparse.Namespace) -> list[dict[str, Any]]:
     """One sentence, step by step, until a step fails; each with seconds, MB, and what it made."""
-    patient = Patient(args)
-    steps = (patient.voice, patient.text, patient.phonemes, patient.durations, patient.mel, patient.wave)
     rows: list[dict[str, Any]] = []
-    for step in steps:
+    for step in patients.steps(args):
         rows.append(_examined(step))
         if not rows[-1]["ok"]:
             break
@@ -73,74 +66,6 @@ def _examined(step: Callable[[], str]) -> dict[str, Any]:
     took, peak = time.perf_counter() - began, machine.memory()
     megabytes = round(peak, 1) if peak == peak else None
     return {"name": step.__name__, "ok": ok, "seconds": round(took, 4), "megabytes": megabytes, "says": said}
-
-
-class Patient:
-    """A voice and one sentence on its way; each method is a step, and tells what it made."""
-
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.args = args
-
-    def voice(self) -> str:
-        """Open the voice, all of its files compared with their checksums."""
-        from ..folder import describe, find, verify
-        from ..opening.compact import Speaking
-
-        folder = find(self.args.voice)
-        verify(folder, describe(folder))
-        self.opened = open_voice(self.args)
-        if not isinstance(self.opened.model, Speaking):
-            raise BackendError(
-                f"{folder}: its family has no stages that could be looked at one by one; use another voice"
-            )
-        self.model: Compact = self.opened.model.model
-        return f"{self.opened.name} on {self.opened.runtime}, checksums right"
-
-    def text(self) -> str:
-        """Words of the sentence."""
-        from ..text import normalize
-
-        return normalize(SENTENCE)
-
-    def phonemes(self) -> str:
-        """Symbols of the words."""
-        from ..text.reading import read
-
-        self.symbols = next(iter(read(SENTENCE))).symbols
-        return " ".join(self.symbols[1:])
-
-    def durations(self) -> str:
-        """Frames of the symbols."""
-        self.memory, predicted = self.model.encode(self.symbols)
-        self.frames = self.model.durations(self.symbols, predicted)
-        return f"{self.frames.sum()} frames for {len(self.frames)} symbols"
-
-    def mel(self) -> str:
-        """The mel of the frames."""
-        self.spectrum = self.model.mel(self.memory, self.frames)
-        low, high = self.spectrum.values.min(), self.spectrum.values.max()
-        self._finite(self.spectrum.values, "mel")
-        return f"{self.spectrum.values.shape[1]} frames of {self.spectrum.spec.mels} bands, {low:.1f} … {high:.1f}"
-
-    def wave(self) -> str:
-        """The sound of the mel."""
-        import numpy as np
-
-        samples = np.concatenate(list(self.model.waves(self.spectrum)))
-        self._finite(samples, "wave")
-        loud = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
-        if loud < 1e-4:
-            raise BackendError(
-                f"wave: silence (level {loud:.1e}), wanted speech; try another runtime, or install the voice again"
-            )
-        return f"{len(samples) / self.model.rate:.2f} s at {self.model.rate} Hz, level {20 * np.log10(loud):.0f} dB"
-
-    @staticmethod
-    def _finite(values: Any, name: str) -> None:
-        import numpy as np
-
-        if not np.isfinite(values).all():
-            raise BackendError(f"{name}: NaN or infinity in it, wanted finite numbers; try another runtime")
 
 
 def _print(here: dict[str, Any], steps: list[dict[str, Any]]) -> None:

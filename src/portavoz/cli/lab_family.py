@@ -43,9 +43,17 @@ def run(args: argparse.Namespace) -> int:
     config = None if args.weights else _config(args.config)
     runs: list[Any] = []
     for seed in range(args.seeds):
-        model = kind.fresh(config, seed) if config else kind.open(args.weights, args.vocoder or args.weights)
+        model = kind.fresh(config, seed) if config else _opened(kind, args.weights, args.vocoder)
         runs += _compare(model, back, seed, args.steps)
     return _report(args, runs)
+
+
+def _opened(kind: Any, folder: str, vocoder: str | None) -> Any:
+    """The reference of a checkpoint, its vocoder where the family looks for it. Raises PortavozError."""
+    from ..families.speecht5.folder import Checkpoint
+
+    checkpoint = Checkpoint.open(Path(folder), Path(vocoder) if vocoder else None)
+    return kind.open(checkpoint.folder, checkpoint.vocoder)
 
 
 def _compare(model: Any, back: Any, seed: int, steps: int) -> list[Any]:

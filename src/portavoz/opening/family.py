@@ -50,7 +50,7 @@ class Options:
         precision = self.precision or precisions[0]
         if precision not in precisions:
             only = f"{precisions[0]} only; leave it out" if len(precisions) == 1 else f"one of {', '.join(precisions)}"
-            raise BackendError(f"precision {precision!r}: the {family} family runs in {only}")
+            raise BackendError(f"precision {precision!r}: on the runtime {runtime} the {family} family runs in {only}")
         if runtime != "eager" and (self.backend or self.device):
             raise BackendError(
                 f"runtime {runtime!r} takes no backend or device ({self.backend or self.device!r}); "

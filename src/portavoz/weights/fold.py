@@ -82,6 +82,8 @@ def batch_norm(
         raise WeightError(
             f"{norm}: {len(scale)} channels after {weight.shape[axis]} of {conv} ({role}); check path and role"
         )
+    if (variance + eps <= 0).any():
+        raise WeightError(f"{names['running_var']}: holds a negative variance; fetch or convert the weights again")
     gain: Any = scale / np.sqrt(variance + eps)
     bias = tensors[f"{conv}.bias"].astype(np.float64) if f"{conv}.bias" in tensors else np.zeros(len(scale))
     out = {k: v for k, v in tensors.items() if k not in names.values() and k != f"{norm}.num_batches_tracked"}

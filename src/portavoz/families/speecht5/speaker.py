@@ -50,9 +50,10 @@ def checked(vector: Any, size: int, name: str) -> Floats:
     flat = array.reshape(-1) if array.size == max(array.shape, default=1) else array
     if flat.shape != (size,):
         raise InputError(f"{name}: {array.shape}, this model wants an embedding of {size} numbers; choose another one")
-    out = flat.astype(np.float32)
+    with np.errstate(over="ignore"):
+        out = flat.astype(np.float32)
     if not np.isfinite(out).all():
-        raise InputError(f"{name}: holds NaN or infinity; make it again from clean sound")
+        raise InputError(f"{name}: holds NaN, infinity or numbers beyond float32; make it again from clean sound")
     if not out.any():
         raise InputError(f"{name}: zeros throughout, which is nobody's voice; choose another one")
     return out
