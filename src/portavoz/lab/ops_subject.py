@@ -16,7 +16,7 @@ from ..ops.watch import Unit as Met
 from ..ops.watch import Watch
 from ..weights.cursor import Weights
 from ..weights.layout import relayout
-from .visit import ACTIVE, Arrays, Unit, Visitor, flatten
+from .visit import ACTIVE, Arrays, Later, Unit, Visitor, flatten
 
 Build = Callable[[Weights], Callable[[], Any]]
 
@@ -116,13 +116,15 @@ class Visiting(Watch):
         return self.inner.tensor(np.array(a, dtype=own, copy=True))
 
     def _unit(self, unit: Met, args: tuple[Any, ...], named: dict[str, Any]) -> Unit:
-        weights: dict[str, NDArray[Any]] = {}
-        for role, value in vars(unit.layer).items() if unit.layer is not None else ():
-            if self._is_tensor(value) and not role.startswith("_"):
-                kind = unit.word if role == "weight" else ""
-                weights[role] = np.asarray(relayout(self.inner.numpy(value), kind, self.inner.layout, "torch"))
+        fields = vars(unit.layer) if unit.layer is not None else {}
+        given = {role: t for role, t in fields.items() if self._is_tensor(t) and not role.startswith("_")}
+
+        def canonical(role: str, t: Any) -> NDArray[Any]:
+            kind = unit.word if role == "weight" else ""
+            return np.asarray(relayout(self.inner.numpy(t), kind, self.inner.layout, "torch"))
+
         known = {k: v for k, v in facts(unit, args, named).items() if k in FACTS}
-        return Unit(unit.key, "tap", unit.word, unit.path, _call(unit.key), known, weights)
+        return Unit(unit.key, "tap", unit.word, unit.path, _call(unit.key), known, Later(given, canonical))
 
 
 FACTS = ("eps", "stride", "padding", "dilation", "groups", "slope", "approximate")

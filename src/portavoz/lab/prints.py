@@ -65,13 +65,14 @@ def mixed(values: NDArray[Any]) -> NDArray[np.uint64]:
 def fingerprint(array: NDArray[Any], word: str = "", *, rows: bool = True) -> Print:
     """The print of one tensor in PyTorch's order; `word` says which axis counts its outputs."""
     array = np.asarray(array, np.float32)
-    flat = np.moveaxis(array, OUTPUTS.get(word, 0), 0).reshape(array.shape[0] if array.ndim else 1, -1)
+    axis = OUTPUTS.get(word, 0)
+    flat = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) if array.ndim > axis else array.reshape(1, -1)
     sums = np.zeros(len(flat), np.uint64)
     step = max(1, BLOCK // max(1, flat.shape[1]))
     for start in range(0, len(flat), step):
         sums[start : start + step] = mixed(np.ascontiguousarray(flat[start : start + step])).sum(1, dtype=np.uint64)
-    ordered = np.sort(flat, axis=None)
-    places = np.round(SKETCH * (ordered.size - 1)).astype(int)
+    places = np.round(SKETCH * (flat.size - 1)).astype(int)
+    ordered = np.partition(flat, np.unique(places), axis=None)
     return Print(
         tuple(array.shape),
         int(sums.sum(dtype=np.uint64)),

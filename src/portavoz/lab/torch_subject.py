@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import torch_words as words
 from .prints import fingerprint
-from .visit import ACTIVE, Arrays, Unit, Visitor, flatten
+from .visit import ACTIVE, Arrays, Later, Unit, Visitor, flatten
 
 
 class TorchSubject:
@@ -155,7 +155,7 @@ class Following(TorchFunctionMode):
             path = self._owner(call)
             key = f"{path}#{self._count(path)}"
         number = int(key.rpartition("#")[2].partition("/")[0])
-        weights = {role: words.array(t) for role, t in call.weights.items()}
+        weights = Later(call.weights, lambda role, t: words.array(t))
         return Unit(key, "tap", word.name, path, number, call.facts, weights)
 
     def _count(self, name: str) -> int:

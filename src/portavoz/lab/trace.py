@@ -146,10 +146,13 @@ class Taps:
 
 
 class Recorder(Visitor):
-    """Keeps every unit in a sink. Arrays are copied at once: a program may write in place later."""
+    """Keeps every unit in a sink. Arrays are copied at once: a program may write in place later.
 
-    def __init__(self, sink: Sink, taps: Taps | None = None) -> None:
-        self.sink, self.trace, self.taps = sink, sink.trace, taps or Taps()
+    `prints` off leaves the weights' fingerprints out.
+    """
+
+    def __init__(self, sink: Sink, taps: Taps | None = None, *, prints: bool = True) -> None:
+        self.sink, self.trace, self.taps, self.prints = sink, sink.trace, taps or Taps(), prints
         self.ring: dict[str, deque[tuple[Info, dict[str, NDArray[Any]]]]] = {}
 
     def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
@@ -162,7 +165,7 @@ class Recorder(Visitor):
             arrays = {"out": xs[0]}
         info = Info(unit.key, unit.kind, unit.word, unit.path, unit.call, unit.facts)
         info.shapes = {place: tuple(a.shape) for place, a in arrays.items()}
-        if unit.weights and unit.path not in self.trace.layers:
+        if self.prints and unit.weights and unit.path not in self.trace.layers:
             self.trace.layers[unit.path] = {
                 role: fingerprint(w, unit.word if role == "weight" else "") for role, w in unit.weights.items()
             }

@@ -7,7 +7,7 @@ so they are written once for every framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -32,7 +32,23 @@ class Unit:
     path: str
     call: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
-    weights: dict[str, NDArray[Any]] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class Later(Mapping[str, NDArray[Any]]):
+    """Arrays by role that are made when somebody asks: most visitors never look at a weight."""
+
+    def __init__(self, given: Mapping[str, Any], make: Callable[[str, Any], NDArray[Any]]) -> None:
+        self.given, self.make = given, make
+
+    def __getitem__(self, role: str) -> NDArray[Any]:
+        return self.make(role, self.given[role])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.given)
+
+    def __len__(self) -> int:
+        return len(self.given)
 
 
 class Visitor:

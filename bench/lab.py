@@ -1,0 +1,92 @@
+"""What does the lab cost: a forced run beside a plain one, a recorded reference beside a plain one, the ledger?
+
+    python bench/lab.py [--rounds 3] [--config base] [--steps 6] [--json FILE]
+
+SpeechT5 with random weights, ours on torch and `transformers`, one thread, one probe of about 12 symbols; what is
+compared takes turns, the least of all rounds counts. Targets: forced ÷ plain and capture ÷ plain at most 2, the ledger
+(fingerprints of every weight, once a model, not in the capture) at most 5 s for 500 MB, the first culprit within 60 s.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from _measure import Report, Took, interleaved, parser, timed
+
+# What is above says how many threads the packages below may use.
+# isort: split
+import torch
+
+from portavoz.families.speecht5.config import named
+from portavoz.lab import speecht5
+from portavoz.lab.align import align
+from portavoz.lab.force import Forcing, walk
+from portavoz.lab.parity import compare
+from portavoz.lab.prints import fingerprint
+from portavoz.lab.trace import Recorder, Streamed, Trace, record
+from portavoz.lab.visit import Visitor
+from portavoz.weights.cursor import Weights
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--config", default="base", help="tiny or base (default: base)")
+    options.add_argument("--steps", type=int, default=6, help="of the decoder's loop (default: 6)")
+    args = options.parse_args()
+    torch.set_num_threads(1)
+    config = named(args.config)
+    reference, arrays = speecht5.reference(config=config, steps=args.steps)
+    port = speecht5.ours(config, arrays, steps=args.steps)
+    report = Report("lab", {"config": args.config, "steps": args.steps, "rounds": args.rounds})
+    report.figures["weights_mb"] = sum(a.nbytes for a in arrays.values()) / 1e6
+
+    def ledger() -> None:
+        for path, array in arrays.items():
+            fingerprint(array, "conv_transpose1d" if "upsampler" in path else "")
+
+    took = timed(ledger)
+    report.figures |= {"ledger_s": took.seconds, "ledger_cpu_s": took.cpu}
+    trace = record(reference)
+    report.figures["trace_mb"] = sum(a.nbytes for a in trace.arrays.values()) / 1e6
+    pairing = align(record(port), trace)
+
+    def plain_port() -> Took:
+        run = port.build(Weights(port.arrays, port.make()))
+        return timed(run)
+
+    def forced() -> Took:
+        return timed(lambda: walk(port, Forcing(pairing, trace, {})))
+
+    def plain_reference() -> Took:
+        with torch.no_grad():
+            return timed(reference.run)
+
+    def capture() -> Took:
+        with TemporaryDirectory() as folder, open(Path(folder) / "body", "w+b") as body:
+            return timed(lambda: reference.follow(Recorder(Streamed(Trace(), body), prints=False)))
+
+    def watched() -> Took:
+        return timed(lambda: reference.follow(Visitor()))
+
+    cases = {
+        "plain_port": plain_port, "forced": forced, "plain_reference": plain_reference, "capture": capture,
+        "watched_reference": watched,
+    }  # fmt: skip
+    report.figures |= {f"{name}_s": took.seconds for name, took in interleaved(cases, args.rounds).items()}
+    start = time.perf_counter()
+    verdict = compare(reference, port)
+    report.figures["compare_s"] = time.perf_counter() - start
+    report.settings["verdict"] = verdict.answer
+    for above, below in (("forced_s", "plain_port_s"), ("capture_s", "plain_reference_s")):
+        report.ratio(above, below)
+    for name, value in report.figures.items():
+        print(f"{name:<20} {value:10.3f}")
+    report.show()
+    report.write(args.json)
+
+
+if __name__ == "__main__":
+    main()
