@@ -27,7 +27,7 @@ COMMANDS = {
     "doctor": "see what this machine has, and whether every stage of speaking works",
     "train": "train a model as a configuration file says",
     "evaluate": "judge a voice beside its teacher",
-    "weights": "bring a checkpoint into safetensors",
+    "weights": "account for every tensor of a checkpoint; convert, compare, mend it",
     "lab": "name the first wrong layer of a port, and why; trace, check, compare",
     "tune": "find what a SpeechT5 voice runs on best on this machine, and remember it",
     "bench": "run one of the benchmarks of a source checkout",

@@ -17,6 +17,7 @@ from ..ops.base import Ops
 from . import file
 from .cursor import Weights, initial
 
+LOOK = 64  # numbers that tell a random start from a trained tensor
 SEEDS = (0, 1)  # what `Weights.fresh` and a training start from unless told otherwise
 
 
@@ -115,10 +116,19 @@ def _look(cursor: Auditing, path: str, seeds: Sequence[int]) -> None:
     if first is not None:
         why = f"is {first:g} throughout, its first value" if (value == first).all() else ""
     else:
-        same = [s for s in seeds if _equal(value, initial(path, record.shapes[path], None, s))]
+        same = [s for s in seeds if _started(value, path, record.shapes[path], s)]
         why = f"is the random start of seed {same[0]}" if same else ""
     if why:
         (report.unset if path in record.fixed else report.untrained)[path] = why
+
+
+def _started(value: NDArray[Any], path: str, shape: tuple[int, ...], seed: int) -> bool:
+    """Whether these are the first numbers of a seed. The first few of them are drawn first: they nearly always tell."""
+    rows = min(shape[0], max(1, LOOK // max(1, int(np.prod(shape[1:]))))) if shape else 0
+    few = (rows, *shape[1:])
+    if shape and not _equal(value[:rows], initial(path, few, None, seed)):
+        return False
+    return few == shape or _equal(value, initial(path, shape, None, seed))
 
 
 def _equal(stored: NDArray[Any], start: NDArray[Any]) -> bool:
@@ -128,10 +138,15 @@ def _equal(stored: NDArray[Any], start: NDArray[Any]) -> bool:
 
 def duplicates(tensors: Mapping[str, NDArray[Any]]) -> list[list[str]]:
     """Names of tensors with the same shape and numbers. Constant tensors (a bias of zeros) are not counted."""
-    groups: dict[str, list[str]] = {}
+    alike: dict[tuple[Any, ...], list[str]] = {}
     for name, array in tensors.items():
-        if np.unique(array).size < 2:
-            continue
-        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-        groups.setdefault(f"{array.shape} {array.dtype} {digest}", []).append(name)
+        # A few numbers first: only those who share them are read whole.
+        few: Any = array.flat[:LOOK]
+        alike.setdefault((array.shape, array.dtype, few.tobytes()), []).append(name)
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for key, names in alike.items():
+        for name in names if len(names) > 1 else ():
+            array: Any = np.ascontiguousarray(tensors[name])
+            if array.size and (array != array.flat[0]).any():
+                groups.setdefault((*key[:2], hashlib.sha256(array.tobytes()).hexdigest()), []).append(name)
     return [names for names in groups.values() if len(names) > 1]

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ..atomic import atomic
 from ..errors import InputError, WeightError
-from . import file, shards
+from . import shards, store
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 SPEED = 2_000_000  # bytes a second that the slowest machine copies
@@ -24,9 +24,10 @@ def convert(
 ) -> dict[str, Any]:
     """Write `source` (a pickled checkpoint, a safetensors file, an index of shards, a folder) to one safetensors file.
 
-    Keys, shapes and numbers stay as they are. The metadata says where they came from: `converted_from`, its `sha256`,
-    `layout`, and `family` where a config.json beside the source tells it; `metadata` adds to that. A pickle is only
-    opened with `trust_pickle`, by `unpickle.py` in a process of its own. Gives `tensors`, `bytes` and `metadata`.
+    Keys, shapes and numbers stay as they are, and so do kinds of numbers (but a pickle's bfloat16 becomes float32).
+    The metadata says where they came from: `converted_from`, its `sha256`, `layout`, and `family` where a config.json
+    beside the source tells it; `metadata` adds to that. A pickle is only opened with `trust_pickle`,
+    by `unpickle.py` in a process of its own. Gives `tensors`, `bytes`, `metadata` and `output`.
     Raises WeightError for a file that is refused, InputError when the target cannot be written.
     """
     source, target = Path(source), Path(target)
@@ -46,9 +47,9 @@ def convert(
     if pickled:
         _pickle(source, target, about)
     else:
-        tensors, stored = shards.read(source)
-        file.write(target, tensors, {**stored, **about, "layout": file.layout(stored) or "torch"})
-    return {**_summary(target), "output": str(target)}
+        held = store.read(source)
+        store.write(target, held, {**held.metadata, **about, "layout": held.layout or "torch"})
+    return summary(target)
 
 
 def _provenance(source: Path) -> dict[str, str]:
@@ -70,12 +71,13 @@ def family(folder: Path) -> dict[str, str]:
     return {"family": kind} if isinstance(kind, str) else {}
 
 
-def _summary(target: Path) -> dict[str, Any]:
+def summary(target: Path) -> dict[str, Any]:
+    """`tensors`, `bytes`, `metadata` and `output` of a file that was written."""
     from safetensors import safe_open
 
     with cast(Any, safe_open)(str(target), framework="np") as opened:
         count, about = len(opened.keys()), dict(opened.metadata() or {})
-    return {"tensors": count, "bytes": target.stat().st_size, "metadata": about}
+    return {"tensors": count, "bytes": target.stat().st_size, "metadata": about, "output": str(target)}
 
 
 def _pickle(source: Path, target: Path, metadata: Mapping[str, str]) -> None:

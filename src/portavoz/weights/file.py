@@ -20,6 +20,19 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    path = _named(path)
+    try:
+        with cast(Any, safe_open)(str(path), framework="np") as opened:
+            names: list[str] = list(opened.keys())
+            wide = {name for name in names if opened.get_slice(name).get_dtype() == "BF16"}
+            tensors = {name: opened.get_tensor(name) for name in names if name not in wide}
+            return {**tensors, **_widened(path, wide)}, dict(opened.metadata() or {})
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as problem:
+        reason = f"not a readable safetensors file ({problem})"
+        raise WeightError(f"{path}: {reason}; fetch or convert it again") from problem
+
+
+def _named(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_file():
         raise WeightError(f"{path}: there is no such file; give a .safetensors file")
@@ -28,13 +41,18 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
             f"{path}: a pickle can run code when it is read, so it stays closed; make a safetensors file of it with "
             "portavoz weights convert"
         )
+    return path
+
+
+def check(path: str | Path) -> None:
+    """Raise WeightError unless this is a whole safetensors file; no tensor is read."""
+    from safetensors import SafetensorError, safe_open
+
+    path = _named(path)
     try:
-        with cast(Any, safe_open)(str(path), framework="np") as opened:
-            names: list[str] = list(opened.keys())
-            wide = {name for name in names if opened.get_slice(name).get_dtype() == "BF16"}
-            tensors = {name: opened.get_tensor(name) for name in names if name not in wide}
-            return {**tensors, **_widened(path, wide)}, dict(opened.metadata() or {})
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as problem:
+        with cast(Any, safe_open)(str(path), framework="np"):
+            pass
+    except (SafetensorError, OSError, ValueError, TypeError) as problem:
         reason = f"not a readable safetensors file ({problem})"
         raise WeightError(f"{path}: {reason}; fetch or convert it again") from problem
 

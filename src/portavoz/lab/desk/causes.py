@@ -73,7 +73,7 @@ def explain(stored: Stored, reference: Stored) -> Cause | None:
 def _bits(stored: Stored, reference: Stored) -> Iterator[Cause]:
     other = {"F16": "BF16", "BF16": "F16"}.get(stored.kind)
     if other is not None:
-        bits = np.ascontiguousarray(stored.bits).view(DTYPES[other])
+        bits = np.asarray(stored.bits, order="C").view(DTYPES[other])
         seen = widened(bits) if other == "BF16" else bits
         if same(*pair(Stored(other, bits), reference)) and seen.size:
             yield Cause("wrong_dtype", f"holds the bits of {other} labelled {stored.kind}", {"op": "view", "as": other})
@@ -126,7 +126,7 @@ def _sums(a: Floats, axis: int) -> NDArray[np.uint64]:
 
 
 def _blocks(index: NDArray[np.int64]) -> str:
-    """" (blocks of 8)" where whole blocks changed places, such as heads; " (moved by 3)" for a turn."""
+    """ " (blocks of 8)" where whole blocks changed places, such as heads; " (moved by 3)" for a turn."""
     n = len(index)
     shift = int(index[0])
     if np.array_equal(index, (np.arange(n) + shift) % n):
@@ -150,9 +150,11 @@ def _gains(x: Floats, r: Floats, kind: str) -> Iterator[Cause]:
     gain = float((a * b).sum() / power) if power else 0.0
     if gain and a.size > 1 and np.abs(a - gain * b).max() <= limit * np.abs(gain * b).max():
         undo = {"op": "scale", "by": 1.0 / gain}
-        yield Cause("negated", "has every sign turned", {"op": "scale", "by": -1.0}) if abs(
-            gain + 1
-        ) < limit else Cause("scaled", f"is the reference's times {gain:.6g}", undo)
+        yield (
+            Cause("negated", "has every sign turned", {"op": "scale", "by": -1.0})
+            if abs(gain + 1) < limit
+            else Cause("scaled", f"is the reference's times {gain:.6g}", undo)
+        )
     shift = float((a - b).mean())
     if shift and a.size > 1 and np.abs(a - b - shift).max() <= limit * np.abs(a).max():
         yield Cause("shifted", f"is the reference's plus {shift:.6g}", {"op": "add", "number": -shift})

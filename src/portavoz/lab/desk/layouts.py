@@ -29,7 +29,7 @@ class Order(NamedTuple):
 
 
 def decide(stored: Shape, wanted: Shape, role: str, declared: str | None, looks: Any = None) -> Order:
-    """The order of one tensor. `looks(axes)` says whether the numbers, so moved, are the reference's (None: no telling).
+    """The order of one tensor. `looks(axes)`: whether the numbers, so moved, are the reference's (None: no telling).
 
     Axes are the way to PyTorch's order, or None when nothing moves or nobody knows.
     """

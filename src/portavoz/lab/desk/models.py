@@ -67,29 +67,39 @@ class Part:
 
 
 def opened(
-    path: str | Path, *, family: str | None = None, part: str | None = None, config: str | None = None
+    path: str | Path,
+    *,
+    family: str | None = None,
+    part: str | None = None,
+    config: str | None = None,
+    beside: str | Path | None = None,
 ) -> list[Part]:
     """The parts of a safetensors file, a folder with shards, or a checkpoint's folder (a SpeechT5's: with its vocoder).
 
     What is not said is read from the metadata, from voice.json or config.json in the folder, and from the names of
-    the tensors. `config`: the name of a configuration ("tiny"), or a JSON file. Raises InputError when family or
-    configuration cannot be known, WeightError for a file that cannot be read.
+    the tensors, or else in the same way from `beside` (a reference). `config`: the name of a configuration ("tiny"),
+    or a JSON file. Raises InputError when family or configuration cannot be known, WeightError for a file that cannot
+    be read.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; give a safetensors file, or a checkpoint's folder")
+    place, held = path, store.read(path)
     folder = path if path.is_dir() else path.parent
-    held = store.read(path)
-    about = _about(folder) if config is None else {}
+    about = _about(path, held)
+    if beside is not None and not about:
+        place = Path(beside)
+        readable = place.is_dir() or place.suffix in (".safetensors", ".json")
+        about = _about(place, store.read(place) if readable else Store({}, {}))
     family = family or _family(path, held, about)
     if family == "compact":
         return [_compact(path, held, config, about)]
     which = part or ("vocoder" if _vocodes(held) else "model")
-    chosen = _speecht5(path, folder, which, config, about)
+    chosen = _speecht5(path, place if place.is_dir() else place.parent, which, config, about)
     out = [_part(path, which, chosen, held)]
-    beside = vocoder_of(folder) if path.is_dir() and which == "model" and part is None else None
-    if beside is not None and beside.parent == folder:
-        out.append(_part(beside, "vocoder", chosen, store.read(beside)))
+    vocoder = vocoder_of(folder) if path.is_dir() and which == "model" and part is None else None
+    if vocoder is not None and vocoder.parent == folder:
+        out.append(_part(vocoder, "vocoder", chosen, store.read(vocoder)))
     return out
 
 
@@ -101,11 +111,15 @@ def _family(path: Path, held: Store, about: Mapping[str, Any]) -> str:
     raise InputError(f"{path}: nothing says which family's weights these are; say --family {' or '.join(FAMILIES)}")
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """What lies beside the weights: voice.json or config.json; {} where neither is."""
+def _about(path: Path, held: Store) -> dict[str, Any]:
+    """What is said about the weights: in voice.json, in config.json or in their metadata; {} for nothing."""
+    folder = path if path.is_dir() else path.parent
     if (folder / "voice.json").is_file():
         return dict(describe(folder))
-    return _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if (folder / "config.json").is_file():
+        return _json(folder / "config.json")
+    inside = _inside(path, held)
+    return {} if inside is None else {"family": held.metadata.get("family", ""), "config": inside}
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -128,7 +142,7 @@ def _vocodes(held: Store) -> bool:
 
 
 def _compact(path: Path, held: Store, config: str | None, about: Mapping[str, Any]) -> Part:
-    values: Any = _given(config, compact.CONFIGS) or about.get("config") or _inside(path, held)
+    values: Any = _given(config, compact.CONFIGS) or about.get("config")
     if values is None:
         raise InputError(
             f"{path}: no configuration in its metadata and no voice.json beside it; say --config NAME or FILE "
