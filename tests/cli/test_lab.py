@@ -57,7 +57,7 @@ def test_folders_that_the_reference_wrote(run: Any, refused: Any, tmp_path: Path
     reference.model.save_pretrained(tmp_path / "model")
     reference.vocoder.save_pretrained(tmp_path / "vocoder")
     assert run(*QUICK, "--weights", "model", "--vocoder", "vocoder").code == 0
-    assert "cannot open these" in refused(*QUICK, "--weights", "nowhere")
+    assert "nowhere: no vocoder" in refused(*QUICK, "--weights", "nowhere")
 
 
 @pytest.mark.parametrize(
