@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import checkpoints
@@ -30,6 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Compiled stages are kept from one test run to the next, as long as the code that makes them is the same."""
     place = request.config.cache.mkdir(f"tune-{voices.fingerprint()}")
+    for old in place.parent.glob("tune-*"):
+        if old != place:
+            shutil.rmtree(old)
     for old in place.glob("tuned-*.json"):
         old.unlink()
     monkeypatch.setenv("PORTAVOZ_CACHE", str(place))
