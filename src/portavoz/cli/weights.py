@@ -42,7 +42,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--layout", metavar="L", choices=("torch", "mlx"), help="torch or mlx: what audit reads, what convert writes"
     )
-    model.add_argument("--against", metavar="REF", help="audit, repair: the reference's file or folder")
+    model.add_argument("--against", metavar="REF", help="the reference's file or folder")
     out = parser.add_argument_group("convert and repair")
     out.add_argument(
         "--dtype", metavar="D", choices=("float32", "float16", "bfloat16"), help="float32, float16, bfloat16"
@@ -121,9 +121,14 @@ def _relayout(args: argparse.Namespace, source: str, target: str, about: dict[st
     from ..lab.desk.models import opened
     from ..lab.desk.relayout import relayout
 
-    beside = args.files[0] if source != args.files[0] else None
-    part = opened(source, family=args.family, part=args.part, config=args.config, beside=beside)[0]
-    return relayout(account(part), target, layout=args.layout, dtype=args.dtype, fix=args.fix, metadata=about)
+    chosen = {"family": args.family, "part": args.part, "config": args.config}
+    beside = args.files[0] if source != args.files[0] else args.against
+    part = opened(source, **chosen, beside=beside)[0]
+    against = None
+    if args.against is not None:
+        there = [p for p in opened(args.against, **chosen, beside=beside) if p.part == part.part]
+        against = account(there[0]) if there else None
+    return relayout(account(part, against), target, layout=args.layout, dtype=args.dtype, fix=args.fix, metadata=about)
 
 
 def _diff(args: argparse.Namespace) -> int:

@@ -109,7 +109,12 @@ def _orders(x: Floats, r: Floats) -> Iterator[Cause]:
 
 
 def _rows(x: Floats, r: Floats) -> Iterator[Cause]:
+    # The same numbers in another order have the same sum, up to rounding: a look that costs little.
+    sums = [float(np.abs(a).sum(dtype=np.float64)) for a in (x, r)]
+    near = bool(np.isclose(*sums, rtol=1e-9, equal_nan=True))
     for axis in range(r.ndim):
+        if not near:
+            return
         mine, theirs = (_sums(a, axis) for a in (x, r))
         if len(mine) < 2 or not np.array_equal(np.sort(mine), np.sort(theirs)):
             continue
@@ -142,28 +147,42 @@ def _blocks(index: NDArray[np.int64]) -> str:
 
 
 def _gains(x: Floats, r: Floats, kind: str) -> Iterator[Cause]:
-    if not np.isfinite(x).all() or not np.isfinite(r).all() or not x.size:
+    if x.size < 2 or not np.isfinite(x).all() or not np.isfinite(r).all():
         return
-    a, b = np.asarray(x, np.float64), np.asarray(r, np.float64)
     limit = 2.0 ** (2 - PRECISION.get(kind, 24))
+    for name, fitted in (("gain", _gain), ("shift", _shift)):
+        # A few numbers first; a gain or a shift fits all of them or is none.
+        if fitted(x.flat[:HEAD], r.flat[:HEAD], limit) is None:
+            continue
+        number = fitted(x, r, limit)
+        if number is None:
+            continue
+        if name == "shift":
+            yield Cause("shifted", f"is the reference's plus {number:.6g}", {"op": "add", "number": -number})
+        elif abs(number + 1) < limit:
+            yield Cause("negated", "has every sign turned", {"op": "scale", "by": -1.0})
+        else:
+            yield Cause("scaled", f"is the reference's times {number:.6g}", {"op": "scale", "by": 1.0 / number})
+
+
+def _gain(x: Floats, r: Floats, limit: float) -> float | None:
+    a, b = np.asarray(x, np.float64), np.asarray(r, np.float64)
     power = float((b * b).sum())
-    gain = float((a * b).sum() / power) if power else 0.0
-    if gain and a.size > 1 and np.abs(a - gain * b).max() <= limit * np.abs(gain * b).max():
-        undo = {"op": "scale", "by": 1.0 / gain}
-        yield (
-            Cause("negated", "has every sign turned", {"op": "scale", "by": -1.0})
-            if abs(gain + 1) < limit
-            else Cause("scaled", f"is the reference's times {gain:.6g}", undo)
-        )
+    gain = float((a * b).sum() / power) if power else 1.0
+    fits = bool(gain) and float(np.abs(a - gain * b).max()) <= limit * float(np.abs(gain * b).max())
+    return gain if fits else None
+
+
+def _shift(x: Floats, r: Floats, limit: float) -> float | None:
+    a, b = np.asarray(x, np.float64), np.asarray(r, np.float64)
     shift = float((a - b).mean())
-    if shift and a.size > 1 and np.abs(a - b - shift).max() <= limit * np.abs(a).max():
-        yield Cause("shifted", f"is the reference's plus {shift:.6g}", {"op": "add", "number": -shift})
+    return shift if float(np.abs(a - b - shift).max()) <= limit * float(np.abs(a).max()) else None
 
 
 def _rest(x: Floats, r: Floats) -> Cause:
     bad = ~np.isfinite(x)
     differs = (x != r) & ~(np.isnan(x) & np.isnan(r))
-    count, first = int(differs.sum()), tuple(int(i) for i in np.argwhere(differs)[0])
+    count, first = int(differs.sum()), tuple(int(i) for i in np.unravel_index(differs.argmax(), x.shape))
     where = f"{count} of {x.size} numbers differ, the first at {list(first)}: {x[first]:.6g} for {r[first]:.6g}"
     if bad.any():
         return Cause("not_finite", where)

@@ -179,7 +179,10 @@ def _structure(out: Ledger, tensors: Store, homes: Mapping[str, str]) -> audit.R
     out.missing, out.left = list(report.missing), report.left_over
     groups: dict[str, list[str]] = {name: group for group in report.duplicates for name in group}
     for path in report.missing:
-        out.faults.append(Fault("missing", path, "is not in the file"))
+        size = int(np.prod(out.part.wanted.shapes[path]))
+        near = next((k for k in report.left_over if tensors[k].bits.size == size and _end(k) == _end(path)), None)
+        more = f" (left over, and of its size: {near})" if near else ""
+        out.faults.append(Fault("missing", path, f"is not in the file{more}"))
     for key in report.left_over:
         twin = next((name for name in groups.get(key, ()) if name != key), None)
         more = f" (the same numbers as {twin})" if twin else ""
@@ -198,6 +201,10 @@ def _structure(out: Ledger, tensors: Store, homes: Mapping[str, str]) -> audit.R
         found = " and ".join(f"{n} {what}" for n, what in ((nan, "NaN"), (inf, "infinite")) if n)
         out.faults.append(Fault("not_finite", path, f"{found} of {values.size} numbers"))
     return report
+
+
+def _end(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _starts(out: Ledger, report: audit.Report, equal: set[str]) -> None:

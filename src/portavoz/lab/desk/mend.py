@@ -17,6 +17,8 @@ from ...weights.store import DTYPES, Store, Stored
 from .found import Ledger
 from .ledger import account
 
+FORMATS = {"torch": "pt", "mlx": "mlx"}  # what PyTorch and MLX write as the format of a file
+
 
 def recast(tensor: Stored, fix: Mapping[str, Any]) -> Stored:
     """A tensor with one cause undone. Raises WeightError for a deed that nobody knows."""
@@ -61,7 +63,10 @@ def mended(ledger: Ledger, layout: str | None = None) -> Store:
         else:
             out[path] = tensor.transposed(order(part.roles[path], "torch", target))
     rest = {key: tensor for key, tensor in ledger.tensors.items() if key not in keys and key not in out}
-    return Store({**out, **rest}, {**part.store.metadata, "layout": target})
+    about = {**part.store.metadata, "layout": target}
+    if "format" in about:
+        about["format"] = FORMATS[target]
+    return Store({**out, **rest}, about)
 
 
 @np.errstate(invalid="ignore", over="ignore")

@@ -31,8 +31,9 @@ class Rule(NamedTuple):
 def rules(tensors: Mapping[str, Stored], wanted: Mapping[str, Shape], skip: Collection[str]) -> dict[str, Rule]:
     """Key → the rule that leads to a wanted path, for keys that are wanted under no name of their own.
 
-    A rule stands when every name with its beginning leads to a path that is missing and has the same number of
-    numbers, and at least two (or all that are left) do. `skip`: keys that are ignored for a reason.
+    A rule stands when at least two names with its beginning lead to missing paths of the same size. A beginning
+    instead of another one needs a tenth of all names: two tensors alone may just be others. `skip`: keys that are
+    ignored for a reason.
     """
     missing = {path: shape for path, shape in wanted.items() if path not in tensors}
     left = [key for key in tensors if key not in wanted and key not in skip]
@@ -45,7 +46,7 @@ def rules(tensors: Mapping[str, Stored], wanted: Mapping[str, Shape], skip: Coll
         (have, want), _ = max(votes.items(), key=lambda item: (item[1], len(item[0][0])))
         pairs = {key: want + key[len(have) :] for key in left if key.startswith(have)}
         pairs = {k: p for k, p in pairs.items() if p in missing and _size(missing[p]) == tensors[k].bits.size}
-        if len(pairs) < min(2, len(left)):
+        if len(pairs) < (max(2, len(wanted) // 10) if have and want else 2):
             break
         found.update(dict.fromkeys(pairs, Rule(have, want, len(pairs))))
         left = [key for key in left if key not in pairs]

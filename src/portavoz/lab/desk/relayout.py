@@ -16,11 +16,10 @@ from ...weights.convert import summary
 from ...weights.layout import LAYOUT, order
 from ...weights.store import DTYPES, NAMED, Store, Stored
 from .found import Ledger
-from .mend import digest, mended
+from .mend import FORMATS, digest, mended
 
 # What hinders moving axes: a kernel whose order, or a tensor whose role, is not known or not the file's.
 HINDER = ("layout", "transposed", "undecidable", "mis_shaped", "prefix", "weight_norm", "declared")
-FORMATS = {"torch": "pt", "mlx": "mlx"}
 
 
 def relayout(
@@ -75,9 +74,8 @@ def _refuse(ledger: Ledger, fix: bool) -> None:
     if hinders:
         mended_by = any(fault.fix is not None for fault in hinders) and not fix
         advice = "say --fix to mend what is certain first" if mended_by else "see portavoz weights audit"
-        raise WeightError(
-            f"{ledger.part.path}: not converted, {len(hinders)} tensors are in doubt; {hinders[0]}; {advice}"
-        )
+        many = "1 tensor is" if len(hinders) == 1 else f"{len(hinders)} tensors are"
+        raise WeightError(f"{ledger.part.path}: not converted, {many} in doubt; {hinders[0]}; {advice}")
     strange = [key for key in ledger.left if ledger.tensors[key].bits.ndim > 2]
     if strange:
         raise WeightError(

@@ -39,7 +39,8 @@ def measures(tensor: Stored) -> dict[str, Any]:
             low, high = min(low, float(part.min())), max(high, float(part.max()))
     mean = total / count if count else 0.0
     spread = float(np.sqrt(max(0.0, squares / count - mean * mean))) if count else 0.0
-    return {**out, "mean": mean, "std": spread, "min": low if count else None, "max": high if count else None}
+    found = {"mean": mean, "std": spread, "min": low, "max": high}
+    return {**out, **{what: number if np.isfinite(number) else None for what, number in found.items()}}
 
 
 def tensors(ledger: Ledger, against: Ledger | None) -> list[dict[str, Any]]:
@@ -126,8 +127,11 @@ def lines(ledger: Ledger, against: Ledger | None = None) -> list[str]:
 
 
 def _order(ledger: Ledger) -> list[str]:
-    declared = f"declared {ledger.declared}" if ledger.declared else "declares no layout"
+    declared = f"declared {ledger.declared}" if ledger.declared else "no layout declared"
     out: list[str] = []
+    total: Counter[str] = sum((Counter(found) for found in ledger.layouts().values()), Counter())
+    if len(total) > 1:
+        out.append("MIXED: of all kernels " + ", ".join(f"{n} {name}" for name, n in total.most_common()))
     for role, found in ledger.layouts().items():
         words = [
             f"{n} {name} ({LAYOUT[role][name]})" if name in LAYOUT[role] else f"{n} {name}" for name, n in found.items()
