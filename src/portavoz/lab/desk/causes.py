@@ -88,13 +88,17 @@ def _bits(stored: Stored, reference: Stored) -> Iterator[Cause]:
 def _orders(x: Floats, r: Floats) -> Iterator[Cause]:
     if x.size != r.size or not x.size:
         return
-    for way in itertools.permutations(range(r.ndim)):
+    ways = itertools.permutations(range(r.ndim))
+    # Orders that give the very shape first: an axis of length 1 may stand anywhere.
+    for way in sorted(ways, key=lambda way: r.transpose(way).shape != x.shape):
         turned = r.transpose(way)
         if not _equal(turned.flat[:HEAD], x.flat[:HEAD]) or not _equal(turned.ravel(), x.ravel()):
             continue
         back = [int(a) for a in np.argsort(way)]
         undo = {"op": "axes", "shape": list(turned.shape), "axes": back}
-        if x.shape != turned.shape:
+        if x.shape != turned.shape and way == tuple(range(r.ndim)):
+            yield Cause("reshaped", f"has the reference's numbers in their order, and the shape {x.shape}", undo)
+        elif x.shape != turned.shape:
             yield Cause("reshaped", f"has its axes in the order {way} behind a shape that does not say so", undo)
         else:
             name = "transposed" if r.ndim == 2 else "axes"

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...weights.store import Store
 from . import causes
+from .reference import elsewhere
 from .report import SCHEMA, measures
 
 
@@ -23,6 +24,9 @@ def diff(a: Store, b: Store) -> dict[str, Any]:
         if name not in b:
             continue
         cause = causes.explain(b[name], a[name])
+        other = elsewhere(name, b, a) if cause is not None else None
+        if other is not None:
+            cause = causes.Cause(*other[:2])
         if cause is None:
             kinds = (a[name].kind, b[name].kind)
             out["equal"] += kinds[0] == kinds[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from ...weights.store import PRECISION, Stored
 from . import causes
@@ -28,8 +29,9 @@ def compare(out: Ledger, against: Ledger) -> set[str]:
             )
         else:
             differ[path] = (held, right)
+    mine, theirs = ({p: held.tensor for p, held in one.held.items()} for one in (out, against))
     for path, (held, right) in differ.items():
-        fault = _elsewhere(out, against, path) or _own(path, held, right)
+        fault = _elsewhere(out, path, mine, theirs) or _own(path, held, right)
         out.verdicts[path] = fault.text
         known = [f for f in out.faults if f.path == path and f.kind in COARSE]
         # A cause that has a remedy says more than what the file alone shows; another difference says less.
@@ -46,27 +48,35 @@ def _own(path: str, held: Held, right: Held) -> Fault:
     return Fault(cause.kind, path, cause.text, cause.undo or None)
 
 
-def _elsewhere(out: Ledger, against: Ledger, path: str) -> Fault | None:
-    """A tensor that holds another one's numbers: exchanged with it, or a copy of it."""
-    mine, right = out.held[path], against.held[path]
-
-    def like(a: Stored, b: Held) -> bool:
-        return a.shape == b.tensor.shape and causes.same(*causes.pair(a, b.tensor))
-
-    def nothing(a: Stored) -> bool:
-        return a.bits.size < 2 or bool((a.values == a.values.flat[0]).all())
-
-    if nothing(mine.tensor) or nothing(right.tensor):
+def elsewhere(path: str, mine: Mapping[str, Stored], theirs: Mapping[str, Stored]) -> tuple[str, str, str] | None:
+    """Kind, sentence, and where its own numbers are ("" for nowhere), of a tensor that holds another one's."""
+    if any(_says_nothing(tensor) for tensor in (mine[path], theirs[path])):
         return None
-    others = [p for p, held in against.held.items() if p != path and like(mine.tensor, held)]
+    others = [p for p, tensor in theirs.items() if p != path and _like(mine[path], tensor)]
     if not others:
         return None
-    own = [p for p, held in out.held.items() if p != path and like(held.tensor, right)]
-    if own:
-        way = f"exchanged with {own[0]}" if own[0] in others else f"and its own are at {own[0]}"
-        fix = {"op": "rename", "key": out.held[own[0]].key}
-        return Fault("swapped", path, f"holds the numbers of {others[0]}: {way}", fix)
-    return Fault("copied", path, f"holds the numbers of {others[0]}, its own are nowhere in the file")
+    own = [p for p, tensor in mine.items() if p != path and _like(tensor, theirs[path])]
+    if not own:
+        return "copied", f"holds the numbers of {others[0]}, its own are nowhere in the file", ""
+    if own[0] in others:
+        return "swapped", f"exchanged with {own[0]}: each holds the other's numbers", own[0]
+    return "swapped", f"holds the numbers of {others[0]}, and its own are at {own[0]}", own[0]
+
+
+def _like(a: Stored, b: Stored) -> bool:
+    return a.shape == b.shape and causes.same(*causes.pair(a, b))
+
+
+def _says_nothing(a: Stored) -> bool:
+    return a.bits.size < 2 or bool((a.values == a.values.flat[0]).all())
+
+
+def _elsewhere(out: Ledger, path: str, mine: Mapping[str, Stored], theirs: Mapping[str, Stored]) -> Fault | None:
+    found = elsewhere(path, mine, theirs)
+    if found is None:
+        return None
+    kind, text, own = found
+    return Fault(kind, path, text, {"op": "rename", "key": out.held[own].key} if own else None)
 
 
 def kinds(out: Ledger, against: Ledger | None) -> None:

@@ -114,7 +114,11 @@ def lines(ledger: Ledger, against: Ledger | None = None) -> list[str]:
     reasons = Counter(ledger.ignored.values())
     out += [f"ignored: {n} × {why}" for why, n in reasons.items()]
     out += [f"note: {text}" for text in ledger.notes[:SHOWN]]
-    out += [f"FAULT {fault.kind}: {fault}" for fault in ledger.faults[:SHOWN]]
+    for fault in ledger.faults[:SHOWN]:
+        out.append(f"FAULT {fault.kind}: {fault}")
+        if against is not None and fault.path in ledger.held and fault.path in against.held:
+            both = (("here", ledger.held[fault.path].tensor), ("reference", against.held[fault.path].tensor))
+            out += [f"      {name:<9} {_numbers(tensor)}" for name, tensor in both]
     if len(ledger.faults) > SHOWN:
         out.append(f"… and {len(ledger.faults) - SHOWN} faults more (all of them: --json)")
     certain = sum(fault.fix is not None for fault in ledger.faults)
@@ -124,6 +128,13 @@ def lines(ledger: Ledger, against: Ledger | None = None) -> list[str]:
         many = "s" if len(ledger.faults) > 1 else ""
         out.append(f"{len(ledger.faults)} fault{many}, {certain} with a certain remedy")
     return out
+
+
+def _numbers(tensor: Stored) -> str:
+    """Kind, shape in PyTorch's order, mean, deviation, range and checksum, in one line."""
+    found = measures(tensor)
+    words = [f"{what} {found[what]:.6g}" for what in ("mean", "std", "min", "max") if found[what] is not None]
+    return ", ".join([f"{tensor.kind} {tensor.shape}", *words, f"crc {found['crc']}"])
 
 
 def _order(ledger: Ledger) -> list[str]:
