@@ -136,6 +136,40 @@ def test_refusals_are_one_line(refused, run, folder: Path) -> None:
     assert "a pickle can run code when it is read" in refused(*audit, "w.bin", "--family", "compact")
     assert "has no model, which ours is" in refused(*audit, "ours", "--against", "ours/vocoder")
     assert "change the ending" in refused("weights", "convert", "ours", "o.bin", "--layout", "mlx")
+    assert "change the ending" in refused("weights", "repair", "ours", "--against", "ours", "-o", "o.bin")
+    vocoder = ("ours/vocoder", "--against", "ours/vocoder/config.json")
+    assert "cannot be read as JSON" in refused(*audit, "ours", "--config", "w.bin")
+    assert "no weight_map in it" in refused(*audit, *vocoder)
+    assert "no.safetensors: there is no such file" in refused("weights", "diff", "ours", "no.safetensors")
+    assert "the folder" in refused("weights", "convert", "ours", "nowhere/o.safetensors", "--layout", "mlx")
     assert "invalid choice" in refused("weights", "convert", "ours", "o.safetensors", "--layout", "tensorflow")
     assert "a pickle is a program" in refused("weights", "convert", "w.bin", "o.safetensors", "--layout", "mlx")
     assert not Path("o.safetensors").exists()
+
+
+def test_a_pickle_goes_straight_into_another_layout(run, folder: Path) -> None:
+    import torch
+
+    vocoder = folder / "vocoder"
+    held = {name: torch.from_numpy(a) for name, a in desks.arrays(vocoder / "model.safetensors").items()}
+    torch.save(held, vocoder / "pytorch_model.bin")
+    command = ("weights", "convert", "ours/vocoder/pytorch_model.bin", "mlx.safetensors", "--layout", "mlx")
+    told = json.loads(run(*command, "--trust-pickle", "--json").out)
+    assert told["metadata"]["layout"] == "mlx" and told["metadata"]["converted_from"] == "pytorch_model.bin"
+    assert run("weights", "audit", "mlx.safetensors", "--against", "ours/vocoder").code == 0
+    assert (
+        run("weights", "convert", "mlx.safetensors", "t.safetensors", "--layout", "torch", "--config", "tiny").code == 0
+    )
+    assert run("weights", "diff", "t.safetensors", "ours/vocoder/model.safetensors").code == 0
+
+
+def test_metadata_that_tells_nonsense_is_only_metadata(run, refused, folder: Path) -> None:
+    for before in ("no JSON", "[]", '{"metadata": 3, "sha256": 4}', "{}"):
+        held = desks.arrays(folder / "vocoder" / "model.safetensors")
+        desks.written(Path("m.safetensors"), held, {"format": "pt", "before": before})
+        chosen = ("--layout", "mlx", "--config", "tiny", "--family", "speecht5")
+        done = run("weights", "convert", "m.safetensors", "o.safetensors", *chosen, "--json")
+        assert done.code == 0, done
+        assert json.loads(done.out)["restored"] is False
+    desks.written(Path("c.safetensors"), {"a": np.ones(1, np.float32)}, {"family": "compact", "config": "{"})
+    assert "the configuration in its metadata is no JSON" in refused("weights", "audit", "c.safetensors")

@@ -206,3 +206,57 @@ def test_bfloat16_is_rounded_half_to_even() -> None:
     values = np.random.default_rng(0).normal(size=5000).astype(np.float32)
     wanted = torch.from_numpy(values).bfloat16().view(torch.uint16).numpy()
     assert np.array_equal(shortened(values), wanted)
+
+
+EDITS: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
+    "flipped": (lambda a: a[..., ::-1], {"flipped"}),
+    "rows": (lambda a: np.roll(a, 3, int(np.argmax(a.shape))), {"permuted"}),
+    "zero": (np.zeros_like, {"zero"}),
+    "NaN": (one(np.nan), {"not_finite"}),
+    "scaled": (lambda a: a * np.float32(0.7), {"scaled"}),
+    "negated": (np.negative, {"negated"}),
+    "stale": (noisy, {"stale"}),
+    "cut": (lambda a: a[1:], {"mis_shaped"}),
+    "float16": (lambda a: a.astype(np.float16), {"wrong_dtype"}),
+    "turned": (
+        lambda a: np.ascontiguousarray(a.transpose(0, *range(a.ndim - 1, 0, -1))),
+        {"layout", "mis_shaped", "axes"},
+    ),
+}
+
+
+@pytest.mark.parametrize("where", ["compact", "vocoder"])
+@pytest.mark.parametrize("name", EDITS)
+def test_faults_in_the_other_parts(where: str, name: str, folder: Path, tmp_path: Path) -> None:
+    good = folder / "vocoder" / "model.safetensors"
+    if where == "compact":
+        good = desks.compact(tmp_path / "good.safetensors")
+    beside = good if where == "compact" else good.parent
+    right = account(opened(beside)[0])
+    edit, kinds = EDITS[name]
+    kernels = [p for p, role in right.part.roles.items() if role.startswith("conv") and p.endswith("weight")]
+    for path in (kernels[0], kernels[-1]):
+        spoiled = desks.spoiled(good, tmp_path / "m.safetensors", change(path, edit))
+        found = ledger(spoiled, right, beside)
+        assert len(found.faults) == 1, lines(found)
+        assert found.faults[0].path == path and found.faults[0].kind in kinds, lines(found)
+
+
+@pytest.mark.parametrize("which", ["model", "vocoder", "compact"])
+def test_no_false_alarm_in_any_layout_and_kind_of_number(which: str, folder: Path, tmp_path: Path) -> None:
+    good = {"model": folder / "model.safetensors", "vocoder": folder / "vocoder" / "model.safetensors"}.get(which)
+    good = good or desks.compact(tmp_path / "good.safetensors")
+    part = opened(good)[0]
+    for seed in range(2):
+        numbers, right = desks.numbers(part, seed), None
+        for kind in ("F32", "F16", "BF16"):
+            for layout in ("torch", "mlx"):
+                held = dict(numbers)
+                desks.turned(good, held, layout=layout)
+                ready = {name: Stored.of(a).cast(kind) for name, a in held.items()}
+                path = desks.written(tmp_path / "m.safetensors", ready, {**part.store.metadata, "layout": layout})
+                alone = ledger(path, None, good)
+                right = right or alone
+                beside = ledger(path, right, good)
+                assert alone.faults == [] and beside.faults == []
+                assert all(verdict.startswith("equal") for verdict in beside.verdicts.values())

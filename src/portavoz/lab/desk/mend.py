@@ -77,6 +77,9 @@ def repair(ledger: Ledger, against: Ledger, target: str | Path | None = None) ->
     mend, when a fault has no certain remedy, and when the result is still not the reference: then nothing is written.
     """
     source = ledger.part.path
+    place = Path(target) if target is not None else _beside(source)
+    if place.suffix != ".safetensors":
+        raise InputError(f"{place}: weights are written as .safetensors; change the ending")
     if ledger.ok:
         raise WeightError(f"{source}: nothing is wrong with it, so there is nothing to repair; use it as it is")
     open_ones = [fault for fault in ledger.faults if fault.fix is None]
@@ -92,7 +95,6 @@ def repair(ledger: Ledger, against: Ledger, target: str | Path | None = None) ->
             f"{source}: after the repair it is still not the reference, so nothing was written; {proof.faults[0]}; "
             "fetch or convert the file again"
         )
-    place = Path(target) if target is not None else _beside(source)
     about = {"repaired_from": source.name, "sha256": digest(source), "reference": against.part.path.name}
     store_.metadata |= {**about, "repairs": json.dumps([_short(fix) for fix in fixes])}
     store.write(place, store_, store_.metadata)
