@@ -134,6 +134,8 @@ def test_refusals_are_one_line(refused, run, folder: Path) -> None:
     )
     assert "say --config NAME or FILE" in refused(*audit, "bare.safetensors", "--family", "speecht5")
     assert "a pickle can run code when it is read" in refused(*audit, "w.bin", "--family", "compact")
+    desks.compact(Path("c.safetensors"))
+    assert "is a compact, ours a speecht5; give its reference" in refused(*audit, "ours", "--against", "c.safetensors")
     assert "has no model, which ours is" in refused(*audit, "ours", "--against", "ours/vocoder")
     assert "change the ending" in refused("weights", "convert", "ours", "o.bin", "--layout", "mlx")
     assert "change the ending" in refused("weights", "repair", "ours", "--against", "ours", "-o", "o.bin")

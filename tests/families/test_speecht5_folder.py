@@ -522,7 +522,7 @@ def test_a_tokenizer_must_be_there(copy: Path) -> None:
     ("options", "said"),
     [
         ({"runtime": "abacus"}, "runtime 'abacus': the speecht5 family runs on"),
-        ({"precision": "int3"}, "precision 'int3': on the runtime eager the speecht5 family runs in one of float32, bfloat16"),
+        ({"precision": "int3"}, "on the runtime eager the speecht5 family runs in one of float32, bfloat16"),
         (
             {"runtime": "onnx", "precision": "int3"},
             "the speecht5 family runs in one of float32, int8",

@@ -32,7 +32,7 @@ def numbers(part: Part, seed: int = 0) -> Arrays:
     """Random numbers for every tensor that a part takes; no constants, and no even spread."""
     draw = np.random.default_rng(seed)
     shapes = part.wanted.shapes
-    return {path: (0.1 + 0.3 * draw.standard_normal(shape)).astype(np.float32) for path, shape in shapes.items()}
+    return {path: np.asarray(0.1 + 0.3 * draw.standard_normal(shape), np.float32) for path, shape in shapes.items()}
 
 
 def described(folder: Path, config: SpeechT5Config = TINY) -> Path:

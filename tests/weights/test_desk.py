@@ -314,3 +314,11 @@ def test_a_file_of_the_format_s_own_writer_comes_back_byte_for_byte(tmp_path: Pa
     held = store.read(tmp_path / "a.safetensors")
     store.write(tmp_path / "b.safetensors", held, held.metadata)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_a_reference_that_lacks_a_tensor_proves_nothing_about_it(tmp_path: Path) -> None:
+    good = desks.compact(tmp_path / "good.safetensors")
+    poor = desks.spoiled(good, tmp_path / "poor.safetensors", lambda h: h.pop("acoustic.durations.out.bias"))
+    found = ledger(good, poor)
+    assert kinds(found) == {("uncompared", "")}
+    assert "acoustic.durations.out.bias" in str(found.faults[0])

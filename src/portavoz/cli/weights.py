@@ -73,6 +73,11 @@ def _opened(args: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     if args.against is None:
         return [account(part, layout=args.layout) for part in parts], [None] * len(parts)
     there = {part.part: account(part) for part in opened(args.against, **chosen, beside=args.files[0])}
+    other = next((ledger.part.family for ledger in there.values() if ledger.part.family != parts[0].family), None)
+    if other is not None:
+        raise InputError(
+            f"--against {args.against}: is a {other}, {args.files[0]} a {parts[0].family}; give its reference"
+        )
     missing = [part.part for part in parts if part.part not in there]
     if missing:
         raise InputError(f"--against {args.against}: has no {missing[0]}, which {args.files[0]} is; give its reference")

@@ -14,6 +14,7 @@ from .found import Ledger
 
 SCHEMA = 1
 BLOCK = 1 << 20
+FEW = 12  # faults whose figures are printed too
 SHOWN = 40  # faults that are printed; the JSON has all
 
 
@@ -114,9 +115,10 @@ def lines(ledger: Ledger, against: Ledger | None = None) -> list[str]:
     reasons = Counter(ledger.ignored.values())
     out += [f"ignored: {n} × {why}" for why, n in reasons.items()]
     out += [f"note: {text}" for text in ledger.notes[:SHOWN]]
+    few = len(ledger.faults) <= FEW
     for fault in ledger.faults[:SHOWN]:
         out.append(f"FAULT {fault.kind}: {fault}")
-        if against is not None and fault.path in ledger.held and fault.path in against.held:
+        if few and against is not None and fault.path in ledger.held and fault.path in against.held:
             both = (("here", ledger.held[fault.path].tensor), ("reference", against.held[fault.path].tensor))
             out += [f"      {name:<9} {_numbers(tensor)}" for name, tensor in both]
     if len(ledger.faults) > SHOWN:
