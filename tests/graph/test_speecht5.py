@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -212,6 +214,30 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.xml").write_text("<net")
     with pytest.raises(WeightError, match="made again"):
         openvino.Session(tmp_path / "model.xml").run(mel=np.zeros((1, 3, 4), np.float32))
+
+
+STOPPED = """
+import gc, os, signal, sys
+import numpy as np
+import openvino as ov
+from openvino import opset13 as op
+from portavoz.graph.openvino import Session
+
+x = op.parameter([1, 4], np.float32, name="x")
+ov.save_model(ov.Model([op.relu(x)], [x]), "model.xml")
+first, second = Session("model.xml"), Session("model.xml")
+for session in first, second:
+    session.run(x=np.zeros((1, 4), np.float32))
+del first, session, second  # in this order: the second gives the first's stack back, which is gone
+gc.collect()
+signal.signal(signal.SIGINT, lambda *_: sys.exit(7))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_process_that_used_openvino_can_be_stopped(tmp_path: Path) -> None:
+    child = subprocess.run([sys.executable, "-c", STOPPED], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert child.returncode == 7, child.stderr
 
 
 def test_eight_bits_are_near() -> None:

@@ -1,12 +1,14 @@
 """Stages on OpenVINO (extra `openvino`), from the same ONNX graphs.
 
-Three traps are closed here (OpenVINO 2026.4): without ONNX Runtime's basic pass the graph's many transposes stay, at
+Four traps are closed here (OpenVINO 2026.4): without ONNX Runtime's basic pass the graph's many transposes stay, at
 twice the time; a hint of bfloat16 on a processor that has none is 5–18 times slower, so the precision is always said;
-pinned threads of two stages would share one core.
+pinned threads of two stages would share one core; a Core that goes leaves its thread a stack for signals that is no
+longer mapped, and the next Ctrl-C kills the process, so there is one Core and it stays.
 """
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import weakref
@@ -34,10 +36,16 @@ def runtime() -> Any:
     return openvino
 
 
+@functools.cache
+def core() -> Any:
+    """OpenVINO's Core, for as long as the process lives. Raises MissingExtra."""
+    return runtime().Core()
+
+
 def convert(graph: Path, folder: Path, *, int8: bool) -> None:
     """An ONNX file → model.xml and model.bin in `folder`; with `int8` the matrices in eight bits, a scale a row."""
     ov = runtime()
-    model = ov.Core().read_model(basic(graph, folder / "basic.onnx"))
+    model = core().read_model(basic(graph, folder / "basic.onnx"))
     if int8:
         model = _compressed(model)
     ov.save_model(model, folder / "model.xml", compress_to_fp16=False)
@@ -126,7 +134,7 @@ class Session:
         if self.precision == "int8":
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
         try:
-            return runtime().Core().compile_model(str(self.path), "CPU", options)
+            return core().compile_model(str(self.path), "CPU", options)
         except RuntimeError as problem:
             reason = str(problem).strip().splitlines()[-1]
             raise WeightError(
