@@ -127,10 +127,12 @@ def test_a_server_that_is_down_is_tried_again(server, tmp_path):
     assert len(server.asked) == 3
 
 
-def packed(path, name="folder/a.txt"):
+def packed(path, name="folder/a.txt", link=""):
     with tarfile.open(path, "w:bz2") as out:
         member = tarfile.TarInfo(name)
         member.size = 5
+        if link:
+            member.type, member.linkname, member.size = tarfile.SYMTYPE, link, 0
         out.addfile(member, io.BytesIO(b"hello"))
     return path
 
@@ -148,3 +150,5 @@ def test_archives_unpack_whole_or_not_at_all(tmp_path):
     with pytest.raises(InputError, match="cannot be unpacked"):
         unpack(packed(tmp_path / "evil.tar", "../evil"), tmp_path / "c", "folder")
     assert not (tmp_path / "evil").exists()
+    with pytest.raises(InputError, match="no file inside it"):
+        unpack(packed(tmp_path / "link.tar", link=str(tmp_path)), tmp_path / "d", "folder")

@@ -106,6 +106,14 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
+def _checked(packed: tarfile.TarFile, beside: Path) -> None:
+    """Only files and folders, and none outside."""
+    for member in packed:
+        inside = (beside / member.name).resolve().is_relative_to(beside)
+        if not inside or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} is no file inside it")
+
+
 def unpack(archive: Path, out: Path, folder: str) -> Path:
     """Unpack a tar archive into `out`, so that `out/folder` appears whole or not at all. Raises InputError."""
     place = out / folder
@@ -114,8 +122,11 @@ def unpack(archive: Path, out: Path, folder: str) -> Path:
     beside = out / f".{folder}.part"
     try:
         with tarfile.open(archive) as packed:
-            # "data" refuses links and paths that lead out of the folder.
-            packed.extractall(beside, filter="data")
+            _checked(packed, beside.resolve())
+            # What the filter "data" refuses is refused above: early releases of 3.10 and 3.11 have no filters.
+            if hasattr(tarfile, "data_filter"):
+                packed.extraction_filter = tarfile.data_filter
+            packed.extractall(beside)
         os.rename(beside / folder, place)
     except (tarfile.TarError, OSError, EOFError) as problem:
         raise InputError(
