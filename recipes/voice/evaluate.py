@@ -1,7 +1,7 @@
 """Judges a voice beside its teacher: word errors on sentences neither has learnt from, and signal checks.
 
     python recipes/voice/evaluate.py --corpus corpus --json report.json            the bundled voice
-    python recipes/voice/evaluate.py --voice FOLDER --count 100 --modes matrix
+    python recipes/voice/evaluate.py --corpus corpus-two --speaker rms --voice FOLDER --count 100 --modes matrix
     python recipes/voice/evaluate.py --command "flite -voice slt -t {text} -o {wav}"
 
 What counts is the paired difference to the teacher: the judge's own rates say little about a voice.
@@ -25,7 +25,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from sentences import MATRIX, known_words, wordnet_examples
-from teacher import matrix, read_index, write_text
+from teacher import FIRST, matrix, read_index, write_text
 
 import portavoz
 from portavoz.audio.measures import Measures, measure
@@ -57,10 +57,11 @@ class Reading:
     seconds: float
 
 
-def items_of(corpus: Path, count: int) -> list[Item]:
-    """The matrix sentences and the first `count` held-out ones, with the teacher's waves."""
-    held_out = [row for row in read_index(corpus).values() if row["split"] == "held_out"][:count]
-    return [Item(f"{text}.", wav, "matrix") for text, wav in matrix(corpus)] + [
+def items_of(corpus: Path, count: int, speaker: str = FIRST) -> list[Item]:
+    """The matrix sentences and the first `count` held-out ones, with the waves of the speaker's teacher."""
+    rows = (row for row in read_index(corpus).values() if row["speaker"] == speaker)
+    held_out = [row for row in rows if row["split"] == "held_out"][:count]
+    return [Item(f"{text}.", wav, "matrix") for text, wav in matrix(corpus, speaker=speaker)] + [
         Item(str(row["text"]), corpus / str(row["wav"]), "held_out") for row in held_out
     ]
 
@@ -110,10 +111,10 @@ def judge_name() -> str:
     return f"pocketsphinx {importlib.metadata.version('pocketsphinx')}"
 
 
-def judged(mode: str, items: Sequence[Item], spoken: Sequence[Reading], corpus: Path) -> dict[str, Any]:
+def judged(mode: str, items: Sequence[Item], spoken: Sequence[Reading], kept: Path) -> dict[str, Any]:
     """One mode's rates, paired difference, and every sentence that was not heard as it was said."""
     ear = judge_for(mode, items)
-    first = teacher_heard(mode, items, ear, corpus / "teacher_heard.json")
+    first = teacher_heard(mode, items, ear, kept)
     second = [ear.hear(reading.wave.samples, reading.wave.rate) for reading in spoken]
     of_teacher = [word_errors(item.text, heard) for item, heard in zip(items, first)]
     of_voice = [word_errors(item.text, heard) for item, heard in zip(items, second)]
@@ -164,16 +165,17 @@ def signal_checks(teacher: Sequence[Measures], voice: Sequence[Measures]) -> dic
 
 
 def evaluate(
-    speak: Speak, corpus: Path, *, count: int = 200, modes: Sequence[str] = MODES, name: str = "voice"
+    speak: Speak, corpus: Path, *, count: int = 200, modes: Sequence[str] = MODES, speaker: str = FIRST
 ) -> dict[str, Any]:
     """Everything about one voice as plain values for JSON. `speak` makes samples −1 … 1 and a rate in Hz of a text."""
-    items = items_of(corpus, count)
+    items = items_of(corpus, count, speaker)
+    kept = corpus / ("teacher_heard.json" if speaker == FIRST else f"teacher_heard_{speaker}.json")
     spoken = readings(speak, [item.text for item in items])
     own = [measure(reading.wave) for reading in spoken]
     teachers = [measure(wave_of(item.wav)) for item in items]
     seconds = sum(m.seconds for m in own)
     report: dict[str, Any] = {
-        **{"voice": name, "judge": judge_name(), "modes": {}},
+        **{"voice": speaker, "judge": judge_name(), "modes": {}},
         "signals": signal_checks(teachers, own),
         "duration_ratio": seconds / sum(m.seconds for m in teachers),
         "real_time_factor": sum(reading.seconds for reading in spoken) / seconds,
@@ -181,7 +183,7 @@ def evaluate(
     for mode in modes:
         chosen = [i for i, item in enumerate(items) if (item.kind == "matrix") == (mode == "matrix")]
         if chosen:
-            report["modes"][mode] = judged(mode, [items[i] for i in chosen], [spoken[i] for i in chosen], corpus)
+            report["modes"][mode] = judged(mode, [items[i] for i in chosen], [spoken[i] for i in chosen], kept)
     return report
 
 
@@ -205,12 +207,12 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def of_voice(name: str | None) -> Speak:
-    """How the bundled voice, or the one in a folder, speaks."""
+def of_voice(name: str | None, speaker: str | None) -> Speak:
+    """How a speaker (None: the first) of the bundled voice, or of the one in a folder, speaks."""
     voice = portavoz.load(name)
 
     def speak(text: str) -> tuple[NDArray[np.float32], int]:
-        speech = voice.speak(text)
+        speech = voice.speak(text, speaker=speaker)
         return speech.samples, speech.rate
 
     speak("Ready.")  # the first sentence also pays for loading
@@ -235,14 +237,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--voice", help="a voice's folder or name; the bundled one when left out")
+    parser.add_argument("--speaker", help="of the voice and of the corpus; the first when left out")
     parser.add_argument("--command", help="any other engine: a command line with {text} and {wav}")
     parser.add_argument("--count", type=int, default=200, help="held-out sentences")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--json", type=Path, help="where to write the whole report")
     options = parser.parse_args()
-    speak = of_command(options.command) if options.command else of_voice(options.voice)
-    name = options.command or options.voice or "bundled voice"
-    report = evaluate(speak, options.corpus, count=options.count, modes=options.modes, name=name)
+    speak = of_command(options.command) if options.command else of_voice(options.voice, options.speaker)
+    speaker = options.speaker or json.loads((options.corpus / "corpus.json").read_text())["speakers"][0]
+    report = evaluate(speak, options.corpus, count=options.count, modes=options.modes, speaker=speaker)
+    report["voice"] = options.command or f"{options.voice or 'bundled voice'}, {speaker}"
     print(table(report))
     if options.json:
         write_text(options.json, json.dumps(report, indent=1, ensure_ascii=False) + "\n")

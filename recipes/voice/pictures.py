@@ -1,6 +1,6 @@
 """Draws teacher and voice side by side, for people to look at.
 
-python recipes/voice/pictures.py --corpus corpus --out docs/img/voice.png [--voice FOLDER]
+python recipes/voice/pictures.py --corpus corpus-two --out docs/img/voice.png [--voice FOLDER] [--speaker rms]
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from teacher import read_index
+from teacher import FIRST, read_index
 
 import portavoz
 from portavoz.audio.files import read
@@ -22,18 +22,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Spectrograms of teacher and voice on held-out sentences.")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--voice", type=Path)
+    parser.add_argument("--speaker", default=FIRST)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=5)
     options = parser.parse_args()
     voice, spec = portavoz.load(options.voice), MelSpec()
-    held_out = [row for row in read_index(options.corpus).values() if row["split"] == "held_out"][2 : 2 + options.count]
+    rows = (row for row in read_index(options.corpus).values() if row["speaker"] == options.speaker)
+    held_out = [row for row in rows if row["split"] == "held_out"][2 : 2 + options.count]
     figure = Figure(figsize=(11, 2.3 * len(held_out)), layout="constrained")
     grid = figure.subplots(len(held_out), 2, squeeze=False)
     for axes, row in zip(grid, held_out):
         teacher = read(options.corpus / str(row["wav"]), rate=spec.rate).samples
-        for place, (name, samples) in zip(
-            axes, (("teacher", teacher), ("voice", voice.speak(str(row["text"])).samples))
-        ):
+        spoken = voice.speak(str(row["text"]), speaker=options.speaker).samples
+        for place, (name, samples) in zip(axes, (("teacher", teacher), ("voice", spoken))):
             seconds = len(samples) / spec.rate
             mel = mel_spectrogram(samples, spec).T
             place.imshow(mel, origin="lower", aspect="auto", vmin=-11, vmax=1, extent=(0, seconds, 0, spec.mels))

@@ -47,11 +47,12 @@ TEXT = "that that jack's fox, isn't it?"
 def teacher() -> Iterator[ModuleType]:
     sys.path.insert(0, str(FOLDER))
     try:
+        import labels  # noqa: F401
         import teacher
     finally:
         sys.path.remove(str(FOLDER))
     yield teacher
-    for name in ("teacher", "sentences"):
+    for name in ("teacher", "labels", "sentences"):
         sys.modules.pop(name)
 
 
@@ -89,6 +90,14 @@ def test_an_unknown_phone_is_refused(teacher: ModuleType) -> None:
         teacher.label("yes", teacher.parse_labels("pau 0.1 0 0 0\nqq 0.4 1 _2 yes"))
 
 
+def test_what_a_teacher_splits_off_belongs_to_the_word_before(teacher: ModuleType) -> None:
+    phones = "pau 0.1 0 0 0\nhh 0.2 1 1 he\niy 0.3 1 1 he\nw 0.4 1 2 would\nuh 0.5 1 2 would\nd 0.6 1 2 would\n"
+    found = teacher.label("he would've", teacher.parse_labels(f"{phones}ax 0.7 0 3 've\nv 0.8 0 3 've"))
+    assert found.symbols == ["^", "HH", "IY1", " ", "W", "UH1", "D", "AH0", "V", "."]
+    with pytest.raises(teacher.LabelError, match='was read with "would\'ve" as word 2'):
+        teacher.label("he would", teacher.parse_labels(f"{phones}ax 0.7 0 3 've\nv 0.8 0 3 've"))
+
+
 @pytest.mark.parametrize(("leading", "trailing"), [(0.175, 0.05), (0.03, 0.4), (0.1, 0.1)])
 def test_cutting_leaves_a_tenth_of_a_second_and_the_phones_in_place(
     teacher: ModuleType, leading: float, trailing: float
@@ -111,10 +120,36 @@ def test_cutting_leaves_a_tenth_of_a_second_and_the_phones_in_place(
 def test_only_loud_peaks_are_bent_and_none_reaches_full_scale(teacher: ModuleType) -> None:
     wave = np.linspace(-2, 2, 1001)
     bent = teacher.limited(wave)
-    quiet = np.abs(wave) <= teacher.KNEE
+    quiet = np.abs(wave) <= sys.modules["labels"].KNEE
     assert np.array_equal(bent[quiet], wave[quiet])
     assert np.abs(bent).max() < 0.991
     assert np.all(np.diff(bent) >= 0)
+
+
+def test_the_band_above_is_the_mirrored_one_below_and_nothing_else_changes(teacher: ModuleType) -> None:
+    rate, seconds = 22_050, 1
+    time = np.arange(rate * seconds) / rate
+    wave = np.sin(2 * np.pi * 6600 * time) * np.hanning(len(time))
+    wide = sys.modules["labels"].widened(wave, rate, top=7600, at=-6, slope=3)
+    level = np.abs(np.fft.rfft(wide)) / np.abs(np.fft.rfft(wave)).max()
+    assert level[6600] == pytest.approx(1, abs=1e-6)
+    # A kilohertz above the top what is a kilohertz below it: 6 dB less, and 3 more for the kilohertz.
+    assert 20 * np.log10(level[8600]) == pytest.approx(-9, abs=0.05)
+    rest = np.delete(level, np.r_[6590:6611, 8590:8611])
+    assert rest.max() < 1e-3
+    # At the same time, too: where the wave is silent, what was added is.
+    assert np.abs((wide - wave)[: rate // 50]).max() < 0.01 * np.abs(wide - wave).max()
+
+
+def test_a_later_speaker_has_ids_and_files_of_its_own(teacher: ModuleType) -> None:
+    line = sys.modules["sentences"].Line("000007", "yes.", "train")
+    labels = teacher.Labels(["^", "Y", "EH1", "S", "."], [0.1, 0.2, 0.3, 0.4, 0.5])
+    first, second = (teacher.entry(line, labels, name) for name in ("slt", "rms"))
+    assert (first["id"], first["wav"], first["speaker"]) == ("000007", "wavs/000007.wav", "slt")
+    assert (second["id"], second["wav"], second["speaker"]) == ("rms-000007", "wavs/rms-000007.wav", "rms")
+    about = teacher.about(["slt", "rms"])
+    assert about["speakers"] == ["slt", "rms"]
+    assert "cmu_us_rms" in str(about["teacher"])
 
 
 def test_texts_are_plain_words(teacher: ModuleType) -> None:
