@@ -32,6 +32,8 @@ COMMANDS = {
     "tune": "find what a SpeechT5 voice runs on best on this machine, and remember it",
     "bench": "run one of the benchmarks of a source checkout",
 }
+# What a command does that has options of its own is a file of its own: `lab swap` is lab_swap.py.
+PARTS = {"lab": ("kit", "swap", "precision", "signals")}
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,10 +85,11 @@ def run(argv: list[str]) -> int:
     """Read one command line and run its command. Raises PortavozError."""
     name = next((a for a in argv if not a.startswith("-")), None)
     if name in COMMANDS and argv[0] == name:
-        module = importlib.import_module(f".{name}", __name__)
-        parser = Parser(prog=f"portavoz {name}", doc=module.__doc__ or "")
+        words = argv[: 2 if argv[1:2] and argv[1] in PARTS.get(name, ()) else 1]
+        module = importlib.import_module(f".{'_'.join(words)}", __name__)
+        parser = Parser(prog=f"portavoz {' '.join(words)}", doc=module.__doc__ or "")
         module.options(parser)
-        return module.run(parser.parse_args(argv[1:]))
+        return module.run(parser.parse_args(argv[len(words) :]))
     return _front(argv)
 
 

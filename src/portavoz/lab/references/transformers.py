@@ -128,6 +128,23 @@ class Reference:
             stops = torch.sigmoid(heads.prob_out(last))
         return feat.numpy(), stops.numpy(), state._replace(frames=frames, masks=kept, past=out.past_key_values)
 
+    def memory(self, state: State) -> list[tuple[Floats, Floats]]:
+        """Each decoder layer's keys and values of the text, [B, S, C]."""
+        layers = self.model.speecht5.decoder.wrapped_decoder.layers
+        with torch.no_grad():
+            pairs = [(x.encoder_attn.k_proj(state.memory), x.encoder_attn.v_proj(state.memory)) for x in layers]
+        return [(k.numpy(), v.numpy()) for k, v in pairs]
+
+    def remembering(self, state: State, heard: list[tuple[Floats, Floats]]) -> State:
+        """The state with these keys and values of the text, as if its first step had made them."""
+        t, heads = package("transformers"), self.config.decoder_attention_heads
+        past = t.EncoderDecoderCache(t.DynamicCache(), t.DynamicCache())
+        for layer, pair in enumerate(heard):
+            k, v = (torch.from_numpy(np.array(x)).unflatten(-1, (heads, -1)).transpose(1, 2) for x in pair)
+            past.cross_attention_cache.update(k, v, layer)
+            past.is_updated[layer] = True
+        return state._replace(past=past)
+
     def postnet(self, mel: Floats) -> Floats:
         """mel [B, F, mels] → mel [B, F, mels]."""
         with torch.no_grad():

@@ -1,0 +1,51 @@
+"""Any program as a row of stages: its borders are the values that `tap` names, in the order of their first naming.
+
+Behind a border everything that was named up to it is the other side's, so what a later stage needs has to be named
+before it: `tap("memory", …)` before `tap("durations", …)`. The last border is what is heard.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..errors import InputError
+from .staged import Stage, Staged, Values
+from .visit import Arrays, Run, Subject, Unit, Visitor
+
+
+class Forced(Visitor):
+    """Hands `values` on wherever a program names them, and keeps what it names itself."""
+
+    def __init__(self, values: Values) -> None:
+        self.values, self.seen = values, Values()
+
+    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        if unit.kind == "draw":
+            self.seen.setdefault(unit.key, np.array(xs[0]))
+            return [self.values[unit.key]] if unit.key in self.values else None
+        if unit.kind != "border":
+            return None
+        self.seen[unit.key] = np.array(self.values.get(unit.key, xs[0]))
+        return [self.values[unit.key]] if unit.key in self.values else None
+
+
+def tapped(subject: Subject, *, rate: int = 0) -> Staged:
+    """The stages of a program. Raises InputError for one that names no value."""
+    first = Forced({})
+    subject.follow(first)
+    names = list(dict.fromkeys(key.rpartition("#")[0] for key in first.seen if "/" not in key))
+    if not names:
+        raise InputError(
+            f'{subject.name}: names no border; say portavoz.lab.tap("mel", mel) where a stage ends, or return the wave'
+        )
+
+    def run(done: int, values: Values) -> Values:
+        forced = Forced(values)
+        subject.follow(forced)
+        kept = {*names[: done + 1]}
+        return {key: a for key, a in forced.seen.items() if "/" in key or key.rpartition("#")[0] in kept}
+
+    stages = tuple(Stage(f"to {name}", name, partial(run, i)) for i, name in enumerate(names))
+    return Staged(subject.name, stages, rate)

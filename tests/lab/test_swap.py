@@ -1,0 +1,269 @@
+"""Borders crossed both ways: a fault in any one stage is named, with its borders, whoever runs the stages."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from portavoz import ops
+from portavoz.errors import InputError
+from portavoz.families.compact.speak import Compact, Eager
+from portavoz.families.speecht5 import stages
+from portavoz.families.speecht5.config import TINY
+from portavoz.lab import components, tap
+from portavoz.lab.references.transformers import Reference
+from portavoz.lab.sides import Request, _probe, _symbols, parted, side
+from portavoz.lab.staged import Staged, compact
+from portavoz.lab.staged_speecht5 import Theirs
+from portavoz.lab.subjects import PROBE, PROBE_HIFI, loud, sensitised
+from portavoz.lab.swap import Swap, swap
+from portavoz.lab.swap_report import lines, sentence, to_dict, write_waves
+from portavoz.lab.tapped import tapped
+from portavoz.lab.torch_subject import TorchSubject
+from portavoz.weights.cursor import Weights
+
+TEXT = "One small lab."
+Edit = Callable[[Any], None]
+
+
+def spoken(config: Any = PROBE, *, weights: Edit | None = None, model: Edit | None = None) -> Staged:
+    """The compact probe on NumPy, its weights or its model changed."""
+    arrays = loud(sensitised(lambda w: Eager(w, config), 0))
+    if weights is not None:
+        weights(arrays)
+    made = Compact(Eager(Weights(arrays, ops.open("numpy")), config), config)
+    if model is not None:
+        model(made)
+    return compact(made, lambda: _symbols(TEXT), name="port" if weights or model else "reference")
+
+
+def scaled(path: str, by: float = 1.5) -> Edit:
+    def edit(arrays: Any) -> None:
+        arrays[path] = arrays[path] * np.float32(by)
+
+    return edit
+
+
+def longer(model: Any) -> None:
+    right = model.durations
+    model.durations = lambda symbols, predicted, **more: right(symbols, predicted, **more) + 1
+
+
+COMPACT = {
+    "encode": {"weights": scaled("acoustic.encoder.stack.layers.0.attention.q.weight")},
+    "durations": {"model": longer},
+    "decode": {"weights": scaled("acoustic.decoder.out.bias", 1.1)},
+    "vocode": {"weights": scaled("vocoder.head.weight", 0.9)},
+}
+BORDERS = {"text": ("", "ids"), "encode": ("ids", "memory"), "durations": ("memory", "durations")}
+BORDERS |= {"decode": ("durations", "mel"), "vocode": ("mel", "wave")}
+
+
+def named(found: Swap) -> list[tuple[str, str, str]]:
+    """Stage, the border behind which it begins, and the one before which it ends, of every fault."""
+    return [(f["stage"], f["behind"], f["before"]) for f in to_dict(found)["faults"]]
+
+
+@pytest.mark.parametrize("stage", list(COMPACT))
+def test_a_fault_in_a_compact_stage_is_named_with_its_borders(stage: str) -> None:
+    found = swap(spoken(), spoken(**COMPACT[stage]))
+    assert named(found) == [(stage, *BORDERS[stage])]
+    assert f"The fault is port's {stage}, behind {BORDERS[stage][0]} and before {BORDERS[stage][1]}" in sentence(found)
+    at = spoken().borders.index(BORDERS[stage][1])
+    for i, crossing in enumerate(found.crossings):
+        # Whoever has the faulty stage ends wrong, and nobody else.
+        assert (crossing.onward.l2 > 1e-4) == (i < at), crossing
+        assert (crossing.back.l2 > 1e-4) == (i >= at), crossing
+
+
+def test_a_front_end_that_reads_otherwise_is_named_too() -> None:
+    other = spoken()
+    text = dataclasses.replace(other.stages[0], run=lambda values: {"ids": spoken().stages[0].run({})["ids"][:, ::-1]})
+    found = swap(spoken(), dataclasses.replace(other, stages=(text, *other.stages[1:]), name="port"))
+    assert named(found) == [("text", "", "ids")]
+    assert "The fault is port's text, before ids" in sentence(found)
+
+
+@pytest.mark.parametrize("border", ["memory", "mel"])
+def test_one_border_tells_the_side(border: str) -> None:
+    found = swap(spoken(), spoken(**COMPACT["decode"]), at=border)
+    assert len(found.crossings) == 1
+    which = "behind memory" if border == "memory" else "before mel"
+    assert sentence(found).startswith(f"The fault is port's, {which}: reference first, port behind ends")
+    clean = swap(spoken(), spoken(), at=border)
+    assert sentence(clean).startswith(f"Neither side of {border} carries a fault above 0.0001")
+    assert not clean.wrong and found.wrong
+
+
+def test_faults_on_both_sides_and_in_two_stages() -> None:
+    def both(arrays: Any) -> None:
+        COMPACT["encode"]["weights"](arrays)
+        COMPACT["vocode"]["weights"](arrays)
+
+    found = swap(spoken(), spoken(weights=both))
+    assert {stage for stage, *_ in named(found)} == {"encode", "vocode"}
+    assert "So is " in sentence(found)
+    one = swap(spoken(), spoken(weights=both), at="mel")
+    assert "carries faults on both sides of mel" in sentence(one)
+
+
+def test_the_other_vocoder_has_the_same_borders() -> None:
+    fault = scaled("vocoder.conv_post.bias", 3.0)
+    assert named(swap(spoken(PROBE_HIFI), spoken(PROBE_HIFI, weights=fault))) == [("vocode", "mel", "wave")]
+
+
+def test_a_stage_that_breaks_off_is_said() -> None:
+    def breaks(model: Any) -> None:
+        model.stages.acoustic.decoder.out.weight = np.zeros((3, 3), np.float32)
+
+    found = swap(spoken(), spoken(model=breaks))
+    assert named(found) == [("decode", "durations", "mel")]
+    assert "nowhere (ValueError" in sentence(found) and "broke" in "\n".join(lines(found))
+    assert to_dict(found)["whole_port"]["l2"] is None
+
+
+# SpeechT5
+
+LETTERS = {
+    "encode": ("model", "speecht5.encoder.wrapped_encoder.layers.0.attention.q_proj.weight"),
+    "decode": ("model", "speecht5.decoder.wrapped_decoder.layers.1.feed_forward.output_dense.bias"),
+    "postnet": ("model", "speech_decoder_postnet.layers.1.batch_norm.weight"),
+    "vocode": ("vocoder", "conv_post.bias"),
+}
+BEHIND = {"encode": ("ids", "memory"), "decode": ("memory", "frames"), "postnet": ("frames", "mel")}
+BEHIND |= {"vocode": ("mel", "wave")}
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Reference:
+    return Reference.fresh(TINY, 0)
+
+
+@pytest.mark.parametrize("stage", list(LETTERS))
+def test_a_fault_in_a_speecht5_stage_is_named_with_its_borders(stage: str, theirs: Reference) -> None:
+    part, path = LETTERS[stage]
+    tensors = dict(zip(("model", "vocoder"), map(dict, theirs.tensors())))
+    tensors[part][path] = tensors[part][path] * np.float32(2)
+    port = _probe(stages.eager(tensors["model"], tensors["vocoder"], TINY, ops.open("torch")), Request(), "port")
+    found = swap(_probe(Theirs(theirs), Request(), "theirs"), port)
+    assert named(found) == [(stage, *BEHIND[stage])]
+
+
+def test_the_reference_hears_our_memory_and_we_hear_theirs(theirs: Reference) -> None:
+    ours = side("speecht5@torch", Request())
+    found = swap(_probe(Theirs(theirs), Request(), "theirs"), ours)
+    assert not found.wrong and found.whole.l2 < 1e-5
+    assert max(max(c.onward.l2, c.back.l2) for c in found.crossings) < 1e-5
+    # The memory is what decides: another text's makes another mel in either.
+    (ids,) = components.rows(TINY, (12,), 5)
+    for one in (_probe(Theirs(theirs), Request(), ""), ours):
+        values = one.after(None, {})
+        other = one.after("ids", {"ids": ids[None]})[0]
+        changed = one.stages[2].run({**other, "ids": values[0]["ids"]})
+        assert np.abs(changed["frames"] - values[2]["frames"]).max() > 1e-2
+
+
+# Programs
+
+
+class Program(torch.nn.Module):
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.first, self.second, self.gain = torch.nn.Linear(6, 6), torch.nn.Linear(6, 6), gain
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        memory = tap("memory", torch.tanh(self.first(x)))
+        mel = tap("mel", self.second(memory) * self.gain)
+        return tap("wave", torch.sin(mel).flatten())
+
+
+def program(gain: float = 1.0) -> Staged:
+    model, x = Program(gain), torch.ones(4, 6)
+
+    def run() -> None:
+        model(x)
+
+    return tapped(TorchSubject(run, name=f"gain {gain:g}"), rate=16000)
+
+
+def test_a_program_that_names_its_borders() -> None:
+    found = swap(program(), program(1.2))
+    assert found.reference.borders == ("memory", "mel", "wave")
+    assert named(found) == [("to mel", "memory", "mel")]
+
+
+def test_a_program_without_borders_and_sides_that_differ_are_refused() -> None:
+    with pytest.raises(InputError, match=r'names no border; say portavoz.lab.tap\("mel", mel\)'):
+        tapped(TorchSubject(lambda: None, name="silent"))
+    with pytest.raises(InputError, match="has the borders ids, memory, durations, mel, wave, gain 1 has"):
+        swap(spoken(), program())
+    with pytest.raises(InputError, match="there is no border 'noise': these sides have ids, memory"):
+        swap(spoken(), spoken(), at="noise")
+
+
+def test_the_sounds_are_written(tmp_path: Path) -> None:
+    found = swap(spoken(), spoken(**COMPACT["vocode"]), at="mel")
+    written = {path.name for path in write_waves(found, tmp_path / "heard")}
+    crossed = {f"mel-{name}.wav" for name in ("reference-first", "port-first", "alone")}
+    assert written == {"reference.wav", "port.wav", *crossed}
+    sounds = {name: soundfile.read(tmp_path / "heard" / name)[0] for name in written}
+    assert np.array_equal(sounds["mel-reference-first.wav"], sounds["port.wav"])
+    assert np.array_equal(sounds["mel-port-first.wav"], sounds["reference.wav"])
+    with pytest.raises(InputError, match="does not say its rate"):
+        write_waves(swap(tapped_mute(), tapped_mute()), tmp_path)
+
+
+def tapped_mute() -> Staged:
+    return dataclasses.replace(program(), rate=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("slt", ("slt", "")),
+        ("slt@onnx", ("slt", "onnx")),
+        ("me/voice@main", ("me/voice@main", "")),
+        ("me/voice@main@openvino:int8", ("me/voice@main", "openvino:int8")),
+        ("@torch", ("@torch", "")),
+    ],
+)
+def test_names_of_sides(name: str, parts: tuple[str, str]) -> None:
+    assert parted(name) == parts
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("compact@transformers", "no reference package has the compact family"),
+        ("compact@onnx", "a probe runs on back ends"),
+        ("slt@numpy:int8", "a back end runs in float32 here"),
+        ("nobody", "neither bundled"),
+        ("nothing.safetensors", "there is no such file"),
+    ],
+)
+def test_sides_that_cannot_be(name: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        side(name, Request())
+
+
+@pytest.mark.slow
+def test_the_bundled_voice_compiled_and_as_a_file(tmp_path: Path) -> None:
+    from portavoz.folder import bundled
+    from portavoz.weights import file
+
+    request = Request(TEXT)
+    reference = side("slt@torch", request)
+    assert not swap(reference, side("slt@onnx", request)).wrong
+    tensors, metadata = file.read(bundled() / "slt" / "model.safetensors")
+    tensors["vocoder.head.bias"] = tensors["vocoder.head.bias"] + np.float32(0.1)
+    path = tmp_path / "mine.safetensors"
+    file.write(path, tensors, {k: v for k, v in metadata.items() if k != "config"})
+    assert named(swap(reference, side(str(path), request, beside="slt"))) == [("vocode", "mel", "wave")]
