@@ -228,6 +228,15 @@ def test_memory_is_reported_and_what_is_kept_has_a_limit() -> None:
     assert MLX.memory["cache"] <= CACHE_LIMIT
 
 
+def test_what_a_model_freed_goes_back_when_it_ends() -> None:
+    back = ops.open("mlx")
+    back.tensor(np.zeros(2**22, np.float32))
+    assert back.memory["cache"] >= 2**24
+    del back
+    gc.collect()
+    assert MLX.memory["cache"] < 2**24
+
+
 def test_writing_into_a_cache_copies_nothing() -> None:
     buffer = MLX.full((1, 4, 2), 0.0)
     assert MLX.write(buffer, MLX.tensor(normal(1, 2, 2)), 1) is buffer

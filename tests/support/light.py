@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 EXTRAS = {
-    "torch", "onnx", "onnxscript", "matplotlib", "pocketsphinx", "transformers", "mlx", "yaml", "openvino", "nncf",
-    "sentencepiece", "huggingface_hub", "tensorboard",
+    "torch", "onnx", "onnxscript", "matplotlib", "pocketsphinx", "transformers", "mlx", "mlx_audio", "yaml", "openvino",
+    "nncf", "sentencepiece", "huggingface_hub", "tensorboard",
 }  # fmt: skip
 ABSENT = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 

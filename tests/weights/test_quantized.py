@@ -114,9 +114,8 @@ def refused(tmp_path: Path, tensors: dict[str, np.ndarray]) -> str:
 
 def test_whole_numbers_without_scales_are_one_sentence(tmp_path: Path) -> None:
     words, scales = np.zeros((8, 8), np.uint32), np.ones((8, 1), np.float16)
-    assert refused(tmp_path, {"a.weight": words}).startswith(
-        "a.weight: uint32 numbers (8, 8) without a.scales and a.biases beside them, so nobody can say"
-    )
+    said = refused(tmp_path, {"a.weight": words})
+    assert "a.weight: uint32 numbers (8, 8) without a.scales and a.biases beside them, so nobody can say" in said
     assert "without a.biases beside them" in refused(tmp_path, {"a.weight": words, "a.scales": scales})
     assert "int8 numbers (8, 64) without" in refused(tmp_path, {"a.weight": np.zeros((8, 64), np.int8)})
 
@@ -136,6 +135,16 @@ def test_other_forms_are_refused_with_what_was_found(tmp_path: Path, words: np.n
     said = refused(tmp_path, {"a.weight": words, "a.scales": scales, "a.biases": scales})
     assert "is no quantised (8, 64) in MLX's affine form" in said
     assert said.endswith("give the float file")
+
+
+@pytest.mark.parametrize(("mode", "group", "bits"), [("mxfp4", 32, 4), ("nvfp4", 16, 4), ("mxfp8", 32, 8)])
+def test_mlxs_floating_forms_are_refused_in_a_sentence(mode: str, group: int, bits: int, tmp_path: Path) -> None:
+    model = Theirs()
+    nn.quantize(model, group_size=group, bits=bits, mode=mode)
+    mx.save_safetensors(str(tmp_path / "q.safetensors"), dict(_flat(model)), {"format": "mlx"})
+    w = Weights.load(tmp_path / "q.safetensors", ops.open())
+    with pytest.raises(WeightError, match=r"linear\.weight: uint32 numbers .* without linear\.biases .* affine form"):
+        w.linear("linear", 128, 64)
 
 
 def test_scales_that_belong_to_nothing_are_left_over(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import mlx.core as mx
 
-from .mlx import MlxOps
+from .base import Ops
 
 
 def gradients(
-    ops: MlxOps, loss: Callable[[], mx.array], tensors: Mapping[str, mx.array]
+    ops: Ops, loss: Callable[[], mx.array], tensors: Mapping[str, mx.array]
 ) -> tuple[mx.array, dict[str, mx.array]]:
     """``loss()``, and its gradient by each of the tensors, which layers and blocks hold: what training needs.
 

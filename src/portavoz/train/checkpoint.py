@@ -19,7 +19,7 @@ KEEP = 2  # the newest ones; the best by held-out loss is kept beside them
 # May change between runs: how long to train, how often to look, what is kept, on what machine and how carefully.
 FREE = (
     "steps", "every", "keep", "patience", "samples", "memory", "heat", "logs", "accumulate", "most_frames", "recompute",
-    "threads", "device", "align_steps", "align_pictures",
+    "threads", "device", "backend", "align_steps", "align_pictures",
 )  # fmt: skip
 Groups = Mapping[str, Mapping[str, NDArray[Any]]]
 

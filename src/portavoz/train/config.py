@@ -17,7 +17,8 @@ LOSSES: dict[str, dict[str, float]] = {
     "vocoder": {"stft": 1.0, "mel": 0.5, "adversarial": 0.0, "features": 0.0},
 }
 PRECISIONS = ("float32", "bfloat16")
-LOGS = ("tensorboard",)
+LOGS = ("tensorboard", "wandb")
+BACKENDS = ("torch", "mlx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class TrainConfig:
                   stops (0: never); held-out utterances drawn and written as sound at each look
     memory, heat  MiB of this process, and °C, from which the training makes itself smaller, and waits; 0 is no limit
     logs          "tensorboard" beside log.jsonl
+    device, backend    torch's device, and what the model itself runs on: "torch", or "mlx" (losses stay on torch)
     align_steps, align_pictures    how long an aligner learns where there are no labels (0: by the size of the
                   corpus), and how many of the most doubtful alignments are drawn
     """
@@ -70,6 +72,7 @@ class TrainConfig:
     device: str = "cpu"
     losses: Mapping[str, Any] = field(default_factory=dict)
     rival_from: float = 0.0
+    backend: str = "torch"
     rival: int = 16
     accumulate: int = 1
     most_frames: int = 0
@@ -106,6 +109,13 @@ class TrainConfig:
         for name in self.logs:
             if name not in LOGS:
                 raise SpecError(f"logs: there is no {name!r}{_near(name, LOGS)}; log.jsonl is always written")
+        if self.backend not in BACKENDS:
+            raise SpecError(f"backend is {self.backend!r}: choose one of {', '.join(BACKENDS)}")
+        if self.backend != "torch" and (self.precision != "float32" or self.recompute):
+            raise SpecError(
+                f"backend {self.backend!r} trains in float32 and works activations out again anyway: leave precision "
+                "and recompute out"
+            )
         for key in ("steps", "batch", "frames", "every", "accumulate", "keep"):
             if getattr(self, key) < 1:
                 raise SpecError(f"{key} is {getattr(self, key)}: wanted a whole number from 1 up")

@@ -24,7 +24,10 @@ MIB = 1 << 20
 COOLER = 8.0  # °C below the limit before it goes on
 SLOW, FOR = 0.7, 60.0  # share of its own best speed, and for how many seconds, that means a throttled machine
 LONGEST_REST = 600.0  # seconds; a sensor that never falls must not stop a training for ever
-TIGHT = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+TIGHT = (
+    "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
+    "unable to allocate", "insufficient memory",  # MLX, on a processor and on Metal
+)  # fmt: skip
 
 
 class Signals:

@@ -22,7 +22,7 @@ from ..families.compact.config import CompactConfig
 from ..ops.torch import TorchOps
 from ..text.alphabet import SYMBOLS
 from ..weights.cursor import Weights
-from . import losses, rival
+from . import apart, losses, rival
 from .config import TrainConfig
 from .corpus import Corpus, Utterance
 from .pitch import of_symbols
@@ -112,6 +112,7 @@ class AcousticTask:
         self.values: NDArray[np.float32] | None = of_symbols(corpus)[0] if c.pitch or c.energy else None
         self.fresh = not (settings.start or settings.grow)
         self.model = compact_mel.Acoustic(w / "acoustic", c)
+        self.run = apart.where(settings.backend, w, self.model, lambda w: compact_mel.Acoustic(w / "acoustic", c))
         self.train, self.held = corpus.split("train"), corpus.split("held_out")
         # Neighbours in length share a batch, so that little of it is padding.
         self.train.sort(key=lambda u: u.length)
@@ -159,22 +160,28 @@ class AcousticTask:
     def _forward(self, rows: Sequence[Utterance]) -> Made:
         ids = pad_rows([self.corpus.ids[u.symbols] for u in rows])
         durations = pad_rows([self.corpus.durations[u.symbols] for u in rows])
-        text = compact_mel.keep(self.ops, np.array([u.symbols.stop - u.symbols.start for u in rows]))
-        sound = compact_mel.keep(self.ops, durations.sum(1))
+        symbols = np.array([u.symbols.stop - u.symbols.start for u in rows])
+        speaker, given = np.array([u.speaker for u in rows]), self._given(rows)
         index, place = compact_mel.layout(durations)
-        speaker = np.array([u.speaker for u in rows])
-        memory = self.model.encoder(self.ops.tensor(ids), self.ops.tensor(speaker), text)
-        log_durations = self.model.durations(memory, keep=None if text is None else text.steps)
-        memory, predicted = self.model.vary(memory, text, given=self._given(rows))
-        mel = self.model.decode(memory, self.ops.tensor(index), self.ops.tensor(place), sound)
-        return Made(mel, log_durations, predicted, text, sound, durations)
 
-    def _given(self, rows: Sequence[Utterance]) -> dict[str, Tensor]:
+        def said(o: Any, model: Any) -> tuple[Any, ...]:
+            text, sound = compact_mel.keep(o, symbols), compact_mel.keep(o, durations.sum(1))
+            memory = model.encoder(o.tensor(ids), o.tensor(speaker), text)
+            log_durations = model.durations(memory, keep=None if text is None else text.steps)
+            memory, predicted = model.vary(memory, text, given={k: o.tensor(v) for k, v in given.items()})
+            mel = model.decode(memory, o.tensor(index), o.tensor(place), sound)
+            return mel, log_durations, *predicted.values()
+
+        mel, log_durations, *values = self.run(said)
+        text, sound = compact_mel.keep(self.ops, symbols), compact_mel.keep(self.ops, durations.sum(1))
+        return Made(mel, log_durations, dict(zip(self.model.variances, values)), text, sound, durations)
+
+    def _given(self, rows: Sequence[Utterance]) -> dict[str, NDArray[np.float32]]:
         """The recordings' own pitch and energy [B, S, 1], as far as the model has them."""
         if self.values is None:
             return {}
         both = pad_rows([self.values[u.symbols] for u in rows])
-        return {name: self.ops.tensor(both[..., VALUES[name], None].copy()) for name in self.model.variances}
+        return {name: both[..., VALUES[name], None].copy() for name in self.model.variances}
 
     def losses(self, rows: Sequence[Utterance], whole: Sequence[Utterance], *, step: int = 0) -> dict[str, Tensor]:
         made = self._forward(rows)
@@ -182,7 +189,7 @@ class AcousticTask:
         target = self.ops.tensor(pad_rows([self.corpus.mels[u.frames] for u in rows]))
         frames, symbols = sum(u.length for u in whole), sum(u.symbols.stop - u.symbols.start for u in whole)
         real, said, scale = made.sound and made.sound.steps, made.text and made.text.steps, self.model.decoder.scale
-        given = self._given(rows)
+        given = {name: self.ops.tensor(value) for name, value in self._given(rows).items()}
         terms: dict[str, Tensor] = {}
         for name in self.weights:
             if name == "mel":
@@ -214,6 +221,7 @@ class VocoderTask:
         self.ops, self.corpus, frames = w.ops, corpus, settings.frames
         self.batch, self.seed, self.frames, self.weights = settings.batch, settings.seed, frames, settings.weights()
         self.model = compact_wave.vocoder(w / "vocoder", c)
+        self.run = apart.where(settings.backend, w, self.model, lambda w: compact_wave.vocoder(w / "vocoder", c))
         self.mels, self.mel_of = mels or {}, losses.MelOf(c.mel, w.ops.device)
         self.train = [u for u in corpus.split("train") if u.length > frames]
         self.held = [u for u in corpus.split("held_out") if u.length > 4 * frames][:32]
@@ -248,7 +256,11 @@ class VocoderTask:
     def vocoded(self, u: Utterance) -> NDArray[np.float32]:
         """The wave [samples] of one utterance from its mel."""
         with torch.no_grad():
-            return self.ops.numpy(self.model(self.ops.tensor(self._mel(u)[None])))[0]
+            return self.ops.numpy(self._wave(self._mel(u)[None]))[0]
+
+    def _wave(self, mels: NDArray[np.float32]) -> Tensor:
+        """[B, frames, mels] → [B, samples]."""
+        return self.run(lambda o, model: (model(o.tensor(mels)),))[0].float()
 
     def _mel(self, u: Utterance) -> NDArray[np.float32]:
         return np.asarray(self.mels[u.id] if u.id in self.mels else self.corpus.mels[u.frames])
@@ -258,7 +270,7 @@ class VocoderTask:
         mels = np.stack([self._mel(u)[s : s + n] for u, s, n in rows])
         waves = np.stack([self.corpus.wave(u)[s * hop : (s + n) * hop] for u, s, n in rows])
         target = self.ops.tensor(waves)
-        predicted = self.model(self.ops.tensor(mels)).float()
+        predicted = self._wave(mels)
         terms: dict[str, Tensor] = {}
         if "stft" in self.weights:
             terms["stft"] = losses.stft_loss(predicted, target)
