@@ -29,9 +29,9 @@ from teacher import FIRST, matrix, read_index, write_text
 
 import portavoz
 from portavoz.audio.measures import Measures, measure
+from portavoz.evaluate import judge
+from portavoz.evaluate.judge import WordErrors, compare, word_errors, words_of
 from portavoz.flow import Wave
-from portavoz.train import judge
-from portavoz.train.judge import WordErrors, compare, word_errors, words_of
 
 Speak = Callable[[str], tuple[NDArray[np.float32], int]]
 MODES = ("matrix", "trigram", "free")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackendError, MissingExtra
+from ..evaluate.memory import peak_memory
 
 # Our name of a CPU feature → what /proc/cpuinfo (x86, ARM) and sysctl (macOS) call it.
 FEATURES: dict[str, tuple[str, ...]] = {
@@ -27,7 +28,9 @@ FEATURES: dict[str, tuple[str, ...]] = {
 LATER = "nothing yet: named for what comes next"
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("the torch back end, exporting a voice", ("torch", "onnx", "onnxscript")),
-    "train": ("training and evaluating", ("torch", "yaml", "pocketsphinx", "psutil")),
+    "train": ("training", ("torch", "yaml", "psutil")),
+    "evaluate": ("word errors and intelligibility of a voice", ("pocketsphinx", "pystoi")),
+    "pesq": ("PESQ, where its licence allows you to use it", ("pesq",)),
     "plot": ("pictures of a wave and its mel", ("matplotlib",)),
     "hub": ("SpeechT5 checkpoints: their tokenizer, and their names on the hub", ("huggingface_hub", "sentencepiece")),
     "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf")),
@@ -94,13 +97,8 @@ def extras() -> dict[str, dict[str, Any]]:
 
 def memory() -> float:
     """The most memory this process has had, in MB; NaN where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
-    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
+    peak = peak_memory()
+    return float("nan") if peak is None else peak
 
 
 def cpuinfo() -> str:

@@ -54,6 +54,10 @@ class Session:
             "outputs": [(o.name, o.shape) for o in session.get_outputs()],
         }
 
+    def metadata(self) -> dict[str, str]:
+        """What the file says about itself beside the graph."""
+        return dict(self._open().get_modelmeta().custom_metadata_map)
+
     def _open(self) -> Any:
         with self._lock:
             if self._opened is None:

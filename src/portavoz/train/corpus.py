@@ -42,6 +42,28 @@ class Utterance:
         return self.frames.stop - self.frames.start
 
 
+def index(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a corpus folder's index.jsonl. Raises InputError for a line without one of its values."""
+    path = folder / "index.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as problem:
+        raise InputError(f"{path}: not there; {folder} is no corpus folder (see the training guide)") from problem
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{path}: not UTF-8 (byte {problem.start}); make the corpus again") from problem
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+            missing = [k for k in ("id", "text", "wav", "speaker", "split", "symbols", "ends") if k not in values]
+        except (ValueError, TypeError) as problem:
+            raise InputError(f"{path} line {number}: not JSON ({problem}); mend it") from problem
+        if missing:
+            raise InputError(f"{path} line {number}: {', '.join(missing)} missing; add them")
+        yield values
+
+
 class Corpus:
     """All utterances of a folder for one mel specification.
 
@@ -54,14 +76,13 @@ class Corpus:
         self.folder, self.spec = Path(folder), spec
         try:
             self.about: dict[str, Any] = json.loads((self.folder / "corpus.json").read_text())
-            index = (self.folder / "index.jsonl").read_text()
         except OSError as problem:
             raise InputError(
                 f"{problem.filename}: not there; {self.folder} is no corpus folder (see the training guide)"
             ) from problem
         except ValueError as problem:
             raise InputError(f"{self.folder}/corpus.json: not JSON ({problem}); make the corpus again") from problem
-        self.lines = list(self._read(index))
+        self.lines = list(index(self.folder))
         self.speakers: list[str] = speakers or self.about.get("speakers") or []
         self._check()
         self.features = Features(self.folder, [self._cut(line) for line in self.lines], spec)
@@ -97,19 +118,6 @@ class Corpus:
         """The samples of one utterance, float32."""
         hop = self.spec.hop
         return np.divide(self.waves[u.frames.start * hop : u.frames.stop * hop], 32768, dtype=np.float32)
-
-    def _read(self, index: str) -> Iterator[dict[str, Any]]:
-        for number, line in enumerate(index.splitlines(), 1):
-            if not line.strip():
-                continue
-            try:
-                values = json.loads(line)
-                missing = [k for k in ("id", "text", "wav", "speaker", "split", "symbols", "ends") if k not in values]
-            except (ValueError, TypeError) as problem:
-                raise InputError(f"{self.folder}/index.jsonl line {number}: not JSON ({problem}); mend it") from problem
-            if missing:
-                raise InputError(f"{self.folder}/index.jsonl line {number}: {', '.join(missing)} missing; add them")
-            yield values
 
     def _check(self) -> None:
         if self.about.get("rate") != self.spec.rate:

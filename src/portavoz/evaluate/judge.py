@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..audio.resample import resample
 from ..errors import InputError, MissingExtra
+from .intervals import difference, sentence_weights
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -110,14 +111,9 @@ def compare(
             f"compare: {len(first)} and {len(second)} sentences that are not the same by their word counts; "
             "judge both voices on the same ones"
         )
-    a, b = rate_of(first), rate_of(second)
-    counts = np.array([[x.total, y.total, x.words] for x, y in zip(first, second)], dtype=np.float64)
-    rng, differences = np.random.default_rng(seed), np.empty(draws)
-    for draw in range(draws):
-        x, y, words = counts[rng.integers(len(counts), size=len(counts))].sum(axis=0)
-        differences[draw] = (y - x) / max(words, 1)
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return Comparison(a, b, b - a, float(low), float(high))
+    parts = [[(e.total, e.words) for e in errors] for errors in (first, second)]
+    between = difference(*parts, weights=sentence_weights(len(first), draws=draws, seed=seed))
+    return Comparison(rate_of(first), rate_of(second), between.value, between.low, between.high)
 
 
 def heard_form(samples: NDArray[np.floating], rate: int) -> NDArray[np.int16]:
@@ -157,7 +153,7 @@ def _model() -> Path:
     try:
         import pocketsphinx
     except ImportError as error:
-        raise MissingExtra("pocketsphinx", "train", "the word error judge") from error
+        raise MissingExtra("pocketsphinx", "evaluate", "the word error judge") from error
     return Path(pocketsphinx.get_model_path()) / "en-us"
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portavoz.errors import InputError, MissingExtra
-from portavoz.train import judge
-from portavoz.train.judge import WordErrors, arpa, compare, heard_form, jsgf, rate_of, word_errors, words_of
+from portavoz.evaluate import judge
+from portavoz.evaluate.judge import WordErrors, arpa, compare, heard_form, jsgf, rate_of, word_errors, words_of
 
 # A sentence of the recipe's closed grammar, read by its teacher (see recipes/voice/README.md), 16 kHz.
 RECORDING = Path(__file__).with_name("data") / "matrix.flac"
@@ -203,5 +203,5 @@ def test_words_that_can_never_be_heard_are_named(closed: judge.Judge) -> None:
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    with pytest.raises(MissingExtra, match=r"portavoz\[train\]"):
+    with pytest.raises(MissingExtra, match=r"portavoz\[evaluate\]"):
         judge.free()

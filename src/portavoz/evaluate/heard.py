@@ -1,0 +1,153 @@
+"""Models of hearing that other people wrote: STOI and PESQ beside a recording, and a MOS estimate by a given model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio.resample import resample
+from ..errors import BackendError, InputError, MissingExtra
+from ..flow import Wave
+from .metrics import Parts
+
+RATE = 16_000  # Hz
+# Figure → (the package it needs, the extra that brings it).
+NEEDS = {
+    "word_error": ("pocketsphinx", "evaluate"),
+    "stoi": ("pystoi", "evaluate"),
+    "estoi": ("pystoi", "evaluate"),
+    "pesq": ("pesq", "pesq"),
+}
+Estimate = Callable[[NDArray[np.float32], int], Any]
+
+
+def missing(name: str) -> MissingExtra | None:
+    """Why a figure cannot be had here, or None when it can."""
+    package, extra = NEEDS.get(name, ("", ""))
+    if not package or find_spec(package) is not None:
+        return None
+    return MissingExtra(package, extra, f"the figure {name}")
+
+
+def synchronous(reference: Wave, wave: Wave, names: set[str]) -> Parts:
+    """One sentence's shares in those of `stoi`, `estoi` and `pesq` that are in `names`.
+
+    Both waves must say the same at the same time, as a vocoder's output and what its mel was made of do; what one
+    has beyond the other's end does not count. A figure that its package cannot give for this sentence is left out.
+    Raises MissingExtra.
+    """
+    first, second = (resample(w.samples, w.rate, RATE) for w in (reference, wave))
+    length = min(len(first), len(second))
+    measures = {"stoi": stoi, "estoi": lambda a, b: stoi(a, b, extended=True), "pesq": pesq}
+    found = {name: measures[name](first[:length], second[:length]) for name in measures if name in names}
+    return {name: (value, 1.0) for name, value in found.items() if value is not None}
+
+
+def stoi(first: NDArray[np.float32], second: NDArray[np.float32], *, extended: bool = False) -> float | None:
+    """Short-time objective intelligibility (Taal et al. 2011) of waves [samples] at RATE, by pystoi.
+
+    `extended`: ESTOI (Jensen and Taal 2016). None for less than about 0.4 s of speech. Raises MissingExtra.
+    """
+    try:
+        from pystoi import stoi as measure
+    except ImportError as error:
+        raise missing("stoi") or error from error
+    with warnings.catch_warnings():
+        # It warns of too few frames and answers 1e-5, which is no measurement.
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            return float(measure(first, second, RATE, extended=extended))
+        except (RuntimeWarning, ValueError, ZeroDivisionError):
+            return None
+
+
+def pesq(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
+    """MOS-LQO of ITU-T P.862.2 (wide band) of waves [samples] at RATE, by the package pesq.
+
+    None where it finds no speech, or too little. Raises MissingExtra.
+    """
+    try:
+        from pesq import BufferTooShortError, NoUtterancesError
+        from pesq import pesq as measure
+    except ImportError as error:
+        raise missing("pesq") or error from error
+    try:
+        return float(measure(RATE, first, second, "wb"))
+    except (BufferTooShortError, NoUtterancesError):
+        return None
+
+
+class Mos:
+    """A model that estimates a mean opinion score from a wave alone: the caller's own, none comes with portavoz.
+
+    `name` is an ONNX file, with one input float32 [1, samples] or [samples] at the rate in its metadata ("rate",
+    default 16,000 Hz) and the estimate as its first output; or `package.module:function`, called with float32
+    [samples] and their rate in Hz. Raises InputError when it is neither.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.about: dict[str, str] = {"name": name}
+        path = Path(name)
+        if path.suffix == ".onnx":
+            if not path.is_file():
+                raise InputError(f"{name}: there is no such file, wanted an ONNX model that estimates MOS")
+            self.about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+            self._estimate: Estimate = _of_onnx(path)
+        else:
+            self._estimate = _of_function(name)
+
+    def __call__(self, wave: Wave) -> float:
+        """The estimate for one wave. Raises InputError when the model gives anything but one finite number."""
+        given = self._estimate(np.asarray(wave.samples, np.float32), wave.rate)
+        try:
+            value = float(np.asarray(given).reshape(-1)[0]) if np.size(given) == 1 else float("nan")
+        except (TypeError, ValueError):
+            value = float("nan")
+        if not np.isfinite(value):
+            raise InputError(f"{self.name}: gave {str(given)[:40]!r}, wanted one finite number for a wave")
+        return value
+
+
+def _of_function(name: str) -> Estimate:
+    module, _, function = name.partition(":")
+    if not function:
+        raise InputError(f"MOS model {name!r}: wanted an .onnx file, or package.module:function")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise InputError(
+            f"MOS model {name!r}: cannot be imported ({problem}); install it, or mend the name"
+        ) from problem
+    if not callable(found):
+        raise InputError(f"MOS model {name!r}: is a {type(found).__name__}, wanted a function of (samples, rate)")
+    return found
+
+
+def _of_onnx(path: Path) -> Estimate:
+    from ..graph.onnx import Session
+
+    session = Session(path)
+    shapes, told = session.describe()["inputs"], session.metadata().get("rate", str(RATE))
+    if len(shapes) != 1 or len(shapes[0][1]) not in (1, 2) or not told.isdigit():
+        raise InputError(
+            f"{path}: takes {shapes} at {told!r} Hz, wanted one input [1, samples] or [samples] and a whole rate"
+        )
+    name, shape = shapes[0]
+
+    def estimate(samples: NDArray[np.float32], rate: int) -> Any:
+        wave = resample(samples, rate, int(told))
+        try:
+            return session.run(**{name: wave[None] if len(shape) == 2 else wave})[0]
+        except BackendError as problem:
+            raise InputError(f"{path}: cannot take a wave of {len(wave)} samples ({problem})") from problem
+
+    return estimate

@@ -1,0 +1,93 @@
+"""A voice speaks in a process of its own, so that its time and its peak memory are its own.
+
+Run as a module by `spoken`: reads a request as JSON from standard input, writes N.npy for each text and result.json.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, JobError, PortavozError
+from ..flow import Wave
+from .memory import peak_memory
+
+WARM = "Ready."  # the first sentence also pays for opening
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A voice under test: its name or folder, one of its speakers (None: the first), and options of `portavoz.load`."""
+
+    voice: str | None = None
+    speaker: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a voice said, one wave a text, the seconds each took, and its process' peak memory (MB, None: unknown)."""
+
+    waves: list[Wave]
+    seconds: list[float]
+    megabytes: float | None
+
+
+def spoken(subject: Subject, texts: Sequence[str]) -> Spoken:
+    """Let a voice say all texts, one after the other. Raises InputError when it cannot, JobError when it dies."""
+    with tempfile.TemporaryDirectory() as folder:
+        request = {
+            "voice": subject.voice, "speaker": subject.speaker, "options": subject.options,
+            "texts": list(texts), "folder": folder,
+        }  # fmt: skip
+        command = [sys.executable, "-m", "portavoz.evaluate.speaking"]
+        done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True)
+        answer = Path(folder) / "result.json"
+        if done.returncode or not answer.is_file():
+            last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
+            raise JobError(
+                f"voice {subject.voice!r}: its process ended with exit code {done.returncode} ({last[:200]}); "
+                "try 'portavoz doctor'"
+            )
+        said = json.loads(answer.read_text(encoding="utf-8"))
+        if "error" in said:
+            raise InputError(said["error"])
+        waves = [Wave(np.load(Path(folder) / f"{i}.npy"), said["rate"]) for i in range(len(texts))]
+    return Spoken(waves, said["seconds"], said["megabytes"])
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    import portavoz
+
+    voice = portavoz.load(request["voice"], **request["options"])
+    voice.speak(WARM, speaker=request["speaker"])
+    seconds = []
+    for i, text in enumerate(request["texts"]):
+        began = time.perf_counter()
+        samples = voice.speak(text, speaker=request["speaker"]).samples
+        seconds.append(time.perf_counter() - began)
+        np.save(Path(request["folder"]) / f"{i}.npy", samples)
+    return {"rate": voice.rate, "seconds": seconds, "megabytes": peak_memory()}
+
+
+def main() -> None:
+    """Answer one request."""
+    request = json.load(sys.stdin)
+    try:
+        answer = _answer(request)
+    except PortavozError as problem:
+        answer = {"error": str(problem)}
+    Path(request["folder"], "result.json").write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
