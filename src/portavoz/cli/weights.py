@@ -98,13 +98,13 @@ def _audit(args: argparse.Namespace) -> int:
 
 def _convert(args: argparse.Namespace) -> int:
     from .. import __version__
-    from ..weights.convert import PICKLED, convert
+    from ..weights.convert import convert, is_pickle
 
     about = {"converted_by": f"portavoz {__version__}"}
     source, target = args.files
     if not (args.layout or args.dtype or args.fix):
         done = convert(source, target, trust_pickle=args.trust_pickle, metadata=about)
-    elif Path(source).suffix in PICKLED and not Path(source).is_dir():
+    elif is_pickle(source):
         # Beside its config.json no longer, so what that says is asked of the pickle's own folder.
         with tempfile.TemporaryDirectory() as folder:
             opened = Path(folder) / f"{Path(source).stem}.safetensors"

@@ -1,4 +1,7 @@
-"""Other weights into one safetensors file: shards merged, and pickles opened in a process that may do nothing else."""
+"""Other weights into one safetensors file: shards merged, and pickles opened in a process that may do nothing else.
+
+A pickled checkpoint in several files is converted file by file, and then merged.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +26,7 @@ SPEED = 2_000_000  # bytes a second that the slowest machine copies
 def convert(
     source: str | Path, target: str | Path, *, trust_pickle: bool = False, metadata: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Write `source` (a pickled checkpoint, a safetensors file, an index of shards, a folder) to one safetensors file.
+    """Write `source` (a pickled checkpoint, a safetensors file, an index of either, a folder) to one safetensors file.
 
     Keys, shapes and numbers stay as they are, and so do kinds of numbers (but a pickle's bfloat16 becomes float32).
     The metadata says where they came from: `converted_from`, its `sha256`, `layout`, and `family` where a config.json
@@ -33,7 +37,7 @@ def convert(
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
         raise InputError(f"{target}: weights are written as .safetensors; change the ending")
-    pickled = source.suffix in PICKLED and not source.is_dir()
+    pickled = is_pickle(source)
     first = source if pickled else shards.found(source)
     if not first.is_file():
         raise WeightError(f"{first}: there is no such file; give a checkpoint")
@@ -44,12 +48,21 @@ def convert(
             "prefer a safetensors file where there is one"
         )
     about = {**_provenance(first), **(metadata or {})}
-    if pickled:
+    if pickled and source.suffix == ".json":
+        _pickles(source, target, about)
+    elif pickled:
         _pickle(source, target, about)
     else:
         held = store.read(source)
         store.write(target, held, {**held.metadata, **about, "layout": held.layout or "torch"})
     return summary(target)
+
+
+def is_pickle(source: str | Path) -> bool:
+    """Whether a checkpoint's file is a pickle by its ending, or the index of several."""
+    source = Path(source)
+    ends = Path(source.name.removesuffix(".index.json")).suffix
+    return ends in PICKLED and not source.is_dir()
 
 
 def _provenance(source: Path) -> dict[str, str]:
@@ -78,6 +91,25 @@ def summary(target: Path) -> dict[str, Any]:
     with cast(Any, safe_open)(str(target), framework="np") as opened:
         count, about = len(opened.keys()), dict(opened.metadata() or {})
     return {"tensors": count, "bytes": target.stat().st_size, "metadata": about, "output": str(target)}
+
+
+def _pickles(source: Path, target: Path, metadata: Mapping[str, str]) -> None:
+    """The shards of an index, one after the other beside an index of their new names, then merged."""
+    places = shards.index(source, PICKLED)
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} is not there; make it, or choose another path")
+    renamed = {name: f"{number}.safetensors" for number, name in enumerate(dict.fromkeys(places.values()))}
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".portavoz-") as folder:
+        for name, new in renamed.items():
+            if not (source.parent / name).is_file():
+                raise WeightError(
+                    f"{source.parent / name}: {source.name} lists this shard, it is not there; fetch it again"
+                )
+            _pickle(source.parent / name, Path(folder) / new, {"format": "pt", "layout": "torch"})
+        index = {"weight_map": {key: renamed[place] for key, place in places.items()}}
+        (Path(folder) / shards.INDEX).write_text(json.dumps(index), encoding="utf-8")
+        held = store.read(folder)
+        store.write(target, held, {**held.metadata, **metadata})
 
 
 def _pickle(source: Path, target: Path, metadata: Mapping[str, str]) -> None:

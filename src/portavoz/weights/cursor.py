@@ -28,10 +28,21 @@ Source = Mapping[str, NDArray[Any]]
 
 
 class Weights:
-    """A position in a tree of named tensors: a checkpoint's (load) or one that is being made (fresh)."""
+    """A position in a tree of named tensors: a checkpoint's (load) or one that is being made (fresh).
 
-    def __init__(self, source: Source | None, ops: Ops, *, layout: str | None = "torch", train: bool = False) -> None:
-        self.source, self.ops, self.train = source, ops, train
+    `place`, where the tensors come from, begins the message of every WeightError about them.
+    """
+
+    def __init__(
+        self,
+        source: Source | None,
+        ops: Ops,
+        *,
+        layout: str | None = "torch",
+        train: bool = False,
+        place: str | Path = "",
+    ) -> None:
+        self.source, self.ops, self.train, self.place = source, ops, train, str(place)
         self.declared, self.layout = layout is not None, layout or "torch"
         self.seed = 0
         self.constants: Source = {}
@@ -46,7 +57,7 @@ class Weights:
         gradients. Raises WeightError for a file that cannot be read.
         """
         tensors, metadata = file.read(path)
-        return cls(tensors, ops, layout=layout or file.layout(metadata), train=train)
+        return cls(tensors, ops, layout=layout or file.layout(metadata), train=train, place=path)
 
     @classmethod
     def fresh(cls, ops: Ops, seed: int = 0, *, constants: Source | None = None) -> Weights:
@@ -83,7 +94,10 @@ class Weights:
         record.asked[path] += 1
         if path in record.taken:
             return self._again(path, shape)
-        array = self._first(path, shape, init) if self.source is None else self._read(path, shape, role)
+        try:
+            array = self._first(path, shape, init) if self.source is None else self._read(path, shape, role)
+        except WeightError as problem:
+            raise self._wrong(str(problem)) from problem
         grows = train and self.train
         value = self.ops.tensor(relayout(array, role, "torch", self.ops.layout), train=grows)
         record.taken[path], record.shapes[path] = value, shape
@@ -95,6 +109,9 @@ class Weights:
         if self.ops.watched:
             cast(Watch, self.ops).took(path, value, train)
         return value
+
+    def _wrong(self, what: str) -> WeightError:
+        return WeightError(f"{self.place}: {what}" if self.place else what)
 
     def _again(self, path: str, shape: tuple[int, ...]) -> Any:
         first = self.record.shapes[path]
@@ -249,7 +266,7 @@ class Weights:
         if left:
             few = ", ".join(left[:4]) + (", …" if len(left) > 4 else "")
             many = "s" if len(left) > 1 else ""
-            raise WeightError(f"{len(left)} tensor{many} nobody took: {few}; is this the right model?")
+            raise self._wrong(f"{len(left)} tensor{many} nobody took: {few}; is this the right model?")
 
     def tensors(self) -> dict[str, Any]:
         """Path → tensor of everything that training changes: for an optimiser, a checkpoint, a quantiser."""

@@ -50,11 +50,11 @@ def files(path: str | Path) -> list[Path]:
     path = found(path)
     if path.suffix != ".json":
         return [path]
-    return [path, *(path.parent / name for name in dict.fromkeys(_index(path).values()))]
+    return [path, *(path.parent / name for name in dict.fromkeys(index(path).values()))]
 
 
 def _indexed(path: Path) -> tuple[Tensors, dict[str, str]]:
-    places = _index(path)
+    places = index(path)
     tensors: Tensors = {}
     metadata: dict[str, str] = {}
     for shard in dict.fromkeys(places.values()):
@@ -82,7 +82,8 @@ def _check(path: Path, shard: str, found: Mapping[str, Any], places: Mapping[str
         raise WeightError(f"{strange[0]}: in {shard}, but {path.name} says it is {where}; fetch both again")
 
 
-def _index(path: Path) -> dict[str, str]:
+def index(path: Path, endings: tuple[str, ...] = (".safetensors",)) -> dict[str, str]:
+    """Tensor names and their files, as an index has them, each with one of these endings. Raises WeightError."""
     try:
         about: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
@@ -93,6 +94,7 @@ def _index(path: Path) -> dict[str, str]:
     for key, shard in cast("dict[str, Any]", places).items():
         # A plain name: an index must not lead out of its folder.
         plain = isinstance(shard, str) and shard == Path(shard.replace("\\", "/")).name and "\0" not in shard
-        if not plain or not shard.endswith(".safetensors"):
-            raise WeightError(f"{path}: {key} is said to be in {shard!r}, wanted a safetensors file beside the index")
+        if not plain or not shard.endswith(endings):
+            wanted = "a safetensors file" if endings == (".safetensors",) else f"a file with {' or '.join(endings)}"
+            raise WeightError(f"{path}: {key} is said to be in {shard!r}, wanted {wanted} beside the index")
     return cast("dict[str, str]", places)

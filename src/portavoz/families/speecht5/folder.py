@@ -60,8 +60,16 @@ class Checkpoint:
     def checked(self) -> tuple[Tensors, Tensors]:
         """The tensors, every one of them finite, of the right shape, and taken. Raises WeightError naming the first."""
         model, vocoder = self.tensors()
-        eager(model, vocoder, self.config, Ops())
+        self._eager(model, vocoder, Ops())
         return model, vocoder
+
+    def eager(self, ops: Ops) -> Eager:
+        """The stages on an eager back end. Raises WeightError naming the file and the tensor that does not fit."""
+        return self._eager(*self.tensors(), ops)
+
+    def _eager(self, model: Tensors, vocoder: Tensors, ops: Ops) -> Eager:
+        places = (shards.found(self.folder), shards.found(self.vocoder))
+        return eager(model, vocoder, self.config, ops, places=places)
 
     def files(self) -> list[Path]:
         """Every file with weights in it, the model's first."""

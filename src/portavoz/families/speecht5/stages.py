@@ -101,22 +101,35 @@ class Eager:
         return self.ops.numpy(inner(self.vocoder.part, self.vocoder.c, self.ops.tensor(mel), before, after))
 
 
-def eager(model: str | Path | Source, vocoder: str | Path | Source, c: SpeechT5Config, ops: Ops) -> Eager:
-    """The stages on an eager back end from two safetensors files, or from tensors by name.
+def eager(
+    model: str | Path | Source,
+    vocoder: str | Path | Source,
+    c: SpeechT5Config,
+    ops: Ops,
+    *,
+    places: tuple[str | Path, str | Path] = ("", ""),
+) -> Eager:
+    """The stages on an eager back end from two safetensors files, or from tensors by name that come from `places`.
 
-    Raises WeightError when they do not fit, naming the tensor.
+    Raises WeightError when they do not fit, naming the place and the tensor.
     """
-    roots = [_opened(source, ops) for source in (model, vocoder)]
+    roots = [_opened(source, ops, place) for source, place in zip((model, vocoder), places)]
     stages = Eager(roots[0], roots[1], c)
     for root in roots:
         root.finish()
     return stages
 
 
-def _opened(source: str | Path | Source, ops: Ops) -> Weights:
-    w = Weights.load(source, ops) if isinstance(source, (str, Path)) else Weights(source, ops)
-    w.source = fold.weight_norm(cast(Source, w.source))
+def _opened(source: str | Path | Source, ops: Ops, place: str | Path) -> Weights:
+    w = Weights.load(source, ops) if isinstance(source, (str, Path)) else Weights(source, ops, place=place)
+    said = f"{w.place}: " if w.place else ""
+    try:
+        w.source = fold.weight_norm(cast(Source, w.source))
+    except WeightError as problem:
+        raise WeightError(f"{said}{problem}") from problem
     for path, array in w.source.items():
         if np.asarray(array).dtype.kind == "f" and not np.isfinite(array).all():
-            raise WeightError(f"{path}: holds NaN or infinity, so nothing could be said; fetch or convert it again")
+            raise WeightError(
+                f"{said}{path}: holds NaN or infinity, so nothing could be said; fetch or convert it again"
+            )
     return w
