@@ -9,6 +9,7 @@ Many threads may use one Voice at once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from .audio.limit import soft_limit
 from .errors import InputError
-from .opening import Family, Manner, Options, opened
+from .opening import MOST_ROWS, Family, Manner, Options, Said, Together, opened
 from .opening.place import locate
 from .speech import Phoneme, Speech, Word
 from .text.reading import Reading
@@ -40,6 +41,11 @@ class Voice:
         """Samples a second."""
         return self.model.rate
 
+    @property
+    def batch(self) -> int:
+        """How many sentences `speak` says together; 1 where the family says one after the other."""
+        return self.model.batch if isinstance(self.model, Together) else 1
+
     def speak(
         self,
         text: str | Iterable[str],
@@ -51,6 +57,7 @@ class Voice:
         pitch: float = 0.0,
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
+        batch: int | None = None,
     ) -> Speech:
         """The whole text as one Speech.
 
@@ -72,6 +79,7 @@ class Voice:
                 pitch=pitch,
                 lexicon=lexicon,
                 durations=durations,
+                batch=self.batch if batch is None else batch,
             )
         )
         words = tuple(word for piece in pieces for word in piece.words)
@@ -89,10 +97,12 @@ class Voice:
         pitch: float = 0.0,
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
+        batch: int = 1,
     ) -> Iterator[Speech]:
-        """The same sound as `speak`, piece after piece as it is made.
+        """The same sound as `speak` with the same `batch`, piece after piece as it is made.
 
-        The words of a sentence come with its first piece; their times count from the start of the stream.
+        The words of a sentence come with its first piece; their times count from the start of the stream. With more
+        than one sentence in a `batch` the whole takes less time, and the first piece comes later.
 
         `text` may be an iterable of strings (the lines of a file): it is read as it is spoken, in bounded memory.
         """
@@ -108,24 +118,42 @@ class Voice:
             )
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InputError(f"seed is {seed!r}: give a whole number")
+        self._check_batch(batch)
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = Manner(
             self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch)
         )
         given = text if isinstance(text, str) else _strings(text)
-        return self._stream(self.model.readings(given, manner), manner, text if isinstance(text, str) else "")
+        said = self._said(self.model.readings(given, manner), manner, batch)
+        return self._stream(said, manner, text if isinstance(text, str) else "")
 
-    def _stream(self, readings: Iterator[Reading], manner: Manner, text: str) -> Iterator[Speech]:
+    def _check_batch(self, batch: object) -> None:
+        if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MOST_ROWS:
+            raise InputError(f"batch is {batch!r}: give a whole number of sentences from 1 to {MOST_ROWS}")
+        if batch > 1 and not isinstance(self.model, Together):
+            raise InputError(f"batch is {batch}: the voice {self.name} says one sentence after the other; leave it out")
+
+    def _said(self, readings: Iterator[Reading], manner: Manner, batch: int) -> Iterator[tuple[Reading, Said | None]]:
+        """Each reading with its sound, None where it has no symbols; up to `batch` of them are said together."""
+        while group := list(itertools.islice(readings, batch)):
+            spoken = [reading for reading in group if reading.symbols]
+            if len(spoken) > 1 and isinstance(self.model, Together):
+                said = iter(self.model.together(spoken, manner))
+            else:
+                said = (self.model.utter(reading, manner) for reading in spoken)
+            for reading in group:
+                yield reading, next(said) if reading.symbols else None
+
+    def _stream(self, utterances: Iterator[tuple[Reading, Said | None]], manner: Manner, text: str) -> Iterator[Speech]:
         given, pause = 0, 0.0
         unsaid: list[str] = []
-        for reading in readings:
-            if not reading.symbols:
+        for reading, said in utterances:
+            if said is None:
                 unsaid.extend(_warnings(reading))
                 continue
             silence = np.zeros(round(pause * manner.pauses / manner.speed * self.rate), np.float32)
             start = (given + len(silence)) / self.rate
-            said = self.model.utter(reading, manner)
             words, warnings = tuple(_words(reading, said.ends, start)), (*unsaid, *_warnings(reading))
             for wave in said.waves:
                 samples = np.concatenate([silence, soft_limit(wave)])

@@ -12,11 +12,13 @@ import pytest
 import voices
 
 import portavoz
+from portavoz.families.speecht5.speak import SpeechT5
 from portavoz.graph import processor, tuning
+from portavoz.graph.cache import Cache
 from portavoz.graph.cache import folder as cache_folder
 from portavoz.graph.lean import Choice, Origin
 from portavoz.graph.speecht5 import RUNTIMES
-from portavoz.graph.tuning import Tried, candidates, stored
+from portavoz.graph.tuning import Tried, Tuned, candidates, stored
 from portavoz.opening.speecht5 import checkpoint
 
 
@@ -40,7 +42,7 @@ def cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pa
     return place
 
 
-SHORT = ("--steps", "6", "--rounds", "1", "--batch", "1,2")
+SHORT = ("--steps", "6", "--rounds", "1", "--batch", "1,2", "--threads", "1")
 
 
 def test_a_choice_is_made_kept_and_used(run, folder: Path, cache: Path) -> None:
@@ -64,6 +66,44 @@ def test_a_choice_is_made_kept_and_used(run, folder: Path, cache: Path) -> None:
     assert abs(said.duration - wanted.duration) <= 0.5 * wanted.duration
     # Who asks for something else gets it.
     assert portavoz.load(folder, runtime="eager").runtime == "eager"
+
+
+def test_say_uses_the_choice(run, folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A choice for one row and another for three, which nobody would make by himself, and what `say` then runs on."""
+    speaker = tmp_path / "x.npy"
+    np.save(speaker, checkpoints.voice())
+    origin = Origin.of(checkpoint(folder))
+    alone = {stage: Choice("eager", "float32") for stage in tuning.STAGES}
+    three = alone | {"step": Choice("onnx", "int8"), "postnet": Choice("onnx", "float32")}
+    tuning._keep(Tuned({1: alone, 3: three}, 1, 3, ()), origin, tuning.Settings(batches=(1, 3)), Cache())
+
+    ran: list[tuple[int, dict[str, Choice], int]] = []
+    genuine = SpeechT5.together
+
+    def together(model: SpeechT5, ids, *rest, **named):
+        ran.append((len(ids), dict(model.stages.choices), model.workers))
+        return genuine(model, ids, *rest, **named)
+
+    monkeypatch.setattr(SpeechT5, "together", together)
+    say = ("say", "One. Two and a half. Three! Four?", "--voice", str(folder), "--speaker", str(speaker))
+    done = run(*say, "-o", "a.wav")
+    assert done.code == 0, done.err
+    assert ran == [(3, three, 1), (1, alone, 1)]
+    for more, rows in ((("--batch", "2"), [2, 2]), (("--batch", "1"), [1, 1, 1, 1])):
+        ran.clear()
+        assert run(*say, "-o", "a.wav", *more).code == 0
+        assert [n for n, _, _ in ran] == rows
+    ran.clear()
+    assert run(*say, "-o", "-", "--stream").code == 0
+    assert ran == [(1, alone, 1)] * 4
+    ran.clear()
+    assert run(*say, "-o", "a.wav", "--threads", "2").code == 0
+    assert [choices["step"] for _, choices, _ in ran] == [Choice("onnx", "int8", 2), Choice("eager", "float32", 2)]
+    ran.clear()
+    assert run(*say, "-o", "a.wav", "--runtime", "eager").code == 0
+    assert [(n, set(choices.values()), workers) for n, choices, workers in ran] == [
+        (4, {Choice("eager", "float32")}, 0)
+    ]
 
 
 def test_a_floor_that_only_float32_passes(run, folder: Path, cache: Path) -> None:
@@ -111,6 +151,25 @@ def test_the_fastest_above_the_floor_of_each_stage() -> None:
     rows = [Tried(s, c, 1, t, q) for s in tuning.STAGES for c, t, q in ((good, 2.0, 300.0), (fast, 1.0, 20.0))]
     assert {r.choice for r in tuning._marked(rows, 1, 30.0) if r.chosen} == {good}
     assert {r.choice for r in tuning._marked(rows, 1, 20.0) if r.chosen} == {fast}
+
+
+def test_more_threads_must_be_worth_it() -> None:
+    """A tenth faster on two threads is not: on a busy machine it would be many times slower."""
+    one, two = Choice("onnx", "float32"), Choice("onnx", "float32", 2)
+    for seconds, wanted in ((0.9, one), (0.5, two)):
+        rows = [Tried(s, c, 1, t, 100.0) for s in tuning.STAGES for c, t in ((one, 1.0), (two, seconds))]
+        assert {r.choice for r in tuning._marked(rows, 1, 30.0) if r.chosen} == {wanted}
+
+
+def test_rows_at_once_are_those_with_the_least_time_a_sentence() -> None:
+    def rows(step: float) -> list[Tried]:
+        def times(stage: str, batch: int) -> float:
+            return step if stage == "step" and batch == 8 else 0.001 * batch
+
+        return [Tried(s, Choice("onnx", "float32"), n, times(s, n), 100.0) for s in tuning.STAGES for n in (1, 8)]
+
+    assert tuning.rows_at_once(rows(0.004)) == 8
+    assert tuning.rows_at_once(rows(0.012)) == 1
 
 
 def test_candidates() -> None:

@@ -22,6 +22,7 @@ from portavoz.audio.limit import soft_limit
 from portavoz.errors import BackendError, InputError, MissingExtra, PortavozError, SpecError, WeightError
 from portavoz.families.speecht5.folder import Checkpoint, save
 from portavoz.families.speecht5.given import Stop
+from portavoz.families.speecht5.speak import SpeechT5
 from portavoz.families.speecht5.stages import Eager
 from portavoz.lab.references.transformers import Reference
 from portavoz.ops.base import Ops
@@ -105,9 +106,60 @@ def test_stream_is_speak_and_the_seed_decides(folder: Path) -> None:
     voice = portavoz.load(folder)
     text = " ".join(TEXTS)
     pieces = [piece.samples for piece in voice.stream(text, speaker=SPEAKER)]
-    whole = voice.speak(text, speaker=SPEAKER).samples
+    whole = voice.speak(text, speaker=SPEAKER, batch=1).samples
     assert len(pieces) >= 3 and np.array_equal(np.concatenate(pieces), whole)
     assert not np.array_equal(voice.speak(text, speaker=SPEAKER, seed=1).samples[:400], whole[:400])
+
+
+PAGE = "Hello there. I don’t know “why”. Yes! Dr. Smith paid $3.50, and left.\n\nAnd a second paragraph 日本. No?"
+
+
+def test_a_page_is_said_in_batches_and_each_sentence_as_it_is_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def together(model: SpeechT5, ids: Any, *rest: Any, **named: Any) -> Any:
+        sizes.append(len(ids))
+        return genuine(model, ids, *rest, **named)
+
+    genuine = SpeechT5.together
+    monkeypatch.setattr(SpeechT5, "together", together)
+    voice = portavoz.load(folder)
+    assert voice.batch == 8
+    in_turn = voice.speak(PAGE, speaker=SPEAKER, batch=1)
+    assert sizes == [1] * 6
+    whole = in_turn
+    for batch, wanted in ((None, [6]), (4, [4, 2]), (5, [5, 1])):
+        sizes.clear()
+        whole = voice.speak(PAGE, speaker=SPEAKER, batch=batch)
+        assert sizes == wanted
+        assert whole.samples.shape == in_turn.samples.shape
+        assert np.linalg.norm(whole.samples - in_turn.samples) <= 1e-4 * np.linalg.norm(in_turn.samples)
+        assert whole.warnings == in_turn.warnings and any("日本" in warning for warning in whole.warnings)
+    pieces = list(voice.stream(PAGE, speaker=SPEAKER, batch=5))
+    assert np.array_equal(np.concatenate([piece.samples for piece in pieces]), whole.samples)
+
+
+def test_a_stream_says_one_sentence_after_the_other(folder: Path) -> None:
+    """So that the first is heard soon: no more is read than it takes to know where a sentence ends."""
+    asked = []
+
+    def lines():
+        for number in range(30):
+            asked.append(number)
+            yield f"This is number {number}. "
+
+    stream = portavoz.load(folder).stream(lines(), speaker=SPEAKER)
+    next(stream)
+    assert len(asked) < 12  # the splitter looks a little ahead
+    stream.close()
+
+
+@pytest.mark.parametrize("batch", [0, -1, 257, 2.0, True, "8"])
+def test_batches_that_cannot_be(folder: Path, batch: Any) -> None:
+    said = refused(InputError, lambda: portavoz.load(folder).speak("Hi.", speaker=SPEAKER, batch=batch))
+    assert said == f"batch is {batch!r}: give a whole number of sentences from 1 to 256"
 
 
 def test_many_threads_may_speak_at_once(folder: Path) -> None:
@@ -214,6 +266,37 @@ def test_pickled_checkpoints_and_every_spelling_of_weight_norm(
             portavoz.load(copy)
         convert(place / "pytorch_model.bin", place / "model.safetensors", trust_pickle=True)
     assert close(portavoz.load(copy).speak(TEXTS[0], speaker=SPEAKER).samples, spoken(reference))
+
+
+def test_a_pickled_checkpoint_in_several_files(copy: Path, reference: tuple[Path, Reference]) -> None:
+    state = reference[1].model.state_dict()
+    names = [f"pytorch_model-0000{n}-of-00003.bin" for n in (1, 2, 3)]
+    places = {key: names[number % 3] for number, key in enumerate(state)}
+    (copy / "model.safetensors").unlink()
+    for name in names:
+        torch.save({key: tensor for key, tensor in state.items() if places[key] == name}, copy / name)
+    index = copy / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
+    said = refused(WeightError, lambda: portavoz.load(copy))
+    assert f"portavoz weights convert {index} {copy / 'model.safetensors'} --trust-pickle" in said
+    before = sorted(copy.iterdir())
+    with pytest.raises(WeightError, match="a pickle is a program"):
+        convert(index, copy / "model.safetensors")
+    assert sorted(copy.iterdir()) == before
+    report = convert(index, copy / "model.safetensors", trust_pickle=True)
+    assert report["tensors"] == len(state)
+    assert report["metadata"]["converted_from"] == index.name
+    assert sorted(copy.iterdir()) == sorted([*before, copy / "model.safetensors"])
+    assert close(portavoz.load(copy).speak(TEXTS[0], speaker=SPEAKER).samples, spoken(reference))
+
+    (copy / "model.safetensors").unlink()
+    (copy / names[1]).unlink()
+    with pytest.raises(WeightError, match=r"00002-of-00003.bin: pytorch_model.bin.index.json lists this shard"):
+        convert(index, copy / "model.safetensors", trust_pickle=True)
+    index.write_text(json.dumps({"weight_map": {"a": "../a.bin"}}))
+    with pytest.raises(WeightError, match=r"a is said to be in '../a.bin', wanted a file with .bin or .pt"):
+        convert(index, copy / "model.safetensors", trust_pickle=True)
+    assert not (copy / "model.safetensors").exists()
 
 
 def test_half_precision_files(copy: Path, reference: tuple[Path, Reference]) -> None:
@@ -460,11 +543,13 @@ HARM: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], object], str]] = {
 }
 
 
+@pytest.mark.parametrize("options", [{}, {"backend": "numpy"}], ids=["lean", "blocks"])
 @pytest.mark.parametrize("name", HARM)
-def test_weights_that_do_not_fit(copy: Path, name: str) -> None:
+def test_weights_that_do_not_fit(copy: Path, name: str, options: dict[str, str]) -> None:
     place, change, said = HARM[name]
     rewritten(copy / place, change)
-    assert said in refused(WeightError, lambda: portavoz.load(copy))
+    sentence = refused(WeightError, lambda: portavoz.load(copy, **options))
+    assert sentence.startswith(f"{copy / place / 'model.safetensors'}: ") and said in sentence
 
 
 @pytest.mark.parametrize("place", ["", "vocoder"])

@@ -62,6 +62,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     manner.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
     manner.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
+    manner.add_argument(
+        "--batch",
+        metavar="N",
+        type=int,
+        help="sentences said together, for SpeechT5 (default: what is fastest; 1 with --stream)",
+    )
     lexicon_option(manner)
     voice_options(parser)
     also = parser.add_argument_group("what else to write")
@@ -190,4 +196,7 @@ def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
     if isinstance(speaker, str) and speaker.isdecimal() and speaker not in voice.speakers:
         speaker = int(speaker)
     chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker, "pitch": args.pitch}
-    return {**chosen, "lexicon": open_lexicon(args)}
+    # Who sends sound on while it is made wants the first of it soon.
+    early = args.output == "-" and (args.stream or args.format == "raw")
+    batch = args.batch if args.batch is not None else 1 if early else voice.batch
+    return {**chosen, "lexicon": open_lexicon(args), "batch": batch}

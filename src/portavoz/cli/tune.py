@@ -2,12 +2,13 @@
 
 Every stage is tried on every runtime, precision and number of threads that can run it, alone and as a batch, with the
 voice's own weights. The fastest whose mel or wave stays above the floor (signal over error against float32, in dB) is
-chosen, and used from then on where --runtime and --precision do not say otherwise. The first run compiles the stages,
-which takes minutes. On random weights the decibels rank engines and certify nothing: listen.
+chosen, and used from then on where --runtime and --precision do not say otherwise; and so is the number of sentences
+said together with which each of them takes the least. The first run compiles the stages, which takes minutes. On
+random weights the decibels rank engines and certify nothing: listen.
 
 Examples:
   portavoz tune my-speecht5
-  portavoz tune my-speecht5 --floor 60 --threads 1,2 --json
+  portavoz tune my-speecht5 --floor 60 --batch 1,4,16 --json
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("voice", metavar="VOICE", help="a SpeechT5 checkpoint's folder, or its name on the hub")
     parser.add_argument("--vocoder", metavar="DIR", help="of the checkpoint, when it is not in its folder")
     parser.add_argument("--floor", metavar="DB", type=float, default=30.0, help="least quality (default: %(default)s)")
-    parser.add_argument("--threads", metavar="N,…", default="1", help="inside one stage (default: 1)")
+    parser.add_argument("--threads", metavar="N,…", default="1,2", help="inside one stage (default: %(default)s)")
     parser.add_argument("--batch", metavar="N,…", default="1,8", help="rows said together (default: 1,8)")
     parser.add_argument("--steps", metavar="N", type=int, default=60, help="of each run (default: %(default)s)")
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="the least counts (default: %(default)s)")
@@ -68,4 +69,6 @@ def _print(tuned: Tuned) -> None:
         names = f"{mark}{row.stage:<9}{choice.runtime:<10}{choice.precision:<10}{choice.threads:>7}{row.batch:>6}"
         print(f"{names}  {row.why}" if row.why else f"{names}{row.seconds * 1e3:>11.2f}{row.snr:>9.1f}")
     beside = "on a thread beside the loop" if tuned.workers else "within the loop"
-    print(f"\n* is what this voice uses from now on, sound made {beside}; a step, a text, a window of 128 frames")
+    text = f"{tuned.batch} sentences of a text at once" if tuned.batch > 1 else "one sentence after the other"
+    print(f"\n* is what this voice uses from now on, {text}, sound made {beside}")
+    print("times are of a step, of a text, of a window of 128 frames")

@@ -50,11 +50,16 @@ def compiled(
     return assembled(origin, plan(runtime, precision, threads), cache)
 
 
-def assembled(origin: Origin, choices: Mapping[str, Choice], cache: Cache | None = None) -> Compiled:
-    """The stages, each on what was chosen for it."""
-    cache = cache or Cache()
-    stages: dict[str, Any] = {name: load(origin, name, choices[name], cache) for name in STAGES}
-    return Compiled(stages, Around(origin.around(cache)), origin.config, choices)
+def assembled(
+    origin: Origin, choices: Mapping[str, Choice], cache: Cache | None = None, *, like: Compiled | None = None
+) -> Compiled:
+    """The stages, each on what was chosen for it; those that were chosen for `like` too are the same ones."""
+    cache, stages = cache or Cache(), dict[str, Any]()
+    for name in STAGES:
+        there = like is not None and like.choices[name] == choices[name]
+        stages[name] = like.stages[name] if like and there else load(origin, name, choices[name], cache)
+    around = Around(origin.around(cache)) if like is None else like.around
+    return Compiled(stages, around, origin.config, choices)
 
 
 def load(origin: Origin, name: str, choice: Choice, cache: Cache) -> Any:

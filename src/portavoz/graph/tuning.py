@@ -30,7 +30,10 @@ from .lean import PACKAGES, STAGES, Choice, Origin, version_of
 from .speecht5 import RUNTIMES, Compiled, assembled, load, plan
 
 Floats = NDArray[np.float32]
-FORMAT = 1
+FORMAT = 2
+SENTENCE = (200, 400)  # steps and frames of a sentence, for which the number of rows is chosen
+# A stage's second thread waits for a core on a busy machine, and can be 30 times slower then: it has to be worth that.
+WORTH = 1.25
 WEIGHTS = ("encode", "step")  # the stages that are weights more than arithmetic, so that eight bits pay
 
 
@@ -64,10 +67,14 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What was chosen: for each number of rows each stage's choice; `workers` beside the loop (0 or 1)."""
+    """What was chosen: for each number of rows each stage's choice; `workers` beside the loop (0 or 1).
+
+    `batch`: the number of rows with which a text of many sentences takes the least.
+    """
 
     choices: Mapping[int, Mapping[str, Choice]]
     workers: int
+    batch: int
     tried: Sequence[Tried]
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,7 +82,7 @@ class Tuned:
         nothing = {"seconds": None, "snr": None}
         rows = [dataclasses.asdict(row) | (nothing if row.why else {}) for row in self.tried]
         choices = {str(n): {s: dataclasses.asdict(c) for s, c in each.items()} for n, each in self.choices.items()}
-        return {"choices": choices, "workers": self.workers, "tried": rows}
+        return {"choices": choices, "workers": self.workers, "batch": self.batch, "tried": rows}
 
 
 def tune(origin: Origin, settings: Settings, cache: Cache | None = None, tell: Callable[[str], object] = str) -> Tuned:
@@ -94,7 +101,7 @@ def tune(origin: Origin, settings: Settings, cache: Cache | None = None, tell: C
     }
     first = choices[settings.batches[0]]
     tell("sound beside the loop")
-    tuned = Tuned(choices, bench.workers(first), marked)
+    tuned = Tuned(choices, bench.workers(first), rows_at_once([row for row in marked if row.chosen]), marked)
     _keep(tuned, origin, settings, cache)
     return tuned
 
@@ -118,7 +125,8 @@ def stored(origin: Origin, cache: Cache | None = None) -> Tuned | None:
         choices = {
             int(n): {stage: Choice(**each[stage]) for stage in STAGES} for n, each in kept["tuned"]["choices"].items()
         }
-        return Tuned(choices, int(kept["tuned"]["workers"]), ())
+        batch = int(kept["tuned"]["batch"])
+        return Tuned(choices, int(kept["tuned"]["workers"]), batch, ()) if batch in choices else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -140,11 +148,28 @@ def _here() -> dict[str, Any]:
 
 
 def _marked(tried: Sequence[Tried], batch: int, floor: float) -> list[Tried]:
-    """The rows of one batch, the fastest above the floor of each stage marked; eager float32 is always above."""
+    """The rows of one batch, the fastest above the floor of each stage marked; eager float32 is always above.
+
+    More threads than one count as slower than they are, by `WORTH`.
+    """
     rows = [row for row in tried if row.batch == batch]
     good = [row for row in rows if not row.why and row.snr >= floor]
-    best = {stage: min((r for r in good if r.stage == stage), key=lambda r: r.seconds) for stage in STAGES}
+
+    def cost(row: Tried) -> float:
+        return row.seconds * (1 if row.choice.threads == 1 else WORTH)
+
+    best = {stage: min((row for row in good if row.stage == stage), key=cost) for stage in STAGES}
     return [dataclasses.replace(row, chosen=row is best[row.stage]) for row in rows]
+
+
+def rows_at_once(chosen: Sequence[Tried]) -> int:
+    """The number of rows with which a sentence takes the least, by what was measured for its stages."""
+    steps, frames = SENTENCE
+    times = {"encode": 1.0, "step": steps, "postnet": frames / STRIDE, "vocode": frames / STRIDE}
+    each = dict.fromkeys(sorted({row.batch for row in chosen}), 0.0)
+    for row in chosen:
+        each[row.batch] += row.seconds * times[row.stage] / row.batch
+    return min(each, key=lambda batch: each[batch])
 
 
 class _Bench:
@@ -177,7 +202,12 @@ class _Bench:
 
     def _tried(self, stage: str, choice: Choice, stages: Compiled) -> list[Tried]:
         quality = self._quality(stage, stages)
-        seconds = {batch: self._seconds(stage, stages, batch) for batch in self.s.batches}
+        if stage in WEIGHTS:
+            seconds = {batch: self._seconds(stage, stages, batch) for batch in self.s.batches}
+        else:
+            # Rows are post-netted and vocoded one by one, whatever the batch.
+            once = self._seconds(stage, stages, 1)
+            seconds = {batch: batch * once for batch in self.s.batches}
         return [Tried(stage, choice, batch, took, quality) for batch, took in seconds.items()]
 
     def _quality(self, stage: str, stages: Compiled) -> float:
@@ -189,11 +219,10 @@ class _Bench:
         if stage == "step":
             return min(self._said(stages, batch)[1] for _ in range(self.s.rounds))
         ids, speaker = np.repeat(self.ids, batch, 0), np.repeat(self.speaker, batch, 0)
-        # Rows are post-netted and vocoded one by one, whatever the batch.
         call: Callable[[], Any] = (
             (lambda: stages.encode(ids, ids >= 0, speaker, self.s.steps))
             if stage == "encode"
-            else (lambda: [getattr(stages, stage)(self.window) for _ in range(batch)])
+            else (lambda: getattr(stages, stage)(self.window))
         )
         call()
         return min(_timed(call) for _ in range(self.s.rounds))

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..errors import InputError
 from ..folder import checkpoint, describe, is_checkpoint
-from .family import Family, Manner, Opened, Options, Said
+from .family import MOST_ROWS, Family, Manner, Opened, Options, Said, Together
 
-__all__ = ["FAMILIES", "Family", "Manner", "Opened", "Options", "Said", "opened"]
+__all__ = ["FAMILIES", "MOST_ROWS", "Family", "Manner", "Opened", "Options", "Said", "Together", "opened"]
 
 # A new family is one line here and one file beside this one, with `opened(folder, about, options) -> Opened`.
 FAMILIES = ("compact", "speecht5")

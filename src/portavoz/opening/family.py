@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..text.lexicon import Lexicon
 
 MOST_THREADS = 256
+MOST_ROWS = 256  # said together: each has memory of its own
 Adjust = Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]]
 
 
@@ -102,6 +103,20 @@ class Family(Protocol):
         ...
 
     def utter(self, reading: Reading, manner: Manner) -> Said: ...
+
+
+@runtime_checkable
+class Together(Family, Protocol):
+    """A model that says several pieces in less time together than one after the other.
+
+    `batch`: how many at once, where nobody says how many.
+    """
+
+    batch: int
+
+    def together(self, readings: Sequence[Reading], manner: Manner) -> list[Said]:
+        """Each piece as `utter` says it, to rounding; their sound may be read in any order."""
+        ...
 
 
 class Opened(NamedTuple):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,27 @@ from ..families.speecht5.ids import Tokenizer
 from ..families.speecht5.reading import limit, read
 from ..families.speecht5.speak import SpeechT5
 from ..families.speecht5.speaker import speaker
-from ..families.speecht5.stages import Stages, eager
+from ..families.speecht5.stages import Stages
 from ..folder import is_checkpoint
+from ..graph import processor
 from ..graph.cache import Cache, digest
-from ..graph.speecht5 import RUNTIMES, Origin, assembled, compiled
+from ..graph.speecht5 import RUNTIMES, Choice, Origin, assembled, compiled, plan
 from ..graph.tuning import stored
 from ..text.reading import Reading
 from . import place
 from .family import Manner, Opened, Options, Said
+
+# Sentences said together where nothing was measured: wherever we did, eight took much less than eight times one.
+BATCH = 8
+
+
+class Engine(NamedTuple):
+    """What says one piece, what says `batch` pieces together, and what both are, for `describe`."""
+
+    model: SpeechT5
+    many: SpeechT5
+    batch: int
+    about: dict[str, Any]
 
 
 class Speaking:
@@ -31,8 +45,9 @@ class Speaking:
 
     timed = False
 
-    def __init__(self, model: SpeechT5, tokenizer: Tokenizer, known: Mapping[str, NDArray[np.float32]]) -> None:
-        self.model, self.tokenizer, self.known = model, tokenizer, dict(known)
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, known: Mapping[str, NDArray[np.float32]]) -> None:
+        self.model, self.many, self.batch, _ = engine
+        self.tokenizer, self.known = tokenizer, dict(known)
 
     @property
     def rate(self) -> int:
@@ -62,8 +77,17 @@ class Speaking:
 
     def utter(self, reading: Reading, manner: Manner) -> Said:
         """One piece, said; the same piece sounds the same wherever it stands."""
-        said = self.model.utter(self.tokenizer.ids("".join(reading.symbols)), manner.speaker, seed=manner.seed)
+        said = self.model.utter(self._ids(reading), manner.speaker, seed=manner.seed)
         return Said(said.ends, said.waves, said.warnings)
+
+    def together(self, readings: Sequence[Reading], manner: Manner) -> list[Said]:
+        """Several pieces said at once, each as it sounds alone, to rounding."""
+        ids = [self._ids(reading) for reading in readings]
+        rows = self.many.together(ids, manner.speaker, seed=manner.seed)
+        return [Said(said.ends, said.waves, said.warnings) for said in rows]
+
+    def _ids(self, reading: Reading) -> list[int]:
+        return self.tokenizer.ids("".join(reading.symbols))
 
 
 def opened(folder: Path, about: dict[str, Any], options: Options) -> Opened:
@@ -73,20 +97,18 @@ def opened(folder: Path, about: dict[str, Any], options: Options) -> Opened:
     runtime, precision = options.choose("speecht5", tuple(RUNTIMES), precisions, first="eager")
     checkpoint = Checkpoint.open(folder, _vocoder(folder, options))
     tokenizer, known = checkpoint.tokenizer(), checkpoint.speakers()
-    tuned = None if options.runtime or options.precision or options.backend or options.device else _tuned(checkpoint)
-    if tuned is None:
-        model = SpeechT5(_stages(checkpoint, runtime, precision, options), checkpoint.config)
-    else:
-        model, runtime = tuned
+    said = options.runtime or options.precision or options.backend or options.device
+    engine = (None if said else _tuned(checkpoint, options)) or _asked(checkpoint, runtime, precision, options)
     shown = {
         "name": about["name"],
         "family": "speecht5",
-        "rate": model.rate,
+        "rate": engine.model.rate,
         "speakers": list(known),
         "config": checkpoint.config.to_dict(),
         "vocoder": str(checkpoint.vocoder),
+        "engine": engine.about,
     }
-    return Opened(Speaking(model, tokenizer, known), shown, runtime)
+    return Opened(Speaking(engine, tokenizer, known), shown, engine.about["stages"]["step"]["runtime"])
 
 
 def checkpoint(voice: str | Path, vocoder: str | Path | None = None) -> Checkpoint:
@@ -97,10 +119,10 @@ def checkpoint(voice: str | Path, vocoder: str | Path | None = None) -> Checkpoi
     return Checkpoint.open(folder, _vocoder(folder, Options(vocoder=vocoder)))
 
 
-def _tuned(checkpoint: Checkpoint) -> tuple[SpeechT5, str] | None:
-    """The model as `portavoz tune` has chosen for these weights on this machine, and its decoder's runtime.
+def _tuned(checkpoint: Checkpoint, options: Options) -> Engine | None:
+    """The model as `portavoz tune` has chosen for these weights on this machine. None where nothing was chosen.
 
-    None where nothing was chosen.
+    Threads are the measured ones unless the caller says more than one.
     """
     cache = Cache()
     if not any(cache.root.glob("tuned-*.json")):
@@ -109,9 +131,29 @@ def _tuned(checkpoint: Checkpoint) -> tuple[SpeechT5, str] | None:
     tuned = stored(origin, cache)
     if tuned is None:
         return None
-    choices = tuned.choices[min(tuned.choices)]
-    model = SpeechT5(assembled(origin, choices, cache), checkpoint.config, workers=tuned.workers)
-    return model, choices["step"].runtime
+    one, many = (tuned.choices[n] for n in (min(tuned.choices), tuned.batch))
+    if options.threads > 1:
+        one, many = ({stage: replace(c, threads=options.threads) for stage, c in each.items()} for each in (one, many))
+    alone = assembled(origin, one, cache)
+    both = (alone, assembled(origin, many, cache, like=alone))
+    model, together = (SpeechT5(stages, checkpoint.config, workers=tuned.workers) for stages in both)
+    return Engine(model, together, tuned.batch, _about(one, tuned.batch, tuned.workers, tuned=True))
+
+
+def _asked(checkpoint: Checkpoint, runtime: str, precision: str, options: Options) -> Engine:
+    """The model on what the caller asked for, or on what is there without asking.
+
+    A compiled runtime has as many threads as it was given, so sound is made on a core beside them where there is one;
+    PyTorch has a thread for every core already.
+    """
+    beside = int(runtime != "eager" and processor.cores() > options.threads)
+    model = SpeechT5(_stages(checkpoint, runtime, precision, options), checkpoint.config, workers=beside)
+    return Engine(model, model, BATCH, _about(plan(runtime, precision, options.threads), BATCH, beside, tuned=False))
+
+
+def _about(choices: Mapping[str, Choice], batch: int, workers: int, *, tuned: bool) -> dict[str, Any]:
+    stages = {stage: asdict(choice) for stage, choice in choices.items()}
+    return {"tuned": tuned, "stages": stages, "batch": batch, "sound_beside_the_loop": bool(workers)}
 
 
 def _vocoder(folder: Path, options: Options) -> Path | None:
@@ -129,8 +171,7 @@ def _stages(checkpoint: Checkpoint, runtime: str, precision: str, options: Optio
     backend = options.backend or ops.preferred()
     if runtime == "eager" and (options.backend or options.device or backend != "torch"):
         device = {"device": options.device} if options.device else {}
-        model, vocoder = checkpoint.tensors()
-        return eager(model, vocoder, checkpoint.config, ops.open(backend, **device))
+        return checkpoint.eager(ops.open(backend, **device))
     if runtime == "eager":
         # Nothing is worth keeping for the next time, so nothing is written where it would stay.
         with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.durations import pad_rows
-from ...errors import BackendError, InputError, WeightError
+from ...errors import BackendError, InputError
 from ...flow import Mel, Noise
 from . import given
 from .ahead import in_order, workers
 from .config import SpeechT5Config
 from .given import Stop
-from .stages import Cutting, Eager, Looking, Stages, eager
-from .wave import Windows
+from .sound import Heard, Sound, Utterance, finite, shared
+from .stages import Eager, Looking, Stages, eager
 
 Floats = NDArray[np.float32]
 
@@ -43,17 +43,6 @@ class Generated:
     before: Floats
     alignment: Floats | None = None
     warnings: tuple[str, ...] = ()
-
-
-class Utterance(NamedTuple):
-    """An utterance on its way: `ends` is empty (SpeechT5 does not know when symbols end), `waves` its sound in pieces.
-
-    `warnings` fills up while `waves` is read.
-    """
-
-    ends: tuple[float, ...]
-    waves: Iterator[Floats]
-    warnings: list[str]
 
 
 class Step(NamedTuple):
@@ -130,32 +119,36 @@ class SpeechT5:
         What is given is checked here; the work is done when the first piece of sound is asked for. The stages behind
         the loop run on windows with fixed ends, so the sound is the same, bit for bit, however it is pulled.
         """
+        return self.together([ids], speaker, seed=seed, masks=None if masks is None else [masks], stop=stop)[0]
+
+    def together(
+        self,
+        ids: Sequence[Any],
+        speakers: Any,
+        *,
+        seed: int = 0,
+        masks: Sequence[Any] | None = None,
+        stop: Stop | None = None,
+    ) -> list[Utterance]:
+        """Rows of ids, said together and heard one by one: each is what `utter` makes of it alone, to rounding."""
         stop = stop or Stop()
-        rows = self._rows([ids], speaker, seed, None if masks is None else [masks], stop)
-        warnings: list[str] = []
-        return Utterance((), self._sound(self.steps(rows, stop), warnings), warnings)
+        rows = self._rows(ids, speakers, seed, masks, stop)
+        return shared(self._heard(rows, stop), len(rows))
 
-    def _sound(self, steps: Iterator[Step], warnings: list[str]) -> Iterator[Floats]:
-        c, far = self.c, self.c.vocoder.reach()
-        mel = Windows.start(self.stages.postnet, reach=c.postnet_reach, hop=1, late=far, mels=c.num_mel_bins)
-        cuts = isinstance(self.stages, Cutting)
-        vocode = self.stages.sound if isinstance(self.stages, Cutting) else self.stages.vocode
-        wave = Windows.start(vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins, cuts=cuts)
+    def _heard(self, rows: list[Row], stop: Stop) -> Iterator[Heard]:
+        sounds = [Sound(self.stages, self.c) for _ in rows]
 
-        def sound(step: Step) -> list[Floats]:
-            nonlocal mel, wave
-            done, mel = mel.push(step.frames, final=step.last)
-            pieces, wave = wave.push(np.concatenate([step.frames[:0], *done]), final=step.last)
-            warnings.extend(step.warnings)
-            return [_finite(piece, "the wave") for piece in pieces]
+        def work(step: Step) -> list[Heard]:
+            pieces = sounds[step.row].push(step.frames, final=step.last)
+            return [Heard(step.row, pieces, step.last, step.warnings)]
 
         with workers(min(self.workers, 1)) as worker:
-            yield from in_order(worker, sound, steps)
+            yield from in_order(worker, work, self.steps(rows, stop))
 
     def _finish(self, steps: list[Step]) -> Generated:
         before = np.concatenate([step.frames for step in steps])
-        mel = _finite(self.stages.postnet(before[None]), "the mel")
-        wave = _finite(self.stages.vocode(mel)[0], "the wave")
+        mel = finite(self.stages.postnet(before[None]), "the mel")
+        wave = finite(self.stages.vocode(mel)[0], "the wave")
         weights = [step.weights for step in steps if step.weights is not None]
         return Generated(
             Mel(mel, self.c.mel),
@@ -208,8 +201,8 @@ class SpeechT5:
             frames, stops, state, weights = self.stages.look(frame, state, masks)
         else:
             frames, stops, state = self.stages.step(frame, state, masks)
-        _finite(stops, "a stop probability")
-        return _finite(frames, "the mel"), stops, state, weights
+        finite(stops, "a stop probability")
+        return finite(frames, "the mel"), stops, state, weights
 
     def _ends(self, row: Row, step: int, stops: Floats, stop: Stop) -> tuple[bool, tuple[str, ...]]:
         fired = bool(stops.sum() >= np.float32(stop.threshold))
@@ -219,9 +212,3 @@ class SpeechT5:
             return True, ()
         seconds = step * self.c.reduction_factor * self.c.hop / self.rate
         return True, (f"the model never said it was done: cut off after {step} steps ({seconds:.1f} s)",)
-
-
-def _finite(numbers: Floats, what: str) -> Floats:
-    if not np.isfinite(numbers).all():
-        raise WeightError(f"{what} has NaN or infinity in it: the weights are damaged, or too large for the precision")
-    return numbers
