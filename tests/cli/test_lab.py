@@ -74,6 +74,18 @@ def test_what_is_refused(refused: Any, options: tuple[str, ...], words: str) -> 
     assert words in refused(*QUICK, *options)
 
 
+def test_a_checkpoints_configuration_finds_its_vocoders(run: Any, refused: Any, tmp_path: Path) -> None:
+    """A model with other than 80 mels says nothing about its vocoder, whose config.json is where folders have it."""
+    for place, values in ((tmp_path, TINY.to_dict()), (tmp_path / "vocoder", TINY.vocoder_dict())):
+        place.mkdir(exist_ok=True)
+        (place / "config.json").write_text(json.dumps(values))
+    done = run(*QUICK, "--config", "config.json", "--json")
+    assert done.code == 0 and json.loads(done.out)["pass"] is True
+    (tmp_path / "vocoder" / "config.json").unlink()
+    said = refused(*QUICK, "--config", "config.json")
+    assert "vocoder.model_in_dim is 80: wanted num_mel_bins, which is 16" in said
+
+
 def test_a_configuration_that_is_no_json(refused: Any, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("{")
     assert "cannot be read as JSON" in refused(*QUICK, "--config", "c.json")

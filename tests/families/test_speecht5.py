@@ -20,6 +20,7 @@ from portavoz.families.speecht5.speak import SpeechT5, Stop, eager
 from portavoz.families.speecht5.wave import Windows, edge_after
 from portavoz.lab import components as lab
 from portavoz.lab.compare import distance
+from portavoz.lab.references import package
 from portavoz.lab.references.transformers import Reference
 
 # Nothing here is what it is in the published model: no two widths are equal, ids of pad and eos are others.
@@ -561,6 +562,16 @@ def test_a_configuration_that_cannot_be_is_refused(changed: dict[str, Any], word
 def test_a_vocoder_that_cannot_be_is_refused(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError, match=words):
         SpeechT5Config.from_dict(TINY.to_dict(), {**TINY.vocoder_dict(), **changed})
+
+
+def test_kernels_that_the_reference_itself_has_no_whole_frames_for() -> None:
+    """A kernel longer than its rate by an odd number adds a sample to the whole: no frame has its own samples then."""
+    made, torch = package("transformers"), package("torch")
+    about = TINY.vocoder_dict() | {"upsample_kernel_sizes": [8, 7]}
+    vocoder = made.SpeechT5HifiGan(made.SpeechT5HifiGanConfig(**about)).eval()
+    with torch.no_grad():
+        lengths = [vocoder(torch.zeros(frames, TINY.num_mel_bins)).shape[-1] for frames in (3, 10)]
+    assert lengths == [3 * TINY.hop + 1, 10 * TINY.hop + 1]
 
 
 def test_named_configurations() -> None:

@@ -18,7 +18,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What the comparison of a family takes."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--config", metavar="C", default="tiny", help="tiny, base or a file of {model: …, vocoder: …} (default: tiny)"
+        "--config",
+        metavar="C",
+        default="tiny",
+        help="tiny, base, a checkpoint's config.json, or a file of {model: …, vocoder: …} (default: tiny)",
     )
     source.add_argument("--weights", metavar="DIR", help="a folder that the reference wrote, instead of random weights")
     parser.add_argument("--vocoder", metavar="DIR", help="the vocoder's folder, with --weights")
@@ -76,6 +79,7 @@ def _compare(model: Any, back: Any, seed: int, steps: int) -> list[Any]:
 
 def _config(name: str) -> Any:
     from ..families.speecht5.config import CONFIGS, SpeechT5Config, named
+    from ..families.speecht5.folder import described, vocoder_of
 
     path = Path(name)
     if name in CONFIGS or not path.is_file():
@@ -86,7 +90,9 @@ def _config(name: str) -> Any:
         raise InputError(f"{path}: cannot be read as JSON ({problem}); give a config.json") from problem
     if isinstance(values, dict) and "model" in values:
         return SpeechT5Config.from_dict(values["model"], values.get("vocoder"))
-    return SpeechT5Config.from_dict(values)
+    # A checkpoint's config.json says nothing about its vocoder, which has one of its own where the family looks for it.
+    vocoder = vocoder_of(path.parent)
+    return SpeechT5Config.from_dict(values, described(vocoder) if vocoder else None)
 
 
 def _report(args: argparse.Namespace, runs: list[Any]) -> int:
