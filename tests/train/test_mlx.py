@@ -92,6 +92,23 @@ def test_pieces_of_a_batch_add_up_there_too(corpus: Path, tmp_path: Path) -> Non
     assert far(gathered(parts), gathered(whole)) <= 1e-5
 
 
+def test_where_mlx_runs_out_of_memory_the_batch_is_computed_in_smaller_pieces(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side, whole = (Trainer(config(corpus, backend="mlx"), tmp_path / name) for name in ("tight", "whole"))
+    own = side.task.run.model.decoder.stack
+    real = type(own).__call__
+
+    def tight(stack: Any, x: Any, **more: Any) -> Any:
+        if stack is own and x.shape[0] > 1:
+            raise RuntimeError("[malloc] Unable to allocate 123 bytes.")
+        return real(stack, x, **more)
+
+    monkeypatch.setattr(type(own), "__call__", tight)
+    assert side.train_step() == pytest.approx(whole.train_step(), rel=1e-5)
+    assert (side.pieces, whole.pieces) == (3, 1)
+
+
 def test_what_began_on_torch_goes_on_on_mlx(corpus: Path, tmp_path: Path) -> None:
     cut, whole = config(corpus, steps=2), config(corpus)
     Trainer(cut, tmp_path / "cut").run()
