@@ -161,7 +161,7 @@ def lines(name: str, rows: Sequence[Row], most: int = 0) -> list[str]:
     """One sentence, and the table, of `most` rows (0: all)."""
     first = rows[0]
     where = first.unit or f"the stage {first.stage}"
-    what = "overflows" if math.isinf(first.wave) else f"moves the sound by {first.decibels:.2f} dB"
+    what = "overflows" if math.isinf(first.wave) else f"moves the sound by {first.decibels:.2g} dB"
     out = [f"{where} suffers most: in {first.kind} it {what}", ""]
     wide = max(len(row.unit or row.stage) for row in rows)
     out.append(

@@ -64,8 +64,9 @@ class Rounding(Watch):
         return less(run(*map(given, args), **{k: given(v) for k, v in named.items()}))
 
     def composite(self, unit: Unit, native: Callable[..., Any] | None, body: Callable[..., Any]) -> Callable[..., Any]:
-        # Its own kernel is one unit; word by word only where the words are rounded.
-        return body if native is None or (self.kind is not None and self.chosen(unit.path)) else native
+        # A back end's kernel is one piece; word by word only where the words are rounded.
+        words = self.kind not in (None, "int8") and self.chosen(unit.path)
+        return body if native is None or words else native
 
     def _less(self, value: Any) -> Any:
         if isinstance(value, (tuple, list)):
