@@ -26,6 +26,7 @@ COMMANDS = {
     "show": "show a voice's or a family's anatomy: stages, layers, sizes",
     "doctor": "see what this machine has, and whether every stage of speaking works",
     "train": "train a model as a configuration file says",
+    "compress": "make a voice smaller: fewer bits, or fewer weights",
     "evaluate": "judge a voice beside its teacher",
     "weights": "account for every tensor of a checkpoint; convert, compare, mend it",
     "lab": "name the first wrong layer of a port, and why; trace, check, compare",

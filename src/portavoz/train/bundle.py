@@ -14,33 +14,43 @@ from numpy.typing import NDArray
 from ..atomic import atomic
 from ..errors import WeightError
 from ..families.compact.config import CompactConfig
+from ..families.compact.speak import STAGES
 from ..folder import FORMAT
 from ..graph.compact import export_stages
 from ..weights import file
+from ..weights.quantized import unpacked
+
+FILES = ("model.safetensors", *(f"{stage}.onnx" for stage in STAGES))
 
 
 def trained(path: str | Path) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
-    """The tensors and the configuration of a training's result (acoustic.safetensors, vocoder.safetensors)."""
+    """The tensors and the configuration of a training's result (acoustic.safetensors), or of a voice's weights."""
     tensors, metadata = file.read(path)
     if "config" not in metadata:
         raise WeightError(f"{path}: its metadata has no configuration; give the result of a training")
-    return tensors, CompactConfig.from_dict(json.loads(metadata["config"]))
+    return unpacked(tensors), CompactConfig.from_dict(json.loads(metadata["config"]))
 
 
 def bundle(
-    halves: Sequence[str | Path], out: str | Path, *, name: str, speakers: Sequence[str], card: Mapping[str, Any]
+    halves: Sequence[str | Path],
+    out: str | Path,
+    *,
+    name: str,
+    speakers: Sequence[str],
+    card: Mapping[str, Any],
+    half: bool = True,
 ) -> Path:
     """Write a voice folder from an acoustic and a vocoder half (or one file that holds both).
 
-    Weights are rounded to float16 once and the graphs exported from the rounded ones, so every runtime computes
-    with the same numbers. Raises SpecError or WeightError when the halves do not fit together.
+    Weights are rounded to float16 once (not without `half`) and the graphs exported from the rounded ones, so every
+    runtime computes with the same numbers. Raises SpecError or WeightError when the halves do not fit together.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, NDArray[Any]] = {}
     configs = []
-    for half in halves:
-        arrays, config = trained(half)
+    for path in halves:
+        arrays, config = trained(path)
         tensors.update(arrays)
         configs.append(config)
     if any(c.to_dict() != configs[0].to_dict() for c in configs):
@@ -48,11 +58,10 @@ def bundle(
             f"{', '.join(map(str, halves))}: trained under different configurations; train both under one"
         )
     config = configs[0]
-    small = {k: a.astype(np.float16) for k, a in tensors.items()}
+    kind = np.float16 if half else np.float32
     metadata = {"family": "compact", "layout": "torch", "config": json.dumps(config.to_dict()), "name": name}
-    file.write(folder / "model.safetensors", small, metadata)
-    export_stages(folder / "model.safetensors", config, folder)
-    names = ["model.safetensors", "encode.onnx", "decode.onnx", "vocode.onnx"]
+    file.write(folder / "model.safetensors", {k: a.astype(kind) for k, a in tensors.items()}, metadata)
+    export_stages(folder / "model.safetensors", config, folder, half=half)
     about = {
         "format": FORMAT,
         "name": name,
@@ -62,13 +71,18 @@ def bundle(
         "alphabet": config.alphabet,
         "speakers": list(speakers),
         "config": config.to_dict(),
-        "files": {
-            n: {"sha256": hashlib.sha256((folder / n).read_bytes()).hexdigest(), "bytes": (folder / n).stat().st_size}
-            for n in names
-        },
         "card": dict(card),
     }
+    return seal(folder, about)
+
+
+def seal(folder: Path, about: Mapping[str, Any]) -> Path:
+    """Write voice.json: `about`, with size and checksum of the weights and the graphs that lie in the folder."""
+    contents = {name: (folder / name).read_bytes() for name in FILES}
+    files = {name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in contents.items()}
+    card = {"card": about["card"]} if "card" in about else {}
+    rest = {key: value for key, value in about.items() if key != "card"}
     with atomic(folder / "voice.json", "w") as written:
-        json.dump(about, written, indent=2)
+        json.dump({**rest, "files": files, **card}, written, indent=2)
         written.write("\n")
     return folder
