@@ -4,7 +4,7 @@ Phonemes are ARPAbet with stress digits; a blank stands between two words, and m
 nothing can be said is no mistake here: it has no words.
 
 Examples:
-  portavoz text "Dr. Smith paid $3.50."
+  portavoz text 'Dr. Smith paid $3.50.'
   portavoz text "[[HH AH0 L OW1]] is hello." --json
   portavoz text --file letter.txt --lexicon mine.txt
 """
