@@ -33,7 +33,7 @@ def test_changes_of_the_command_line(tmp_path):
         ("steps=0", "from 1 up"),
         ("part=encoder", "can be trained"),
         ("precision=int8", "choose one of float32, bfloat16"),
-        ("logs=[wandb]", "no 'wandb'"),
+        ("logs=[wandbs]", "did you mean wandb"),
         ("start=slt grow=slt", "both set"),
     ],
 )

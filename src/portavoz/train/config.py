@@ -13,7 +13,7 @@ from ..errors import InputError, SpecError
 
 # Each half's losses and their weights; a training's `losses` changes some of them, and 0 switches one off.
 LOSSES: dict[str, dict[str, float]] = {
-    "acoustic": {"mel": 1.0, "mel_l2": 0.0, "ssim": 0.0, "duration": 1.0, "pitch": 0.1, "energy": 0.1},
+    "acoustic": {"mel": 1.0, "mel_l2": 0.0, "ssim": 0.0, "duration": 1.0, "pitch": 0.1, "energy": 0.1, "features": 0.0},
     "vocoder": {"stft": 1.0, "mel": 0.5, "adversarial": 0.0, "features": 0.0},
 }
 PRECISIONS = ("float32", "bfloat16")
@@ -25,7 +25,9 @@ BACKENDS = ("torch", "mlx")
 class TrainConfig:
     """One training.
 
-    corpus        a corpus folder, any folder of recordings (see `layouts`), or "toy" for generated sounds
+    corpus        a corpus folder, any folder of recordings (see `layouts`), "toy" for generated sounds, or a text
+                  file (.txt) that `teacher` speaks
+    teacher       a voice whose mels and durations are learnt instead of recorded ones
     part          "acoustic", "vocoder", or "voice": both, one after the other, and a voice folder of them
     model         "minimal", "small", "production", "start" (that of `start`), or a mapping of CompactConfig's fields
     start         weights to fine-tune: a bundled voice's name, a voice folder, or a safetensors file
@@ -44,9 +46,9 @@ class TrainConfig:
     clip, weight_decay, average    gradient norm, AdamW's decay, the moving average of the weights
     every, keep, patience, samples    steps between two looks; checkpoints kept; looks without a better one before it
                   stops (0: never); held-out utterances drawn and written as sound at each look
-    memory, heat  MiB of this process, and °C, from which the training makes itself smaller, and waits; 0 is no limit
-    logs          "tensorboard" beside log.jsonl
     device, backend    torch's device, and what the model itself runs on: "torch", or "mlx" (losses stay on torch)
+    memory, heat  MiB of this process, and °C, from which the training makes itself smaller, and waits; 0 is no limit
+    logs          "tensorboard" and "wandb" beside log.jsonl
     align_steps, align_pictures    how long an aligner learns where there are no labels (0: by the size of the
                   corpus), and how many of the most doubtful alignments are drawn
     """
@@ -70,9 +72,9 @@ class TrainConfig:
     predicted_by: str = ""
     threads: int = 0
     device: str = "cpu"
+    backend: str = "torch"
     losses: Mapping[str, Any] = field(default_factory=dict)
     rival_from: float = 0.0
-    backend: str = "torch"
     rival: int = 16
     accumulate: int = 1
     most_frames: int = 0
@@ -87,6 +89,7 @@ class TrainConfig:
     align_steps: int = 0
     align_pictures: int = 0
     grow: str = ""
+    teacher: str = ""
     speakers: str = "own"
     only: Sequence[str] = ()
 
@@ -106,9 +109,6 @@ class TrainConfig:
             raise SpecError(f"speakers is {self.speakers!r}: choose own or add")
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision is {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
-        for name in self.logs:
-            if name not in LOGS:
-                raise SpecError(f"logs: there is no {name!r}{_near(name, LOGS)}; log.jsonl is always written")
         if self.backend not in BACKENDS:
             raise SpecError(f"backend is {self.backend!r}: choose one of {', '.join(BACKENDS)}")
         if self.backend != "torch" and (self.precision != "float32" or self.recompute):
@@ -116,15 +116,25 @@ class TrainConfig:
                 f"backend {self.backend!r} trains in float32 and works activations out again anyway: leave precision "
                 "and recompute out"
             )
+        for name in self.logs:
+            if name not in LOGS:
+                raise SpecError(f"logs: there is no {name!r}{_near(name, LOGS)}; log.jsonl is always written")
         for key in ("steps", "batch", "frames", "every", "accumulate", "keep"):
             if getattr(self, key) < 1:
                 raise SpecError(f"{key} is {getattr(self, key)}: wanted a whole number from 1 up")
+        if "features" in self.taught() and not self.teacher:
+            raise SpecError("losses: features compares the model with a teacher's; name a teacher, or leave it out")
         if self.start and self.grow:
             raise SpecError("start and grow are both set: fine-tuning keeps the model's size, growing changes it")
 
     def weights(self) -> dict[str, float]:
         """The weight of each loss of this part; those that are switched off are not in it."""
         return {k: float(v) for k, v in {**LOSSES[self.part], **self.losses}.items() if v}
+
+    def taught(self) -> Mapping[str, Any]:
+        """The losses of the acoustic half that are switched on by hand; none where only a vocoder is trained."""
+        chosen = self.losses.get("acoustic", {}) if self.part == "voice" else self.losses
+        return {k: v for k, v in chosen.items() if v and self.part != "vocoder"}
 
     def identity(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""

@@ -1,14 +1,15 @@
-"""What a training writes down: log.jsonl always, TensorBoard's events where asked for."""
+"""What a training writes down: log.jsonl always, TensorBoard and Weights & Biases where asked for."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,12 +17,33 @@ from ..atomic import atomic
 from ..errors import MissingExtra
 
 
-class Journal:
-    """Rows of a training's log. Rows after the step that a resume begins with are dropped: they are made again."""
+class Board(Protocol):
+    """Where numbers go beside log.jsonl."""
 
-    def __init__(self, out: Path, step: int, logs: Sequence[str] = ()) -> None:
+    def show(self, numbers: Mapping[str, float], step: int) -> None:
+        """The numbers of one look, by names such as train/loss."""
+        ...
+
+    def close(self) -> None:
+        """The training ends, or stops for now."""
+        ...
+
+
+class Journal:
+    """Rows of a training's log. Rows after the step that a resume begins with are dropped: they are made again.
+
+    Raises MissingExtra for a log whose package is not installed.
+    """
+
+    def __init__(
+        self, out: Path, step: int, logs: Sequence[str] = (), *, settings: Mapping[str, Any] | None = None
+    ) -> None:
         self.path = out / "log.jsonl"
-        self._board = _board(out, step) if "tensorboard" in logs else None
+        self._boards: list[Board] = []
+        if "tensorboard" in logs:
+            self._boards.append(_TensorBoard(out, step))
+        if "wandb" in logs:
+            self._boards.append(_WandB(out, settings or {}))
         kept = []
         if self.path.is_file():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -37,29 +59,60 @@ class Journal:
         return self
 
     def row(self, values: Mapping[str, Any]) -> None:
-        """One line; its numbers go to TensorBoard too."""
+        """One line; its numbers go to the boards too."""
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for key, value in values.items():
-                if key != "step" and isinstance(value, (int, float)):
-                    self._board.add_scalar(key.replace("_", "/", 1), value, values["step"])
-            self._board.flush()
+        numbers = {k.replace("_", "/", 1): v for k, v in values.items() if k != "step" and isinstance(v, (int, float))}
+        for board in self._boards:
+            board.show(numbers, values["step"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for board in self._boards:
+            board.close()
 
 
-def _board(out: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as problem:
-        raise MissingExtra("tensorboard", "tensorboard", "logs: [tensorboard]") from problem
-    return SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+class _TensorBoard:
+    def __init__(self, out: Path, step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as problem:
+            raise MissingExtra("tensorboard", "tensorboard", "logs: [tensorboard]") from problem
+        self.writer: Any = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+
+    def show(self, numbers: Mapping[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class _WandB:
+    """One run of Weights & Biases for one folder, however often it is resumed. WANDB_MODE=offline sends nothing."""
+
+    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
+        try:
+            import wandb
+        except ImportError as problem:
+            raise MissingExtra("wandb", "wandb", "logs: [wandb]") from problem
+        kept = out / "wandb-run.txt"
+        if not kept.is_file():
+            with atomic(kept, "w") as file:
+                file.write(secrets.token_hex(8))
+        self.run: Any = wandb.init(
+            project="portavoz", name=out.resolve().name, id=kept.read_text().strip(), resume="allow", dir=str(out),
+            config=dict(settings),
+        )  # fmt: skip
+
+    def show(self, numbers: Mapping[str, float], step: int) -> None:
+        self.run.log(dict(numbers), step=step)
+
+    def close(self) -> None:
+        self.run.finish()
 
 
 class Look:

@@ -22,6 +22,7 @@ from .optimise import Averaged, Optimised
 from .precision import TrainOps, autocast, recompute
 from .predict import predicted_mels
 from .tasks import AcousticTask, Task, VocoderTask
+from .teacher import Taught
 from .together import Together
 
 __all__ = ["TrainConfig", "Trainer"]
@@ -66,7 +67,8 @@ class Trainer:
     def _task(self) -> AcousticTask | VocoderTask:
         c = self.config
         if c.part == "acoustic":
-            task: AcousticTask | VocoderTask = AcousticTask(self.weights, self.model, self.corpus, c)
+            kind = Taught if c.teacher else AcousticTask
+            task: AcousticTask | VocoderTask = kind(self.weights, self.model, self.corpus, c)
         else:
             mels = predicted_mels(c.predicted_by, self.model, self.corpus) if c.predicted_by else None
             task = VocoderTask(self.weights, self.model, self.corpus, c, mels=mels)
@@ -223,7 +225,9 @@ class Trainer:
         step is written, and the same training goes on from there.
         """
         c, last = self.config, Look(self.step)
-        journal = Journal(self.out, self.step, c.logs) if self.together.first else nullcontext()
+        journal = nullcontext()
+        if self.together.first:
+            journal = Journal(self.out, self.step, c.logs, settings=self._identity())
         with guard.Signals() as asked, journal:
             while self.step < c.steps and not self._patient_no_more():
                 last.add(self.train_step())

@@ -89,6 +89,21 @@ def ssim_loss(
     return torch.stack(rows).sum() / (of or len(lengths))
 
 
+def likeness(own: Tensor, wanted: Tensor) -> Tensor:
+    """How differently two models hold the steps of one utterance, [S, C] and [S, D], to be alike: 0 to 4.
+
+    Similarity-preserving distillation (Tung and Mori 2019, arXiv:1907.09682, equations 1 to 4) over the steps of an
+    utterance instead of the rows of a batch: no projection between two widths is needed. Each step's mean is taken off
+    first, as what all have in common tells none from another, and the mean is over S, not S².
+    """
+
+    def alike(x: Tensor) -> Tensor:
+        centred = x - x.mean(0)
+        return F.normalize(centred @ centred.T, dim=1)
+
+    return ((alike(own) - alike(wanted)) ** 2).sum() / len(own)
+
+
 def magnitudes(wave: Tensor, fft: int, hop: int) -> Tensor:
     """|STFT| with a Hann window: [B, samples] → [B, bins, frames]."""
     window = torch.hann_window(fft, device=wave.device)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import folder
 from ..errors import InputError, SpecError
 from ..families.compact.config import CompactConfig, named
+from ..flow import MelSpec
 from ..ops.torch import TorchOps
 from ..weights.cursor import Weights
 from . import grow as growth
@@ -97,6 +98,14 @@ def table(rows: NDArray[Any], known: Sequence[str], wanted: Sequence[str]) -> ND
     return np.stack([rows[known.index(name)] if name in known else mean for name in wanted] or [mean])
 
 
+def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Callable[[str], None]) -> Path:
+    from .teacher import speak
+
+    if not config.teacher:
+        raise SpecError(f"corpus {config.corpus}: a text has no sound; name the voice that speaks it with teacher")
+    return speak(config.corpus, config.teacher, out, spec, say=say)
+
+
 def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> tuple[Corpus, CompactConfig]:
     """The corpus that a configuration names, made where it is not one yet, and the model that fits its speakers."""
     spec = shape(config, 1).mel
@@ -104,6 +113,8 @@ def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> t
         folder = out / "toy"
         if not (folder / "corpus.json").is_file():
             toy.make(folder)
+    elif config.corpus.endswith(".txt"):
+        folder = _spoken(config, out / "corpus", spec, say)
     elif (Path(config.corpus) / "corpus.json").is_file():
         folder = Path(config.corpus)
     else:

@@ -91,6 +91,7 @@ def _card(config: TrainConfig, trainer: Trainer, halves: dict[str, Path]) -> dic
         "recordings": len(train), "hours": round(hours, 3), "steps": config.steps,
         "parameters": sum(int(a.size) for path in halves.values() for a in trained(path)[0].values()),
     }  # fmt: skip
-    if config.start and not config.start.endswith(".safetensors"):
-        card["tuned_from"] = folder.describe(folder.find(config.start)).get("card", {})
+    for key, name in (("tuned_from", config.start), ("taught_by", config.teacher)):
+        if name and not name.endswith(".safetensors"):
+            card[key] = folder.describe(folder.find(name)).get("card", {})
     return card
