@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import io
+import re
 import subprocess
 import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import pytest
 import torch
@@ -226,6 +229,35 @@ def test_memory_is_reported_and_what_is_kept_has_a_limit() -> None:
     del many
     MLX.tensor(np.zeros(2**24, np.float32))  # what is over the limit goes back with the next allocation
     assert MLX.memory["cache"] <= CACHE_LIMIT
+
+
+CHAINS: dict[str, Any] = {
+    "gelu": lambda o, x: o.gelu(x),
+    "gelu_tanh": lambda o, x: o.gelu(x, True),
+    "silu": lambda o, x: o.silu(x),
+    "mish": lambda o, x: o.mish(x),
+    "elu": lambda o, x: o.elu(x),
+    "leaky_relu": lambda o, x: o.leaky_relu(x, 0.1),
+    "snake": lambda o, x: o.snake(x, layer(alpha=x[0, 0])),
+    "batch_norm": lambda o, x: o.batch_norm(
+        x, layer(running_mean=x[0, 0], running_var=x[0, 0], weight=x[0, 0], bias=x[0, 0], eps=1e-5)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_is_one_kernel_or_two_once_it_is_compiled(name: str) -> None:
+    """Looked at in the graph, before anything runs: to run it would start a C++ compiler here."""
+
+    def kernels(compiled: bool) -> int:
+        back, text = ops.open("mlx", compiled=compiled), io.StringIO()
+        x = back.tensor(normal(1, 3, 4))
+        back.worker.call(lambda: mx.export_to_dot(text, CHAINS[name](back, x)) or True)
+        views = {"Broadcast", "Slice", "Squeeze", "ExpandDims", "Reshape"}
+        return sum(node not in views for node in re.findall(r'label ="(\w+)"', text.getvalue()))
+
+    apart, joined = kernels(False), kernels(True)
+    assert joined <= 2 and joined < apart, (apart, joined)
 
 
 def test_what_a_model_freed_goes_back_when_it_ends() -> None:
