@@ -103,7 +103,8 @@ def test_a_page_and_what_is_new(run: Any, tmp_path: Path) -> None:
         (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),
         (("compare", "compact", "compact", "--gate", "new"), "with --since"),
         (("compare", "compact", "compact", "--precision", "int3"), "there is no precision"),
-        (("plant", "compact"), "give no name"),
+        (("plant", "compact"), "unrecognized arguments"),
+        (("plant", "--triples", "-1"), "from 0 up"),
         (("plant", "--clean", "-1"), "from 0 up"),
     ],
 )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
 
 from portavoz.errors import InputError
-from portavoz.lab.force import floors_of
-from portavoz.lab.page import html
+from portavoz.lab.floors import floors_of
 from portavoz.lab.parity import assert_parity, compare, forced, inventory, mirrored, propagated, traced
 from portavoz.lab.report import exit_code, first_line, lines, since, to_dict
 from portavoz.lab.subjects import CONFIGS, compact
@@ -126,7 +123,7 @@ def test_two_dead_traces_never_pass(reference: Trace) -> None:
     assert same.answer == "UNDECIDABLE" and exit_code(same) == 3
     wrong = propagated(reference, record(compact(edit=scale)))
     # The unit behind the fault is what differs first in a plain run: an innocent one.
-    assert wrong.culprits[0].id == "leaf:acoustic.decoder.stack.layers.1.attention.out"
+    assert wrong.culprits[0].id == "leaf:acoustic.decoder.stack.layers.1.attention/softmax.0"
     assert "propagated" in first_line(wrong)
 
 
@@ -236,35 +233,8 @@ def test_what_is_new_since_an_earlier_report(reference: Trace) -> None:
     assert since(now, old) == {"new": [SITES["scale"]], "fixed": [SITES["mean"]], "unchanged": []}
 
 
-class Page(HTMLParser):
-    """Which tags a page has, what it links to, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: Counter[str] = Counter()
-        self.links: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
-def test_the_page_says_it_all_and_loads_nothing(reference: Trace) -> None:
-    verdict = compare(reference, compact(edit=all_three))
-    page = Page(html(verdict))
-    assert page.links == [] and page.tags["rect"] == len(verdict.checks)
-    assert page.tags["tr"] == len(verdict.checks) + len(verdict.culprits) + 2
-    assert first_line(verdict) in page.text and "inherits" not in [c.id for c in verdict.culprits]
-    assert html(verdict).count("#b3261e") >= 3
-
-
 def test_a_fault_that_begins_late_is_named_with_its_step() -> None:
-    """The cache loses its row 64: nothing shorter would have shown it."""
+    """The cache loses its row 70: nothing shorter would have shown it."""
     from portavoz.families.speecht5.config import TINY
     from portavoz.lab import speecht5
     from portavoz.lab.faults import Instead
@@ -273,10 +243,10 @@ def test_a_fault_that_begins_late_is_named_with_its_step() -> None:
         layer = acoustic.decoder.layers[1]
         own = layer.own
         layer.own = Instead(own, lambda f, *x, **n: f(*x, **n))
-        layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != 64 else x * 0.0)
+        layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != 70 else x * 0.0)
 
-    subject, arrays = speecht5.reference(steps=67)
-    verdict = forced(traced(subject), speecht5.ours(TINY, arrays, edit=edit, steps=67))
+    subject, arrays = speecht5.reference(steps=73)
+    verdict = forced(traced(subject), speecht5.ours(TINY, arrays, edit=edit, steps=73))
     first = verdict.culprits[0]
-    assert first.unit == "speecht5.decoder.wrapped_decoder.layers.1.self_attn.k_proj" and first.calls == [64]
-    assert "at call 64 only" in first_line(verdict)
+    assert first.unit == "speecht5.decoder.wrapped_decoder.layers.1.self_attn.k_proj" and first.calls == [70]
+    assert "at call 70 only" in first_line(verdict)

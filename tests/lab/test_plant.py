@@ -19,6 +19,7 @@ SAMPLE = {
         "kernel flipped", "text mask ignored", "cache row lost at step 4", "speaker before the frame",
         "kernel without its scale",
     },
+    "stranger": {"mask one off", "residual twice", "transposed matrix", "gelu by tanh"},
 }  # fmt: skip
 
 
@@ -34,12 +35,18 @@ def test_a_sample_is_named_at_its_place(family: str) -> None:
     assert d["mirrored"]["exact"] == d["faults"] and d["false_alarms"] == 0 and d["clean_runs"] == 2
     # What is usually looked at lets some of the very same ports pass.
     assert d["usual_gates"]["pcc_0.94"] < d["faults"]
+    # What they look like is said for most, and what is said without doubt is so.
+    assert d["diagnosis"]["right_share"] >= 0.6 and d["diagnosis"]["certain_and_wrong"] == 0
+    assert 0 < d["largest_clean"] < 8 and d["smallest_fault"] > 16
+    for row in d["clean"].values():
+        assert set(row) <= {"runs", "forced", "mirrored", "propagated"} and row["runs"] >= 1
 
 
 def test_three_faults_at_once_are_all_named() -> None:
     score = grade("compact", clean=0, threes=2, methods=("forced",), only=lambda f: not f.probe and "weight" in f.name)
-    triples = score.to_dict()["triples"]
-    assert triples["planted"] == 6 and triples["named"] >= 5
+    for method in ("triples", "triples_mirrored"):
+        triples = score.to_dict()[method]
+        assert triples["planted"] == 6 and triples["named"] >= 5
 
 
 def test_the_catalogue_is_large_and_its_names_are_its_own() -> None:
@@ -47,7 +54,7 @@ def test_the_catalogue_is_large_and_its_names_are_its_own() -> None:
     for family in GROUNDS:
         names = [f.name for f in catalogue(family)]
         assert len(set(names)) == len(names)
-    assert len(every) >= 90
+    assert len(every) >= 120 and len(catalogue("stranger")) >= 20
     for fault in every:
         re.compile(fault.want)
         assert fault.cause and (fault.weights or fault.edit or fault.words)
@@ -61,11 +68,12 @@ def test_a_family_without_faults_is_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", list(GROUNDS))
 def test_the_whole_catalogue(family: str) -> None:
-    d = grade(family, clean=100, threes=12).to_dict()
+    d = grade(family, clean=80, threes=12).to_dict()
     assert d["detected"] == d["faults"] and d["exact"] >= 0.95 * d["faults"]
     for method in ("mirrored", "outputs_only"):
         assert d[method]["detected"] == d["faults"] and d[method]["exact"] >= 0.95 * d["faults"]
-    assert d["false_alarms"] == 0 and d["clean_runs"] == 100 and d["largest_clean"] < 8
-    assert d["triples"]["named"] >= 0.95 * d["triples"]["planted"]
-    assert d["diagnosis"]["right"] >= 0.6 * d["faults"]
-    assert d["diagnosis"]["certain_and_wrong"] <= 0.05 * d["diagnosis"]["certain"]
+    assert d["false_alarms"] == 0 and d["clean_runs"] == 80 and d["largest_clean"] < 8
+    for method in ("triples", "triples_mirrored"):
+        assert d[method]["named"] >= 0.95 * d[method]["planted"]
+    assert d["diagnosis"]["right_share"] >= 0.6
+    assert d["diagnosis"]["certain_and_wrong_share"] <= 0.05

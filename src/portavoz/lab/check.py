@@ -43,7 +43,8 @@ def opened(path: Path) -> Mapped:
     _tensors(trace, index, start)
     header = _header(path, metadata)
     trace.producer, trace.precision = str(header.get("producer", "")), str(header.get("precision", "float32"))
-    trace.floors = header.get("floors", {})
+    for kind in ("floors", "stage_floors", "propagated_floors"):
+        setattr(trace, kind, _floors(path, kind, header.get(kind, {})))
     weights = [m for m in map(WEIGHT.fullmatch, trace.index) if m]
     _units(trace, header, {m[0] for m in weights})
     try:
@@ -121,6 +122,16 @@ def _header(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(header.get("units"), list):
         raise InputError(f"{path}: the header has no list of 'units'; put every unit there, in the order they ran")
     return header
+
+
+def _floors(path: Path, kind: str, given: Any) -> dict[str, dict[str, float]]:
+    """Floors by key and place. Raises InputError for anything else."""
+    try:
+        return {str(key): {str(place): float(f) for place, f in places.items()} for key, places in given.items()}
+    except (AttributeError, TypeError, ValueError) as problem:
+        raise InputError(
+            f'{path}: {kind} of the header cannot be read ({problem}); wanted {{"path#call": {{"out": 6e-8}}}}, or none'
+        ) from problem
 
 
 def _units(trace: Mapped, header: dict[str, Any], weights: set[str]) -> None:

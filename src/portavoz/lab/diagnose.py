@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..blocks.attention import rotary
 from .force import FAIL, LEAST, gone, relative
+from .mixtures import other_steps, sums, times
 from .trace import Trace
 from .twins import ACTIVATIONS, OPS, leaf_hypotheses, rounded
 from .verdict import Culprit, unit_of
@@ -37,10 +38,16 @@ def diagnose(culprit: Culprit, file: Trace, *, mirrored: bool = False) -> None:
     check = culprit.check
     if culprit.kind in ("facts", "shape", "crash") and check.note:
         culprit.cause, culprit.certain, culprit.residual = check.note, culprit.kind != "crash", 0.0
+        if culprit.kind == "shape" and check.made is not None and check.wanted is not None:
+            # `made` is the running program's, which is the reference where it is mirrored.
+            pair = (check.wanted, check.made) if mirrored else (check.made, check.wanted)
+            culprit.cause = other_steps(*pair) or check.note
         return
     if check.made is None or check.wanted is None or check.made.shape != check.wanted.shape:
         return
     pair = [np.asarray(a, np.float64) for a in (check.made, check.wanted)]
+    if culprit.kind == "value" and check.made.size == 1:
+        pair = _series(culprit, file)
     port, ref = reversed(pair) if mirrored else pair
     limit = FAIL * max(check.floor, LEAST)
     error = relative(port, ref, check.word)
@@ -60,6 +67,16 @@ def diagnose(culprit: Culprit, file: Trace, *, mirrored: bool = False) -> None:
         culprit.cause = _place(port, ref)
 
 
+def _series(culprit: Culprit, file: Trace) -> list[Floats]:
+    """One number a call: what was made and what was wanted, over all calls."""
+    wrong = {check.ref: check.made for check in (culprit.check, *culprit.also)}
+    path = file.units[culprit.check.ref].path
+    keys = [key for key, unit in file.units.items() if unit.kind == "border" and unit.path == path]
+    wanted = [np.asarray(file.array(key, "out"), np.float64).ravel() for key in keys]
+    made = [np.asarray(wrong.get(key, w), np.float64).ravel() for key, w in zip(keys, wanted)]
+    return [np.concatenate(made), np.concatenate(wanted)]
+
+
 def _guesses(culprit: Culprit, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> Iterator[Guess]:
     check = culprit.check
     if check.word == "softmax" and culprit.kind == "edge":
@@ -69,16 +86,22 @@ def _guesses(culprit: Culprit, file: Trace, port: Floats, ref: Floats, mirrored:
         yield from (
             Guess(*g) for g in leaf_hypotheses(check.unit, check.given, made, target, mirrored, file, check.ref)
         )
+    if culprit.kind in ("edge", "value"):
+        yield from (Guess(*g) for g in times(port, ref))
     yield from _gains(port, ref, _lengths(check.ref, file), check.word)
     yield from _moves(port, ref)
     yield from _functions(port, ref)
     if culprit.kind in ("edge", "value"):
+        yield from (Guess(*g) for g in sums(check.ref, file, port, ref))
         yield from _others(check.ref, file, port, ref)
         yield from _other_functions(check.ref, file, port, ref)
         if check.word == "softmax":
             yield from _scores(check.ref, file, port, ref)
         yield from _blocks(port, ref)
     yield from _channels(port, ref)
+    if culprit.kind == "edge" and ref.ndim == 3 and len(ref) > 1 and not (_wild(port) or _wild(ref)):
+        # Rows of a batch share nothing but weights and positions.
+        yield Guess("other positions (the same is added to every row of the batch)", ref + (port - ref).mean(0), port)
     for kind in ("bfloat16", "float16"):
         yield Guess(f"a calculation in {kind}", rounded(ref, kind), port)
 

@@ -24,6 +24,7 @@ from .visit import Arrays, Run, Subject, Unit, Visitor
 LEAST = 2.0**-24  # no float32 floor is lower: half a unit in the last place
 FAIL, WARN = 16.0, 8.0
 GONE = 200.0  # a score that far below its row's largest has no weight in float32, whatever the mask was written with
+FEW = 24  # numbers in an error from which earlier errors may explain it
 KERNEL = 64.0  # a fused kernel against its body: sums in another order
 CRASHES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError)
 
@@ -168,6 +169,8 @@ class Carried:
         with np.errstate(invalid="ignore"):
             delta = np.asarray(check.made, np.float64) - np.asarray(check.wanted, np.float64)
         delta[~np.isfinite(delta) | (np.abs(delta) > 1e30)] = 0
+        if delta.size < FEW:
+            return delta  # so few numbers are always a sum of some others
         near = [(name, e) for name, e in self.seen if e.shape == delta.shape][-6:]
         size, rest = float(np.linalg.norm(delta)), delta
         if near and size:
@@ -334,20 +337,3 @@ def walk(subject: Subject, visitor: Forcing, *, wide: bool = False) -> None:
         visitor.checks.append(
             Check(last.key, last.ref, last.word, "crash", math.inf, note=f"{type(problem).__name__}: {text}")
         )
-
-
-def identity(trace: Trace) -> Pairing:
-    """Every unit its own partner."""
-    out = Pairing(layers={p: [p] for p in trace.layers}, units={k: [k] for k in trace.units})
-    return out
-
-
-def floors_of(subject: Subject, trace: Trace) -> dict[str, dict[str, float]]:
-    """What float32 costs at each place: the subject in float64, forced by its own trace."""
-    forcing = Forcing(identity(trace), trace, {})
-    subject.follow(forcing, wide=True)
-    floors: dict[str, dict[str, float]] = {}
-    for check in forcing.checks:
-        if check.place.startswith(("in", "out")) and math.isfinite(check.error):
-            floors.setdefault(check.ref, {})[check.place] = check.error
-    return floors

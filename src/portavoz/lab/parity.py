@@ -10,8 +10,11 @@ import numpy as np
 from ..errors import InputError
 from .align import Pairing, align, turned
 from .diagnose import diagnose
-from .force import CRASHES, Against, Check, Forcing, floors_of, relative, walk
+from .floors import floors_for, floors_of, propagated_floors_of
+from .force import CRASHES, Against, Check, Forcing, walk
+from .loops import free, told
 from .prints import Print
+from .spread import arrivals, mels
 from .trace import Recorder, Sink, Trace, record
 from .verdict import Culprit, Verdict, culprits, judge
 from .visit import Subject
@@ -29,31 +32,46 @@ def compare(
     *,
     by_hand: Mapping[str, str] | None = None,
     precision: str = "float32",
+    freely: bool = False,
 ) -> Verdict:
     """The verdict on a port, with every culprit of one run and what each looks like.
 
     A running port is forced by the reference's trace; a port that is a trace forces the running reference (mirrored).
     Two traces give the propagated picture only, and its verdict is never PASS. `by_hand` maps the port's layers to
     the reference's. A running port of lower `precision` ("bfloat16", "float16") is judged by that precision's floor,
-    and is never PASS: what it would hide is to be shown in float32. Raises InputError for an unknown precision.
+    and is never PASS: what it would hide is to be shown in float32. `freely` lets both sides run by themselves too,
+    and says what they decide; where all else is right and they decide differently, the verdict is UNDECIDABLE.
+    Raises InputError for an unknown precision.
     """
     if precision not in ROUNDOFF:
         raise InputError(f"there is no precision {precision!r}: choose one of {', '.join(ROUNDOFF)}")
-    if not isinstance(port, Trace):
-        return forced(traced(reference), port, by_hand, precision=precision)
-    if precision != "float32":
+    if isinstance(port, Trace) and precision != "float32":
         raise InputError(f"a port that is a file is judged in float32, not in {precision}: run the port instead")
-    if not isinstance(reference, Trace):
-        return mirrored(reference, port, by_hand)
-    return propagated(reference, port, by_hand)
+    if not isinstance(port, Trace):
+        live = None if isinstance(reference, Trace) else reference
+        verdict = forced(traced(reference), port, by_hand, precision=precision, reference=live)
+    elif isinstance(reference, Trace):
+        verdict = propagated(reference, port, by_hand)
+    else:
+        verdict = mirrored(reference, port, by_hand)
+    return _freely(verdict, reference, port) if freely else verdict
 
 
-def traced(reference: Subject | Trace) -> Trace:
-    """A reference's trace with its floors."""
+def _freely(verdict: Verdict, reference: Subject | Trace, port: Subject | Trace) -> Verdict:
+    verdict.free = free(reference, port)
+    if verdict.answer == "PASS" and not all(row.same for row in verdict.free):
+        verdict.answer, verdict.reason = "UNDECIDABLE", f"run freely, {told(verdict.free)}"
+    return verdict
+
+
+def traced(reference: Subject | Trace, *, spread: bool = False) -> Trace:
+    """A reference's trace with the floors of its units; with `spread` also the propagated ones."""
     if isinstance(reference, Trace):
         return reference
     trace = record(reference)
     trace.floors = floors_of(reference, trace)
+    if spread:
+        trace.propagated_floors = propagated_floors_of(reference, trace)
     return trace
 
 
@@ -68,26 +86,36 @@ def inventory(subject: Subject) -> tuple[Trace, str]:
 
 
 def forced(
-    file: Trace, port: Subject, by_hand: Mapping[str, str] | None = None, *, precision: str = "float32"
+    file: Trace,
+    port: Subject,
+    by_hand: Mapping[str, str] | None = None,
+    *,
+    precision: str = "float32",
+    reference: Subject | None = None,
 ) -> Verdict:
-    """A running port, every unit on the reference's values."""
+    """A running port, every unit on the reference's values.
+
+    Where the port fuses units, the running `reference`, if there is one, says what precision costs there.
+    """
     live, crash = inventory(port)
     pairing = align(live, file, by_hand=by_hand)
     if crash:
         # Where the plain run breaks off the forced one may go on; what lies behind is paired by name alone.
         for key in file.units:
             pairing.units.setdefault(key, [key])
-    least = ROUNDOFF[precision]
-    walked = Forcing(pairing, file, least=least)
+    least, plain = ROUNDOFF[precision], live.units
+    walked = Forcing(pairing, file, floors_for(file, pairing, reference), least=least)
     walk(port, walked)
     if not crash and (pairing.alone or pairing.fused or pairing.uncovered):
         # A free run has lengths of its own; on the reference's values the shapes are the reference's.
         live.units = walked.seen
         again = align(live, file, by_hand=by_hand)
+        live.units = plain
         if again.units != pairing.units:
-            pairing, walked = again, Forcing(again, file, least=least)
+            pairing, walked = again, Forcing(again, file, floors_for(file, again, reference), least=least)
             walk(port, walked)
     verdict = judge(walked.checks, pairing, file, walked.mappings)
+    verdict.arrived, verdict.mels = arrivals(file, live, pairing), mels(file, live)
     for culprit in verdict.culprits:
         diagnose(culprit, file)
     verdict.names = (file.name, port.name)
@@ -127,6 +155,7 @@ def mirrored(reference: Subject, file: Trace, by_hand: Mapping[str, str] | None 
         check.made, check.wanted = check.wanted, check.made
     verdict = judge(judged.checks, whole, live, judged.mappings, found)
     verdict.method, verdict.names = "mirrored", (reference.name, file.name)
+    verdict.arrived, verdict.mels = arrivals(live, file, _inverse(pairing)), mels(live, file)
     return _ledger(verdict, file, live, _reversed(pairing))
 
 
@@ -135,20 +164,24 @@ def _reversed(pairing: Pairing) -> Pairing:
     return Pairing(layers={p: o for p, o in layers.items() if o[0] not in pairing.packed})
 
 
+def _inverse(pairing: Pairing) -> Pairing:
+    """The same pairs of units, seen from the port."""
+    units = {refs[0]: [key] for key, refs in pairing.units.items() if len(refs) == 1}
+    return Pairing(units=units)
+
+
 def propagated(reference: Trace, port: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:
-    """Two dead traces, output beside output: how far the damage has spread, not where it comes from."""
+    """Two dead traces, output beside output: how far the damage has spread, not where it comes from.
+
+    Each output is judged by the reference's propagated floor, if the trace has them (1e-5 where it has none).
+    """
     pairing = align(port, reference, by_hand=by_hand)
-    checks: list[Check] = []
-    for key, refs in pairing.units.items():
-        for place in port.places(key, "out") if len(refs) == 1 else []:
-            if place in reference.units[refs[0]].shapes:
-                made, wanted = port.array(key, place), reference.array(refs[0], place)
-                error = relative(made.reshape(wanted.shape) if made.size == wanted.size else made, wanted)
-                floor = reference.floors.get(refs[0], {}).get(place, 0.0)
-                checks.append(Check(key, refs[0], port.units[key].word, place, error, max(floor, 1e-5)))
+    arrived = arrivals(reference, port, pairing)
+    checks = [Check(a.key, a.ref, a.word, a.place, a.error, a.base) for a in arrived]
     found = culprits(checks, reference)[:1]
     verdict = judge(checks, pairing, reference, {}, found)
     verdict.method, verdict.names = "propagated", (reference.name, port.name)
+    verdict.arrived, verdict.mels = arrived, mels(reference, port)
     if verdict.answer == "PASS":
         verdict.answer, verdict.reason = "UNDECIDABLE", "two traces show only what arrives; run one of the two sides"
     return verdict

@@ -7,10 +7,11 @@ first unit whose output differs in a plain run.
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,94 +22,27 @@ from ..ops import open as open_ops
 from ..ops.base import Ops
 from . import speecht5
 from .faults import Arrays, Fault
-from .ops_subject import OpsSubject
+from .grades import Clean, Outcome, Score, total
 from .parity import correlation, forced, inventory, mirrored, propagated, traced
 from .subjects import CONFIGS, compact
 from .trace import Trace, record
 from .verdict import Verdict
 from .visit import Subject
 
-GATES = (0.94, 0.99)
+__all__ = ["Ground", "Score", "backends", "catalogue", "grade", "judge_one", "planted", "total"]
+
 KINDS = ("edge", "leaf", "facts", "shape", "value", "weights")
 
 
 @dataclass(slots=True)
 class Ground:
-    """Where faults are planted: a reference, its trace, and how to make a port of it."""
+    """Where faults are planted: a reference, its trace, and how to make a port of it; `out` is what is heard."""
 
     reference: Subject
     trace: Trace
-    port: Callable[..., OpsSubject]
+    port: Callable[..., Any]
     arrays: Arrays
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one fault (or three): what was named first, and what the usual gates say."""
-
-    name: str
-    method: str
-    first: str
-    named: list[str]
-    detected: bool
-    exact: bool
-    cause: str = ""
-    certain: bool = False
-    cause_right: bool = False
-    pcc: float = 0.0
-    first_propagated: str = ""
-    propagated_right: bool = False
-
-
-@dataclass(slots=True)
-class Score:
-    """The whole grade; see `to_dict` for what the command prints."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    triples: list[tuple[int, int]] = field(default_factory=list)
-    clean: list[float] = field(default_factory=list)
-    alarms: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Counts, shares, and every outcome."""
-        forced_only = [o for o in self.outcomes if o.method == "forced"]
-        sure = [o for o in forced_only if o.certain]
-        n = len(forced_only)
-        return {
-            "faults": n,
-            "detected": sum(o.detected for o in forced_only),
-            "exact": sum(o.exact for o in forced_only),
-            "mirrored": _counts([o for o in self.outcomes if o.method == "mirrored"]),
-            "outputs_only": _counts([o for o in self.outcomes if o.method == "outputs only"]),
-            "false_alarms": len(self.alarms),
-            "clean_runs": len(self.clean),
-            "largest_clean": max(self.clean, default=0.0),
-            "triples": {"planted": sum(p for p, _ in self.triples), "named": sum(n for _, n in self.triples)},
-            "diagnosis": {
-                "right": sum(o.cause_right for o in forced_only),
-                "certain": len(sure),
-                "certain_and_wrong": sum(not o.cause_right for o in sure),
-            },
-            "usual_gates": {
-                **{f"pcc_{gate}": sum(not o.pcc > gate for o in forced_only) for gate in GATES},
-                "first_propagated": sum(bool(o.first_propagated) for o in forced_only),
-                "first_propagated_exact": sum(o.propagated_right for o in forced_only),
-            },
-            "alarms": self.alarms,
-            "lost_among_three": self.lost,
-            "seconds": round(self.seconds, 1),
-            "outcomes": [asdict(o) for o in self.outcomes],
-        }
-
-
-def _counts(outcomes: list[Outcome]) -> dict[str, int]:
-    return {
-        "faults": len(outcomes),
-        "detected": sum(o.detected for o in outcomes),
-        "exact": sum(o.exact for o in outcomes),
-    }
+    out: str = "wave#0:out"
 
 
 def _compact_ground(probe: str, seed: int) -> Ground:
@@ -116,22 +50,39 @@ def _compact_ground(probe: str, seed: int) -> Ground:
     reference = compact(config, seed=seed, ops="numpy")
     arrays = dict(reference.arrays)
 
-    def port(**how: Any) -> OpsSubject:
+    def port(**how: Any) -> Subject:
         return compact(config, seed=seed, **{"arrays": arrays, **how})
 
-    return Ground(reference, traced(reference), port, arrays)
+    return Ground(reference, traced(reference, spread=True), port, arrays)
 
 
 def _speecht5_ground(probe: str, seed: int) -> Ground:
     reference, arrays = speecht5.reference(seed)
 
-    def port(**how: Any) -> OpsSubject:
+    def port(**how: Any) -> Subject:
         return speecht5.ours(speecht5.TINY, seed=seed, **{"arrays": arrays, **how})
 
-    return Ground(reference, traced(reference), port, dict(arrays))
+    return Ground(reference, traced(reference, spread=True), port, dict(arrays))
 
 
-GROUNDS: dict[str, Callable[[str, int], Ground]] = {"compact": _compact_ground, "speecht5": _speecht5_ground}
+def _stranger_ground(probe: str, seed: int) -> Ground:
+    from . import stranger
+    from .references import reference as package
+
+    model = package("transformers").Reference.fresh(speecht5.TINY, 0)
+    reference, weights = stranger.reference(model, seed), stranger.arrays(model)
+
+    def port(*, arrays: Arrays = weights, edit: Any = None, ops: Any = None) -> Subject:
+        return stranger.port(arrays, seed=seed, edit=edit)
+
+    return Ground(reference, traced(reference, spread=True), port, weights, "result#0:out")
+
+
+GROUNDS: dict[str, Callable[[str, int], Ground]] = {
+    "compact": _compact_ground,
+    "speecht5": _speecht5_ground,
+    "stranger": _stranger_ground,
+}
 
 
 def catalogue(family: str) -> list[Fault]:
@@ -140,12 +91,14 @@ def catalogue(family: str) -> list[Fault]:
         from .faults.compact import FAULTS
     elif family == "speecht5":
         from .faults.speecht5 import FAULTS
+    elif family == "stranger":
+        from .faults.stranger import FAULTS
     else:
         raise InputError(f"there are no planted faults for the family {family!r}: choose one of {', '.join(GROUNDS)}")
     return FAULTS
 
 
-def planted(ground: Ground, faults: Iterable[Fault], backend: str = "torch") -> OpsSubject:
+def planted(ground: Ground, faults: Iterable[Fault], backend: str = "torch") -> Any:
     """A port with these faults in it."""
     faults = list(faults)
     arrays = dict(ground.arrays)
@@ -193,6 +146,7 @@ def judge_one(ground: Ground, fault: Fault, method: str) -> Outcome:
         fault.name, method, first.id if first else "", [one.id for one in verdict.culprits],
         verdict.answer == "FAIL", exact,
         first.cause if first else "", bool(first and first.certain), right,
+        first.ratio if first else math.inf,
     )  # fmt: skip
     if method == "forced":
         _usual(ground, port, fault, out)
@@ -210,8 +164,7 @@ def dumped(port: Subject, *, outputs_only: bool = False) -> Trace:
 
 def _usual(ground: Ground, port: Subject, fault: Fault, out: Outcome) -> None:
     plain, crash = inventory(port)
-    key = "wave#0:out"
-    out.pcc = 0.0 if crash else correlation(plain.arrays[key], ground.trace.arrays[key])
+    out.pcc = 0.0 if crash else correlation(plain.arrays[ground.out], ground.trace.arrays[ground.out])
     seen = propagated(ground.trace, plain)
     if seen.culprits:
         out.first_propagated = seen.culprits[0].id
@@ -225,14 +178,19 @@ def backends() -> list[str]:
 
 def clean_runs(family: str, count: int, score: Score) -> None:
     """Faultless ports on every back end present, forced and mirrored in turn: anything named is a false alarm."""
-    probes, present = list(CONFIGS) if family == "compact" else [""], backends()
-    kinds = [(b, probe, live) for probe in probes for live in (True, False) for b in present]
+    probes = list(CONFIGS) if family == "compact" else [""]
+    present = ["torch"] if family == "stranger" else backends()
+    kinds = [(probe, live, b) for probe in probes for live in (True, False) for b in present]
+    grounds: dict[tuple[str, int], Ground] = {}
     for n in range(count):
-        seed, (backend, probe, live) = n // len(kinds), kinds[n % len(kinds)]
-        ground = GROUNDS[family](probe, seed)
+        seed, (probe, live, backend) = n // len(kinds), kinds[n % len(kinds)]
+        if (probe, seed) not in grounds:
+            grounds = {(probe, seed): GROUNDS[family](probe, seed)}
+        ground = grounds[(probe, seed)]
         port = ground.port(ops=backend)
         verdict = forced(ground.trace, port) if live else mirrored(ground.reference, record(port))
-        score.clean.append(verdict.largest_clean)
+        spread = max((a.ratio for a in verdict.arrived if a.floor == a.floor), default=math.nan)
+        score.clean.append(Clean(backend, verdict.method, verdict.largest_clean, spread))
         if verdict.answer != "PASS":
             score.alarms.append(f"{family} on {backend}, seed {seed}: {verdict.answer}, {verdict.reason}")
 
@@ -246,12 +204,16 @@ def triples(ground: Ground, faults: list[Fault], count: int, seed: int, score: S
         if len({f.want for f in some}) < 3 or sum(bool(f.words) for f in some) > 1 or ends > 1:
             continue  # two changes of one and the same function are one fault
         count -= 1
-        verdict = forced(ground.trace, planted(ground, some))
-        found = [fault for fault in some if named(verdict, fault)]
-        score.triples.append((3, len(found)))
-        if len(found) < 3:
-            lost = ", ".join(fault.name for fault in some if fault not in found)
-            score.lost.append(f"{lost} (among {', '.join(fault.name for fault in some)})")
+        port = planted(ground, some)
+        verdicts = [forced(ground.trace, port)]
+        if not any(fault.want.startswith("kernel:") for fault in some):
+            verdicts.append(mirrored(ground.reference, dumped(port)))
+        for verdict in verdicts:
+            found = [fault for fault in some if named(verdict, fault)]
+            score.triples.append((verdict.method, 3, len(found)))
+            if len(found) < 3:
+                lost = ", ".join(fault.name for fault in some if fault not in found)
+                score.lost.append(f"{verdict.method}: {lost} (among {', '.join(fault.name for fault in some)})")
 
 
 def grade(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .evidence import cleared, next_tap, untested
+from .loops import told
 from .verdict import Culprit, Verdict
 
 SCHEMA = 1
@@ -13,7 +15,8 @@ SCHEMA = 1
 def first_line(verdict: Verdict) -> str:
     """The one sentence: what is wrong first, where, by how much, and what it looks like."""
     if verdict.answer != "FAIL":
-        return f"{verdict.answer}: {verdict.reason}"
+        level = " at stage level" if verdict.answer == "PASS" and verdict.level == "stage" else ""
+        return f"{verdict.answer}{level}: {verdict.reason}"
     one = verdict.culprits[0]
     word = "FIRST WRONG" if verdict.method != "propagated" else "FIRST DIFFERENT (propagated: the fault may lie before)"
     parts = [f"{word}: {one.where}", *_details(one)]
@@ -43,33 +46,6 @@ def _details(one: Culprit) -> list[str]:
     return out
 
 
-def cleared(verdict: Verdict) -> dict[str, str]:
-    """What is proven right, by kind, and by what: never by shapes or means alone."""
-    good = [c for c in verdict.checks if not c.failed]
-    bad = {c.key for c in verdict.checks if c.failed}
-    out: dict[str, str] = {}
-    leaves = {c.key for c in good if c.place.startswith("out") and c.word != "border"} - bad
-    edges = [c for c in good if c.place.startswith("in")]
-    values = [c for c in good if c.word == "border"]
-    wrong = sum(c.kind == "weights" for c in verdict.culprits)
-    if leaves:
-        out["leaves"] = f"{len(leaves)} gave the reference's output on the reference's input"
-    if edges:
-        out["edges"] = f"{len(edges)} inputs arrived as the reference's: scales, masks, sums, orders between units"
-    softmax = [c for c in edges if c.word == "softmax"]
-    if softmax:
-        out["attention"] = f"{len(softmax)} score matrices equal the reference's, masked places included"
-    norms = {c.key for c in good if c.word.endswith("norm") and c.place == "out"} - bad
-    if norms:
-        out["norms"] = f"{len(norms)} with their eps and statistics, by function"
-    if values:
-        out["values"] = f"{len(values)} named values (outputs, decisions, borders) equal"
-    same = sum("fingerprint" in rule for path, rule in verdict.pairing.rules.items() if path in verdict.pairing.layers)
-    if same and not wrong:
-        out["weights"] = f"{same} layers hold the reference's numbers, by fingerprint"
-    return out
-
-
 def lines(verdict: Verdict) -> list[str]:
     """The whole report as text."""
     out = [first_line(verdict), f"{verdict.names[1]} against {verdict.names[0]}, {verdict.method}: {verdict.reason}"]
@@ -87,7 +63,12 @@ def lines(verdict: Verdict) -> list[str]:
     out += [f"  fused, judged at the next edge: {key}" for key in pairing.fused[:5]]
     out += [f"  not judged: {what}" for what in verdict.unjudged[:10]]
     out += [f"cleared: {kind}: {why}" for kind, why in cleared(verdict).items()]
-    return out
+    out += [f"not tested: {what}" for what in untested(verdict)]
+    if verdict.free:
+        same = f"{len(verdict.free)} named values, as often and within 16 propagated floors"
+        out.append(f"run freely: {told(verdict.free) or same}")
+    tap = next_tap(verdict)
+    return [*out, f"tap next: {tap}"] if tap else out
 
 
 def to_dict(verdict: Verdict) -> dict[str, Any]:
@@ -99,6 +80,7 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "first": first_line(verdict),
         "reason": verdict.reason,
         "method": verdict.method,
+        "level": verdict.level,
         "reference": verdict.names[0],
         "port": verdict.names[1],
         "culprits": [one.to_dict() for one in verdict.culprits],
@@ -110,6 +92,10 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "largest_clean": verdict.largest_clean,
         "ledger": verdict.ledger,
         "cleared": cleared(verdict),
+        "not_judged": verdict.unjudged,
+        "not_tested": untested(verdict),
+        "next_tap": next_tap(verdict) or None,
+        "free": [row.to_dict() for row in verdict.free],
         "mappings": verdict.mappings,
         "pairs": [
             {"port": key, "reference": refs, "rule": pairing.rules.get(key, "")} for key, refs in pairing.units.items()

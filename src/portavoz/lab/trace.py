@@ -6,7 +6,7 @@ Tensors are named ``KEY:in0``, ``KEY:in1`` … and ``KEY:out``, ``KEY:out.1`` �
     {"format": "portavoz-trace", "version": 1, "producer": "…",
      "units": [{"key": "decoder.q#0", "word": "linear", "path": "decoder.q", "facts": {}}, …],   in order
      "layers": {"decoder.q": {"weight": {"shape": […], "hash": "…", "sketch": […], "rows": […]}}},
-     "floors": {"decoder.q#0": {"in0": 6e-8, "out": 9e-8}}}
+     "floors": {"decoder.q#0": {"in0": 6e-8, "out": 9e-8}},   and "stage_floors", "propagated_floors" (see floors)
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Trace:
         self.units: dict[str, Info] = {}
         self.layers: dict[str, dict[str, Print]] = {}
         self.floors: dict[str, dict[str, float]] = {}
+        self.stage_floors: dict[str, dict[str, float]] = {}
+        self.propagated_floors: dict[str, dict[str, float]] = {}
         self.arrays: dict[str, NDArray[Any]] = {}
 
     def array(self, key: str, place: str) -> NDArray[Any]:
@@ -82,7 +84,7 @@ class Trace:
             "format": FORMAT, "version": VERSION, "producer": self.producer or "portavoz", "precision": self.precision,
             "units": [unit.to_dict() for unit in self.units.values()],
             "layers": {p: {r: one.to_dict() for r, one in roles.items()} for p, roles in self.layers.items()},
-            "floors": self.floors,
+            "floors": self.floors, "stage_floors": self.stage_floors, "propagated_floors": self.propagated_floors,
         }  # fmt: skip
 
 
@@ -198,8 +200,8 @@ def record(subject: Subject, *, taps: Taps | None = None, wide: bool = False) ->
 
 
 def write(subject: Subject, path: str | Path, *, taps: Taps | None = None, floors: bool = True) -> Trace:
-    """Run a subject and write its trace to `path`, tensor after tensor; with the floors of a second, wide run."""
-    from .force import floors_of
+    """Run a subject and write its trace to `path`, tensor after tensor; with the floors of three runs in float64."""
+    from .floors import floors_of, propagated_floors_of, stage_floors_of
 
     trace = Trace(subject.name)
     trace.producer = subject.name
@@ -210,7 +212,9 @@ def write(subject: Subject, path: str | Path, *, taps: Taps | None = None, floor
         recorder.finish()
         sink.finish(path)
         if floors:
-            trace.floors = floors_of(subject, read(path))
+            whole = read(path)
+            trace.floors, trace.stage_floors = floors_of(subject, whole), stage_floors_of(subject, whole)
+            trace.propagated_floors = propagated_floors_of(subject, whole)
             sink.finish(path)
     return trace
 

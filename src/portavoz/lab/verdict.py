@@ -7,11 +7,17 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from numpy.typing import NDArray
 
 from .align import Pairing
 from .force import FAIL, WARN, Check
+from .spread import Arrival
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from .loops import Row
 
 Answer = Literal["PASS", "FAIL", "UNDECIDABLE"]
 
@@ -22,7 +28,8 @@ class Culprit:
 
     `unit` is the reference's path (with the word for a word without weights); `kind` "edge", "leaf", "facts",
     "shape", "kernel", "value", "crash" or "weights". `where` is a sentence's subject; `shared` names other places
-    that the same wrong value reaches; `cause` what it looks like and the residual of that.
+    that the same wrong value reaches; `also` its failed checks of later calls; `cause` what it looks like and the
+    residual of that.
     """
 
     kind: str
@@ -36,6 +43,7 @@ class Culprit:
     cause: str = ""
     residual: float = math.nan
     certain: bool = False
+    also: list[Check] = field(default_factory=list, repr=False)
 
     @property
     def id(self) -> str:
@@ -44,8 +52,8 @@ class Culprit:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; infinite and undefined numbers are null."""
-        d = dataclasses.asdict(dataclasses.replace(self, check=Check("", "", "", "", 0.0)))
-        del d["check"]
+        d = dataclasses.asdict(dataclasses.replace(self, check=Check("", "", "", "", 0.0), also=[]))
+        del d["check"], d["also"]
         extra = {
             "live": self.check.key,
             "reference": self.check.ref,
@@ -88,13 +96,21 @@ def culprits(checks: Iterable[Check], names: Trace, *, mirrored: bool = False) -
         elif found.kind == "facts" and found.check.made is None and kind == "leaf":
             check.note = found.check.note
             found.check, found.ratio = check, check.ratio
+        else:
+            found.also.append(check)
         if call_of(check.key) not in found.calls:
             found.calls.append(call_of(check.key))
         owner[f"{check.key}:{check.place}"] = found.id
     by_id = {one.id: one for one in sites.values()}
     for check in heirs:
+        key = check.key if mirrored else check.ref
+        same = sites.get(f"{_kind(check, key, names)}:{unit_of(key)}")
         origin = by_id.get(owner.get(check.inherits, ""))
-        if origin is not None:
+        if same is not None:
+            # A later call of what is wrong already: the same fault, whatever else its error looks like.
+            same.calls = sorted({*same.calls, call_of(check.key)})
+            same.also.append(check)
+        elif origin is not None:
             origin.inherit += 1
     return _shared(list(sites.values()), names)
 
@@ -167,7 +183,11 @@ def _pattern(unit: str) -> str:
 
 @dataclass(slots=True)
 class Verdict:
-    """What one comparison says: the answer, why, every culprit, and what was not judged."""
+    """What one comparison says: the answer, why, every culprit, and what was not judged.
+
+    `file` is the reference's trace. `arrived` and `mels` are of two plain runs, which nothing forced: every output
+    beside the reference's, and the mels that both sides name; `free` what both decided (see loops), if that was asked.
+    """
 
     answer: Answer
     reason: str
@@ -180,6 +200,17 @@ class Verdict:
     method: str = "forced"
     names: tuple[str, str] = ("reference", "port")
     ledger: list[str] = field(default_factory=list)
+    file: Trace = field(default_factory=Trace)
+    arrived: list[Arrival] = field(default_factory=list)
+    mels: dict[str, tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=dict)
+    free: list[Row] = field(default_factory=list)
+
+    @property
+    def level(self) -> Literal["unit", "stage"]:
+        """Whether units were judged, or only what crosses the borders between stages."""
+        met = {key for keys in self.pairing.units.values() for key in keys}
+        taps = any(key in met and unit.kind == "tap" for key, unit in self.file.units.items())
+        return "unit" if taps or not self.pairing.fused else "stage"
 
     @property
     def largest_clean(self) -> float:
@@ -205,7 +236,8 @@ def judge(
         n = len(pairing.fused)
         fused = f"; {n} fused unit{'s were' if n > 1 else ' was'} judged at the next edge" if n else ""
         answer, reason = "PASS", f"every unit within {FAIL:g} floors{fused}"
-    return Verdict(answer, reason, found, warned, checks, pairing, mappings, [*pairing.uncovered, *coarse])
+    unjudged = [*pairing.uncovered, *coarse]
+    return Verdict(answer, reason, found, warned, checks, pairing, mappings, unjudged, file=file)
 
 
 # Words whose formula has twins that low precision cannot tell apart; their declared facts can.

@@ -1,0 +1,176 @@
+"""The report's page in a real browser: it draws, its search works, and nothing is loaded from anywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from portavoz.lab import page, speecht5
+from portavoz.lab.parity import compare, forced, mirrored, traced
+from portavoz.lab.pictures import COLOURS, png
+from portavoz.lab.report import first_line, to_dict
+from portavoz.lab.subjects import compact
+from portavoz.lab.trace import record
+from portavoz.lab.verdict import Verdict
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """A Chromium. Without one these tests fail: what nobody has looked at is not shown."""
+    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
+    assert found is not None, f"none of {', '.join(BROWSERS)} is here: install Debian's chromium (.ci/run does it)"
+    return found
+
+
+def looked(browser: str, folder: Path, address: str, *options: str) -> str:
+    """What the browser prints; fails when the page's script does."""
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
+        f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=2000", *options, address,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout
+
+
+def scale(acoustic: Any, vocoder: Any) -> None:
+    acoustic.decoder.stack.layers[1].attention.scale = 1.0
+
+
+@pytest.fixture(scope="module")
+def verdict() -> Verdict:
+    """A missing scale in the compact family."""
+    return forced(traced(compact(ops="numpy"), spread=True), compact(edit=scale))
+
+
+@pytest.fixture(scope="module")
+def looping() -> Verdict:
+    """A cache that loses its row in the fourth of six steps, both sides run freely too."""
+    from portavoz.families.speecht5.config import TINY
+    from portavoz.lab.plant import catalogue
+
+    fault = next(f for f in catalogue("speecht5") if f.name == "cache row lost at step 4")
+    reference, arrays = speecht5.reference()
+    return compare(reference, speecht5.ours(TINY, arrays, edit=fault.edit), freely=True)
+
+
+class Tags(HTMLParser):
+    """Which tags a page has, what it links to, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_the_page_says_it_all_and_loads_nothing(verdict: Verdict) -> None:
+    made = Tags(page.html(verdict))
+    assert all(link.startswith(("#", "data:image/png")) for link in made.links)
+    assert made.tags["img"] == 3 and made.tags["tr"] == len(verdict.checks) + len(verdict.culprits) + 2
+    assert first_line(verdict) in made.text
+    units = {link[1:] for link in made.links if link.startswith("#")}
+    assert {"acoustic.decoder.stack.layers.1.attention/softmax.0", "vocoder.embed"} <= units
+    text = " ".join(made.text)
+    for kind, why in to_dict(verdict)["cleared"].items():
+        assert kind in text and why in text
+    for what in to_dict(verdict)["not_tested"]:
+        assert what in text
+
+
+def test_the_graph_and_the_curves_are_drawn_in_a_browser(verdict: Verdict, browser: str, tmp_path: Path) -> None:
+    page.write(verdict, tmp_path / "page.html")
+    shot = tmp_path / "page.png"
+    looked(browser, tmp_path, (tmp_path / "page.html").as_uri(), "--window-size=1100,2600", f"--screenshot={shot}")
+    pixels = np.asarray(imread(shot))[..., :3]
+    assert pixels.shape == (2600, 1100, 3)
+    for name, least in (("fail", 100), ("pass", 1000)):
+        colour = [int(COLOURS[name][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        assert (np.abs(pixels - colour).max(-1) < 0.02).sum() > least, name
+    # Nothing is wider than the window, and the mels are there: as many hues as a picture has.
+    assert len(np.unique((pixels[::3, ::3] * 15).round().reshape(-1, 3), axis=0)) > 40
+    assert (pixels[:, -4:] == pixels[0, -1]).all(-1).mean() > 0.99
+
+
+def test_the_table_is_searched_and_linked_to(looping: Verdict, browser: str, tmp_path: Path) -> None:
+    page.write(looping, tmp_path / "page.html")
+    address = (tmp_path / "page.html").as_uri()
+    plain = looked(browser, tmp_path, address, "--dump-dom")
+    every = len(looping.checks)
+    assert f"{every} of {every} checks" in plain
+    found = looked(browser, tmp_path, f"{address}#fail%20k_proj", "--dump-dom")
+    failed = sum(c.failed and not c.inherits and "k_proj" in c.ref for c in looping.checks)
+    assert failed and f"{failed} of {every} checks" in found
+    assert found.count('hidden=""') == every - failed
+    assert "Signal to noise along steps" in found and "Run freely" in found
+
+
+def test_a_picture_of_numbers_is_a_png(tmp_path: Path) -> None:
+    import base64
+
+    address = png(np.linspace(0, 1, 12).reshape(3, 4))
+    (tmp_path / "a.png").write_bytes(base64.b64decode(address.partition(",")[2]))
+    pixels = np.asarray(imread(tmp_path / "a.png"))
+    assert pixels.shape[:2] == (3, 4)
+    assert pixels[2, 0, :3].sum() < pixels[0, 3, :3].sum()  # the first row is below, and dark is little
+
+
+# The report's JSON is read by other programs: what it has is pinned here.
+
+TOP = {
+    "schema", "verdict", "first", "reason", "method", "level", "reference", "port", "culprits", "warned", "coverage",
+    "fused", "uncovered", "alone", "largest_clean", "ledger", "cleared", "not_judged", "not_tested", "next_tap", "free",
+    "mappings", "pairs", "checks",
+}  # fmt: skip
+CULPRIT = {
+    "id", "kind", "unit", "where", "ratio", "calls", "shared", "inherit", "cause", "residual", "certain", "live",
+    "reference", "place", "note",
+}  # fmt: skip
+FREE = {"name", "kind", "calls_reference", "calls_port", "first_apart", "worst", "same"}
+
+
+def test_the_schema_of_the_report(verdict: Verdict, looping: Verdict) -> None:
+    """A key that goes or changes its meaning needs another number of the schema; a new one is added here."""
+    clean = mirrored(compact(ops="numpy"), record(compact()))
+    for one in (verdict, looping, clean):
+        report = json.loads(json.dumps(to_dict(one), allow_nan=False))
+        assert report["schema"] == 1 and set(report) == TOP
+        assert all(set(culprit) == CULPRIT for culprit in report["culprits"])
+        assert all(set(row) == FREE for row in report["free"])
+        assert all(isinstance(v, str) for v in (*report["cleared"].values(), *report["not_tested"]))
+    assert to_dict(looping)["free"] and to_dict(clean)["culprits"] == []
+
+
+def test_what_is_cleared_is_said_by_kind_and_with_evidence(verdict: Verdict, looping: Verdict) -> None:
+    clean = to_dict(forced(traced(compact(ops="numpy")), compact()))["cleared"]
+    kinds = {"leaves", "edges", "weights", "layout", "attention", "masks", "norms", "positions", "decisions", "values"}
+    assert kinds <= set(clean) and all(re.search(r"\d", why) for why in clean.values())
+    assert "with equal axes" in clean["layout"] and "by fingerprint" in clean["weights"]
+    wrong = to_dict(verdict)["cleared"]
+    counts = [int(why["attention"].split()[0]) for why in (clean, wrong)]
+    assert counts[1] == counts[0] - 1  # what is wrong is not cleared
+    loops = to_dict(looping)["cleared"]
+    assert "order of joined inputs" in loops and "up to 6 calls" in loops["steps"]
+    untested = to_dict(verdict)["not_tested"]
+    assert any(what.startswith("positions more than") for what in untested)
