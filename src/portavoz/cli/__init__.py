@@ -34,7 +34,7 @@ COMMANDS = {
     "bench": "run one of the benchmarks of a source checkout",
 }
 # What a command does that has options of its own is a file of its own: `lab swap` is lab_swap.py.
-PARTS = {"lab": ("kit", "swap", "precision", "signals")}
+PARTS = {"lab": ("kit", "plant", "swap", "precision", "signals")}
 
 
 class Parser(argparse.ArgumentParser):
