@@ -27,6 +27,7 @@ from .config import TrainConfig
 from .corpus import Corpus, Utterance
 from .pitch import of_symbols
 
+EMBEDDING = "acoustic.encoder.embedding.weight"
 VALUES = {"pitch": 0, "energy": 1}  # columns of `of_symbols`
 
 
@@ -112,6 +113,7 @@ class AcousticTask:
         self.values: NDArray[np.float32] | None = of_symbols(corpus)[0] if c.pitch or c.energy else None
         self.fresh = not (settings.start or settings.grow)
         self.model = compact_mel.Acoustic(w / "acoustic", c)
+        self.before = w.arrays()[EMBEDDING].copy()
         self.run = apart.where(settings.backend, w, self.model, lambda w: compact_mel.Acoustic(w / "acoustic", c))
         self.train, self.held = corpus.split("train"), corpus.split("held_out")
         # Neighbours in length share a batch, so that little of it is padding.
@@ -139,18 +141,15 @@ class AcousticTask:
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """A vowel with a stress that the corpus never has (many know no secondary one) sounds like its sibling.
 
-        Not in a voice that was tuned: it may know the vowel from before.
+        In a voice that was tuned only where it did so before: it may know the vowel better than that.
         """
-        if not self.fresh:
-            return arrays
-        path = "acoustic.encoder.embedding.weight"
-        table, seen = arrays[path].copy(), set(np.unique(self.corpus.ids).tolist())
+        table, seen = arrays[EMBEDDING].copy(), set(np.unique(self.corpus.ids).tolist())
         for number, symbol in enumerate(SYMBOLS):
             siblings = [SYMBOLS.index(symbol[:-1] + digit) for digit in "120"] if symbol[-1] in "012" else []
             known = [s for s in siblings if s in seen]
-            if number not in seen and known:
+            if number not in seen and known and (self.fresh or np.array_equal(*self.before[[number, known[0]]])):
                 table[number] = table[known[0]]
-        return {**arrays, path: table}
+        return {**arrays, EMBEDDING: table}
 
     def predicted(self, u: Utterance) -> NDArray[np.float32]:
         """The mel [frames, mels] of one utterance with the teacher's durations."""
