@@ -140,6 +140,26 @@ def test_corpus_faults_are_named(corpus, tmp_path):
         Corpus(broken, MelSpec())
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"speaker": "nobody"}, "line 2: speaker 'nobody' is not one of .*; add it to corpus.json"),
+        ({"ends": [0.5, 0.1]}, "the ends of the symbols go backwards; mend the labels"),
+        ({"symbols": []}, "line 2: 0 symbols, 16 ends; mend the line"),
+        (None, "no utterance has split 'train'; there is nothing to train on"),
+    ],
+)
+def test_an_index_that_cannot_be_learnt_from_is_refused(tmp_path, change, message):
+    folder = toy.make(tmp_path / "toy", count=3)
+    lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    if change and "ends" in change:
+        change = {"ends": [*change["ends"], *lines[1]["ends"][2:]]}
+    lines[1] = {**lines[1], **(change or {})}
+    (folder / "index.jsonl").write_text("\n".join(map(json.dumps, lines)) if change else "")
+    with pytest.raises(InputError, match=message):
+        Corpus(folder, MelSpec())
+
+
 def test_configuration_files(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("corpus: x\nbatchs: 3\n")
