@@ -79,6 +79,12 @@ def _layers(live: Trace, file: Trace, out: Pairing, by_hand: Mapping[str, str]) 
         if len(rest) == 1 and path.split(".")[-1] == rest[0].split(".")[-1] and len(ending) > 1:
             _pair(out, path, rest[0], "end of the name")
     _by_order(live, file, out, (mine, theirs), words)
+    # Layers whose weights one side does not say: names are all there is.
+    bare = [_free(words[0], out), _open(words[1], out)]
+    for path in bare[0]:
+        said = path in live.layers and path in file.layers
+        if path in bare[1] and words[0][path] == words[1][path] and not said:
+            _pair(out, path, path, "name, without weights")
 
 
 def _main(trace: Trace, path: str) -> Print:
@@ -94,8 +100,12 @@ def _free(paths: Iterable[str], out: Pairing) -> list[str]:
     return [p for p in paths if p not in out.layers]
 
 
+def _taken(out: Pairing) -> set[str]:
+    return {p for ps in out.layers.values() for p in ps}
+
+
 def _open(paths: Iterable[str], out: Pairing) -> list[str]:
-    taken = {p for ps in out.layers.values() for p in ps}
+    taken = _taken(out)
     return [p for p in paths if p not in taken]
 
 
@@ -181,8 +191,12 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
                 out.inside.append(key)
                 continue
             out.units[key], out.rules[key] = keys, out.rules[unit.path]
+        elif keys and unit.word == "embedding" and f"{unit.path}#0" in out.inside:
+            out.inside.append(key)  # a table that the other side looks up once for all
         elif unit.kind in ("border", "draw") and key in file.units:
             out.units[key], out.rules[key] = [key], "name of the value"
+    tables = {key.rpartition("#")[0] for key in out.fused}
+    out.fused += [key for key, unit in file.units.items() if unit.path in tables and key not in out.fused]
 
 
 # Words without weights
@@ -207,7 +221,7 @@ def _contexts(trace: Trace, home: Mapping[str, str], forward: bool, done: set[st
     anchor = ""
     for key in list(trace.units) if forward else reversed(list(trace.units)):
         unit = trace.units[key]
-        if key in home and (unit.path in trace.layers or unit.kind == "border"):
+        if key in home and (unit.weighted or unit.kind == "border"):
             anchor = home[key]
         elif not (unit.weighted and unit.path in trace.layers) and unit.kind == "tap" and key not in done:
             out[(anchor, unit.word)].append(key)

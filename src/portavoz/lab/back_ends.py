@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from ..blocks.hifigan import HifiGan
 from ..errors import InputError
 from ..families.speecht5.config import TINY
-from ..families.speecht5.mel import Acoustic
-from ..weights.cursor import Weights
 from . import speecht5
 from .ops_subject import OpsSubject
 from .parity import forced, traced
@@ -21,14 +18,10 @@ def pairs(family: str, reference: str, backend: str, seed: int = 0) -> dict[str,
         made = {probe: [compact(config, seed=seed, ops=side) for side in sides] for probe, config in CONFIGS.items()}
         return {probe: (one, other) for probe, (one, other) in made.items()}
     if family == "speecht5":
-        arrays = sensitised(_speecht5, 0)
+        arrays = sensitised(lambda w: speecht5.parts(w, TINY), 0)
         one, other = (speecht5.ours(TINY, arrays, seed=seed, ops=side) for side in sides)
         return {"tiny": (one, other)}
     raise InputError(f"there is no probe of the family {family!r}: choose compact or speecht5")
-
-
-def _speecht5(w: Weights) -> tuple[Acoustic, HifiGan]:
-    return Acoustic(w, TINY), HifiGan(w / speecht5.VOCODER, TINY.vocoder)
 
 
 def compare(family: str, reference: str, backend: str, *, seed: int = 0) -> dict[str, Verdict]:

@@ -84,6 +84,11 @@ class Ours:
         return self.ops.numpy(self.vocoder(self.ops.tensor(mel)))
 
 
+def parts(w: Weights, config: SpeechT5Config) -> tuple[Acoustic, HifiGan]:
+    """The model, and the vocoder below it."""
+    return Acoustic(w, config), HifiGan(w / VOCODER, config.vocoder)
+
+
 def ours(
     config: SpeechT5Config,
     arrays: Mapping[str, NDArray[Any]],
@@ -92,14 +97,19 @@ def ours(
     ops: Any = "torch",
     edit: Callable[[Acoustic, HifiGan], None] | None = None,
     steps: int = 6,
+    probe: Probe | None = None,
 ) -> OpsSubject:
-    """Our SpeechT5; `arrays` has the model's tensors by name and the vocoder's below ``vocoder.``."""
+    """Our SpeechT5; `arrays` has the model's tensors by name and the vocoder's below ``vocoder.``.
+
+    Says the `probe`, or else that of the `seed` with so many `steps`.
+    """
+    said = Probe.of(config, seed, steps=steps) if probe is None else probe
 
     def build(w: Weights) -> Callable[[], Any]:
-        acoustic, vocoder = Acoustic(w, config), HifiGan(w / VOCODER, config.vocoder)
+        acoustic, vocoder = parts(w, config)
         if edit is not None:
             edit(acoustic, vocoder)
-        return lambda: drive(Ours(acoustic, vocoder), Probe.of(config, seed, steps=steps), config.num_mel_bins)
+        return lambda: drive(Ours(acoustic, vocoder), said, config.num_mel_bins)
 
     return OpsSubject(build, arrays, ops=ops, name=f"speecht5 on {ops}" if isinstance(ops, str) else "speecht5")
 

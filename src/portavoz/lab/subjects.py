@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,24 @@ PROBE_HIFI = dataclasses.replace(
 CONFIGS = {"istft": PROBE, "hifigan": PROBE_HIFI}
 
 
+class Probe(NamedTuple):
+    """What is said: ids [2, S] (the second row shorter), lengths [2], speaker [2]."""
+
+    ids: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    speaker: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, c: CompactConfig, seed: int = 0) -> Probe:
+        """One probe a seed, 11 to 14 symbols long."""
+        draw = np.random.default_rng(1000 + seed)
+        symbols = int(draw.integers(11, 15))
+        lengths = np.array([symbols, symbols - 3])
+        ids = draw.integers(1, c.symbols, (2, symbols))
+        ids[1, lengths[1] :] = 0
+        return cls(ids, lengths, draw.integers(0, c.speakers, 2))
+
+
 def sensitised(build: Callable[[Weights], Any], seed: int) -> Arrays:
     """Random weights for a model under which nothing hides: no bias is 0, no scale 1, no statistic (0, 1)."""
     w = Weights.fresh(Ops(), seed)
@@ -63,22 +81,21 @@ def compact(
     arrays: Mapping[str, NDArray[Any]] | None = None,
     ops: Any = "torch",
     edit: Callable[[Acoustic, Any], None] | None = None,
+    probe: Probe | None = None,
 ) -> OpsSubject:
-    """The compact family from ids to wave: a padded batch of two, one probe for each `seed`.
+    """The compact family from ids to wave: a padded batch of two, one `probe` for each `seed`.
 
     `arrays` are its weights (None: sensitised ones of seed 0); `edit` may change the model after it was built.
     """
-
-    def parts(w: Weights) -> tuple[Acoustic, Any]:
-        return Acoustic(w / "acoustic", config), compact_wave.vocoder(w / "vocoder", config)
+    said = Probe.of(config, seed) if probe is None else probe
 
     def build(w: Weights) -> Callable[[], Any]:
-        acoustic, vocoder = parts(w)
+        acoustic, vocoder = parts(w, config)
         if edit is not None:
             edit(acoustic, vocoder)
-        return lambda: speak(acoustic, vocoder, config, seed)
+        return lambda: speak(acoustic, vocoder, said)
 
-    weights = loud(sensitised(parts, 0)) if arrays is None else arrays
+    weights = loud(sensitised(lambda w: parts(w, config), 0)) if arrays is None else arrays
     name = f"compact on {ops}" if isinstance(ops, str) else "compact"
     return OpsSubject(build, weights, ops=ops, name=name)
 
@@ -90,17 +107,17 @@ def loud(arrays: Arrays) -> Arrays:
     return arrays
 
 
-def speak(acoustic: Acoustic, vocoder: Any, config: CompactConfig, seed: int) -> None:
+def parts(w: Weights, config: CompactConfig) -> tuple[Acoustic, Any]:
+    """Both halves of the family."""
+    return Acoustic(w / "acoustic", config), compact_wave.vocoder(w / "vocoder", config)
+
+
+def speak(acoustic: Acoustic, vocoder: Any, probe: Probe) -> None:
     """One utterance of the probe: every value that crosses a stage's border is named."""
-    ops, draw = acoustic.ops, np.random.default_rng(1000 + seed)
-    symbols = int(draw.integers(11, 15))
-    lengths = np.array([symbols, symbols - 3])
-    ids = draw.integers(1, config.symbols, (2, symbols))
-    ids[1, lengths[1] :] = 0
-    speaker = draw.integers(0, config.speakers, 2)
+    ops, (ids, lengths, speaker) = acoustic.ops, probe
     memory, log_durations = acoustic.encode(ops.tensor(ids), ops.tensor(speaker), keep(ops, lengths))
     logs = ops.numpy(tap("log_durations", log_durations))[..., 0]
-    logs = np.where(np.arange(symbols)[None] < lengths[:, None], logs, 0.0)
+    logs = np.where(np.arange(ids.shape[1])[None] < lengths[:, None], logs, 0.0)
     durations = tap("durations", np.clip(frames(logs), 0, 5))
     index, place = layout(durations)
     real = keep(ops, durations.sum(-1))
