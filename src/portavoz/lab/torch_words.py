@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,31 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .following import Call
+
 # Randomness: recorded, and replayed where a reference's run is forced.
 DRAWS = {"rand", "randn", "rand_like", "randn_like", "bernoulli", "multinomial", "normal", "randint"}
-
-
-@dataclass(slots=True)
-class Call:
-    """One call of a word: its tensors, how to run it on others, its weights by role, its declared facts.
-
-    `given` is the weight tensor itself (a name is looked up by it); `axis` is where the channels are, −1 when last.
-    """
-
-    tensors: list[Tensor]
-    run: Callable[[Sequence[Tensor]], Any]
-    weights: dict[str, Tensor] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-    given: Any = None
-    axis: int = -1
-
-    def canonical(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Channels last, as `[batch, time, channels]`."""
-        return [t.movedim(self.axis, -1) if self.axis != -1 and t.dim() > 1 else t for t in tensors]
-
-    def turned(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """The way back."""
-        return [np.moveaxis(a, -1, self.axis) if self.axis != -1 and a.ndim > 1 else a for a in arrays]
 
 
 @dataclass(frozen=True, slots=True)
