@@ -78,9 +78,9 @@ def _head(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (ValueError, RecursionError) as problem:
-        raise InputError(f"{path}: not a safetensors file ({problem}); write it as docs/lab.md says") from problem
+        raise InputError(f"{path}: not a safetensors file ({problem}); write it as docs/porting.md says") from problem
     if not isinstance(parsed, dict):
-        raise InputError(f"{path}: not a safetensors file; write it as docs/lab.md says")
+        raise InputError(f"{path}: not a safetensors file; write it as docs/porting.md says")
     return parsed, parsed.pop("__metadata__", {}) or {}, length + 8
 
 
