@@ -36,7 +36,8 @@ class TorchOps(Ops):
         a = np.asarray(a)
         # A parameter must own its memory; anything else may share the caller's.
         t = torch.from_numpy(a.copy() if train or not a.flags.writeable else np.ascontiguousarray(a).reshape(a.shape))
-        t = t.to(self.device, self.dtype if t.is_floating_point() else None)
+        # Rounded first: not every device knows what it was before.
+        t = t.to(self.dtype if t.is_floating_point() else t.dtype).to(self.device)
         return t.requires_grad_() if train else t
 
     def numpy(self, x: Tensor) -> np.ndarray:
@@ -126,7 +127,7 @@ class TorchOps(Ops):
         return wave[:, inner] / envelope[:, inner]
 
     def _window(self, spec: Any, dtype: torch.dtype) -> Tensor:
-        return torch.as_tensor(transform.window_of(spec).copy(), dtype=dtype, device=self.device)
+        return torch.from_numpy(transform.window_of(spec).copy()).to(dtype).to(self.device)
 
     @staticmethod
     def _overlap_add(frames: Tensor, hop: int) -> Tensor:

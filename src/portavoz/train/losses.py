@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -129,8 +130,8 @@ class MelOf:
 
     def __init__(self, spec: MelSpec, device: torch.device) -> None:
         self.spec = spec
-        self.bank = torch.tensor(filterbank(spec).copy(), dtype=torch.float32, device=device)
-        self.window = torch.tensor(window_of(spec).copy(), dtype=torch.float32, device=device)
+        self.bank = torch.from_numpy(filterbank(spec).astype(np.float32)).to(device)
+        self.window = torch.from_numpy(window_of(spec).astype(np.float32)).to(device)
 
     def __call__(self, wave: Tensor) -> Tensor:
         """[B, samples] → [B, frames, mels]."""
