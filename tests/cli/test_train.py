@@ -49,6 +49,14 @@ def test_trains_and_resumes(run, config, part: str) -> None:
     assert [json.loads(line)["step"] for line in Path("out/log.jsonl").read_text().splitlines()] == [2, 4]
 
 
+def test_on_a_terminal_a_bar_says_how_far_it_is(run, config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    said = run("train", config("acoustic", 4), "--out", "out").err
+    for words in ("4/4", "train_loss ", "held_loss ", " steps/s", " minutes left", " MiB"):
+        assert words in said
+
+
 def test_settings_of_the_command_line_come_before_the_file(run, refused, config) -> None:
     done = run("train", config("acoustic", 2), "steps=3", "--out", "out", "losses.ssim=0.1", "--json")
     report = json.loads(done.out)
