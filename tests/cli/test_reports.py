@@ -1,4 +1,4 @@
-"""The commands that report: text, voices, show, doctor, bench, evaluate."""
+"""The commands that report: text, voices, show, doctor, bench."""
 
 from __future__ import annotations
 
@@ -255,14 +255,6 @@ def test_bench_lists_and_runs(run, refused, scripts: Path) -> None:
     assert "there is no benchmark 'two'; choose one of one" in refused("bench", "two")
 
 
-def test_scripts_need_a_checkout(refused, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scripts_need_a_checkout(refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkout, "__file__", "/nowhere/a/b/c/checkout.py")
     assert "run this in a source checkout" in refused("bench")
-    assert "run this in a source checkout" in refused("evaluate", str(tiny))
-
-
-def test_evaluate_runs_the_recipe(run, tiny: Path, scripts: Path, refused) -> None:
-    (scripts / "recipes" / "voice").mkdir(parents=True)
-    (scripts / "recipes" / "voice" / "evaluate.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(7)\n")
-    assert run("evaluate", str(tiny), "--count", "3").code == 7
-    assert "neither bundled" in refused("evaluate", "nobody")

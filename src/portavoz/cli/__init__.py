@@ -27,7 +27,8 @@ COMMANDS = {
     "doctor": "see what this machine has, and whether every stage of speaking works",
     "train": "train a model as a configuration file says",
     "compress": "make a voice smaller: fewer bits, or fewer weights",
-    "evaluate": "judge a voice beside its teacher",
+    "evaluate": "measure a voice beside recordings, or two voices beside each other",
+    "listen": "make a page for a blind listening test",
     "weights": "account for every tensor of a checkpoint; convert, compare, mend it",
     "lab": "name the first wrong layer of a port, and why; trace, check, compare",
     "tune": "find what a SpeechT5 voice runs on best on this machine, and remember it",
@@ -103,7 +104,8 @@ def _front(argv: list[str]) -> int:
         usage="portavoz COMMAND …",
         doc=f"Text to speech with a voice that came with the package.\n\ncommands:\n{listed}\n\n"
         "'portavoz COMMAND --help' tells more about each.\n\nExamples:\n"
-        '  portavoz say "Hello." -o hello.wav\n  portavoz text "Dr. Smith paid $3.50."\n  portavoz doctor',
+        '  portavoz say "Hello." -o hello.wav\n'
+        "  portavoz text 'Dr. Smith paid $3.50.'\n  portavoz doctor",
     )
     parser.add_argument("--version", action="version", version=f"portavoz {__version__}")
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)

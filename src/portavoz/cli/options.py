@@ -18,6 +18,11 @@ def voice_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--voice", metavar="V", help="a bundled voice, a folder, or a checkpoint on the hub (default: the bundled one)"
     )
+    runtime_options(group)
+
+
+def runtime_options(group: argparse._ActionsContainer) -> None:
+    """What voices run on."""
     group.add_argument("--vocoder", metavar="DIR", help="of a SpeechT5 checkpoint, when it is not in its folder")
     group.add_argument(
         "--runtime", metavar="R", help="onnx (the bundled voice's) or eager (SpeechT5's); openvino for SpeechT5"
@@ -55,15 +60,12 @@ def open_voice(args: argparse.Namespace) -> Voice:
     """The voice that `voice_options` chose."""
     from ..voice import load
 
-    return load(
-        args.voice,
-        runtime=args.runtime,
-        backend=args.backend,
-        precision=args.precision,
-        device=args.device,
-        threads=args.threads,
-        vocoder=args.vocoder,
-    )
+    return load(args.voice, **load_options(args))
+
+
+def load_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `runtime_options` chose, for `portavoz.load`."""
+    return {name: getattr(args, name) for name in ("runtime", "backend", "precision", "device", "threads", "vocoder")}
 
 
 def print_json(value: Any) -> None:

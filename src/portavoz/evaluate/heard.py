@@ -46,6 +46,8 @@ def synchronous(reference: Wave, wave: Wave, names: set[str]) -> Parts:
     """
     first, second = (resample(w.samples, w.rate, RATE) for w in (reference, wave))
     length = min(len(first), len(second))
+    if not first[:length].any():
+        return {}
     measures = {"stoi": stoi, "estoi": lambda a, b: stoi(a, b, extended=True), "pesq": pesq}
     found = {name: measures[name](first[:length], second[:length]) for name in measures if name in names}
     return {name: (value, 1.0) for name, value in found.items() if value is not None}

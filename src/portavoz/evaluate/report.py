@@ -49,16 +49,18 @@ class Column:
         parts = [p[name] for p in self.parts if name in p]
         return figure(parts, root=METRICS[name].root) if sum(weight for _, weight in parts) else None
 
+    def report_row(self, i: int) -> dict[str, Any]:
+        """What was heard of one sentence, and its figures."""
+        parts = self.parts[i]
+        return {"heard": self.words[i], **{name: _single(name, parts[name]) for name in METRICS if name in parts}}
+
     def report(self, sentences: Sequence[Sentence]) -> dict[str, Any]:
         """Plain values."""
-        rows = [
-            {"id": s.id, "heard": words, **{name: _single(name, p[name]) for name in METRICS if name in p}}
-            for s, p, words in zip(sentences, self.parts, self.words)
-        ]
-        figures = {name: found._asdict() for name in METRICS if (found := self.figure(name))}
         return {
-            **{"name": self.name, "kind": self.kind, **self.about, "figures": figures},
-            **{"signals": _signals([w for w in self.waves if w is not None]), "sentences": rows},
+            **{"name": self.name, "kind": self.kind, **self.about},
+            "figures": {name: found._asdict() for name in METRICS if (found := self.figure(name))},
+            "signals": _signals([w for w in self.waves if w is not None]),
+            "sentences": [{"id": s.id, **self.report_row(i)} for i, s in enumerate(sentences)],
         }
 
 

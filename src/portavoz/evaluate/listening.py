@@ -1,0 +1,155 @@
+"""Blind listening tests as one page: who speaks is shuffled and not shown, and the answers are a file to download.
+
+`mos`     each sound by itself, 1 (bad) to 5 (excellent): absolute category rating, ITU-T P.800
+`ab`      two sounds of the same sentence: which one is better, or neither
+`mushra`  all sounds of a sentence beside an open reference, 0 to 100, with the reference hidden among them and an
+          anchor without anything above 3.5 kHz: ITU-R BS.1534-3
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..atomic import atomic
+from ..audio.files import read
+from ..audio.resample import resample
+from ..errors import InputError
+from ..flow import Wave
+from ..train.layouts import SOUNDS
+from . import embed
+from .sentences import LONGEST, Sentence
+from .speaking import Subject, spoken
+
+FORMAT, VERSION = "portavoz-listening", 1
+TESTS = ("mos", "ab", "mushra")
+REFERENCE, ANCHOR = "reference", "anchor"
+ANCHOR_RATE = 7000  # Hz: what is left has nothing above 3.5 kHz
+MOST = 12  # sounds on one MUSHRA screen, BS.1534-3 section 5.1
+
+Sounds = dict[str, Wave]  # by the sentence's id
+
+
+def is_sounds(name: str) -> bool:
+    """Whether a name is a folder of sound files rather than a voice."""
+    folder = Path(name)
+    if not folder.is_dir() or (folder / "voice.json").is_file() or (folder / "config.json").is_file():
+        return False
+    return any(path.suffix.lower() in SOUNDS for path in folder.iterdir())
+
+
+def of_folder(folder: str | Path) -> Sounds:
+    """Every sound file of a folder, by its name without ending. Raises InputError."""
+    paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in SOUNDS)
+    if len({p.stem for p in paths}) < len(paths):
+        raise InputError(f"{folder}: two sound files of one name with different endings; keep one of each")
+    return {path.stem: read(path, max_seconds=LONGEST) for path in paths}
+
+
+def gathered(systems: Sequence[str], sentences: Sequence[Sentence], count: int) -> tuple[list[Sounds], list[Sentence]]:
+    """What each system says, and the sentences (at most `count`) that all of them have.
+
+    A system is a folder of sound files, named as the sentences' ids, or a voice, which says them. With folders alone
+    the sentences are their common files. Raises PortavozError.
+    """
+    folders = {name: of_folder(name) for name in systems if is_sounds(name)}
+    known = {s.id: s for s in sentences}
+    if len(folders) == len(set(systems)):
+        ids = set.intersection(*(set(sounds) for sounds in folders.values()))
+        chosen = [known.get(id, Sentence(id, "")) for id in sorted(ids)]
+    else:
+        chosen = [s for s in sentences if all(s.id in sounds for sounds in folders.values())]
+    if not chosen:
+        raise InputError(
+            f"{' and '.join(systems)}: no sentence that all of them have; name the files of a folder as the others' "
+            "or as the ids of --corpus"
+        )
+    steps = np.linspace(0, len(chosen), min(count, len(chosen)), endpoint=False)
+    chosen = [chosen[int(i)] for i in steps]
+    texts = [s.text for s in chosen]
+    return [
+        {s.id: folders[name][s.id] for s in chosen}
+        if name in folders
+        else {s.id: wave for s, wave in zip(chosen, spoken(Subject(name), texts).waves)}
+        for name in systems
+    ], chosen
+
+
+def design(
+    test: str,
+    names: Sequence[str],
+    sounds: Sequence[Sounds],
+    *,
+    sentences: Sequence[Sentence],
+    reference: Sounds | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """A test as plain values: what the page holds. Raises InputError for systems that such a test cannot have."""
+    check(test, names)
+    lacking = [s.id for s in sentences if s.id not in (reference or {})]
+    if test == "mushra" and lacking:
+        raise InputError(
+            f"mushra: no reference for the sentence {lacking[0]}; give --reference FOLDER, or --corpus with recordings"
+        )
+    trials: list[dict[str, Any]] = []
+    for s in sentences:
+        clips = [{"system": name, "sound": _sound(of[s.id])} for name, of in zip(names, sounds)]
+        about = {"sentence": s.id, "text": s.text}
+        if test == "mos":
+            trials += [{**about, "clips": [clip]} for clip in clips]
+        elif test == "ab":
+            trials += [{**about, "clips": list(pair)} for pair in combinations(clips, 2)]
+        else:
+            assert reference is not None
+            open_one = _sound(reference[s.id])
+            hidden = [{"system": REFERENCE, "sound": open_one}, {"system": ANCHOR, "sound": _anchor(reference[s.id])}]
+            trials.append({**about, "reference": open_one, "clips": clips + hidden})
+    body = {"format": FORMAT, "version": VERSION, "test": test, "seed": seed, "systems": list(names), "trials": trials}
+    return {"page": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16], **body}
+
+
+def write(made: dict[str, Any], path: str | Path, *, title: str = "Listening test") -> None:
+    """The page as a file. Raises InputError when it cannot be written."""
+    with atomic(path, "w") as out:
+        out.write(html(made, title=title))
+
+
+def html(made: dict[str, Any], *, title: str) -> str:
+    """The whole page. Its data is encoded, lest a glance at the source tells who speaks; it is no secret."""
+    here = Path(__file__)
+    style, script = (here.with_suffix(kind).read_text(encoding="utf-8") for kind in (".css", ".js"))
+    data = base64.b64encode(json.dumps(made).encode()).decode()
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n"
+        f"<title>{escape(title)}</title><style>{style}</style>\n<main id=main data-title='{escape(title)}'></main>\n"
+        f"<script type='text/plain' id=data>{data}</script>\n<script>{script}</script></html>\n"
+    )
+
+
+def check(test: str, names: Sequence[str]) -> None:
+    """Raises InputError for systems that such a test cannot have."""
+    if test not in TESTS:
+        raise InputError(f"test {test!r}: choose one of {', '.join(TESTS)}")
+    if len(set(names)) < len(names) or {REFERENCE, ANCHOR} & set(names):
+        raise InputError(f"{', '.join(names)}: two of one name, or one called {REFERENCE} or {ANCHOR}; rename a folder")
+    if test == "ab" and len(names) < 2:
+        raise InputError(f"{names[0]}: a comparison needs two systems; name another one")
+    if test == "mushra" and len(names) > MOST - 2:
+        raise InputError(f"{len(names)} systems: a MUSHRA screen holds at most {MOST - 2} beside reference and anchor")
+
+
+def _sound(wave: Wave) -> str:
+    return embed.sound(embed.level(wave))
+
+
+def _anchor(wave: Wave) -> str:
+    low = resample(resample(wave.samples, wave.rate, ANCHOR_RATE), ANCHOR_RATE, wave.rate)
+    return _sound(Wave(low, wave.rate))

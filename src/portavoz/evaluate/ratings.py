@@ -1,0 +1,189 @@
+"""The answers of listening tests, joined: means and preferences with intervals over listeners and sentences."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .intervals import Interval, crossed_weights, difference, figure
+from .listening import ANCHOR, REFERENCE, TESTS
+
+FORMAT, VERSION = "portavoz-listening-result", 1
+SCALES = {"mos": (1, 5), "mushra": (0, 100)}
+# BS.1534-3, section 4.1.2: a listener who grades the hidden reference below 90 in more than 15 % of the trials.
+SEEN, MISSED = 90, 0.15
+CHOICES = ("first", "none", "second")
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One score of one system; of a preference 1 for the system, 0 for `against`, ½ for neither."""
+
+    listener: str
+    sentence: str
+    system: str
+    score: float
+    against: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The ratings of one kind of test, and the listeners that were left out with the reason."""
+
+    test: str
+    ratings: list[Rating]
+    excluded: dict[str, str]
+
+    def report(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        listeners = len({r.listener for r in self.ratings})
+        about = {"test": self.test, "listeners": listeners, "excluded": self.excluded}
+        if self.test == "ab":
+            return {**about, "preferences": [_preference(*pair, self.ratings) for pair in _pairs(self.ratings)]}
+        systems = list(dict.fromkeys(r.system for r in self.ratings))
+        means = {name: _mean(name, self.ratings)._asdict() for name in systems}
+        return {
+            **{**about, "means": means},
+            "differences": [
+                {"first": a, "second": b, **found._asdict()}
+                for a, b in combinations([s for s in systems if s not in (REFERENCE, ANCHOR)], 2)
+                if (found := _difference(a, b, self.ratings))
+            ],
+        }
+
+
+def join(paths: Sequence[str | Path]) -> Joined:
+    """The result files of one kind of test, from one page or several.
+
+    Raises InputError for a file that is none, another test, or the same listener's answers to a page twice.
+    """
+    files = [(Path(path), _read(Path(path))) for path in paths]
+    first, test = files[0][0], files[0][1]["test"]
+    for path, found in files:
+        if found["test"] != test:
+            raise InputError(f"{path}: a test of the kind {found['test']}, {first} is one of {test}; join one kind")
+    seen: dict[tuple[str, str], Path] = {}
+    for path, found in files:
+        who = (found["page"], found["listener"])
+        if who in seen:
+            raise InputError(
+                f"{path}: {found['listener']} answered this page in {seen[who]} too; leave one of them out"
+            )
+        seen[who] = path
+    ratings = [rating for path, found in files for rating in _ratings(path, found)]
+    excluded = _excluded(ratings) if test == "mushra" else {}
+    kept = [r for r in ratings if r.listener not in excluded]
+    if not kept:
+        raise InputError(f"{len(files)} files: no listener heard the hidden reference; the test cannot be used")
+    return Joined(test, kept, excluded)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InputError(f"{path}: cannot be read as JSON ({problem}); wanted answers of a listening page") from problem
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(f"{path}: not the answers of a listening page; download them at its end")
+    if found.get("version") != VERSION:
+        raise InputError(
+            f"{path}: version {found.get('version')!r}, this portavoz reads {VERSION}; install a newer one"
+        )
+    named = all(isinstance(found.get(key), str) and found[key] for key in ("page", "listener"))
+    if not named or found.get("test") not in TESTS or not isinstance(found.get("answers"), list):
+        raise InputError(f"{path}: page, listener, test or answers missing; download the answers again")
+    return found
+
+
+def _ratings(path: Path, found: dict[str, Any]) -> list[Rating]:
+    rows = []
+    for number, row in enumerate(found["answers"], 1):
+        rating = _rating(found, row) if isinstance(row, dict) else None
+        if rating is None:
+            raise InputError(f"{path}: answer {number} is {str(row)[:60]!r}, which no page writes; download it again")
+        rows.append(rating)
+    return rows
+
+
+def _rating(found: dict[str, Any], row: dict[str, Any]) -> Rating | None:
+    """One answer, or None for what is none."""
+    # The same id in another corpus' page is another sentence.
+    sentence = f"{found['page']}/{row.get('sentence')}"
+    if found["test"] == "ab":
+        system, against, choice = row.get("first"), row.get("second"), row.get("preferred")
+        if choice not in CHOICES or not isinstance(system, str) or not isinstance(against, str):
+            return None
+        score = 1 - CHOICES.index(choice) / 2
+        # A pair is the same pair in both orders.
+        if against < system:
+            system, against, score = against, system, 1 - score
+        return Rating(found["listener"], sentence, system, score, against)
+    low, high = SCALES[found["test"]]
+    score, system = row.get("score"), row.get("system")
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not isinstance(system, str):
+        return None
+    return Rating(found["listener"], sentence, system, float(score)) if low <= score <= high else None
+
+
+def _excluded(ratings: Sequence[Rating]) -> dict[str, str]:
+    found = {}
+    for listener in dict.fromkeys(r.listener for r in ratings):
+        own = [r.score for r in ratings if r.listener == listener and r.system == REFERENCE]
+        missed = sum(score < SEEN for score in own)
+        if missed > MISSED * len(own):
+            found[listener] = f"graded the hidden reference below {SEEN} in {missed} of {len(own)} trials (BS.1534-3)"
+    return found
+
+
+def _numbers(names: Sequence[str]) -> np.ndarray:
+    order = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([order[name] for name in names])
+
+
+def _weights(ratings: Sequence[Rating]) -> np.ndarray:
+    return crossed_weights(_numbers([r.listener for r in ratings]), _numbers([r.sentence for r in ratings]))
+
+
+def _mean(system: str, ratings: Sequence[Rating]) -> Interval:
+    own = [r for r in ratings if r.system == system]
+    return figure([(r.score, 1.0) for r in own], weights=_weights(own))
+
+
+def _difference(first: str, second: str, ratings: Sequence[Rating]) -> Interval | None:
+    """Second − first where a listener graded both for a sentence."""
+    scores = {(r.listener, r.sentence, r.system): r.score for r in ratings}
+    own = [r for r in ratings if r.system == first and (r.listener, r.sentence, second) in scores]
+    if not own:
+        return None
+    other = [scores[r.listener, r.sentence, second] for r in own]
+    parts = [(r.score, 1.0) for r in own], [(score, 1.0) for score in other]
+    return difference(*parts, weights=_weights(own))
+
+
+def _pairs(ratings: Sequence[Rating]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((r.system, r.against) for r in ratings))
+
+
+def _preference(first: str, second: str, ratings: Sequence[Rating]) -> dict[str, Any]:
+    """How often the first was preferred to the second (neither counts half), and the sign test's p.
+
+    The sign test asks how likely so uneven a choice is when both are as good (two-sided, exact; neither left out). It
+    takes answers as independent, which many of one listener are not; the interval does not.
+    """
+    own = [r for r in ratings if (r.system, r.against) == (first, second)]
+    wins, losses = sum(r.score == 1 for r in own), sum(r.score == 0 for r in own)
+    tail = sum(math.comb(wins + losses, k) for k in range(max(wins, losses), wins + losses + 1))
+    chance = min(1.0, 2 * tail / 2 ** (wins + losses))
+    return {
+        **{"first": first, "second": second, **figure([(r.score, 1.0) for r in own], weights=_weights(own))._asdict()},
+        **{"prefer_first": wins, "prefer_second": losses, "no_preference": len(own) - wins - losses},
+        "sign_test": chance,
+    }
