@@ -18,6 +18,7 @@ LOSSES: dict[str, dict[str, float]] = {
 }
 PRECISIONS = ("float32", "bfloat16")
 LOGS = ("tensorboard", "wandb")
+WHOLE = ("voice", "joint")  # parts that end with a voice folder
 BACKENDS = ("torch", "mlx")
 
 
@@ -28,7 +29,7 @@ class TrainConfig:
     corpus        a corpus folder, any folder of recordings (see `layouts`), "toy" for generated sounds, or a text
                   file (.txt) that `teacher` speaks
     teacher       a voice whose mels and durations are learnt instead of recorded ones
-    part          "acoustic", "vocoder", or "voice": both, one after the other, and a voice folder of them
+    part          "acoustic", "vocoder", or a voice folder of both: "voice" (one after the other), "joint" (in one)
     model         "minimal", "small", "production", "start" (that of `start`), or a mapping of CompactConfig's fields
     start         weights to fine-tune: a bundled voice's name, a voice folder, or a safetensors file
     speakers      of a fine-tuned voice: "own" (the corpus' speakers take over), or "add" (they join the voice's)
@@ -94,11 +95,12 @@ class TrainConfig:
     only: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.family != "compact" or self.part not in (*LOSSES, "voice"):
+        if self.family != "compact" or self.part not in (*LOSSES, *WHOLE):
             raise SpecError(
-                f"family {self.family!r}, part {self.part!r}: 'compact' can be trained, as acoustic, vocoder or voice"
+                f"family {self.family!r}, part {self.part!r}: 'compact' can be trained, as acoustic, vocoder, voice "
+                "or joint"
             )
-        whole = self.part == "voice"
+        whole = self.part in WHOLE
         for part, chosen in self.losses.items() if whole else ((self.part, self.losses),):
             if part not in LOSSES or not isinstance(chosen, Mapping):
                 raise SpecError(f"losses of a whole voice are {{acoustic: …, vocoder: …}}, and {part!r} is there")
@@ -122,6 +124,8 @@ class TrainConfig:
         for key in ("steps", "batch", "frames", "every", "accumulate", "keep"):
             if getattr(self, key) < 1:
                 raise SpecError(f"{key} is {getattr(self, key)}: wanted a whole number from 1 up")
+        if self.part == "joint" and self.backend != "torch":
+            raise SpecError(f"backend {self.backend!r}: trains one half after the other; set part to voice")
         if "features" in self.taught() and not self.teacher:
             raise SpecError("losses: features compares the model with a teacher's; name a teacher, or leave it out")
         if self.start and self.grow:
@@ -133,7 +137,7 @@ class TrainConfig:
 
     def taught(self) -> Mapping[str, Any]:
         """The losses of the acoustic half that are switched on by hand; none where only a vocoder is trained."""
-        chosen = self.losses.get("acoustic", {}) if self.part == "voice" else self.losses
+        chosen = self.losses.get("acoustic", {}) if self.part in WHOLE else self.losses
         return {k: v for k, v in chosen.items() if v and self.part != "vocoder"}
 
     def identity(self) -> dict[str, Any]:

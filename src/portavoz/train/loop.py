@@ -17,12 +17,12 @@ from ..families.compact.config import CompactConfig
 from ..weights import file
 from . import checkpoint, guard, samples, start
 from .config import TrainConfig
+from .joint import Drawn, JointTask, acoustic
 from .journal import Journal, Look
 from .optimise import Averaged, Optimised
 from .precision import TrainOps, autocast, recompute
 from .predict import predicted_mels
 from .tasks import AcousticTask, Task, VocoderTask
-from .teacher import Taught
 from .together import Together
 
 __all__ = ["TrainConfig", "Trainer"]
@@ -64,18 +64,20 @@ class Trainer:
         """The moving average of the weights, by path."""
         return self.averaged_weights.values
 
-    def _task(self) -> AcousticTask | VocoderTask:
+    def _task(self) -> AcousticTask | VocoderTask | JointTask:
         c = self.config
         if c.part == "acoustic":
-            kind = Taught if c.teacher else AcousticTask
-            task: AcousticTask | VocoderTask = kind(self.weights, self.model, self.corpus, c)
+            task: AcousticTask | VocoderTask | JointTask = acoustic(self.weights, self.model, self.corpus, c)
+        elif c.part == "joint":
+            task = JointTask(self.weights, self.model, self.corpus, c)
         else:
             mels = predicted_mels(c.predicted_by, self.model, self.corpus) if c.predicted_by else None
             task = VocoderTask(self.weights, self.model, self.corpus, c, mels=mels)
         if c.start:
             self.weights.finish()
-        if c.recompute:
-            recompute(task.model)
+        for model in task.models if isinstance(task, JointTask) else (task.model,):
+            if c.recompute:
+                recompute(model)
         return task
 
     def _trained(self) -> dict[str, Tensor]:
@@ -259,7 +261,7 @@ class Trainer:
             self._write("best.safetensors")
         elif held:
             self.stale += 1
-        if self.config.samples and self.together.first and isinstance(self.task, (AcousticTask, VocoderTask)):
+        if self.config.samples and self.together.first and isinstance(self.task, Drawn):
             with self.averaged_weights.shown():
                 samples.draw(self.task, self.corpus, self.out, step=self.step, count=self.config.samples)
         return {f"held_{k}": round(v, 5) for k, v in held.items()}

@@ -12,21 +12,25 @@ from ..audio.griffin_lim import mel_to_wave
 from ..flow import Wave
 from ..text.alphabet import ALPHABET
 from .corpus import Corpus
-from .tasks import AcousticTask, VocoderTask
+from .joint import Drawn, JointTask
+from .tasks import AcousticTask
 
 
-def draw(task: AcousticTask | VocoderTask, corpus: Corpus, out: Path, *, step: int, count: int) -> list[Path]:
+def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> list[Path]:
     """Write ``samples/STEP-ID.wav`` (and .png with the extra `plot`) of the first held-out utterances.
 
     The acoustic half's mel is made with the recording's durations, and heard through Griffin-Lim: how good a
-    vocoder is, is the vocoder's matter.
+    vocoder is, is the vocoder's matter. Both halves in one training are heard as they speak.
     """
     folder = out / "samples"
     folder.mkdir(exist_ok=True)
     made: list[Path] = []
     for u in corpus.split("held_out")[:count]:
         name = folder / f"{step:08d}-{u.id}"
-        if isinstance(task, AcousticTask):
+        if isinstance(task, JointTask):
+            mel = task.acoustic.predicted(u)
+            samples = task.spoken(mel)
+        elif isinstance(task, AcousticTask):
             mel = task.predicted(u)
             samples = mel_to_wave(mel, corpus.spec)
         else:

@@ -21,8 +21,9 @@ from . import toy
 from .bundle import trained
 from .config import TrainConfig
 from .corpus import Corpus
+from .pitch import of_symbols
 from .prepare import prepare
-from .tasks import constants
+from .tasks import VALUES
 
 SPEAKERS = "acoustic.encoder.speaker.weight"
 Arrays = dict[str, NDArray[Any]]
@@ -71,10 +72,24 @@ def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps
         if SPEAKERS in tensors:
             tensors = {**tensors, SPEAKERS: table(tensors[SPEAKERS], known_speakers(config.start), corpus.speakers)}
         w = Weights(tensors, ops, train=True)
-        other = "vocoder" if config.part == "acoustic" else "acoustic"
-        w.ignore(other, why="the other half is trained on its own")
+        if config.part != "joint":
+            other = "vocoder" if config.part == "acoustic" else "acoustic"
+            w.ignore(other, why="the other half is trained on its own")
         return w
     return Weights.fresh(ops, config.seed, constants=constants(corpus, c, config.part))
+
+
+def constants(corpus: Corpus, c: CompactConfig, part: str) -> Arrays:
+    """The statistics of a corpus under the names that a half's weights have for them; of part "joint" both."""
+    if part == "joint":
+        return {**constants(corpus, c, "acoustic"), **constants(corpus, c, "vocoder")}
+    mean, scale = corpus.statistics()
+    prefix = "acoustic.decoder" if part == "acoustic" else "vocoder"
+    out: Arrays = {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
+    if part == "acoustic" and (c.pitch or c.energy):
+        facts = of_symbols(corpus)[1]
+        out.update({f"acoustic.{name}.scale": facts[at, 1:].astype(np.float32) for name, at in VALUES.items()})
+    return out
 
 
 def grow(config: TrainConfig, c: CompactConfig, w: Weights) -> None:
@@ -84,8 +99,7 @@ def grow(config: TrainConfig, c: CompactConfig, w: Weights) -> None:
     path = weights_file(config.grow)
     arrays, small = trained(path)
     growth.check(small, c)
-    other = "vocoder" if config.part == "acoustic" else "acoustic"
-    mine = {k: a for k, a in arrays.items() if not k.startswith(f"{other}.")}
+    mine = {k: a for k, a in arrays.items() if config.part in ("joint", k.partition(".")[0])}
     for k, a in growth.grown(mine, w.record.shapes, config.seed).items():
         with torch.no_grad():
             w.record.taken[k].copy_(torch.from_numpy(np.ascontiguousarray(a)))

@@ -73,17 +73,6 @@ class Task(Protocol):
         ...
 
 
-def constants(corpus: Corpus, c: CompactConfig, part: str) -> dict[str, NDArray[Any]]:
-    """The statistics of a corpus under the names that a half's weights have for them."""
-    mean, scale = corpus.statistics()
-    prefix = "acoustic.decoder" if part == "acoustic" else "vocoder"
-    out: dict[str, NDArray[Any]] = {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
-    if part == "acoustic" and (c.pitch or c.energy):
-        facts = of_symbols(corpus)[1]
-        out.update({f"acoustic.{name}.scale": facts[at, 1:].astype(np.float32) for name, at in VALUES.items()})
-    return out
-
-
 def weighted(terms: dict[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
     """The terms and their weighted sum as "loss"."""
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -154,9 +143,10 @@ class AcousticTask:
     def predicted(self, u: Utterance) -> NDArray[np.float32]:
         """The mel [frames, mels] of one utterance with the teacher's durations."""
         with torch.no_grad():
-            return self.ops.numpy(self._forward([u]).mel)[0]
+            return self.ops.numpy(self.made([u]).mel)[0]
 
-    def _forward(self, rows: Sequence[Utterance]) -> Made:
+    def made(self, rows: Sequence[Utterance]) -> Made:
+        """The mels of these utterances with their own durations, and what is predicted beside them."""
         ids = pad_rows([self.corpus.ids[u.symbols] for u in rows])
         durations = pad_rows([self.corpus.durations[u.symbols] for u in rows])
         symbols = np.array([u.symbols.stop - u.symbols.start for u in rows])
@@ -183,7 +173,10 @@ class AcousticTask:
         return {name: both[..., VALUES[name], None].copy() for name in self.model.variances}
 
     def losses(self, rows: Sequence[Utterance], whole: Sequence[Utterance], *, step: int = 0) -> dict[str, Tensor]:
-        made = self._forward(rows)
+        return self.judged(self.made(rows), rows, whole)
+
+    def judged(self, made: Made, rows: Sequence[Utterance], whole: Sequence[Utterance]) -> dict[str, Tensor]:
+        """The losses of a forward pass."""
         mel, log_durations, durations = made.mel.float(), made.log_durations.float(), made.durations
         target = self.ops.tensor(pad_rows([self.corpus.mels[u.frames] for u in rows]))
         frames, symbols = sum(u.length for u in whole), sum(u.symbols.stop - u.symbols.start for u in whole)
@@ -265,11 +258,16 @@ class VocoderTask:
         return np.asarray(self.mels[u.id] if u.id in self.mels else self.corpus.mels[u.frames])
 
     def losses(self, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
-        hop = self.corpus.spec.hop
         mels = np.stack([self._mel(u)[s : s + n] for u, s, n in rows])
+        return self.judged(self._wave(mels), rows, whole, step=step)
+
+    def judged(
+        self, predicted: Tensor, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int
+    ) -> dict[str, Tensor]:
+        """The losses of waves [B, samples] that were made for these stretches."""
+        hop = self.corpus.spec.hop
         waves = np.stack([self.corpus.wave(u)[s * hop : (s + n) * hop] for u, s, n in rows])
         target = self.ops.tensor(waves)
-        predicted = self._wave(mels)
         terms: dict[str, Tensor] = {}
         if "stft" in self.weights:
             terms["stft"] = losses.stft_loss(predicted, target)

@@ -41,7 +41,7 @@ from .config import TrainConfig
 from .corpus import Corpus, Utterance
 from .predict import predicted_mels
 from .start import known_speakers, weights_file
-from .tasks import AcousticTask, weighted
+from .tasks import AcousticTask, Made, weighted
 
 EVERY = 25  # the share of a spoken text that is held out: one utterance in so many
 
@@ -134,8 +134,8 @@ class Taught(AcousticTask):
             cursor = Weights.load(path, TorchOps(str(self.ops.device)))
             self.teacher = compact_mel.TextEncoder(cursor / "acoustic.encoder", theirs)
 
-    def losses(self, rows: Sequence[Utterance], whole: Sequence[Utterance], *, step: int = 0) -> dict[str, Tensor]:
-        out = super().losses(rows, whole, step=step)
+    def judged(self, made: Made, rows: Sequence[Utterance], whole: Sequence[Utterance]) -> dict[str, Tensor]:
+        out = super().judged(made, rows, whole)
         if self.teacher is None:
             return out
         terms = {name: term for name, term in out.items() if name != "loss"}

@@ -12,7 +12,7 @@ from .. import folder
 from ..errors import SpecError
 from ..weights import file
 from .bundle import bundle, trained
-from .config import TrainConfig
+from .config import WHOLE, TrainConfig
 from .loop import Row, Trainer
 from .start import weights_file
 
@@ -28,19 +28,20 @@ def train(
 ) -> Path | None:
     """Train what `config.part` says in `out`, going on where it stopped.
 
-    Gives the half's file, or the voice folder of part "voice"; None when a signal stopped it. `report` gets each
+    Gives the half's file, or the voice folder of "voice" and "joint"; None when a signal stopped it. `report` gets each
     row of the log. Raises PortavozError.
     """
     out = Path(out)
-    if config.part != "voice":
+    if config.part not in WHOLE:
         trainer = Trainer(config, out, say=say)
         return trainer.run(lambda row: report(trainer, row))
     halves: dict[str, Path] = {}
     trainer: Trainer | None = None
-    for part in ("acoustic", "vocoder"):
-        half = _half(config, part, halves)
-        say(f"the {part} half")
-        if config.only and not any(path.startswith(part) or part.startswith(path) for path in config.only):
+    joint = config.part == "joint"
+    for part in ("joint",) if joint else ("acoustic", "vocoder"):
+        half = config if joint else _half(config, part, halves)
+        say("both halves" if joint else f"the {part} half")
+        if not joint and _left_alone(config, part):
             halves[part] = _kept(config, part, trainer, out)
             continue
         trainer = Trainer(half, out / part, say=say)
@@ -62,6 +63,10 @@ def train(
         speakers=trainer.corpus.speakers,
         card=_card(config, trainer, halves),
     )
+
+
+def _left_alone(config: TrainConfig, part: str) -> bool:
+    return bool(config.only) and not any(path.startswith(part) or part.startswith(path) for path in config.only)
 
 
 def _kept(config: TrainConfig, part: str, trainer: Trainer | None, out: Path) -> Path:
