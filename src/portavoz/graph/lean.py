@@ -27,7 +27,7 @@ from .cache import Cache, digest
 from .eager import Function
 
 Tensors = Mapping[str, NDArray[Any]]
-FORMAT = 2  # another number when the same weights give other files
+FORMAT = 3  # another number when the same weights give other files
 STAGES = ("encode", "step", "postnet", "vocode")
 PACKAGES = {"onnx": ("torch", "onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf")}
 
@@ -70,9 +70,10 @@ def signatures(c: SpeechT5Config) -> dict[str, Signature]:
         return np.zeros(shape, np.float32)
 
     def pairs(name: str, axis: str, n: int) -> list[tuple[str, NDArray[Any]]]:
-        both = ((f"{name}keys", f"_ {axis}", (B, heads, size, n)), (f"{name}values", axis, (B, heads, n, size)))
         return [
-            (f"{kind}.{i}: B _ {axes}", zeros(*shape)) for i in range(c.decoder_layers) for kind, axes, shape in both
+            (f"{name}{kind}.{i}: B _ {axis}", zeros(B, heads, n, size))
+            for i in range(c.decoder_layers)
+            for kind in ("keys", "values")
         ]
 
     step = [

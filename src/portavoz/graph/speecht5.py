@@ -95,13 +95,12 @@ def plan(runtime: str, precision: str, threads: int = 1) -> dict[str, Choice]:
 class State:
     """Where a batch has come to; used once.
 
-    keys [layers, B, heads, D, S] and values [layers, B, heads, S, D] of the steps said, `text` the same of the text
-    for each layer, `arrays` what a step reads and writes, by name; `call` runs it on them.
+    own [layers, 2, B, heads, S, D] keys and values of the steps said, `text` the same of the text as the stage gave
+    them, `arrays` what a step reads and writes, by name; `call` runs it on them.
     """
 
     length: int
-    keys: Floats
-    values: Floats
+    own: Floats
     text: list[Floats]
     voice: Floats
     arrays: dict[str, Floats]
@@ -128,14 +127,14 @@ class Compiled:
 
     def step(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State]:
         """frame [B, 1, mels], masks [layers, B, units] → frames [B, r, mels], stops [B, r], the next state."""
-        if state.length == state.keys.shape[-1]:
+        if state.length == state.own.shape[4]:
             state = self._grown(state)
         arrays, at, B = state.arrays, state.length, len(frame)
         arrays["frame"][...], arrays["kept"][...] = frame, masks.transpose(1, 0, 2)
         np.add(state.voice, self.around.places[at], out=arrays["around"])
         state.call()
-        new = arrays["new"].reshape(B, len(state.keys), 2, *state.keys.shape[2:4]).transpose(1, 2, 0, 3, 4)
-        state.keys[..., at], state.values[..., at, :] = new[:, 0], new[:, 1]
+        layers, _, _, heads, _, size = state.own.shape
+        state.own[..., at, :] = arrays["new"].reshape(B, layers, 2, heads, size).transpose(1, 2, 0, 3, 4)
         arrays["hidden"][..., at] = 0
         state.length += 1
         r, out = self.c.reduction_factor, arrays["out"][:, 0]
@@ -145,8 +144,9 @@ class Compiled:
     def keep(self, state: State, rows: Whole) -> State:
         """The state of some rows."""
         text = [part[rows] for part in state.text]
-        own = (state.keys.take(rows, 1), state.values.take(rows, 1))
-        return self._state(state.length, own, text, state.arrays["padding"][rows], state.voice[rows])
+        return self._state(
+            state.length, state.own.take(rows, 2), text, state.arrays["padding"][rows], state.voice[rows]
+        )
 
     def postnet(self, mel: Floats) -> Floats:
         """mel [B, F, mels] → mel [B, F, mels]."""
@@ -164,23 +164,20 @@ class Compiled:
 
         return inner(part, self.c.vocoder, mel, before, after)
 
-    def _room(self, rows: int, steps: int) -> tuple[Floats, Floats]:
+    def _room(self, rows: int, steps: int) -> Floats:
         heads = self.c.decoder_attention_heads
-        first, size = (self.c.decoder_layers, rows, heads), self.c.hidden_size // heads
-        return np.zeros((*first, size, steps), np.float32), np.zeros((*first, steps, size), np.float32)
+        return np.zeros((self.c.decoder_layers, 2, rows, heads, steps, self.c.hidden_size // heads), np.float32)
 
     def _grown(self, state: State) -> State:
         """The same with room for more steps."""
         n = state.length
-        keys, values = self._room(state.keys.shape[1], n + BUCKET)
-        keys[..., :n], values[..., :n, :] = state.keys, state.values
-        return self._state(n, (keys, values), state.text, state.arrays["padding"], state.voice)
+        own = self._room(len(state.voice), n + BUCKET)
+        own[..., :n, :] = state.own
+        return self._state(n, own, state.text, state.arrays["padding"], state.voice)
 
-    def _state(
-        self, length: int, own: tuple[Floats, Floats], text: list[Floats], padding: Floats, voice: Floats
-    ) -> State:
-        c, (keys, values), B = self.c, own, len(voice)
-        hidden = np.full((1, 1, 1, keys.shape[-1]), HIDDEN, np.float32)
+    def _state(self, length: int, own: Floats, text: list[Floats], padding: Floats, voice: Floats) -> State:
+        c, B = self.c, len(voice)
+        hidden = np.full((1, 1, 1, own.shape[4]), HIDDEN, np.float32)
         hidden[..., :length] = 0
         arrays = {
             "frame": np.zeros((B, 1, c.num_mel_bins), np.float32),
@@ -191,14 +188,14 @@ class Compiled:
         }
         inputs = dict(arrays)
         for i in range(c.decoder_layers):
-            inputs |= {f"keys.{i}": keys[i], f"values.{i}": values[i]}
+            inputs |= {f"keys.{i}": own[i, 0], f"values.{i}": own[i, 1]}
             inputs |= {f"text_keys.{i}": text[2 * i], f"text_values.{i}": text[2 * i + 1]}
         outputs = {
             "out": np.zeros((B, 1, (c.num_mel_bins + 1) * c.reduction_factor), np.float32),
             "new": np.zeros((B, 2 * c.decoder_layers, c.hidden_size), np.float32),
         }
         call = self.stages["step"].bind(inputs, outputs)
-        return State(length, keys, values, text, voice, arrays | outputs, call)
+        return State(length, own, text, voice, arrays | outputs, call)
 
 
 def _rounded(n: int) -> int:

@@ -13,7 +13,7 @@ nothing to copy, and its shapes change only when a buffer grows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -120,13 +120,13 @@ class LeanLayer(Block):
     ) -> tuple[Float[Array, "B 1 C"], Float[Array, "B 1 C"], Float[Array, "B 1 C"]]:
         """x [B, 1, C] → [B, 1, C] and this step's key and value [B, 1, C].
 
-        own and memory: keys [B, heads, D, S], values [B, heads, S, D], and what is added to the scores [·, 1, 1, S].
+        own and memory: keys and values [B, heads, S, D], and what is added to the scores [·, 1, 1, S].
         """
         ops, (first, second, third) = self.ops, self.norms
         q, k, v = ops.chunk(self.own(x), 3)
         x = first(x + self.owned(self._recall(q, k, v, own)))
         keys, values, hidden = memory
-        scores = ops.matmul(ops.split_heads(self.cross(x), self.heads), keys) + hidden
+        scores = ops.matmul(ops.split_heads(self.cross(x), self.heads), ops.swap(keys)) + hidden
         x = second(x + self.crossed(ops.merge_heads(ops.matmul(ops.softmax(scores), values))))
         return third(x + self.feed_forward(x)), k, v
 
@@ -134,7 +134,7 @@ class LeanLayer(Block):
         """Attention to the buffers and to this very step, which is not in them yet."""
         ops, (keys, values, hidden) = self.ops, own
         q, new_k, new_v = (ops.split_heads(a, self.heads) for a in (q, k, v))
-        before, now = ops.matmul(q, keys) + hidden, ops.matmul(q, ops.swap(new_k))
+        before, now = ops.matmul(q, ops.swap(keys)) + hidden, ops.matmul(q, ops.swap(new_k))
         weights = ops.softmax(ops.concat([before, now], -1))
         return ops.merge_heads(ops.matmul(weights[:, :, :, :-1], values) + weights[:, :, :, -1:] * new_v)
 
@@ -209,7 +209,6 @@ class Lean(Block):
         self.step, self.postnet = LeanStep(w / STEP, c), LeanPostnet(w / HEADS, c)
 
     def encode(self, ids: Int[Array, "B T"], mask: Bool[Array, "B 1 1 T"]) -> tuple[Any, ...]:
-        """ids [B, T], which of them are real → each layer's keys [B, heads, D, T] and values [B, heads, T, D]."""
+        """ids [B, T], which of them are real → each layer's keys and values [B, heads, T, D]."""
         parts = self.ops.chunk(self.memory(self.text(ids, mask)), 2 * self.layers)
-        split: Sequence[Any] = [self.ops.split_heads(part, self.heads) for part in parts]
-        return tuple(part if i % 2 else self.ops.swap(part) for i, part in enumerate(split))
+        return tuple(self.ops.split_heads(part, self.heads) for part in parts)
