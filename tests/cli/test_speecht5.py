@@ -148,8 +148,21 @@ def test_the_doctor_looks_at_a_checkpoint(run, made: tuple[Path, Reference], tmp
     assert not json.loads(done.out)["stages"][-1]["ok"]
 
 
-def test_commands_that_take_no_checkpoint_say_so(refused, made: tuple[Path, Reference]) -> None:
-    assert "a checkpoint folder, which has no voice.json" in refused("evaluate", str(made[0]))
+def test_a_checkpoint_is_evaluated_like_any_voice(run, made: tuple[Path, Reference]) -> None:
+    Path("one.txt").write_text("Hi.", encoding="utf-8")
+    done = run(
+        "evaluate",
+        str(made[0]),
+        "--text",
+        "one.txt",
+        "--only",
+        "real_time_factor,mcd",
+        "--json",
+        "--speaker",
+        str(made[0].parent / "x.npy"),
+    )
+    (column,) = json.loads(done.out)["columns"]
+    assert column["family"] == "speecht5" and set(column["figures"]) == {"real_time_factor"}
 
 
 def test_a_vocoder_for_a_voice_that_has_its_own(refused, tiny: Path) -> None:

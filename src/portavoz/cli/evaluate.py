@@ -126,8 +126,8 @@ def _sentences(args: argparse.Namespace, subject: Subject) -> list[Sentence]:
 
     if args.corpus is None:
         return sentences.of_text(args.text, args.count)
-    voice = load(subject.voice, **subject.options)
-    return sentences.of_corpus(args.corpus, args.count, speakers=(subject.speaker or voice.speakers[0],))
+    own = [subject.speaker] if subject.speaker else load(subject.voice, **subject.options).speakers[:1]
+    return sentences.of_corpus(args.corpus, args.count, speakers=tuple(own))
 
 
 def figures(evaluation: Evaluation) -> list[str]:
