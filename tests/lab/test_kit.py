@@ -184,7 +184,7 @@ def test_the_reference_package_as_a_port_of_speecht5(tmp_path: Path) -> None:
     loaded(model, arrays)
     probe = speecht5.Probe(**{name: a.copy() for name, a in inputs.items()})
     port = TorchSubject(
-        lambda: speecht5.drive(speecht5.Theirs(model), probe, TINY.num_mel_bins),
+        lambda: speecht5.drive(speecht5.Theirs(model), probe, TINY),
         modules={"": model.model, "vocoder": model.vocoder},
     )
     traced(port, tmp_path / "port.trace", floors=False)

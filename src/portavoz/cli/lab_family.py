@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     kind, back = reference(args.reference).Reference, ops.open(args.backend)
     if args.vocoder and not args.weights:
         raise InputError("--vocoder is a folder beside --weights: give both, or neither")
-    config = None if args.weights else _config(args.config)
+    config = None if args.weights else config_of(args.config)
     runs: list[Any] = []
     for seed in range(args.seeds):
         model = kind.fresh(config, seed) if config else _opened(kind, args.weights, args.vocoder)
@@ -77,7 +77,8 @@ def _compare(model: Any, back: Any, seed: int, steps: int) -> list[Any]:
     return runs
 
 
-def _config(name: str) -> Any:
+def config_of(name: str) -> Any:
+    """A configuration by name, or from a file. Raises PortavozError."""
     from ..families.speecht5.config import CONFIGS, SpeechT5Config, named
     from ..families.speecht5.folder import described, vocoder_of
 

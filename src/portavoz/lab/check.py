@@ -25,6 +25,7 @@ class Mapped(Trace):
         super().__init__(path.name)
         self.path = path
         self.index: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
+        self.turned: set[str] = set()
 
     def array(self, key: str, place: str) -> NDArray[Any]:
         return self.tensor(f"{key}:{place}")
@@ -33,7 +34,8 @@ class Mapped(Trace):
         """One tensor by its whole name."""
         kind, shape, offset = self.index[name]
         count = int(np.prod(shape))
-        return np.fromfile(self.path, kind, count, offset=offset).reshape(shape)
+        out = np.fromfile(self.path, kind, count, offset=offset).reshape(shape)
+        return np.ascontiguousarray(out.swapaxes(-1, -2)) if name in self.turned else out
 
 
 def opened(path: Path) -> Mapped:
@@ -146,6 +148,9 @@ def _units(trace: Mapped, header: dict[str, Any], weights: set[str]) -> None:
             raise InputError(f"{trace.path}: a unit's key is {_short(key)}, wanted 'path#call'")
         if key in trace.units:
             raise InputError(f"{trace.path}: the unit {key} is listed twice; each call has its own number after '#'")
+        shared = _shared(trace, key, about)
+        if shared:
+            shapes.setdefault(key, {}).update(shared)
         if key not in shapes:
             raise InputError(f"{trace.path}: the unit {key} is listed, but none of its tensors is there")
         about = about if isinstance(about, dict) else {}
@@ -160,6 +165,26 @@ def _units(trace: Mapped, header: dict[str, Any], weights: set[str]) -> None:
         trace.units[key] = info
     if shapes:
         raise InputError(f"{trace.path}: {next(iter(shapes))} has tensors, but is not in the header's list of units")
+
+
+def _shared(trace: Mapped, key: str, about: Any) -> dict[str, tuple[int, ...]]:
+    """Places whose numbers are in the file under another name: from now on they have both. Raises InputError."""
+    out: dict[str, tuple[int, ...]] = {}
+    for kind in ("same", "turned"):
+        given = about.get(kind) or {} if isinstance(about, dict) else {}
+        for place, name in given.items() if isinstance(given, dict) else [(kind, given)]:
+            own = f"{key}:{place}"
+            found = trace.index.get(name) if isinstance(name, str) and name not in trace.turned else None
+            if found is None or not NAME.fullmatch(own) or (kind == "turned" and len(found[1]) < 2):
+                raise InputError(
+                    f"{trace.path}: {own} is said to be {_short(name)}, which is no such tensor of the file"
+                )
+            trace.index[own] = found
+            out[place] = found[1]
+            if kind == "turned":
+                trace.turned.add(own)
+                out[place] = (*found[1][:-2], found[1][-1], found[1][-2])
+    return out
 
 
 def _short(value: Any) -> str:

@@ -209,7 +209,7 @@ def _part(whole: Trace, keys: list[str], path: Path) -> None:
     part.layers = {p: whole.layers[p] for p in dict.fromkeys(u.path for u in part.units.values()) if p in whole.layers}
     part.floors = {key: whole.floors[key] for key in keys if key in whole.floors}
     with TemporaryFile() as body:
-        sink = Streamed(part, body)
+        sink = Streamed(part, body, once=False)  # every tensor by its own name: simpler to read elsewhere
         for key in keys:
             sink.put(whole.units[key], {place: whole.array(key, place) for place in whole.units[key].shapes})
         sink.finish(path)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blocks.durations import frames
+from ..errors import InputError
 from ..families.compact import wave as compact_wave
 from ..families.compact.config import CompactConfig, HifiConfig, IstftConfig
 from ..families.compact.mel import Acoustic, keep, layout
@@ -51,6 +52,13 @@ class Probe(NamedTuple):
         ids = draw.integers(1, c.symbols, (2, symbols))
         ids[1, lengths[1] :] = 0
         return cls(ids, lengths, draw.integers(0, c.speakers, 2))
+
+
+def configured(name: str) -> CompactConfig:
+    """A probe's configuration by its name; "tiny" is the first. Raises InputError."""
+    if name not in ("tiny", *CONFIGS):
+        raise InputError(f"the probe of compact has no configuration {name!r}: choose one of {', '.join(CONFIGS)}")
+    return CONFIGS.get(name, PROBE)
 
 
 def sensitised(build: Callable[[Weights], Any], seed: int) -> Arrays:

@@ -1,7 +1,7 @@
 """The open trace: what a run's units took and gave, in one safetensors file. Any language can write one.
 
 Tensors are named ``KEY:in0``, ``KEY:in1`` … and ``KEY:out``, ``KEY:out.1`` …; channels last. The metadata's entry
-``portavoz.trace`` is a JSON object (docs/lab.md has the whole of it):
+``portavoz.trace`` is a JSON object (docs/porting.md has the whole of it):
 
     {"format": "portavoz-trace", "version": 1, "producer": "…",
      "units": [{"key": "decoder.q#0", "word": "linear", "path": "decoder.q", "facts": {}}, …],   in order
@@ -12,6 +12,7 @@ Tensors are named ``KEY:in0``, ``KEY:in1`` … and ``KEY:out``, ``KEY:out.1`` �
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import tempfile
 from collections import deque
@@ -38,7 +39,11 @@ SAFE = {np.dtype(kind): name for name, kind in DTYPES.items()}
 
 @dataclass(slots=True)
 class Info:
-    """One unit of a trace: what `visit.Unit` says, and the shapes of its tensors by place."""
+    """One unit of a trace: what `visit.Unit` says, and the shapes of its tensors by place.
+
+    `same` says which places hold the very numbers of another tensor, which are in the file once; `turned` which hold
+    them with the last two axes exchanged.
+    """
 
     key: str
     kind: str
@@ -47,6 +52,8 @@ class Info:
     call: int
     facts: dict[str, Any]
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    same: dict[str, str] = field(default_factory=dict)
+    turned: dict[str, str] = field(default_factory=dict)
 
     @property
     def weighted(self) -> bool:
@@ -55,7 +62,8 @@ class Info:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the header."""
-        return {"key": self.key, "kind": self.kind, "word": self.word, "path": self.path, "facts": self.facts}
+        own = {"key": self.key, "kind": self.kind, "word": self.word, "path": self.path, "facts": self.facts}
+        return {**own, **{k: v for k, v in (("same", self.same), ("turned", self.turned)) if v}}
 
 
 class Trace:
@@ -101,12 +109,16 @@ class Sink:
 
 
 class Streamed(Sink):
-    """Tensors go into a nameless file as they come; `finish` puts the header in front of them."""
+    """Tensors go into a nameless file as they come; `finish` puts the header in front of them.
 
-    def __init__(self, trace: Trace, body: IO[bytes]) -> None:
+    What a unit gave is mostly what the next one takes: with `once`, numbers that are there already are only named.
+    """
+
+    def __init__(self, trace: Trace, body: IO[bytes], *, once: bool = True) -> None:
         super().__init__(trace)
-        self.body, self.offset = body, 0
+        self.body, self.offset, self.once = body, 0, once
         self.index: dict[str, dict[str, Any]] = {}
+        self.first: dict[tuple[Any, ...], str] = {}
 
     def put(self, info: Info, arrays: dict[str, NDArray[Any]]) -> None:
         for place, a in arrays.items():
@@ -115,12 +127,26 @@ class Streamed(Sink):
             kind = SAFE.get(a.dtype.newbyteorder("="))
             if kind is None:
                 raise InputError(f"{info.key}:{place}: {a.dtype} numbers cannot be kept in a trace; make them floats")
+            if self.once and self._named(info, place, a, raw):
+                continue
             end = self.offset + len(raw)
             self.index[f"{info.key}:{place}"] = {
                 "dtype": kind, "shape": list(a.shape), "data_offsets": [self.offset, end]
             }  # fmt: skip
             self.body.write(raw)
             self.offset = end
+
+    def _named(self, info: Info, place: str, a: NDArray[Any], raw: bytes) -> bool:
+        """Whether these numbers are in the file already, as they are or turned."""
+        known = self.first.setdefault(_digest(a, raw), f"{info.key}:{place}")
+        if known != f"{info.key}:{place}":
+            info.same[place] = known
+        elif a.ndim > 2 and min(a.shape[-2:]) > 1:
+            other = np.ascontiguousarray(a.swapaxes(-1, -2))
+            known = self.first.get(_digest(other, other.tobytes()), "")
+            if known:
+                info.turned[place] = known
+        return place in info.same or place in info.turned
 
     def finish(self, path: str | Path) -> None:
         """Write the file. Raises InputError when it cannot be written."""
@@ -132,6 +158,10 @@ class Streamed(Sink):
             out.write(len(head).to_bytes(8, "little") + head)
             while block := self.body.read(1 << 20):
                 out.write(block)
+
+
+def _digest(a: NDArray[Any], raw: bytes) -> tuple[Any, ...]:
+    return a.dtype.kind, a.dtype.itemsize, a.shape, hashlib.blake2b(raw, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +205,8 @@ class Recorder(Visitor):
         return None
 
     def _keep(self, info: Info, arrays: dict[str, NDArray[Any]]) -> None:
+        if info.key in self.trace.units and self.trace.units[info.key].kind != info.kind:
+            raise InputError(f"{info.key}: a layer and a named value are both called so; give tap another name")
         if not self.taps.last:
             self.trace.units[info.key] = info
             self.sink.put(info, arrays)
