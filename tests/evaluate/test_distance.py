@@ -40,7 +40,7 @@ def test_a_wave_is_no_distance_from_itself_at_any_level_and_after_any_silence() 
     assert share(parts, "voicing_error") < 0.03
     assert share(parts, "duration_ratio") == pytest.approx(1.0, abs=0.02)
     same = beside(Wave(wave, RATE), Wave(wave.copy(), RATE))
-    nothing = dict.fromkeys(("mcd", "voicing_error", "f0_cents", "log_f0", "gross_pitch"), 0)
+    nothing = dict.fromkeys(("mcd", "voicing_error", "f0_cents", "log_f0", "gross_pitch", "fine_pitch"), 0)
     assert {name: share(same, name) for name in same} == pytest.approx({**nothing, "duration_ratio": 1}, abs=1e-6)
 
 
@@ -49,8 +49,11 @@ def test_a_semitone_is_a_hundred_cents_and_an_octave_is_gross() -> None:
     semitone = beside(a, Wave(vowel(110 * 2 ** (1 / 12)), RATE))
     assert math.sqrt(share(semitone, "f0_cents")) == pytest.approx(100, abs=8)
     assert math.sqrt(share(semitone, "log_f0")) == pytest.approx(math.log(2) / 12, rel=0.08)
+    assert math.sqrt(share(semitone, "fine_pitch")) == pytest.approx(100, abs=8)
     assert share(semitone, "gross_pitch") < 0.03
-    assert share(beside(a, Wave(vowel(220), RATE)), "gross_pitch") > 0.9
+    octave = beside(a, Wave(np.concatenate([vowel(220, 0.6), vowel(113)]), RATE))
+    assert 0.05 < share(octave, "gross_pitch") < 0.95
+    assert math.sqrt(share(octave, "fine_pitch")) < 100 < 300 < math.sqrt(share(octave, "f0_cents"))
 
 
 def test_half_unvoiced_is_a_voicing_error() -> None:

@@ -23,7 +23,7 @@ GROSS = 0.2
 
 
 def beside(reference: Wave, wave: Wave) -> Parts:
-    """The shares of one sentence in `mcd`, `f0_cents`, `log_f0`, `gross_pitch`, `voicing_error` and `duration_ratio`.
+    """The shares of one sentence in `mcd`, `duration_ratio`, and the figures of pitch.
 
     Outer silence is cut off both. Nothing for a wave that is silent or shorter than a frame.
     """
@@ -104,5 +104,8 @@ def _pitch(first: NDArray[np.float32], second: NDArray[np.float32], path: NDArra
         parts["f0_cents"] = (squares * (1200 / OCTAVE) ** 2, count)
         parts["log_f0"] = (squares, count)
         # Mostly slips of the tracker by an octave, which rule a root mean square (Rabiner et al. 1976).
-        parts["gross_pitch"] = (float((np.abs(np.expm1(np.abs(off))) > GROSS).sum()), count)
+        gross = np.abs(np.expm1(np.abs(off))) > GROSS
+        parts["gross_pitch"] = (float(gross.sum()), count)
+        if not gross.all():
+            parts["fine_pitch"] = (float((off[~gross] ** 2).sum()) * (1200 / OCTAVE) ** 2, float((~gross).sum()))
     return parts

@@ -32,6 +32,9 @@ METRICS: dict[str, Metric] = {
     "gross_pitch": Metric(
         "gross pitch error", "%", "lower", "frames voiced in both that are more than 20 % off", scale=100, digits=1
     ),
+    "fine_pitch": Metric(
+        "fine pitch error", "cents", "lower", "the F0 error without those frames", root=True, digits=0
+    ),
     "voicing_error": Metric(
         "voicing error", "%", "lower", "frames where only one of the two is voiced", scale=100, digits=1
     ),
