@@ -102,7 +102,7 @@ def test_ends_with_a_voice_that_can_be_tuned_in_one(corpus: Path, tmp_path: Path
     folder = train(config(corpus), tmp_path / "voice")
     assert folder is not None
     assert json.loads((folder / "voice.json").read_text())["card"]["steps"] == 4
-    assert portavoz.load(folder).speak("Hello.").duration > 0.1
+    assert portavoz.load(folder).speak("Hello.").duration > 0.02  # one frame a symbol at least: it has learnt nothing
     tuned = Trainer(config(corpus, start=str(folder), model="start"), tmp_path / "tuned")
     assert any(path.startswith("vocoder.") for path in tuned.tensors)
     before = np.asarray(tuned.tensors["vocoder.head.weight"].detach()).copy()

@@ -120,7 +120,7 @@ def test_from_a_text_to_a_voice(text: Path, tiny: Path, tmp_path: Path) -> None:
     about = json.loads((folder / "voice.json").read_text())
     assert about["speakers"] == ["first", "second"]
     assert about["card"]["taught_by"]["about"] == "a test"
-    assert portavoz.load(folder).speak("Hello.").duration > 0.1
+    assert portavoz.load(folder).speak("Hello.").duration > 0.02  # one frame a symbol at least: it has learnt nothing
 
 
 def test_refusals(text: Path, tiny: Path, tmp_path: Path) -> None:
