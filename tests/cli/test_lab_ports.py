@@ -87,6 +87,22 @@ def test_a_page_and_what_is_new(run: Any, tmp_path: Path) -> None:
     assert worse.code == 1 and json.loads(worse.out)["since"]["new"] == ["edge:Linear.1"]
 
 
+@pytest.mark.usefixtures("programs")
+def test_both_sides_run_freely_too(run: Any) -> None:
+    done = run("lab", "compare", "right:run", "right:run", "--free", "--json")
+    rows = json.loads(done.out)["free"]
+    assert done.code == 0 and [row["name"] for row in rows] == ["hidden", "result"]
+    assert all(row["same"] for row in rows)
+    text = run("lab", "compare", "right:run", "right:run", "--free").out.decode()
+    assert "run freely: 2 named values, as often and within 64 propagated floors" in text
+
+
+def test_a_compiled_voice_passes_at_stage_level(run: Any) -> None:
+    done = run("lab", "compare", "slt@numpy", "slt@onnx")
+    assert done.code == 0 and done.out.decode().startswith("PASS at stage level: every unit within 16 floors")
+    assert "units inside the stages: only what crosses their borders was seen" in done.out.decode()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -103,6 +119,7 @@ def test_a_page_and_what_is_new(run: Any, tmp_path: Path) -> None:
         (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),
         (("compare", "compact", "compact", "--gate", "new"), "with --since"),
         (("compare", "compact", "compact", "--precision", "int3"), "there is no precision"),
+        (("compare", "slt@onnx", "slt@numpy"), "give slt@numpy first"),
         (("plant", "compact"), "unrecognized arguments"),
         (("plant", "--triples", "-1"), "from 0 up"),
         (("plant", "--clean", "-1"), "from 0 up"),

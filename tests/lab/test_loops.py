@@ -238,6 +238,55 @@ def test_a_cache_is_compared_with_recomputation_step_by_step() -> None:
     assert "from call 70 on" in first_line(verdict) and exit_code(verdict) == 1
 
 
+def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
+    """`transformers` reads 72 frames at once, ours one by one; a row that is lost at step 70 is named there."""
+    from portavoz.families.speecht5.config import TINY
+    from portavoz.lab import speecht5
+    from portavoz.lab.faults import Instead
+    from portavoz.lab.ops_subject import OpsSubject
+    from portavoz.lab.references.transformers import Injected, Reference
+
+    steps = 72
+    model, probe = Reference.fresh(TINY, 0), speecht5.Probe.of(TINY, steps=steps)
+    frames = np.random.default_rng(5).standard_normal((2, steps, TINY.num_mel_bins)).astype(np.float32)
+
+    def whole() -> None:
+        state, decoder = model.encode(probe.ids, probe.mask, probe.speaker), model.model.speecht5.decoder
+        with Injected(probe.masks):
+            hidden = decoder.prenet(torch.from_numpy(frames), state.speaker)
+            out = decoder.wrapped_decoder(
+                hidden_states=hidden, encoder_hidden_states=state.memory, encoder_attention_mask=state.mask,
+                use_cache=False, return_dict=True,
+            )  # fmt: skip
+            model.model.speech_decoder_postnet.feat_out(out.last_hidden_state)
+
+    reference = TorchSubject(whole, modules={"": model.model}, name="all steps at once")
+    trace = stepwise(reference, steps, only="speech*decoder*")
+
+    def port(lost: int = -1) -> OpsSubject:
+        def build(w: Any) -> Callable[[], None]:
+            stages = speecht5.Ours(speecht5.Acoustic(w, TINY), None)  # type: ignore[arg-type]
+            layer = stages.acoustic.decoder.layers[1]
+            own = layer.own
+            layer.own = Instead(own, lambda f, *x, **n: f(*x, **n))
+            layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != lost else x * 0.0)
+
+            def run() -> None:
+                state = stages.encode(probe)
+                for step in range(steps):
+                    _, _, state = stages.step(frames[:, step : step + 1], state, probe.masks[:, step])
+
+            return run
+
+        return OpsSubject(build, model.tensors()[0])
+
+    verdict = forced(trace, port())
+    assert not verdict.culprits and verdict.largest_clean < 8, lines(verdict)
+    assert sum(check.ref.endswith("encoder_attn.q_proj#71") for check in verdict.checks) == 2 * TINY.decoder_layers
+    first = forced(trace, port(lost=70)).culprits[0]
+    assert first.unit == "speecht5.decoder.wrapped_decoder.layers.1.self_attn.k_proj" and first.calls == [70]
+
+
 def test_steps_that_are_nowhere_are_refused() -> None:
     model = Attending().eval()
     with pytest.raises(InputError, match="has 9 steps on axis 1"):

@@ -233,6 +233,7 @@ def test_what_is_new_since_an_earlier_report(reference: Trace) -> None:
     assert since(now, old) == {"new": [SITES["scale"]], "fixed": [SITES["mean"]], "unchanged": []}
 
 
+@pytest.mark.slow
 def test_a_fault_that_begins_late_is_named_with_its_step() -> None:
     """The cache loses its row 70: nothing shorter would have shown it."""
     from portavoz.families.speecht5.config import TINY

@@ -193,3 +193,10 @@ def test_tap_is_free_when_nobody_looks() -> None:
 def test_a_trace_in_memory_holds_copies() -> None:
     trace = record(compact(ops="numpy"))
     assert isinstance(trace, Trace) and all(a.flags.owndata for a in trace.arrays.values())
+
+
+def test_a_value_that_is_called_as_a_layer_is_refused() -> None:
+    layer = torch.nn.Linear(3, 3)
+    subject = TorchSubject(lambda: tap("layer", layer(torch.ones(1, 3))), modules={"layer": layer})
+    with pytest.raises(InputError, match=r"layer#0: a layer and a named value are both called so"):
+        record(subject)

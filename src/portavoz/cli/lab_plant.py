@@ -70,7 +70,7 @@ def _table(family: str, s: dict[str, Any]) -> None:
         f"  three at once: {three['named']} of {three['planted']} named, {s['triples_mirrored']['named']} mirrored\n"
         f"  cause right in first place for {why['right']} ({100 * why['right_share']:.0f} %), certain and wrong "
         f"{why['certain_and_wrong']} of {why['certain']} ({100 * why['certain_and_wrong_share']:.0f} %)\n"
-        f"  {s['clean_runs']} faultless runs, at most {s['largest_clean']:.1f} × floor: {s['false_alarms']} false alarms"
+        f"  {s['clean_runs']} faultless runs (≤ {s['largest_clean']:.1f} × floor): {s['false_alarms']} false alarms"
     )
     for one in s["outcomes"]:
         if not one["exact"]:
@@ -84,7 +84,7 @@ def _sum(found: dict[str, Any]) -> None:
         f"all: {found['detected']} of {found['faults']} detected, {found['exact']} named first at their place; "
         f"{found['false_alarms']} false alarms in {found['clean_runs']} faultless runs; cause right for "
         f"{100 * why['right_share']:.0f} %, {100 * why['certain_and_wrong_share']:.1f} % of the certain ones wrong; "
-        f"{found['seconds']:.0f} s"
+        f"{found['seconds']:.0f} s ({found['cpu_seconds']:.0f} s of processor time)"
     )
     least = found["smallest_fault"]
     if least is not None:

@@ -64,8 +64,9 @@ def _weights(verdict: Verdict) -> str:
 
 
 def _layout(good: list[Check], file: Trace) -> str:
-    matrices = {c.ref for c in good if c.place == "out" and len(_shape(file, c.ref)) > 1 and file.units[c.ref].weighted}
-    square = sum(len(set(_shape(file, ref))) < len(_shape(file, ref)) for ref in matrices)
+    taps = [c.ref for c in good if c.place == "out" and file.units[c.ref].weighted]
+    matrices = {unit_of(ref): shape for ref in taps if len(shape := _shape(file, ref)) > 1}
+    square = sum(len(set(shape)) < len(shape) for shape in matrices.values())
     if not matrices:
         return ""
     return f"{len(matrices)} matrices and kernels by what they make of the reference's input, {square} with equal axes"
@@ -142,7 +143,7 @@ def _steps(good: list[Check]) -> str:
     for c in good:
         calls[unit_of(c.ref)] = max(calls.get(unit_of(c.ref), 0), call_of(c.ref) + 1)
     loops = [n for n in calls.values() if n > 1]
-    return f"{len(loops)} units in up to {max(loops)} calls, each by itself" if loops else ""
+    return f"each of up to {max(loops)} calls by itself, in {len(loops)} unit{'s'[: len(loops) > 1]}" if loops else ""
 
 
 def _decisions(good: list[Check], file: Trace) -> str:
@@ -176,6 +177,8 @@ def untested(verdict: Verdict) -> list[str]:
     if verdict.pairing.fused:
         n = len(verdict.pairing.fused)
         out.append(f"{n} units by themselves: the port fuses them" if n > 1 else "1 unit by itself: the port fuses it")
+    elif verdict.level == "stage":
+        out.append("units inside the stages: only what crosses their borders was seen")
     if checks and not any(c.place.startswith("in") for c in checks) and verdict.level == "unit":
         out.append("edges apart from the units behind them: the trace has outputs alone")
     out += _rows(verdict)

@@ -33,8 +33,9 @@ CRASHES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, Arithmetic
 class Check:
     """One comparison: `place` is "in0" … (an edge), "out" … (a leaf), "facts", "shape", "kernel" or "crash".
 
-    `error` is the relative L2 distance, `floor` what the reference's own precision costs there; `made` and `wanted`
-    are kept where it failed. `inherits` names the check whose error merely arrives here again.
+    `error` is the relative L2 distance, `floor` what the reference's own precision costs there, `limit` how many floors
+    may be; `made` and `wanted` are kept where it failed. `inherits` names the check whose error merely arrives here
+    again.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Check:
     wanted: NDArray[Any] | None = None
     unit: Unit | None = None
     given: Arrays = field(default_factory=list)
+    limit: float = FAIL
 
     @property
     def ratio(self) -> float:
@@ -58,7 +60,7 @@ class Check:
     @property
     def failed(self) -> bool:
         """FAIL."""
-        return not self.ratio <= (KERNEL if self.place == "kernel" else FAIL)
+        return not self.ratio <= (KERNEL if self.place == "kernel" else self.limit)
 
 
 def relative(a: NDArray[Any], b: NDArray[Any], word: str = "") -> float:

@@ -59,6 +59,7 @@ class Score:
     alarms: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Counts, shares, and every outcome."""
@@ -73,7 +74,8 @@ class Score:
             "false_alarms": len(self.alarms),
             "clean_runs": len(self.clean),
             "largest_clean": max((c.largest for c in self.clean), default=0.0),
-            "smallest_fault": min((o.ratio for o in forced_only if math.isfinite(o.ratio)), default=None),
+            "smallest_fault": _smallest(forced_only, declared=False),
+            "smallest_declared": _smallest(forced_only, declared=True),
             "clean": calibrated(self.clean),
             "triples": self._threes("forced"),
             "triples_mirrored": self._threes("mirrored"),
@@ -86,6 +88,7 @@ class Score:
             "alarms": self.alarms,
             "lost_among_three": self.lost,
             "seconds": round(self.seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
             "outcomes": [o.to_dict() for o in self.outcomes],
         }
 
@@ -101,6 +104,7 @@ def total(scores: Iterable[Score]) -> dict[str, Any]:
         for name in ("outcomes", "triples", "clean", "alarms", "lost"):
             getattr(whole, name).extend(getattr(score, name))
         whole.seconds += score.seconds
+        whole.cpu_seconds += score.cpu_seconds
     found = whole.to_dict()
     del found["outcomes"]
     return found
@@ -112,6 +116,12 @@ def _counts(outcomes: list[Outcome]) -> dict[str, int]:
         "detected": sum(o.detected for o in outcomes),
         "exact": sum(o.exact for o in outcomes),
     }
+
+
+def _smallest(outcomes: list[Outcome], *, declared: bool) -> float | None:
+    """The least multiple of a floor among faults that numbers show, or among those that a declared fact names."""
+    here = [o.ratio for o in outcomes if o.first.startswith("facts:") == declared and math.isfinite(o.ratio)]
+    return min(here, default=None)
 
 
 def _diagnosis(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -117,8 +117,9 @@ def _box(home: str, inside: list[Node], *, open_all: bool) -> str:
     if unmet and worst == "pass":
         worst, said = "unmet", "not met"
     names = ", ".join(node.name[len(home) :].lstrip("./") or node.word for node in inside)
+    plain = "values" if all(node.word == "value" for node in inside) else "the program"
     told = names if n < 4 else f"{n} units"
-    title = f"<b>{escape(home or 'values')}</b> <small>{escape(told)}: {said}</small>"
+    title = f"<b>{escape(home or plain)}</b> <small>{escape(told)}: {said}</small>"
     return f"<details class='box {worst}'{shown}><summary>{title}</summary><div class=flow>{body}</div></details>"
 
 

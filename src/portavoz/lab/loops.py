@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .floors import identity, propagated_floors_of
-from .force import FAIL, LEAST, Forcing, relative
-from .spread import UNMEASURED
+from .force import LEAST, Forcing, relative
+from .spread import SPREAD, UNMEASURED
 from .trace import Info, Trace, record
 from .visit import Subject
 
@@ -26,7 +26,7 @@ from .visit import Subject
 class Row:
     """One named value over the calls of two free runs.
 
-    `first` is the first call that differs (a decision) or lies beyond 16 propagated floors (a number), None when none
+    `first` is the first call that differs (a decision) or lies beyond 64 propagated floors (a number), None when none
     does; `calls` how often the reference and the port came by. `worst` is the largest multiple of a floor.
     """
 
@@ -75,7 +75,7 @@ def _row(theirs: Trace, mine: Trace, name: str) -> Row:
         floor = theirs.propagated_floors.get(key, {}).get("out")
         ratio = error / (UNMEASURED if floor is None else max(floor, LEAST))
         worst = max(worst, ratio)
-        if not ratio <= FAIL and first is None:
+        if not ratio <= SPREAD and first is None:
             first, place = theirs.units[key].call, list(theirs.units).index(key)
     return Row(name, "decision" if whole else "number", (len(keys[0]), len(keys[1])), first, worst, place)
 

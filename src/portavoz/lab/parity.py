@@ -14,7 +14,7 @@ from .floors import floors_for, floors_of, propagated_floors_of
 from .force import CRASHES, Against, Check, Forcing, walk
 from .loops import free, told
 from .prints import Print
-from .spread import arrivals, mels
+from .spread import SPREAD, arrivals, mels
 from .trace import Recorder, Sink, Trace, record
 from .verdict import Culprit, Verdict, culprits, judge
 from .visit import Subject
@@ -177,7 +177,7 @@ def propagated(reference: Trace, port: Trace, by_hand: Mapping[str, str] | None 
     """
     pairing = align(port, reference, by_hand=by_hand)
     arrived = arrivals(reference, port, pairing)
-    checks = [Check(a.key, a.ref, a.word, a.place, a.error, a.base) for a in arrived]
+    checks = [Check(a.key, a.ref, a.word, a.place, a.error, a.base, limit=SPREAD) for a in arrived]
     found = culprits(checks, reference)[:1]
     verdict = judge(checks, pairing, reference, {}, found)
     verdict.method, verdict.names = "propagated", (reference.name, port.name)

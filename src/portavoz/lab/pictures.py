@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..audio.image import png
-from .force import FAIL, LEAST, WARN, Check
+from .force import LEAST, WARN, Check
 from .verdict import Verdict, call_of, unit_of
 
 COLOURS = {"pass": "#2a7f62", "warn": "#c98a00", "fail": "#c0392b", "inherits": "#8a8f98", "fused": "#7a6fb0"}
@@ -23,7 +23,7 @@ def state(check: Check) -> str:
     """How one check came out."""
     if check.failed:
         return "inherits" if check.inherits else "fail"
-    return "warn" if check.ratio > WARN and check.place != "kernel" else "pass"
+    return "warn" if check.ratio > check.limit / 2 and check.place != "kernel" else "pass"
 
 
 def decibels(error: float) -> float | None:
@@ -50,10 +50,10 @@ def along_depth(verdict: Verdict) -> str:
     """Signal to noise of every check in the order of the run: by itself, what precision costs, and in a plain run."""
     checks = [c for c in verdict.checks if c.place not in ("kernel", "crash")]
     plain = {(a.ref, a.place): a.error for a in verdict.arrived}
-    limit = [decibels(FAIL * max(c.floor, LEAST)) for c in checks]
+    limit = [decibels(c.limit * max(c.floor, LEAST)) for c in checks]
     # What arrives has no place of its own in a plain run: the line goes on to the next output.
     free = [decibels(plain.get((c.ref, c.place), math.nan)) for c in checks]
-    curves = [Curve("the limit: 16 floors", "limit", limit), Curve("a plain run, nothing forced", "plain", free)]
+    curves = [Curve("the limit", "limit", limit), Curve("a plain run, nothing forced", "plain", free)]
     dots = [_dot(i, c) for i, c in enumerate(checks)]
     return chart(curves, dots, len(checks), "what arrives and what is made, in the order of the run")
 

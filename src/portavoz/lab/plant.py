@@ -31,6 +31,7 @@ from .visit import Subject
 
 __all__ = ["Ground", "Score", "backends", "catalogue", "grade", "judge_one", "planted", "total"]
 
+SENTENCES = ("The lab says one sentence.", "Yes.", "Numbers such as 1984 are read out, and so is $3.50!")
 KINDS = ("edge", "leaf", "facts", "shape", "value", "weights")
 
 
@@ -189,10 +190,27 @@ def clean_runs(family: str, count: int, score: Score) -> None:
         ground = grounds[(probe, seed)]
         port = ground.port(ops=backend)
         verdict = forced(ground.trace, port) if live else mirrored(ground.reference, record(port))
-        spread = max((a.ratio for a in verdict.arrived if a.floor == a.floor), default=math.nan)
-        score.clean.append(Clean(backend, verdict.method, verdict.largest_clean, spread))
+        score.clean.append(_clean(backend, verdict))
         if verdict.answer != "PASS":
             score.alarms.append(f"{family} on {backend}, seed {seed}: {verdict.answer}, {verdict.reason}")
+
+
+def stage_runs(count: int, score: Score) -> None:
+    """The bundled voice on ONNX Runtime, which shows only what crosses its stages' borders, beside NumPy."""
+    from .sides import Request
+    from .stagewise import Stagewise
+
+    for n in range(count):
+        sides = [Stagewise(f"slt@{runtime}", Request(SENTENCES[n % len(SENTENCES)])) for runtime in ("numpy", "onnx")]
+        verdict = forced(traced(sides[0], spread=True), sides[1])
+        score.clean.append(_clean("onnx, by stage", verdict))
+        if verdict.answer != "PASS":
+            score.alarms.append(f"the bundled voice on onnx: {verdict.answer}, {verdict.reason}")
+
+
+def _clean(backend: str, verdict: Verdict) -> Clean:
+    spread = max((a.ratio for a in verdict.arrived if not math.isnan(a.floor)), default=math.nan)
+    return Clean(backend, verdict.method, verdict.largest_clean, spread)
 
 
 def triples(ground: Ground, faults: list[Fault], count: int, seed: int, score: Score) -> None:
@@ -226,7 +244,7 @@ def grade(
     only: Callable[[Fault], bool] | None = None,
 ) -> Score:
     """Plant a family's whole catalogue. Raises InputError for a family without faults."""
-    faults, score, start = catalogue(family), Score(), time.perf_counter()
+    faults, score, start, cpu = catalogue(family), Score(), time.perf_counter(), time.process_time()
     faults = [f for f in faults if only is None or only(f)]
     for seed in range(seeds):
         for probe in dict.fromkeys(f.probe for f in faults):
@@ -235,6 +253,7 @@ def grade(
                 score.outcomes += [judge_one(ground, fault, method) for method in methods]
             if threes and len(here) > 6:
                 triples(ground, here, threes, seed, score)
-    clean_runs(family, clean, score)
-    score.seconds = time.perf_counter() - start
+    stage_runs(min(len(SENTENCES), clean // 10) if family == "compact" else 0, score)
+    clean_runs(family, clean - len(score.clean), score)
+    score.seconds, score.cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     return score

@@ -65,7 +65,7 @@ def lines(verdict: Verdict) -> list[str]:
     out += [f"cleared: {kind}: {why}" for kind, why in cleared(verdict).items()]
     out += [f"not tested: {what}" for what in untested(verdict)]
     if verdict.free:
-        same = f"{len(verdict.free)} named values, as often and within 16 propagated floors"
+        same = f"{len(verdict.free)} named values, as often and within 64 propagated floors"
         out.append(f"run freely: {told(verdict.free) or same}")
     tap = next_tap(verdict)
     return [*out, f"tap next: {tap}"] if tap else out

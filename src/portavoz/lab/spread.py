@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .align import Pairing
-from .force import FAIL, LEAST, fit, relative
+from .force import LEAST, fit, relative
 from .trace import Trace
 
+SPREAD = 64.0  # propagated floors that a free run may be off: a floor is one draw of errors that feed on each other
 UNMEASURED = 1e-5  # where a trace has no propagated floors: what the usual allclose takes for equal
 MEL = re.compile(r"(^|[._/ ])(log_?)?mel", re.IGNORECASE)
 
@@ -46,7 +47,7 @@ class Arrival:
     @property
     def failed(self) -> bool:
         """Further off than precision explains."""
-        return not self.ratio <= FAIL
+        return not self.ratio <= SPREAD
 
 
 def arrivals(reference: Trace, port: Trace, pairing: Pairing) -> list[Arrival]:

@@ -72,9 +72,11 @@ def leaf_hypotheses(
             e = np.exp(x - x.max(-2, keepdims=True))
         yield "a softmax over the other axis", e / e.sum(-2, keepdims=True), port
     if unit.word in ("layer_norm", "rms_norm", "batch_norm"):
-        # The running program's own formula explains nothing.
-        own = f"an eps of {facts.get('eps', -1.0):g}"
-        yield from (guess for guess in _norms(unit.word, x, weights, port) if guess[0] != own)
+        # What is all but the running program's own formula explains nothing.
+        least = 0.05 * float(np.linalg.norm(live - other))
+        for guess in _norms(unit.word, x, weights, port):
+            if mirrored or not float(np.linalg.norm(guess[1] - live)) <= least:
+                yield guess
         yield from _affine(weights, live, other)
     if unit.word in LINEAR:
         for text, changed in _weights(unit.word, weights):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 
 from .align import Pairing
-from .force import FAIL, WARN, Check
+from .force import FAIL, Check
 from .spread import Arrival
 from .trace import Trace
 
@@ -209,8 +209,8 @@ class Verdict:
     def level(self) -> Literal["unit", "stage"]:
         """Whether units were judged, or only what crosses the borders between stages."""
         met = {key for keys in self.pairing.units.values() for key in keys}
-        taps = any(key in met and unit.kind == "tap" for key, unit in self.file.units.items())
-        return "unit" if taps or not self.pairing.fused else "stage"
+        kinds = {unit.kind for key, unit in self.file.units.items() if key in met}
+        return "unit" if "tap" in kinds or not kinds else "stage"
 
     @property
     def largest_clean(self) -> float:
@@ -223,7 +223,7 @@ def judge(
 ) -> Verdict:
     """The verdict. PASS is refused below full coverage, and where the trace's precision cannot tell formulas apart."""
     found = culprits(checks, file) if found is None else found
-    warned = [c for c in checks if WARN < c.ratio <= FAIL and c.place != "kernel"]
+    warned = [c for c in checks if c.limit / 2 < c.ratio <= c.limit and c.place != "kernel"]
     coarse = _coarse(checks, file)
     if found:
         answer, reason = "FAIL", f"{len(found)} culprit{'s' if len(found) > 1 else ''}"

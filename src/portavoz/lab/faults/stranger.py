@@ -42,7 +42,7 @@ def _row_lost(old: Any, x: Any, y: Any) -> Any:
 
 FAULTS = [
     Fault("missing scale", SOFT, edit=method("scale", lambda old, n: 1.0), cause="a missing scale 1/√"),
-    Fault("scale by hidden size", SOFT, edit=method("scale", lambda old, n: 32**-0.5), cause="a scale 1/√"),
+    Fault("scale by hidden size", SOFT, edit=method("scale", lambda old, n: 32**-0.5), cause="a scale 1/(2|√)"),
     Fault("mask ignored", SOFT, edit=method("masked", lambda old, s, real: s), cause="a mask that is ignored"),
     Fault(
         "mask the wrong way round", SOFT, edit=method("masked", lambda old, s, real: old(s, ~real)),

@@ -1,0 +1,113 @@
+"""Put what `portavoz lab plant` measured into docs/lab.md and docs/lab-calibration.json.
+
+portavoz lab plant --json > plant.json
+python scripts/lab_page.py plant.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, CALIBRATION = ROOT / "docs" / "lab.md", ROOT / "docs" / "lab-calibration.json"
+BEGIN, END = "<!-- plant: begin (scripts/lab_page.py) -->", "<!-- plant: end -->"
+FAMILIES = {"compact": "compact", "speecht5": "SpeechT5", "stranger": "by hand"}
+BACKENDS = {"numpy": "NumPy", "torch": "PyTorch", "mlx": "MLX", "onnx, by stage": "ONNX Runtime, by stage"}
+
+
+def main(path: str) -> None:
+    """Read the report, write the page and the file."""
+    report = json.loads(Path(path).read_text(encoding="utf-8"))
+    kept = {
+        "limits": {"fail": 16, "warn": 8, "propagated": 64},
+        "clean": report["clean"],
+        "largest_clean": report["largest_clean"],
+        "smallest_fault": report["smallest_fault"],
+        "smallest_declared": report["smallest_declared"],
+        "clean_runs": report["clean_runs"],
+        "false_alarms": report["false_alarms"],
+        "command": "portavoz lab plant --json",
+    }
+    CALIBRATION.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    text = "\n\n".join([grades(report), calibration(report)])
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{text}\n\n{END}\n\n{after.lstrip()}", encoding="utf-8")
+
+
+def grades(report: dict[str, Any]) -> str:
+    """The table of faults, a column for each family."""
+    families: dict[str, Any] = report["families"]
+    heads = [f"{FAMILIES[name]} ({s['faults']} faults)" for name, s in families.items()]
+
+    def both(s: dict[str, Any]) -> str:
+        return f"{s['detected']} / {s['exact']}"
+
+    def gate(name: str) -> list[str]:
+        return [str(s["usual_gates"][name]) for s in families.values()]
+
+    rows = [
+        ["forced (a running port)", *(both(s) for s in families.values())],
+        ["mirrored (a file with inputs and outputs)", *(both(s["mirrored"]) for s in families.values())],
+        ["mirrored, outputs alone", *(both(s["outputs_only"]) for s in families.values())],
+        [
+            "first difference of a plain run",
+            *(f"{g['first_propagated']} / {g['first_propagated_exact']}" for g in _gates(families)),
+        ],
+        ["correlation of what is heard > 0.99", *gate("pcc_0.99")],
+        ["correlation of what is heard > 0.94", *gate("pcc_0.94")],
+        ["three at once: named in one run, forced", *(_of(s["triples"]) for s in families.values())],
+        ["three at once, mirrored", *(_of(s["triples_mirrored"]) for s in families.values())],
+        ["cause right in first place", *(f"{s['diagnosis']['right']} of {s['faults']}" for s in families.values())],
+        [
+            "given as certain, and wrong",
+            *(f"{s['diagnosis']['certain_and_wrong']} of {s['diagnosis']['certain']}" for s in families.values()),
+        ],
+        ["faultless runs: false alarms", *(f"{s['false_alarms']} of {s['clean_runs']}" for s in families.values())],
+    ]
+    why, minutes, busy = report["diagnosis"], report["seconds"] / 60, report["cpu_seconds"] / 60
+    summary = (
+        f"{report['detected']} of {report['faults']} faults are detected, {report['exact']} are named first at their "
+        f"place; the cause in first place is right for {100 * why['right_share']:.0f} %, and "
+        f"{100 * why['certain_and_wrong_share']:.1f} % of the causes given as certain are wrong. `portavoz lab plant "
+        f"--json` took {busy:.1f} minutes of processor time for all of it ({minutes:.1f} on the clock), one thread of "
+        "an Intel Cascade Lake with two busy cores."
+    )
+    return f"{_table(['detected / named first, exactly', *heads], rows)}\n\n{summary}"
+
+
+def _gates(families: dict[str, Any]) -> list[dict[str, Any]]:
+    return [s["usual_gates"] for s in families.values()]
+
+
+def _of(three: dict[str, int]) -> str:
+    return f"{three['named']} of {three['planted']}"
+
+
+def calibration(report: dict[str, Any]) -> str:
+    """The table of faultless runs, a row for each back end."""
+    rows = []
+    for name, row in report["clean"].items():
+        parts = [f"{row[kind]:.1f}" if kind in row else "–" for kind in ("forced", "mirrored", "propagated")]
+        rows.append([BACKENDS.get(name, name), str(row["runs"]), *parts])
+    least = report["smallest_declared"]
+    head = ["faultless runs on", "runs", "forced", "mirrored", "plain run ÷ propagated floors"]
+    text = (
+        "How close faultless runs come to the limit of 16 floors, as the largest multiple of a floor in any of them "
+        "(also in [lab-calibration.json](lab-calibration.json)). The smallest fault that numbers show is "
+        f"{report['smallest_fault']:,.0f} floors; an eps that is declared is named as a fact, also at {least:.0f} "
+        "floors. A plain run is let off with 64 propagated floors, because errors feed on each other there."
+    )
+    return f"{text}\n\n{_table(head, rows)}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
