@@ -83,7 +83,8 @@ def pesq(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | Non
         raise missing("pesq") or error from error
     try:
         return float(measure(RATE, first, second, "wb"))
-    except (BufferTooShortError, NoUtterancesError):
+    except (BufferTooShortError, NoUtterancesError, ValueError):
+        # It fails on silence with a ValueError of its own.
         return None
 
 

@@ -42,7 +42,7 @@ METRICS: dict[str, Metric] = {
     "duration_error": Metric(
         "duration error", "ms", "lower", "root mean square over symbols", root=True, scale=1000, digits=1
     ),
-    "pesq": Metric("PESQ", "MOS-LQO", "higher", "ITU-T P.862.2, wide band: a prediction, 1.04 to 4.64"),
+    "pesq": Metric("PESQ", "MOS-LQO", "higher", "ITU-T P.862.2, wide band: a prediction, about 1 to 4.64"),
     "stoi": Metric("STOI", "", "higher", "short-time objective intelligibility, 0 to 1", digits=3),
     "estoi": Metric("ESTOI", "", "higher", "its extended form, 0 to 1", digits=3),
     "mos_estimate": Metric("MOS estimate", "MOS", "higher", "what the model that was given says"),
