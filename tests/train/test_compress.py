@@ -155,3 +155,11 @@ def test_refusals(made: dict[str, Path], tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no sentence"):
         compress(tiny, tmp_path / "x", "static-int8", sentences=[])
     assert not (tmp_path / "x").exists()
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    (tmp_path / "encode.onnx").write_bytes(b"\xff" * 40)
+    with pytest.raises(WeightError, match=r"encode\.onnx: not a graph that can be read"):
+        storage.read(tmp_path / "encode.onnx")
+    with pytest.raises(WeightError, match="not a graph"):
+        storage.read(tmp_path / "none.onnx")
