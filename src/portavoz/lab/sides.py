@@ -6,7 +6,7 @@ compact    speecht5@numpy    slt@onnx    my-voice    speecht5_tts@transformers  
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,26 @@ def _config(about: dict[str, Any]) -> CompactConfig:
     return CompactConfig.from_dict(about["config"])
 
 
+def other_speaker(base: str, request: Request) -> Request | None:
+    """The same request for another speaker of the voice; None where there is only one. Raises PortavozError."""
+    if base.endswith(".safetensors"):
+        return None
+    if base == "speecht5":
+        return replace(request, speaker=(request.speaker or 0) + 1)
+    if base == "compact":
+        return replace(request, speaker=((request.speaker or 0) + 1) % PROBE.speakers)
+    folder = locate(base)
+    if is_checkpoint(folder):
+        found = checkpoint(folder)
+        mine = _vector(found, request.speaker)
+        others = (one for one in found.speakers().values() if not np.array_equal(one, mine))
+        return replace(request, speaker=next(others, -mine))
+    speakers: list[str] = _about(folder)["speakers"]
+    mine = speakers[0] if request.speaker is None else request.speaker
+    others = [n for n, name in enumerate(speakers) if mine not in (n, name)]
+    return replace(request, speaker=others[0]) if others else None
+
+
 # Files of weights
 
 
@@ -159,8 +179,7 @@ def _symbols(text: str) -> tuple[str, ...]:
 
 
 def _letters(model: stages.Stages, found: Checkpoint, request: Request, name: str) -> Staged:
-    tokenizer, known = found.tokenizer(), found.speakers()
-    size = found.config.speaker_embedding_dim
+    tokenizer = found.tokenizer()
 
     def ids() -> Any:
         for piece in reading.read(request.text, tokenizer, limit=reading.limit(found.config)):
@@ -168,9 +187,18 @@ def _letters(model: stages.Stages, found: Checkpoint, request: Request, name: st
                 return tokenizer.ids("".join(piece.symbols))
         raise InputError(f"there is nothing to say in {request.text[:40]!r}: give a text with at least one word")
 
-    wanted = next(iter(known), np.full(size, size**-0.5, np.float32)) if request.speaker is None else request.speaker
-    voice = vector(wanted, size, known)
+    voice = _vector(found, request.speaker)
     return speecht5(model, found.config, ids, speaker=voice, seed=request.seed, name=name)
+
+
+def _vector(found: Checkpoint, wanted: Any) -> Any:
+    """An x-vector by its name, number or file; the first that came with the checkpoint, or a made one, for None."""
+    known, size = found.speakers(), found.config.speaker_embedding_dim
+    if wanted is None:
+        wanted = next(iter(known), np.full(size, size**-0.5, np.float32))
+    if isinstance(wanted, int) and 0 <= wanted < len(known):
+        wanted = list(known)[wanted]
+    return vector(wanted, size, known)
 
 
 def _compiled(base: str, runtime: str, precision: str | None, request: Request, name: str) -> Staged:
@@ -211,5 +239,5 @@ def _probe(model: stages.Stages, request: Request, name: str) -> Staged:
     ratio = (PROBE_STEPS + 0.5) * TINY.reduction_factor / len(ids)
     stop = Stop(threshold=TINY.reduction_factor + 1.0, maxlenratio=ratio)
     return speecht5(
-        model, TINY, lambda: ids, speaker=speaker(TINY, request.seed), seed=request.seed, stop=stop, name=name
+        model, TINY, lambda: ids, speaker=speaker(TINY, request.speaker or 0), seed=request.seed, stop=stop, name=name
     )

@@ -1,0 +1,290 @@
+"""Sounds that are wrong are recognised symptom by symptom, each in its room; sound ones raise none."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portavoz
+from portavoz import ops
+from portavoz.audio.limit import soft_limit
+from portavoz.audio.mel import mel_spectrogram
+from portavoz.errors import InputError
+from portavoz.flow import MelSpec, Wave
+from portavoz.lab.response import responses
+from portavoz.lab.sides import Request, on, other_speaker
+from portavoz.lab.signals import Heard, bounds
+from portavoz.lab.staged import Staged
+from portavoz.lab.symptoms import Report, lines, listen, told
+
+REFERENCE = "A pot of tea helps to pass the evening, and four hours of steady work faced us before it could be made."
+PROMPT = "The boy was there when the sun rose, and he kicked the ball straight and followed through."
+
+
+class Said:
+    """A text in the bundled voice: its mel [frames, mels], and its wave as it is heard."""
+
+    def __init__(self, text: str) -> None:
+        self.staged = on(ops.open("torch"), "slt", Request(text))
+        values = dict(zip(self.staged.borders, self.staged.after(None, {})))
+        self.mel = values["mel"]["mel"][0]
+        self.durations = values["durations"]["durations"]
+        self.wave = Wave(soft_limit(values["wave"]["wave"]), self.staged.rate)
+        assert self.staged.spec is not None
+        self.spec = self.staged.spec
+
+    def heard(self, *, same_text: bool, wave: bool = True) -> Heard:
+        return Heard(self.mel, self.wave if wave else None, same_text=same_text)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Said:
+    return Said(REFERENCE)
+
+
+@pytest.fixture(scope="module")
+def prompt() -> Said:
+    return Said(PROMPT)
+
+
+def names(report: Report) -> set[str]:
+    return {symptom.name for symptom in report.symptoms}
+
+
+def rooms(report: Report) -> dict[str, str]:
+    return {symptom.name: symptom.room for symptom in report.symptoms}
+
+
+# What is sound
+
+
+@pytest.mark.parametrize("with_wave", [True, False])
+def test_the_bundled_voice_raises_no_symptom(reference: Said, prompt: Said, with_wave: bool) -> None:
+    planned = (len(reference.wave.samples) / 22050, reference.durations.size)
+    for known in (reference.heard(same_text=True, wave=with_wave), prompt.heard(same_text=False, wave=with_wave)):
+        found = listen(reference.wave, reference.spec, mel=reference.mel, known=known, planned=planned)
+        assert found.symptoms == [], lines(found)
+        judged = {sign.name for sign in found.signs if sign.judged}
+        assert {"positive values", "spread over channels", "energy above half of Nyquist", "seconds"} <= judged
+    assert lines(found)[0] == "no symptom"
+
+
+def test_as_it_comes_out_of_the_package(prompt: Said) -> None:
+    speech = portavoz.load().speak(REFERENCE)
+    wave = Wave(speech.samples, speech.rate)
+    assert listen(wave, prompt.spec, known=prompt.heard(same_text=False)).symptoms == []
+
+
+def test_without_anything_to_compare_with_little_is_judged(reference: Said) -> None:
+    found = listen(reference.wave, reference.spec, mel=reference.mel)
+    assert found.symptoms == []
+    left = found.to_dict()["not_judged"]
+    assert {"positive values", "seconds", "DC ÷ RMS", "energy above half of Nyquist"} <= set(left)
+    assert lines(found)[-1].startswith("not judged, for want of a reference or a prompt: positive values")
+
+
+# The story: 53 % positive in −3.8 … 4.2, flat over channels, 82 % of the energy is hiss, 2.72 s instead of 4.68 s
+
+
+def hissing(samples: int, share: float, draw: np.random.Generator) -> np.ndarray:
+    """Noise with this share of its energy above half of Nyquist."""
+    spectrum = np.fft.rfft(draw.standard_normal(samples))
+    half = len(spectrum) // 2
+    spectrum[:half] *= math.sqrt((1 - share) / share)
+    wave = np.fft.irfft(spectrum, samples)
+    return (0.3 * wave / np.abs(wave).max()).astype(np.float32)
+
+
+def story(spec: MelSpec) -> tuple[np.ndarray, Wave]:
+    draw, frames = np.random.default_rng(8), round(2.72 * spec.rate / spec.hop)
+    x = draw.uniform(0, 1, (frames, spec.mels))
+    mel = np.where(x < 0.53, x / 0.53 * 4.2, (x - 0.53) / 0.47 * -3.8).astype(np.float32)
+    return mel, Wave(hissing(frames * spec.hop, 0.82, draw), spec.rate)
+
+
+def lasting(said: Said, seconds: float) -> Heard:
+    """The reference cut to so many seconds: what should have been said."""
+    frames = round(seconds * said.spec.rate / said.spec.hop)
+    return Heard(said.mel[:frames], Wave(said.wave.samples[: frames * said.spec.hop], said.spec.rate))
+
+
+def test_the_story_is_recognised_symptom_by_symptom(reference: Said) -> None:
+    assert len(reference.mel) * 256 / 22050 > 4.68
+    mel, wave = story(reference.spec)
+    assert mel.min() > -3.81 and mel.max() < 4.21 and 0.52 < (mel > 0).mean() < 0.54
+    found = listen(wave, reference.spec, mel=mel, known=lasting(reference, 4.68))
+    accused = rooms(found)
+    told_of = {s.name: s.text for s in found.symptoms}
+    assert told_of["positive values"].startswith("positive values 5")
+    assert told_of["largest value"].startswith("largest value 4.20, expected at most 3.2")
+    assert told_of["lowest value"].startswith("lowest value -3.")
+    assert "no formants" in told_of["spread over channels"]
+    assert told_of["energy above half of Nyquist"].startswith("energy above half of Nyquist 82")
+    assert told_of["seconds"].startswith("seconds 2.72, expected ")
+    # Each in its room: the mel is the decoder's, so the hiss is not the vocoder's; the length is nobody's but theirs.
+    assert accused.pop("seconds") == "tokens or durations"
+    assert set(accused.values()) == {"decoder"}
+    assert "vocoder is not accused" in told_of["energy above half of Nyquist"]
+    assert lines(found)[0].endswith("symptoms: look at decoder; tokens or durations")
+
+
+def test_the_storys_wave_by_itself_leaves_open_who_hisses(reference: Said) -> None:
+    found = listen(story(reference.spec)[1], reference.spec, known=lasting(reference, 4.68))
+    assert rooms(found)["energy above half of Nyquist"] == "vocoder or decoder"
+    assert rooms(found)["seconds"] == "tokens or durations"
+
+
+# One thing at a time
+
+Change = Callable[[np.ndarray], np.ndarray]
+MELS: dict[str, tuple[Change, set[str]]] = {
+    "logarithm of ten": (lambda mel: mel * np.float32(0.4343), {"lowest value"}),
+    "normalised": (lambda mel: (mel - mel.mean()) / mel.std(), {"positive values", "lowest value"}),
+    "louder than can be": (lambda mel: mel + np.float32(4), {"largest value", "positive values", "highest value"}),
+    "below the floor": (lambda mel: mel - np.float32(3), {"smallest value"}),
+    "channels flipped": (lambda mel: mel[:, ::-1], {"profile over channels"}),
+    "channels in another order": (
+        lambda mel: mel[:, np.random.default_rng(0).permutation(64)], {"steps between channels"},
+    ),
+    "one frame for ever": (lambda mel: np.repeat(mel[60:61], len(mel), 0), {"spread over time"}),
+    "flat over channels": (lambda mel: np.repeat(mel.mean(1, keepdims=True), 64, 1), {"spread over channels"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(MELS))
+def test_a_wrong_mel_accuses_the_decoder(name: str, reference: Said, prompt: Said) -> None:
+    change, wanted = MELS[name]
+    mel = np.ascontiguousarray(change(reference.mel), np.float32)
+    found = listen(reference.wave, reference.spec, mel=mel, known=prompt.heard(same_text=False))
+    assert wanted <= names(found), lines(found)
+    assert set(rooms(found).values()) == {"decoder"}
+
+
+def shifted(samples: np.ndarray) -> np.ndarray:
+    return samples + np.float32(0.1)
+
+
+WAVES: dict[str, tuple[Change, set[str], str]] = {
+    "pushed": (shifted, {"DC ÷ RMS"}, "output"),
+    "clipped": (lambda x: np.clip(4 * x, -1, 1), {"samples at full scale"}, "output"),
+    "hissing": (
+        lambda x: x + np.float32(0.3) * hissing(len(x), 0.9, np.random.default_rng(1)),
+        {"energy above half of Nyquist"}, "vocoder",
+    ),
+    "another rate": (lambda x: np.repeat(x, 2), {"frames of the wave"}, "vocoder"),
+    "another sentence": (lambda x: np.roll(x, len(x) // 2), {"wave's mel from the mel"}, "vocoder"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(WAVES))
+def test_a_wrong_wave_of_a_right_mel(name: str, reference: Said, prompt: Said) -> None:
+    change, wanted, room = WAVES[name]
+    wave = Wave(change(reference.wave.samples), 22050)
+    found = listen(wave, reference.spec, mel=reference.mel, known=prompt.heard(same_text=False))
+    assert wanted <= names(found), lines(found)
+    assert {rooms(found)[one] for one in wanted} == {room}
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.7])
+def test_a_wrong_duration_accuses_the_durations_alone(factor: float, reference: Said) -> None:
+    right = portavoz.load().speak(REFERENCE)
+    slow = portavoz.load().speak(REFERENCE, speed=1 / factor)
+    wave = Wave(slow.samples, slow.rate)
+    planned = (len(right.samples) / right.rate, reference.durations.size)
+    for more in ({"known": reference.heard(same_text=True)}, {"planned": planned}):
+        found = listen(wave, reference.spec, **more)
+        assert rooms(found) == {"seconds": "tokens or durations"}, lines(found)
+
+
+def test_what_a_definition_allows_is_what_a_loud_wave_has() -> None:
+    for spec in (MelSpec(), MelSpec(log="10", mels=80, mean=-4.0, std=4.0), MelSpec(power=2.0, norm="none")):
+        low, high = bounds(spec)
+        time = np.arange(spec.rate) / spec.rate
+        loudest = [np.sign(np.sin(2 * np.pi * hz * time)).astype(np.float32) for hz in (100, 440, 1000, 3000)]
+        mels = [mel_spectrogram(wave, spec) for wave in [*loudest, np.zeros(spec.rate, np.float32)]]
+        assert min(mel.min() for mel in mels) == pytest.approx(low, abs=1e-5)
+        assert low < max(mel.max() for mel in mels) <= high
+
+
+def test_what_cannot_be_listened_to_is_refused(reference: Said) -> None:
+    with pytest.raises(InputError, match="the wave has 16000 Hz, the mel is made at 22050 Hz"):
+        listen(Wave(np.zeros(100, np.float32), 16000), reference.spec)
+    with pytest.raises(InputError, match="the mel: empty, or NaN or infinity in it"):
+        listen(None, reference.spec, mel=np.full((9, 64), np.nan, np.float32))
+    with pytest.raises(InputError, match="says too little; give some seconds"):
+        listen(reference.wave, reference.spec, known=Heard(reference.mel[:9], None), mel=reference.mel)
+
+
+def test_figures_in_words(reference: Said) -> None:
+    found = listen(None, reference.spec, mel=reference.mel, known=reference.heard(same_text=True))
+    words = {sign.name: told(sign) for sign in found.mel}
+    assert words["smallest value"].endswith("expected at least -11.53 (the MelSpec's floor)")
+    assert " % (the reference)" in words["positive values"]
+    assert words["seconds"].endswith("its pauses either way)")
+
+
+# What a voice listens to
+
+
+def answers(voice: Staged, other: Staged | None = None) -> dict[str, bool]:
+    return {f"{r.cause} → {r.effect}": r.dead for r in responses(voice, other)}
+
+
+@pytest.mark.parametrize(("family", "last"), [("compact", "mel"), ("speecht5", "frames")])
+def test_a_probe_listens_to_everything(family: str, last: str) -> None:
+    back, request = ops.open("torch"), Request("One lab.")
+    another = other_speaker(family, request)
+    assert another is not None
+    found = answers(on(back, family, request), on(back, family, another))
+    assert found == dict.fromkeys(["text → memory", f"memory → {last}", f"speaker → {last}", "mel → wave"], False)
+
+
+@pytest.mark.parametrize(
+    ("stage", "deaf", "room"),
+    [
+        ("encode", "text → memory", "encoder"),
+        ("decode", "memory → mel", "decoder"),
+        ("vocode", "mel → wave", "vocoder"),
+    ],
+)
+def test_a_stage_that_does_not_listen_is_accused(stage: str, deaf: str, room: str) -> None:
+    voice = on(ops.open("numpy"), "compact", Request("One lab."))
+    right = dict(zip([s.name for s in voice.stages], voice.after(None, {})))
+    stages = tuple(
+        dataclasses.replace(s, run=lambda values: right[stage]) if s.name == stage else s for s in voice.stages
+    )
+    found = list(responses(dataclasses.replace(voice, stages=stages), None))
+    assert [f"{r.cause} → {r.effect}" for r in found if r.dead] == [deaf]
+    report = listen(None, voice.spec, mel=right["decode"]["mel"][0], responses=found)
+    assert rooms(report)[deaf] == room
+    assert f"does not move the {deaf.split()[-1]}: nobody listens to it" in "\n".join(lines(report))
+
+
+def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from portavoz.lab import sides
+
+    right = sides.sensitised
+
+    def one(*given: Any) -> Any:
+        arrays = right(*given)
+        arrays["acoustic.encoder.speaker.weight"][:] = arrays["acoustic.encoder.speaker.weight"][0]
+        return arrays
+
+    monkeypatch.setattr(sides, "sensitised", one)
+    back, request = ops.open("numpy"), Request("One lab.")
+    another = other_speaker("compact", request)
+    assert another is not None
+    found = {
+        f"{r.cause} → {r.effect}": r for r in responses(on(back, "compact", request), on(back, "compact", another))
+    }
+    assert found["speaker → mel"].dead and found["speaker → mel"].room == "conditioning"
+    assert not found["memory → mel"].dead
+
+
+def test_a_voice_with_one_speaker_has_no_other() -> None:
+    assert other_speaker("slt", Request()) is None
