@@ -25,6 +25,12 @@ def same(word, *arrays, **options):
     assert np.abs(results[0] - results[1]).max() <= 2e-6 * max(1.0, np.abs(results[0]).max())
 
 
+@pytest.mark.parametrize("steps", [1, 5])
+def test_heads(steps):
+    same("split_heads", draw(2, steps, 12), heads=3)
+    same("merge_heads", draw(2, 3, steps, 4))
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
     ("channels", "groups", "kernel", "stride", "padding", "dilation"),

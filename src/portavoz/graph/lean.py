@@ -27,7 +27,7 @@ from .cache import Cache, digest
 from .eager import Function
 
 Tensors = Mapping[str, NDArray[Any]]
-FORMAT = 3  # another number when the same weights give other files
+FORMAT = 4  # another number when the same weights give other files
 STAGES = ("encode", "step", "postnet", "vocode")
 PACKAGES = {"onnx": ("torch", "onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf")}
 

@@ -17,6 +17,11 @@ from ..ops.torch import TorchOps
 WIDE = 32  # channels from which a convolution is worth laying out as one matrix
 
 
+def _once(n: Any) -> bool:
+    """Whether an axis has one place, so that exchanging it moves nothing. (What varies is no int in an export.)"""
+    return isinstance(n, int) and n == 1
+
+
 class GraphOps(TorchOps):
     """TorchOps for export; slower when run eagerly."""
 
@@ -29,6 +34,14 @@ class GraphOps(TorchOps):
         taps = torch.cat([x[:, i : i + 1 - k or None] for i in range(k)], -1)
         y = taps @ p.weight.permute(2, 1, 0).reshape(k * channels, out)
         return y if p.bias is None else y + p.bias
+
+    def split_heads(self, x: Tensor, heads: Any) -> Tensor:
+        if not _once(x.shape[1]):
+            return super().split_heads(x, heads)
+        return x.reshape(-1, heads, 1, x.shape[2] // heads)
+
+    def merge_heads(self, x: Tensor) -> Tensor:
+        return x.reshape(-1, 1, x.shape[1] * x.shape[3]) if _once(x.shape[2]) else super().merge_heads(x)
 
     def rows(self, table: Tensor, start: Any, n: Any) -> Tensor:
         if isinstance(start, int):
