@@ -18,16 +18,22 @@ const KEYS = {
 // Sounds
 
 const player = new Audio();
-let sounding = null;
+let sounding = null, from = 0;
 
 function play(clip, at = 0) {
-  if (player.src !== clip.sound) player.src = clip.sound;
+  from = at;
   sounding = clip;
-  const start = () => { player.currentTime = at; player.play(); };
-  if (player.readyState) start(); else player.addEventListener('loadedmetadata', start, { once: true });
   clip.plays += 1;
+  if (player.src !== clip.sound) player.src = clip.sound; else start();
   paint();
 }
+
+function start() {
+  player.currentTime = from;
+  player.play().catch(() => { /* another sound was asked for meanwhile */ });
+}
+
+player.addEventListener('loadedmetadata', () => { if (sounding) start(); });
 
 function stop() { player.pause(); sounding = null; paint(); }
 

@@ -17,7 +17,8 @@ function play(clip, share) {
   if (sound.readyState) from(); else sound.addEventListener('loadedmetadata', from, { once: true });
   clip.classList.add('playing');
   mark(clip, '❚❚');
-  sound.play().catch(() => stop());
+  // A sound that another one has followed must not stop that one.
+  sound.play().catch(() => { if (current === clip) stop(); });
 }
 
 function place() {
@@ -35,7 +36,7 @@ for (const clip of clips) {
     const box = screen.getBoundingClientRect();
     play(clip, (event.clientX - box.left) / box.width);
   });
-  audio(clip).addEventListener('ended', () => { stop(); });
+  audio(clip).addEventListener('ended', () => { if (current === clip) stop(); });
 }
 
 function toggle(clip) {
