@@ -78,9 +78,9 @@ class Sensitivity:
     def layers(self, kinds: Iterable[str], only: str = "*") -> Iterator[Row]:
         """Each layer, and each block's words without weights, whose path matches."""
         for i, met in enumerate(self.units):
-            for path, weights in met.items():
+            for path, matrix in met.items():
                 for kind in kinds if fnmatchcase(path, only) else ():
-                    if weights or kind != "int8":
+                    if matrix or kind != "int8":
                         yield self._row(i, path, kind, lambda one, path=path: one == path)
 
     def _row(self, i: int, unit: str, kind: str, chosen: Callable[[str], bool]) -> Row:
@@ -154,7 +154,7 @@ def sensitivity(
 
 
 def _example(looked: Sensitivity) -> str:
-    return next(path for met in looked.units for path, weights in met.items() if weights)
+    return next(path for met in looked.units for path, matrix in met.items() if matrix)
 
 
 def lines(name: str, rows: Sequence[Row], most: int = 0) -> list[str]:

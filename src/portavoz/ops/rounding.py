@@ -29,7 +29,8 @@ OUTPUTS = {"conv_transpose1d": 1}
 class Rounding(Watch):
     """`kind` of number in which the units whose path is `chosen` are computed; None: nothing is rounded.
 
-    `met` are the paths of words with weights, then of blocks that use words without, in the order of the calls.
+    `met` are the paths in the order of the calls, of words with weights and of blocks that use words without; True
+    for those that eight bits concern: they have matrices.
     """
 
     def __init__(self, inner: Ops) -> None:
@@ -46,7 +47,9 @@ class Rounding(Watch):
     def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if unit.kind == "block":
             return run(*args, **named)
-        self.met.setdefault(unit.path, unit.layer is not None)
+        if unit.path not in self.met:
+            fields = {} if unit.layer is None else vars(unit.layer)
+            self.met[unit.path] = any(len(getattr(t, "shape", ())) > 1 for t in fields.values())
         if self.kind is None or not self.chosen(unit.path):
             return run(*args, **named)
         weights_only = self.kind == "int8"
