@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import Browser
 from matplotlib.image import imread
 
 from portavoz.lab import page, speecht5
@@ -22,28 +21,6 @@ from portavoz.lab.report import first_line, to_dict
 from portavoz.lab.subjects import compact
 from portavoz.lab.trace import record
 from portavoz.lab.verdict import Verdict
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-@pytest.fixture(scope="session")
-def browser() -> str:
-    """A Chromium. Without one these tests fail: what nobody has looked at is not shown."""
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    assert found is not None, f"none of {', '.join(BROWSERS)} is here: install Debian's chromium (.ci/run does it)"
-    return found
-
-
-def looked(browser: str, folder: Path, address: str, *options: str) -> str:
-    """What the browser prints; fails when the page's script does."""
-    command = [
-        browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
-        f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=2000", *options, address,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout
 
 
 def scale(acoustic: Any, vocoder: Any) -> None:
@@ -99,31 +76,48 @@ def test_the_page_says_it_all_and_loads_nothing(verdict: Verdict) -> None:
         assert what in text
 
 
-def test_the_graph_and_the_curves_are_drawn_in_a_browser(verdict: Verdict, browser: str, tmp_path: Path) -> None:
+def test_the_graph_the_curves_and_the_mels_are_drawn(verdict: Verdict, tmp_path: Path) -> None:
     page.write(verdict, tmp_path / "page.html")
-    shot = tmp_path / "page.png"
-    looked(browser, tmp_path, (tmp_path / "page.html").as_uri(), "--window-size=1100,2600", f"--screenshot={shot}")
-    pixels = np.asarray(imread(shot))[..., :3]
-    assert pixels.shape == (2600, 1100, 3)
-    for name, least in (("fail", 100), ("pass", 1000)):
-        colour = [int(COLOURS[name][i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        assert (np.abs(pixels - colour).max(-1) < 0.02).sum() > least, name
-    # Nothing is wider than the window, and the mels are there: as many hues as a picture has.
-    assert len(np.unique((pixels[::3, ::3] * 15).round().reshape(-1, 3), axis=0)) > 40
-    assert (pixels[:, -4:] == pixels[0, -1]).all(-1).mean() > 0.99
+    with Browser(tmp_path, size=(1100, 900)) as look:
+        look.open(tmp_path / "page.html")
+        assert look("document.documentElement.scrollWidth") == 1100  # nothing is wider than the window
+        assert look("[...document.images].every(i => i.naturalWidth > 0)") is True
+        wrong = "acoustic.decoder.stack.layers.1.attention/softmax.0"
+        marked = f"getComputedStyle(document.querySelector('a[href=\"#{wrong}\"]')).outlineColor"
+        assert look(marked) == "rgb({}, {}, {})".format(*(int(COLOURS["fail"][i : i + 2], 16) for i in (1, 3, 5)))
+        shown = look("[...document.querySelectorAll('.box[open] b')].map(b => b.textContent)")
+        assert shown == ["acoustic.decoder.stack.layers.1"]  # what is right throughout is closed
+        for name, dark in (("light", False), ("dark", True)):
+            look.picture(tmp_path / f"{name}.png", dark=dark)
+        assert look.complaints == []
+    for name in ("light", "dark"):
+        pixels = np.asarray(imread(tmp_path / f"{name}.png"))[..., :3]
+        for kind, least in (("fail", 100), ("pass", 1000)):
+            colour = [int(COLOURS[kind][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+            assert (np.abs(pixels - colour).max(-1) < 0.02).sum() > least, kind
+        # The mels are there: as many hues as a picture has.
+        assert len(np.unique((pixels[::3, ::3] * 15).round().reshape(-1, 3), axis=0)) > 40
+        assert (pixels[0, 0].mean() > 0.9) == (name == "light")
 
 
-def test_the_table_is_searched_and_linked_to(looping: Verdict, browser: str, tmp_path: Path) -> None:
+def test_the_table_is_searched_clicked_and_linked_to(looping: Verdict, tmp_path: Path) -> None:
     page.write(looping, tmp_path / "page.html")
-    address = (tmp_path / "page.html").as_uri()
-    plain = looked(browser, tmp_path, address, "--dump-dom")
-    every = len(looping.checks)
-    assert f"{every} of {every} checks" in plain
-    found = looked(browser, tmp_path, f"{address}#fail%20k_proj", "--dump-dom")
-    failed = sum(c.failed and not c.inherits and "k_proj" in c.ref for c in looping.checks)
-    assert failed and f"{failed} of {every} checks" in found
-    assert found.count('hidden=""') == every - failed
-    assert "Signal to noise along steps" in found and "Run freely" in found
+    every, rows = len(looping.checks), "document.querySelectorAll('#checks tbody tr:not([hidden])').length"
+    with Browser(tmp_path) as look:
+        look.open(tmp_path / "page.html")
+        assert look(rows) == every and look("count.textContent") == f"{every} of {every} checks"
+        look.click("#find")
+        look.type("fail K_PROJ")
+        failed = sum(c.failed and not c.inherits and "k_proj" in c.ref for c in looping.checks)
+        look.wait(f"{rows} === {failed}")
+        assert failed and look("count.textContent").startswith(f"{failed} of")
+        unit = "speecht5.decoder.wrapped_decoder.layers.0.self_attn.k_proj"
+        look.click(f'a[href="#{unit}"]')
+        look.wait(f"find.value === '{unit}'")
+        assert look(rows) == sum(unit in f"{c.ref} {c.inherits}" for c in looping.checks)
+        heads = look("[...document.querySelectorAll('h2')].map(h => h.textContent)")
+        assert {"Signal to noise along steps", "Run freely", "Mels", "Cleared", "Not tested"} <= set(heads)
+        assert look.complaints == []
 
 
 def test_a_picture_of_numbers_is_a_png(tmp_path: Path) -> None:

@@ -191,8 +191,11 @@ class Carried:
 class Forcing(Visitor):
     """The walk. `floors` by trace key and place; `checks` in the order in which the units ran.
 
-    `least` is the lowest floor there is, where the running program keeps its numbers in less than float32.
+    `least` is the lowest floor there is, where the running program keeps its numbers in less than float32. `mirrored`
+    says that the running program is the reference.
     """
+
+    mirrored = False
 
     def __init__(
         self,
@@ -253,6 +256,10 @@ class Forcing(Visitor):
     def _shapes(info: Info, ys: Arrays) -> None:
         info.shapes |= {f"out.{i}" if i else "out": tuple(y.shape) for i, y in enumerate(ys)}
 
+    def _said(self, what: str, running: str, file: str) -> str:
+        port, reference = (file, running) if self.mirrored else (running, file)
+        return f"{what} is {port} in the port, {reference} in the reference"
+
     def _has(self, ref: str, i: int) -> bool:
         return f"in{i}" in self.file.units[ref].shapes
 
@@ -269,7 +276,7 @@ class Forcing(Visitor):
         there = self.file.units[ref].facts
         for name, value in unit.facts.items():
             if name in there and not _same(there[name], value):
-                note = f"{name} is {_plain(value)} in the running program, {_plain(there[name])} in the trace"
+                note = self._said(name, _plain(value), _plain(there[name]))
                 self.checks.append(Check(unit.key, ref, unit.word, "facts", math.inf, note=note))
 
     def _compare(self, unit: Unit, ref: str, place: str, made: NDArray[Any], wanted: NDArray[Any]) -> Fit | None:
@@ -282,7 +289,7 @@ class Forcing(Visitor):
         self.checks.append(check)
         if fitted is None:
             check.place, check.made, check.wanted = "shape", np.array(made), wanted
-            check.note = f"{place} is {_text(made.shape)} in the running program, {_text(wanted.shape)} in the trace"
+            check.note = self._said(place, _text(made.shape), _text(wanted.shape))
             return None
         if fitted.note:
             self.mappings[f"{unit.key}:{place}"] = fitted.note
@@ -316,6 +323,8 @@ class Against(Forcing):
 
     The judge is the reference in float64, so `error` is the port's distance from it.
     """
+
+    mirrored = True
 
     def __init__(self, pairing: Pairing, file: Trace, narrow: dict[str, NDArray[Any]]) -> None:
         super().__init__(pairing, file, {})

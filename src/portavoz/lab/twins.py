@@ -72,10 +72,12 @@ def leaf_hypotheses(
             e = np.exp(x - x.max(-2, keepdims=True))
         yield "a softmax over the other axis", e / e.sum(-2, keepdims=True), port
     if unit.word in ("layer_norm", "rms_norm", "batch_norm"):
-        # What is all but the running program's own formula explains nothing.
+        # What is all but the running program's declared formula explains nothing.
+        declared = {"weight": 1.0, "bias": 0.0, "eps": 1e-5, **weights, **facts}
+        own = getattr(OPS, unit.word)(x, SimpleNamespace(**declared))
         least = 0.05 * float(np.linalg.norm(live - other))
         for guess in _norms(unit.word, x, weights, port):
-            if mirrored or not float(np.linalg.norm(guess[1] - live)) <= least:
+            if not float(np.linalg.norm(guess[1] - own)) <= least:
                 yield guess
         yield from _affine(weights, live, other)
     if unit.word in LINEAR:
