@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -58,6 +59,26 @@ def test_the_next_is_fetched_while_the_last_is_worked_on() -> None:
 
     with workers(1) as worker:
         assert list(in_order(worker, work, things())) == [1, 2]
+
+
+def test_a_lane_is_in_order_and_lanes_are_beside_each_other() -> None:
+    """Two lanes wait for each other to have begun: one thread could not do it; within a lane nothing overtakes."""
+    begun, done = [threading.Event(), threading.Event()], []
+
+    def work(thing: tuple[int, int]) -> list[tuple[int, int]]:
+        lane, number = thing
+        begun[lane].set()
+        assert begun[1 - lane].wait(timeout=20)
+        if number == 0:
+            time.sleep(0.05)  # the next of this lane is handed over meanwhile
+        done.append(thing)
+        return [thing]
+
+    things = [(lane, number) for number in range(4) for lane in (0, 1)]
+    with workers(2) as worker:
+        assert list(in_order(worker, work, things, lane=lambda thing: thing[0])) == things
+    for lane in (0, 1):
+        assert [thing for thing in done if thing[0] == lane] == [(lane, number) for number in range(4)]
 
 
 def test_nothing_is_fetched_ahead_of_who_listens(stages) -> None:

@@ -51,7 +51,7 @@ def alone(model: SpeechT5, row: int, **more: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("back", ["numpy", "torch"])
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, 1, 3])
 def test_each_is_what_it_is_alone_in_whatever_order_they_are_heard(back: str, workers: int) -> None:
     model = SpeechT5(opened(back), C, workers=workers)
     said = model.together(ROWS, SPEAKER, seed=5, stop=STOP)

@@ -35,15 +35,32 @@ def workers(count: int) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
 
 
-def in_order(worker: Executor, work: Callable[[Given], Iterable[Made]], given: Iterable[Given]) -> Iterator[Made]:
+def in_order(
+    worker: Executor,
+    work: Callable[[Given], Iterable[Made]],
+    given: Iterable[Given],
+    *,
+    lane: Callable[[Given], int] = lambda _: 0,
+) -> Iterator[Made]:
     """What `work` makes of each given thing, one after the other, as soon as it is there.
 
-    With one thread as worker the next thing is fetched while it works; nothing is fetched that was not asked for.
+    With threads as workers the next thing is fetched while they work; nothing is fetched that was not asked for. What
+    is in the same `lane` is worked on one after the other, whatever the number of threads.
     """
     waiting: deque[Future[Iterable[Made]]] = deque()
+    last: dict[int, Future[Iterable[Made]]] = {}
     for thing in given:
-        waiting.append(worker.submit(work, thing))
+        which = lane(thing)
+        # Jobs begin in the order in which they are handed over, so the one that is waited for has begun.
+        last[which] = worker.submit(_after, last.get(which), work, thing)
+        waiting.append(last[which])
         while waiting and waiting[0].done():
             yield from waiting.popleft().result()
     for job in waiting:
         yield from job.result()
+
+
+def _after(before: Future[Any] | None, work: Callable[[Given], Made], thing: Given) -> Made:
+    if before is not None:
+        before.result()
+    return work(thing)

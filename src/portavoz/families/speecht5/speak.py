@@ -69,7 +69,8 @@ class Row(NamedTuple):
 class SpeechT5:
     """ids → mel → wave on whatever runs the stages. Holds no state: many threads may call it.
 
-    `workers`: threads that make sound of what has been said while the loop goes on; the sound is the same.
+    `workers`: threads that make sound of what has been said while the loop goes on (a row has one at most); the sound
+    is the same.
     """
 
     def __init__(self, stages: Stages, c: SpeechT5Config, *, workers: int = 0) -> None:
@@ -142,8 +143,10 @@ class SpeechT5:
             pieces = sounds[step.row].push(step.frames, final=step.last)
             return [Heard(step.row, pieces, step.last, step.warnings)]
 
-        with workers(min(self.workers, 1)) as worker:
-            yield from in_order(worker, work, self.steps(rows, stop))
+        # One more for several rows: when the loop is over, its core is free and sound is still to be made.
+        count = min(self.workers + 1, len(rows)) if self.workers else 0
+        with workers(count) as worker:
+            yield from in_order(worker, work, self.steps(rows, stop), lane=lambda step: step.row)
 
     def _finish(self, steps: list[Step]) -> Generated:
         before = np.concatenate([step.frames for step in steps])
