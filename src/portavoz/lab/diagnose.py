@@ -14,15 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blocks.attention import rotary
 from .force import FAIL, LEAST, gone, relative
 from .mixtures import other_steps, sums, times
+from .others import exchanged, other_functions, others, scores, wild
 from .trace import Trace
-from .twins import ACTIVATIONS, OPS, leaf_hypotheses, rounded
-from .verdict import Culprit, unit_of
+from .twins import ACTIVATIONS, leaf_hypotheses, rounded
+from .verdict import Culprit
 
 Floats = NDArray[np.float64]
-NEIGHBOURS = 40  # units before a culprit that may be what arrives instead, or what is missing in a sum
 
 
 class Guess(NamedTuple):
@@ -93,13 +92,15 @@ def _guesses(culprit: Culprit, file: Trace, port: Floats, ref: Floats, mirrored:
     yield from _functions(port, ref)
     if culprit.kind in ("edge", "value"):
         yield from (Guess(*g) for g in sums(check.ref, file, port, ref))
-        yield from _others(check.ref, file, port, ref)
-        yield from _other_functions(check.ref, file, port, ref)
+        yield from (Guess(*g) for g in others(check.ref, file, port, ref))
+        yield from (Guess(*g) for g in other_functions(check.ref, file, port, ref))
         if check.word == "softmax":
-            yield from _scores(check.ref, file, port, ref)
+            yield from (Guess(*g) for g in scores(check.ref, file, port, ref))
+            yield from (Guess(*g) for g in exchanged(check.ref, file, port, ref))
         yield from _blocks(port, ref)
+        yield from _among(port, ref)
     yield from _channels(port, ref)
-    if culprit.kind == "edge" and ref.ndim == 3 and len(ref) > 1 and not (_wild(port) or _wild(ref)):
+    if culprit.kind == "edge" and ref.ndim == 3 and len(ref) > 1 and not (wild(port) or wild(ref)):
         # Rows of a batch share nothing but weights and positions.
         yield Guess("other positions (the same is added to every row of the batch)", ref + (port - ref).mean(0), port)
     for kind in ("bfloat16", "float16"):
@@ -208,8 +209,21 @@ def _blocks(port: Floats, ref: Floats) -> Iterator[Guess]:
         yield Guess(f"heads split the other way ({heads} × {n // heads})", mixed, port)
 
 
+def _among(port: Floats, ref: Floats) -> Iterator[Guess]:
+    """Some channels side by side differ, the others do not: one part of what was joined."""
+    if wild(port) or wild(ref) or ref.ndim < 2:
+        return
+    wrong = np.flatnonzero((np.abs(port - ref) > 1e-5 * (np.abs(ref).max() or 1.0)).reshape(-1, ref.shape[-1]).any(0))
+    if not 1 < len(wrong) < ref.shape[-1] or wrong[-1] - wrong[0] + 1 != len(wrong):
+        return
+    first, last = int(wrong[0]), int(wrong[-1])
+    a, b = port[..., first : last + 1], ref[..., first : last + 1]
+    for guess in itertools.chain(_gains(a, b, [], ""), _moves(a, b), _functions(a, b)):
+        yield Guess(f"{guess.text}, in channels {first} to {last}", guess.made, guess.target)
+
+
 def _channels(port: Floats, ref: Floats) -> Iterator[Guess]:
-    if ref.ndim < 2 or _wild(port) or _wild(ref):
+    if ref.ndim < 2 or wild(port) or wild(ref):
         return
     a, b = port.reshape(-1, port.shape[-1]), ref.reshape(-1, ref.shape[-1])
     yield Guess("a constant of its own in each channel (a bias)", ref + (a - b).mean(0), port)
@@ -228,7 +242,7 @@ def _channels(port: Floats, ref: Floats) -> Iterator[Guess]:
 
 
 def _functions(port: Floats, ref: Floats) -> Iterator[Guess]:
-    if _wild(ref) or _wild(port):
+    if wild(ref) or wild(port):
         return
     for name, function in ACTIVATIONS.items():
         with np.errstate(over="ignore", invalid="ignore"):
@@ -237,124 +251,6 @@ def _functions(port: Floats, ref: Floats) -> Iterator[Guess]:
     norm = np.linalg.norm(ref, axis=-1, keepdims=True)
     yield Guess("an L2 norm that should not be there", ref / np.maximum(norm, 1e-12), port)
     yield Guess("a missing L2 norm", port / np.maximum(np.linalg.norm(port, axis=-1, keepdims=True), 1e-12), ref)
-
-
-# Other values of the run
-
-
-def _others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guess]:
-    """What arrives is another value of the run, or one is missing in a sum, or twice in it."""
-    order = list(file.units)
-    place = order.index(key)
-    with np.errstate(invalid="ignore"):
-        delta = port - ref
-    for near in reversed(order[max(0, place - NEIGHBOURS) : place]):
-        for side in file.units[near].shapes:
-            value = _spread(file, near, side, ref)
-            if value is None or _wild(value) or _wild(delta):
-                continue
-            what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
-            yield Guess(f"{what} in its place", value, port)
-            size = float((value * value).sum())
-            part = float((delta * value).sum()) / size if size else 0.0
-            if abs(part) > 1e-6:
-                text = f"{what}, {part:+.4g} times (a sum with it left out, or with it too often)"
-                yield Guess(text, ref + part * value, port)
-
-
-def _spread(file: Trace, key: str, side: str, ref: Floats) -> Floats | None:
-    """A value of the run in the shape of `ref`; one vector a row of the batch is the same at every step."""
-    shape = file.units[key].shapes[side]
-    if int(np.prod(shape)) == ref.size:
-        return np.asarray(file.array(key, side), np.float64).reshape(ref.shape)
-    if ref.ndim == 3 and tuple(n for n in shape if n > 1) == (ref.shape[0], ref.shape[2]):
-        value = np.asarray(file.array(key, side), np.float64).reshape(ref.shape[0], 1, ref.shape[2])
-        # What a mask has set to zero shows nothing of it.
-        return np.where((ref != 0).any(-1, keepdims=True), value, 0.0)
-    return None
-
-
-def _other_functions(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guess]:
-    """An activation of a value near by, where another one is wanted."""
-    order = list(file.units)
-    place = order.index(key)
-    for near in reversed(order[max(0, place - 3) : place]):
-        for side in file.units[near].shapes:
-            value = _spread(file, near, side, ref)
-            if value is None or _wild(value):
-                continue
-            for name, function in ACTIVATIONS.items():
-                with np.errstate(over="ignore"):
-                    yield Guess(
-                        f"{name} of what {unit_of(near)} has, where another function is wanted", function(value), port
-                    )
-
-
-def _scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guess]:
-    """Scores of another pair: values instead of keys, keys instead of queries, heads split in another way."""
-    if ref.ndim not in (3, 4):
-        return
-    order = list(file.units)
-    place = order.index(key)
-    near = [k for k in order[max(0, place - 12) : place] if len(file.units[k].shapes.get("out", ())) == 3]
-    values = {k: np.asarray(file.array(k, "out"), np.float64) for k in near}
-    heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, next((v.shape[0] for v in values.values()), 1))
-    lost = gone(ref, "softmax") | gone(port, "softmax")
-    for a, b in itertools.product(values, values):
-        for how, made in _dots(values[a], values[b], heads):
-            if made.size != ref.size:
-                continue
-            made = made.reshape(ref.shape)
-            kept = ~lost
-            size = float((made[kept] ** 2).sum())
-            gain = float((port[kept] * made[kept]).sum()) / size if size else 0.0
-            text = f"scores of {unit_of(a).rpartition('.')[2]} and {unit_of(b).rpartition('.')[2]}{how}"
-            yield Guess(text, np.where(kept, gain * made, port), port)
-
-
-def _dots(q: Floats, k: Floats, heads: int) -> Iterator[tuple[str, Floats]]:
-    """Scores of two values, with and without rotary positions, heads split either way."""
-    if q.shape[0] != k.shape[0] or q.shape[2] != k.shape[2] or not heads or q.shape[2] % heads:
-        return
-    size = q.shape[2] // heads
-    for base in (None, 10000.0, 1000.0) if size % 2 == 0 and q.shape[1] == k.shape[1] else (None,):
-        turned = [(x, x) if base is None else (_rope(x, heads, base), x) for x in (q, k)]
-        for u, v, how in (
-            (turned[0][0], turned[1][0], ""),
-            (turned[0][0], turned[1][1], ", the second without rotary positions"),
-            (turned[0][1], turned[1][0], ", the first without rotary positions"),
-        ):
-            if base is None and how:
-                continue
-            text = how + ("" if base in (None, 10000.0) else f", rotary positions of base {base:g}")
-            yield text, _dot(u, v, heads, interleaved=False)
-            yield f"{text}, heads split the other way", _dot(u, v, heads, interleaved=True)
-        if base is not None:
-            u, v = (_rope(x, heads, base, interleaved=True) for x in (q, k))
-            yield f", rotary pairs interleaved (base {base:g})", _dot(u, v, heads, interleaved=False)
-
-
-def _rope(x: Floats, heads: int, base: float, *, interleaved: bool = False) -> Floats:
-    size = x.shape[2] // heads
-    if not interleaved:
-        return OPS.rope(x, *rotary(x.shape[1], size, base), heads)
-    order = [h * size + 2 * i + odd for h in range(heads) for odd in (0, 1) for i in range(size // 2)]
-    out = OPS.rope(x[..., order], *rotary(x.shape[1], size, base), heads)
-    return out[..., np.argsort(order)]
-
-
-def _dot(q: Floats, k: Floats, heads: int, *, interleaved: bool) -> Floats:
-    size = q.shape[2] // heads
-    if interleaved:
-        u, v = (x.reshape(*x.shape[:2], size, heads).transpose(0, 3, 1, 2) for x in (q, k))
-    else:
-        u, v = (x.reshape(*x.shape[:2], heads, size).transpose(0, 2, 1, 3) for x in (q, k))
-    return u @ v.swapaxes(-1, -2)
-
-
-def _wild(x: Floats) -> bool:
-    """Numbers that cannot be squared and summed: undefined ones, and those that a mask is written with."""
-    return not np.isfinite(x).all() or (x.size > 0 and float(np.abs(x).max()) > 1e30)
 
 
 def _place(port: Floats, ref: Floats) -> str:
