@@ -1,6 +1,6 @@
 """What does a smaller voice cost? Size, speed, word errors and mel distance of every kind, beside float32.
 
-    python bench/compress.py [--halves ACOUSTIC VOCODER] [--also NAME=FOLDER …] [--count 200] [--json FILE]
+    python bench/compress.py [--halves ACOUSTIC VOCODER] [--also NAME=FOLDER …] [--json FILE]
 
 All voices say the same sentences. The mel distance is that of the sounds, with float32's durations given to all, so
 that frames stand for the same thing; how far their own durations are from float32's stands beside it. Words are heard
@@ -49,6 +49,7 @@ def main() -> None:
     made.add_argument("--voice", default="slt", help="what is compressed (default: %(default)s)")
     made.add_argument("--halves", nargs=2, metavar="FILE", help="the voice's halves in float32")
     made.add_argument("--also", nargs="*", default=[], metavar="NAME=FOLDER", help="other voices beside them")
+    made.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS), help="beside float32 (all)")
     made.add_argument("--prune", nargs="*", type=float, default=[0.1, 0.3, 0.5], metavar="F", help="fractions")
     made.add_argument("--corpus", type=Path, default=Path("corpus"), help="whose held-out sentences are said")
     made.add_argument("--count", type=int, default=200, help="of them; 0 leaves the judge out")
@@ -76,7 +77,7 @@ def made_voices(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
         bundle(options.halves, out["float32"], name=card["name"], speakers=card["speakers"], card={}, half=False)
     else:
         compress(options.voice, out["float32"], "float32")
-    for kind in KINDS:
+    for kind in options.kinds:
         for fraction in options.prune if kind == "pruned" else [0.3]:
             name = f"pruned {fraction:.0%}" if kind == "pruned" else kind
             if name not in out:

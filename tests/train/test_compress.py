@@ -109,8 +109,13 @@ def test_eight_bits_compute_with_whole_numbers(made: dict[str, Path]) -> None:
     read = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
     products = [node for node in nodes if node.op_type in ("MatMul", "Conv")]
     whole = [node for node in products if {*node.input[:2]} <= read]
-    # The head, whose rounding would be heard most, stays as it was.
+    # The head, whose rounding would be heard most, stays as it was, and so does the stage that decides durations.
     assert len(whole) == len(products) - 1
+    assert graph(made["static-int8"] / "encode.onnx").keys() == graph(made["int8"] / "encode.onnx").keys()
+    weights = {kind: file.read(made[kind] / "model.safetensors")[0] for kind in ("int8", "static-int8")}
+    assert np.abs(weights["static-int8"]["vocoder.embed.weight"]).max() == 64
+    for path in ("vocoder.head.weight", "acoustic.encoder.stack.layers.0.attention.q.weight"):
+        assert np.array_equal(weights["static-int8"][path], weights["int8"][path])
 
 
 def test_fine_tuning_can_begin_with_eight_bits(made: dict[str, Path]) -> None:

@@ -31,8 +31,10 @@ KINDS = {
     "pruned": "the smallest weights of each matrix set to zero: smaller once it is zipped",
 }
 FRACTION = 0.3
-# Whose rounding is heard most: the last layers, which make durations, mel and the spectrum's logarithms.
-SENSITIVE = ("acoustic.durations", "acoustic.decoder.out", "vocoder.head")
+# Computed in eight bits. Encoding symbols is not: it takes little time, and decides how long each lasts.
+EIGHT = {"decode": "acoustic.decoder.", "vocode": "vocoder."}
+# Whose rounding is heard most: the last layers, which make the mel and the spectrum's logarithms.
+SENSITIVE = ("acoustic.decoder.out", "vocoder.head")
 # Every phoneme of English, questions, calls, lists, numbers, short and long.
 SENTENCES = (
     "Hello.",
@@ -109,11 +111,16 @@ def _weights(old: Arrays, stored: Arrays, kind: str, fraction: float) -> tuple[A
     if kind == "pruned":
         pruned = {k: prune(rest[k], fraction) for k, a in old.items() if storage.heavy(k, a)}
         return {**rest, **pruned}, {}
-    most = storage.SEVEN if kind == "static-int8" else MOST
-    packed = {k: storage.Rows(*rows(a, most)) for k, a in old.items() if storage.heavy(k, a)}
+    packed = {k: storage.Rows(*rows(a, _most(k, kind))) for k, a in old.items() if storage.heavy(k, a)}
     numbers = {k: r.numbers for k, r in packed.items()}
     scales = {beside(k)[0]: r.scales for k, r in packed.items()}
     return {**rest, **numbers, **scales}, packed
+
+
+def _most(path: str, kind: str) -> int:
+    """The largest whole number of a weight."""
+    computed = path.startswith((*EIGHT.values(),)) and not path.startswith(SENSITIVE)
+    return storage.SEVEN if kind == "static-int8" and computed else MOST
 
 
 def prune(array: NDArray[Any], fraction: float) -> NDArray[Any]:
@@ -134,7 +141,7 @@ def _graphs(
     for stage in STAGES:
         model = storage.read(source / f"{stage}.onnx")
         storage.change(model, old, new)
-        if kind == "static-int8":
+        if kind == "static-int8" and stage in EIGHT:
             model = storage.eight_bits(model, examples[stage], keep=SENSITIVE)
         storage.narrow(model, packed)
         if packed:
