@@ -161,6 +161,7 @@ def test_durations_are_decisions(made: Path, tmp_path: Path) -> None:
     assert [c.id for c in verdict.culprits] == ["value:durations"]
 
 
+@pytest.mark.slow
 def test_the_other_vocoder(tmp_path: Path) -> None:
     kit.write("compact", tmp_path, config="hifigan")
     opened = kit.opened(tmp_path)

@@ -25,7 +25,12 @@ def stack() -> TorchSubject:
         torch.nn.Tanh(), torch.nn.Conv1d(5, 5, 1),
     )  # fmt: skip
     x = torch.randn(2, 4, 9)
-    return TorchSubject(lambda: model(x))
+
+    def run() -> torch.Tensor:
+        y = model(x)
+        return torch.tanh(y) + torch.sigmoid(y)  # the same numbers twice, and turned
+
+    return TorchSubject(run)
 
 
 def header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -138,14 +138,16 @@ class Streamed(Sink):
 
     def _named(self, info: Info, place: str, a: NDArray[Any], raw: bytes) -> bool:
         """Whether these numbers are in the file already, as they are or turned."""
-        known = self.first.setdefault(_digest(a, raw), f"{info.key}:{place}")
-        if known != f"{info.key}:{place}":
-            info.same[place] = known
+        own = _digest(a, raw)
+        if own in self.first:
+            info.same[place] = self.first[own]
         elif a.ndim > 2 and min(a.shape[-2:]) > 1:
             other = np.ascontiguousarray(a.swapaxes(-1, -2))
             known = self.first.get(_digest(other, other.tobytes()), "")
             if known:
                 info.turned[place] = known
+        if place not in info.same and place not in info.turned:
+            self.first[own] = f"{info.key}:{place}"
         return place in info.same or place in info.turned
 
     def finish(self, path: str | Path) -> None:
