@@ -82,7 +82,7 @@ def test_answers_are_joined(run) -> None:
         (("--json", "slt"), "put voices before options"),
         (("--html", "page.txt"), "ends with .html"),
         (("--html", "nowhere/page.html"), "the folder nowhere is not there"),
-        (("--speaker", "a,b"), "2 of them for 1 voices"),
+        (("--speaker", "a,b"), "for 1 voices"),
         (("--speaker", "nobody", "--only", "mcd"), "has slt"),
         (("--listened", "nowhere.json"), "cannot be read as JSON"),
         (("--runtime", "abacus"), "abacus"),
@@ -102,6 +102,11 @@ def test_listen_to_folders(run, recordings: Path) -> None:
     assert done.code == 0 and "2 screens of 2 sentences" in done.err
     assert "A &amp; B" in Path("page.html").read_text(encoding="utf-8")
     assert run("listen", "mine", "--test", "mushra", "--reference", "other", "-o", "m.html").code == 0
+
+
+def test_listen_to_two_speakers_of_one_voice(run, tiny: Path) -> None:
+    done = run("listen", str(tiny), str(tiny), "--speaker", "first,second", "--count", "1", "-o", "p.html")
+    assert done.code == 0 and "1 screens of 1 sentences" in done.err, done.err
 
 
 def test_listen_to_voices(run, tiny: Path, recordings: Path) -> None:

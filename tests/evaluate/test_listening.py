@@ -18,6 +18,7 @@ from portavoz.evaluate import listening, ratings
 from portavoz.evaluate.embed import LEVEL
 from portavoz.evaluate.listening import design, gathered, is_sounds
 from portavoz.evaluate.sentences import Sentence
+from portavoz.evaluate.speaking import Subject
 from portavoz.flow import Wave
 
 SENTENCES = [Sentence("1", "One <b>."), Sentence("2", "Two.")]
@@ -116,15 +117,15 @@ def folder(path: Path, names: tuple[str, ...]) -> Path:
 def test_folders_are_heard_on_what_they_share(tmp_path: Path) -> None:
     a, b = folder(tmp_path / "a", ("1", "2", "3")), folder(tmp_path / "b", ("2", "3", "4"))
     assert is_sounds(str(a)) and not is_sounds("slt") and not is_sounds(str(tmp_path))
-    of, chosen = gathered([str(a), str(b)], SENTENCES, 10)
+    of, chosen = gathered([Subject(str(a)), Subject(str(b))], SENTENCES, 10)
     assert [(s.id, s.text) for s in chosen] == [("2", "Two."), ("3", "")]
     assert [sorted(one) for one in of] == [["2", "3"], ["2", "3"]]
-    assert [s.id for s in gathered([str(a), str(b)], [], 1)[1]] == ["2"]
+    assert [s.id for s in gathered([Subject(str(a)), Subject(str(b))], [], 1)[1]] == ["2"]
     with pytest.raises(InputError, match="no sentence that all of them have"):
-        gathered([str(a), str(folder(tmp_path / "c", ("9",)))], SENTENCES, 10)
+        gathered([Subject(str(a)), Subject(str(folder(tmp_path / "c", ("9",))))], SENTENCES, 10)
     write_sound(a / "1.flac", sounds(200)["1"])
     with pytest.raises(InputError, match="two sound files of one name"):
-        gathered([str(a), str(b)], SENTENCES, 10)
+        gathered([Subject(str(a)), Subject(str(b))], SENTENCES, 10)
 
 
 def answers(path: Path, listener: str, rows: list[dict[str, Any]], *, test: str = "mos", **more: Any) -> Path:

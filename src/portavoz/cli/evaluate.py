@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..atomic import atomic
 from ..errors import InputError
-from .options import load_options, note, print_json, runtime_options
+from .options import listed, load_options, note, print_json, runtime_options
 
 if TYPE_CHECKING:
     from ..evaluate.report import Evaluation
@@ -98,26 +98,11 @@ def _check(args: argparse.Namespace) -> None:
 def _measured(args: argparse.Namespace) -> Evaluation:
     from ..evaluate.heard import Mos
     from ..evaluate.report import evaluate
-    from ..evaluate.speaking import Subject
+    from ..evaluate.speaking import subjects
 
-    names, speakers = args.voices or [None], _list(args.speaker) or [None]
-    if len(speakers) not in (1, len(names)):
-        raise InputError(
-            f"--speaker {args.speaker}: {len(speakers)} of them for {len(names)} voices; give one for each"
-        )
-    speakers = speakers if len(speakers) == len(names) else speakers * len(names)
-    subjects = [Subject(name, speaker, load_options(args)) for name, speaker in zip(names, speakers)]
-    return evaluate(
-        subjects,
-        _sentences(args, subjects[0]),
-        only=_list(args.only),
-        mos=Mos(args.mos) if args.mos else None,
-        say=note,
-    )
-
-
-def _list(text: str) -> list[Any]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    under = subjects(args.voices or [None], listed(args.speaker), load_options(args))
+    mos = Mos(args.mos) if args.mos else None
+    return evaluate(under, _sentences(args, under[0]), only=listed(args.only), mos=mos, say=note)
 
 
 def _sentences(args: argparse.Namespace, subject: Subject) -> list[Sentence]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .options import note
+from .options import listed, load_options, note, runtime_options
 
 if TYPE_CHECKING:
     from ..evaluate.listening import Sounds
@@ -40,7 +40,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", metavar="FOLDER", help="of a MUSHRA test, when it is not the corpus")
     parser.add_argument("--count", metavar="N", type=int, default=10, help="at most so many sentences (default: 10)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the order (default: 0)")
+    parser.add_argument("--speaker", metavar="S[,S2]", default="", help="of the voices, one for all or one for each")
     parser.add_argument("--title", metavar="T", default="Listening test", help="what stands above it")
+    runtime_options(parser.add_argument_group("runtime of the voices"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,13 +52,15 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise InputError(f"--count {args.count}: give a number of sentences from 1 up")
     from ..evaluate import listening
+    from ..evaluate.speaking import subjects
 
     test = args.test or ("ab" if len(args.systems) == 2 else "mos")
-    names = [Path(name).name for name in args.systems]
+    systems = subjects(args.systems, listed(args.speaker), load_options(args))
+    names = [system.name for system in systems]
     sentences = _sentences(args)
     # What cannot be such a test should be said before voices speak for minutes.
     listening.check(test, names)
-    sounds, sentences = listening.gathered(args.systems, sentences, args.count)
+    sounds, sentences = listening.gathered(systems, sentences, args.count)
     reference = _reference(args, sentences) if test == "mushra" else None
     made = listening.design(test, names, sounds, sentences=sentences, reference=reference, seed=args.seed)
     listening.write(made, args.output, title=args.title)

@@ -68,6 +68,11 @@ def load_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in ("runtime", "backend", "precision", "device", "threads", "vocoder")}
 
 
+def listed(text: str) -> list[str]:
+    """The parts of an option of the form "a,b"."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def print_json(value: Any) -> None:
     """One JSON value and a line end; ASCII, so that it survives every terminal and every pipe."""
     print(json.dumps(value, indent=2, allow_nan=False))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import combinations
 from pathlib import Path
@@ -54,33 +54,35 @@ def of_folder(folder: str | Path) -> Sounds:
     return {path.stem: read(path, max_seconds=LONGEST) for path in paths}
 
 
-def gathered(systems: Sequence[str], sentences: Sequence[Sentence], count: int) -> tuple[list[Sounds], list[Sentence]]:
+def gathered(
+    systems: Sequence[Subject], sentences: Sequence[Sentence], count: int
+) -> tuple[list[Sounds], list[Sentence]]:
     """What each system says, and the sentences (at most `count`) that all of them have.
 
-    A system is a folder of sound files, named as the sentences' ids, or a voice, which says them. With folders alone
-    the sentences are their common files. Raises PortavozError.
+    A system is a voice, or the name of a folder of sound files that are called as the sentences' ids. With folders
+    alone the sentences are their common files. Raises PortavozError.
     """
-    folders = {name: of_folder(name) for name in systems if is_sounds(name)}
+    folders = {s.voice: of_folder(s.voice) for s in systems if s.voice and is_sounds(s.voice)}
     known = {s.id: s for s in sentences}
-    if len(folders) == len(set(systems)):
+    if all(s.voice in folders for s in systems):
         ids = set.intersection(*(set(sounds) for sounds in folders.values()))
         chosen = [known.get(id, Sentence(id, "")) for id in sorted(ids)]
     else:
         chosen = [s for s in sentences if all(s.id in sounds for sounds in folders.values())]
     if not chosen:
         raise InputError(
-            f"{' and '.join(systems)}: no sentence that all of them have; name the files of a folder as the others' "
-            "or as the ids of --corpus"
+            f"{' and '.join(s.name for s in systems)}: no sentence that all of them have; name the files of a "
+            "folder as the others' or as the ids of --corpus"
         )
     steps = np.linspace(0, len(chosen), min(count, len(chosen)), endpoint=False)
     chosen = [chosen[int(i)] for i in steps]
-    texts = [s.text for s in chosen]
-    return [
-        {s.id: folders[name][s.id] for s in chosen}
-        if name in folders
-        else {s.id: wave for s, wave in zip(chosen, spoken(Subject(name), texts).waves)}
-        for name in systems
-    ], chosen
+    return [_said(system, chosen, folders) for system in systems], chosen
+
+
+def _said(system: Subject, chosen: Sequence[Sentence], folders: Mapping[str, Sounds]) -> Sounds:
+    if system.voice and system.voice in folders:
+        return {s.id: folders[system.voice][s.id] for s in chosen}
+    return {s.id: wave for s, wave in zip(chosen, spoken(system, [s.text for s in chosen]).waves)}
 
 
 def design(

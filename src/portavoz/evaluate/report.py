@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,12 +155,10 @@ def _wanted(only: Collection[str], mos: Mos | None) -> tuple[set[str], dict[str,
 
 
 def _names(subjects: Sequence[Subject]) -> list[str]:
-    """A short name for each voice, no two alike."""
+    """A name for each voice, no two alike."""
     names: list[str] = []
     for subject in subjects:
-        name = Path(subject.voice).name if subject.voice else "bundled voice"
-        name += f" ({subject.speaker})" if subject.speaker else ""
-        names.append(name if name not in names else f"{name}, again")
+        names.append(subject.name if subject.name not in names else f"{subject.name}, again")
     return names
 
 

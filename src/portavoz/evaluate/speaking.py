@@ -32,6 +32,20 @@ class Subject:
     speaker: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """A short name: the voice's, or its folder's, with the speaker."""
+        voice = Path(self.voice).name if self.voice else "bundled voice"
+        return f"{voice} ({self.speaker})" if self.speaker else voice
+
+
+def subjects(voices: Sequence[str | None], speakers: Sequence[str], options: dict[str, Any]) -> list[Subject]:
+    """The voices with their speakers: none, one for all, or one for each. Raises InputError for another number."""
+    if len(speakers) not in (0, 1, len(voices)):
+        raise InputError(f"speakers {', '.join(speakers)}: for {len(voices)} voices; give one for all or one for each")
+    each = list(speakers) * (len(voices) if len(speakers) == 1 else 1) or [None] * len(voices)
+    return [Subject(voice, speaker, options) for voice, speaker in zip(voices, each)]
+
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
