@@ -15,11 +15,12 @@ from browser import Browser
 from matplotlib.image import imread
 
 from portavoz.lab import page, speecht5
-from portavoz.lab.parity import compare, forced, mirrored, traced
+from portavoz.lab.parity import compare, forced, mirrored, propagated, traced
 from portavoz.lab.pictures import COLOURS, png
 from portavoz.lab.report import first_line, to_dict
+from portavoz.lab.stagewise import Stagewise
 from portavoz.lab.subjects import compact
-from portavoz.lab.trace import record
+from portavoz.lab.trace import Taps, record
 from portavoz.lab.verdict import Verdict
 
 
@@ -118,6 +119,36 @@ def test_the_table_is_searched_clicked_and_linked_to(looping: Verdict, tmp_path:
         heads = look("[...document.querySelectorAll('h2')].map(h => h.textContent)")
         assert {"Signal to noise along steps", "Run freely", "Mels", "Cleared", "Not tested"} <= set(heads)
         assert look.complaints == []
+
+
+def breaks(acoustic: Any, vocoder: Any) -> None:
+    acoustic.decoder.stack.layers[0].feed_forward.first[0].padding = 0
+
+
+@pytest.mark.parametrize("how", ["mirrored", "outputs alone", "borders alone", "two files", "a crash", "by stage"])
+def test_every_kind_of_verdict_has_its_page(how: str) -> None:
+    subject, dump = compact(ops="numpy"), record(compact(edit=scale))
+    if how == "outputs alone":
+        for info in dump.units.values():
+            info.shapes = {place: shape for place, shape in info.shapes.items() if place.startswith("out")}
+    if how == "two files":
+        one = propagated(record(subject), dump)
+    elif how == "a crash":
+        one = forced(traced(subject), compact(edit=breaks))
+    elif how == "by stage":
+        one = compare(Stagewise("compact@numpy"), Stagewise("compact@torch"))
+    elif how == "borders alone":
+        borders = Taps(globs=("log_durations*", "durations*", "memory*", "mel*", "wave*"))
+        one = mirrored(subject, record(compact(edit=scale), taps=borders))
+    else:
+        one = mirrored(subject, dump)
+    made = Tags(page.html(one))
+    assert first_line(one) in made.text and made.tags["table"] >= 1
+    states = set(re.findall(r"class='node (\w+)", page.html(one)))
+    assert ("fused" in states) == (how == "borders alone") and ("unmet" in states) == (how == "a crash")
+    report = to_dict(one)
+    assert set(report) == TOP and (report["verdict"] == "PASS") == (how == "by stage")
+    assert (report["next_tap"] is not None) == (how in ("two files", "borders alone"))
 
 
 def test_a_picture_of_numbers_is_a_png(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def untested(verdict: Verdict) -> list[str]:
     scores = [u for u in file.units.values() if u.word == "softmax" and "in0" in u.shapes]
     if scores:
         seen = [c for c in checks if c.word == "softmax" and c.place == "in0" and not c.failed and c.ref in file.units]
-        if not _hidden(seen, file) and not any(c.failed and c.word == "softmax" for c in checks):
+        if seen and not _hidden(seen, file) and not any(c.failed and c.word == "softmax" for c in checks):
             out.append("masks: no score of this probe is hidden; add a padded row or a longer history")
         out.append(f"positions more than {max(u.shapes['in0'][-1] for u in scores)} steps apart")
     if any(u.kind == "draw" for u in file.units.values()):
