@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def grades(report: dict[str, Any]) -> str:
         f"--json` took {busy:.1f} minutes of processor time for all of it ({minutes:.1f} on the clock), one thread of "
         "an Intel Cascade Lake with two busy cores."
     )
-    return f"{_table(['detected / named first, exactly', *heads], rows)}\n\n{summary}"
+    return f"{_table(['detected / named first, exactly', *heads], rows)}\n\n{_filled(summary)}"
 
 
 def _gates(families: dict[str, Any]) -> list[dict[str, Any]]:
@@ -101,7 +102,11 @@ def calibration(report: dict[str, Any]) -> str:
         f"{report['smallest_fault']:,.0f} floors; an eps that is declared is named as a fact, also at {least:.0f} "
         "floors. A plain run is let off with 64 propagated floors, because errors feed on each other there."
     )
-    return f"{text}\n\n{_table(head, rows)}"
+    return f"{_filled(text)}\n\n{_table(head, rows)}"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 119, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
