@@ -66,7 +66,9 @@ def test_it_is_spoken_once(text: Path, tiny: Path, tmp_path: Path) -> None:
     spoken(own, tiny, tmp_path / "corpus")
     assert index.stat().st_mtime_ns == before
     own.write_text("Something else. It is short.")
-    spoken(own, tiny, tmp_path / "corpus")
+    told: list[str] = []
+    teacher.speak(own, str(tiny), tmp_path / "corpus", MelSpec(), say=told.append)
+    assert "of another text" in told[0]
     assert len(index.read_text().splitlines()) == 2
 
 

@@ -62,8 +62,11 @@ def speak(text: str | Path, teacher: str, out: str | Path, spec: MelSpec, *, say
         raise SpecError(f"teacher {teacher!r}: only voices of the compact family teach; give one of them")
     check(voice.model.model.c, spec, teacher)
     key = hashlib.sha256(content.encode() + json.dumps([voice.about["files"], VERSION]).encode()).hexdigest()[:16]
-    if _made(out) == key:
+    before = _made(out)
+    if before == key:
         return out
+    if before is not None:
+        say(f"{out}: was spoken by another teacher, or of another text; a training that goes on meets new sentences")
     (out / "wavs").mkdir(parents=True, exist_ok=True)
     say(f"{teacher} speaks {text}")
     names, lines, seconds = voice.model.speakers, 0, 0.0
