@@ -24,6 +24,7 @@ from ..flow import MelSpec, Wave
 
 Floats = NDArray[Any]
 WINDOW, FEWEST, MOST = 0.5, 4, 32  # seconds; windows of a reference
+PAUSE_DB = -20.0  # a window so far below the loudest is mostly pause, and a pause has no formants
 # Student's t beyond which one value in a thousand lies (half of them on either side), by degrees of freedom.
 FREE = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 31)
 BEYOND = (31.6, 12.92, 8.61, 6.87, 5.96, 5.41, 5.04, 4.78, 4.59, 4.32, 4.07, 3.85, 3.73, 3.63)
@@ -135,14 +136,14 @@ def mel_figures(spec: MelSpec) -> dict[str, Callable[[Floats], float]]:
 
 
 def windows(mel: Floats, spec: MelSpec) -> list[Floats]:
-    """A mel in windows of half a second, those that are silence left out. Raises InputError for one too short."""
+    """A mel in windows of half a second, those that are mostly pause left out. Raises InputError for one too short."""
     seconds = len(mel) * spec.hop / spec.rate
     n = _number(seconds)
     if len(mel) < 4 * n:
         raise InputError(f"a reference of {len(mel)} frames ({seconds:.2f} s) says too little; give some seconds")
     parts = np.array_split(mel, n)
     level = [_level(part, spec) for part in parts]
-    return [part for part, one in zip(parts, level) if one > max(level) + ACTIVE_DB]
+    return [part for part, one in zip(parts, level) if one > max(level) + PAUSE_DB]
 
 
 def _number(seconds: float) -> int:
@@ -255,7 +256,7 @@ def _cut(wave: Wave) -> list[Wave]:
     n = _number(len(wave.samples) / wave.rate)
     parts = [Wave(part, wave.rate) for part in np.array_split(wave.samples, n)]
     loud = [float(np.sqrt((part.samples.astype(np.float64) ** 2).mean())) for part in parts]
-    return [part for part, one in zip(parts, loud) if one > max(loud) * 10 ** (ACTIVE_DB / 20)]
+    return [part for part, one in zip(parts, loud) if one > max(loud) * 10 ** (PAUSE_DB / 20)]
 
 
 def _push(samples: Floats) -> float:

@@ -63,8 +63,8 @@ def memory(stages: Stages, state: Any, symbols: int) -> Pairs:
     if isinstance(stages, Eager):
         return [(stages.ops.numpy(layer.k), stages.ops.numpy(layer.v)) for layer in state.memory]
     if isinstance(stages, Compiled):
-        keys = [_merged(part.transpose(0, 1, 3, 2)[:, :, :symbols]) for part in state.text[::2]]
-        return list(zip(keys, [_merged(part[:, :, :symbols]) for part in state.text[1::2]]))
+        parts = [_merged(part[:, :, :symbols]) for part in state.text]
+        return list(zip(parts[::2], parts[1::2]))
     raise InputError(f"{type(stages).__name__}: nobody knows where these stages keep the text; use a known runtime")
 
 
@@ -77,10 +77,8 @@ def remembering(stages: Stages, state: Any, heard: Pairs) -> Any:
         return state._replace(memory=tuple(Grown(t(np.array(k)), t(np.array(v))) for k, v in heard))
     assert isinstance(stages, Compiled)
     heads, symbols = stages.c.decoder_attention_heads, heard[0][0].shape[1]
-    for i, (k, v) in enumerate(heard):
-        # The runtime reads these buffers where they are.
-        state.text[2 * i][..., :symbols] = _split(k, heads).transpose(0, 1, 3, 2)
-        state.text[2 * i + 1][:, :, :symbols] = _split(v, heads)
+    for part, x in zip(state.text, (x for pair in heard for x in pair)):
+        part[:, :, :symbols] = _split(x, heads)  # the runtime reads these buffers where they are
     return state
 
 
