@@ -13,8 +13,9 @@ import soundfile
 import portavoz
 from portavoz.audio.measures import measure
 from portavoz.errors import BackendError, InputError
-from portavoz.flow import Wave
+from portavoz.flow import MelSpec, Wave
 from portavoz.text.lexicon import Lexicon
+from portavoz.train.pitch import tracks
 from portavoz.voice import Voice
 
 TEXT = "Dr. Smith paid $3.50, and left. Why did she go? Nobody knows!\n\nA second paragraph, with a (bracketed) word."
@@ -189,6 +190,20 @@ def test_speakers_differ_and_go_by_name_or_number(voice: Voice) -> None:
             voice.speak(SHORT, speaker=wrong)
 
 
+def test_the_bundled_speakers_are_a_woman_and_a_man(bundled: Voice) -> None:
+    assert bundled.speakers == ("slt", "rms")
+    text = "There was a roof on salaries, and we all knew it."
+    heights = []
+    for speaker in bundled.speakers:
+        speech = bundled.speak(text, speaker=speaker)
+        pitch = np.exp(tracks(speech.samples, MelSpec(rate=speech.rate))[:, 0])
+        heights.append(float(np.nanmedian(pitch)))
+    woman, man = heights
+    assert 140 < woman < 240
+    assert 75 < man < 125
+    assert same(bundled.speak(SHORT), bundled.speak(SHORT, speaker="slt"))
+
+
 def test_seed_is_the_same_sound(voice: Voice) -> None:
     assert same(voice.speak(SHORT, seed=7), voice.speak(SHORT, seed=7))
 
@@ -231,13 +246,15 @@ def test_saves_every_format(voice: Voice, tmp_path: Path, format: str) -> None:
         speech.save(tmp_path / "sound.doc")
 
 
+@pytest.mark.parametrize("speaker", ["slt", "rms"])
 @pytest.mark.parametrize("text", ["Yes.", TEXT, "One, two, three, four, five, six, seven."])
-def test_ends_and_joins_do_not_click(bundled: Voice, text: str) -> None:
-    speech = bundled.speak(text)
+def test_ends_and_joins_do_not_click(bundled: Voice, text: str, speaker: str) -> None:
+    speech = bundled.speak(text, speaker=speaker)
     peak = np.abs(speech.samples).max()
     assert np.abs(speech.samples[[0, -1]]).max() < 0.01 * peak
     found = measure(Wave(speech.samples, speech.rate))
     assert found.clipped == 0
+    assert abs(found.dc) < 0.02
     assert found.click.ratio < 10  # recorded speech has 7, diphone speech with its joins 13 to 18
 
 

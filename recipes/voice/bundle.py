@@ -1,9 +1,9 @@
 """Joins the trained halves into the voice folder that ships, with its card.
 
-    python recipes/voice/bundle.py runs/acoustic/acoustic.safetensors runs/vocoder/vocoder.safetensors OUT
-        [--report report.json] [--minutes 75]
+    python recipes/voice/bundle.py runs/two/acoustic.safetensors runs/two-tune/vocoder.safetensors OUT
+        [--report slt.json rms.json] [--minutes 75]
 
-`report.json` is what evaluate.py wrote: its figures go on the card.
+The reports are what evaluate.py wrote, one for each speaker in their order: their figures go on the card.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from portavoz.train.corpus import Corpus
 
 NAME = "slt"
 CARD: dict[str, Any] = {
-    "summary": "A synthetic English voice, distilled from a freely licensed HMM voice: no real speech was available.",
-    "teacher": "festival's voice_cmu_us_slt_arctic_hts (HMM speech synthesis, 32 kHz)",
+    "summary": "Two synthetic English speakers, distilled from freely licensed engines: no real speech was available.",
+    "teachers": {
+        "slt": "festival's voice_cmu_us_slt_arctic_hts (HMM speech synthesis, 32 kHz)",
+        "rms": "flite's cmu_us_rms (clustergen, 16 kHz; the band above 7.6 kHz was filled up)",
+    },
     "texts": "example sentences of WordNet 3.0, and made ones with numbers, dates and questions",
     "licences": {
-        "this voice": "Apache-2.0, with the notices of its teacher kept (THIRD_PARTY.md)",
-        "teacher": "EST-2003 and BSD-3-Clause (Carnegie Mellon University, Nagoya Institute of Technology)",
+        "this voice": "Apache-2.0, with the notices of its teachers kept (THIRD_PARTY.md)",
+        "slt": "EST-2003 and BSD-3-Clause (Carnegie Mellon University, Nagoya Institute of Technology)",
+        "rms": "flite's, a permissive one (Carnegie Mellon University)",
         "texts": "WordNet-3.0 (Princeton University)",
     },
-    "limits": "It sounds like its teacher: clear and robotic. English only, one speaker, no emotions.",
+    "limits": "Each sounds like its teacher: clear and robotic. English only, no emotions.",
 }
 
 
@@ -45,8 +49,8 @@ def main() -> None:
     parser.add_argument("acoustic", type=Path)
     parser.add_argument("vocoder", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--corpus", type=Path, default=Path("corpus"))
-    parser.add_argument("--report", type=Path, help="what evaluate.py wrote, for the card")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus-two"))
+    parser.add_argument("--report", type=Path, nargs="+", default=[], help="what evaluate.py wrote, for the card")
     parser.add_argument("--minutes", type=float, help="how long the trainings took")
     options = parser.parse_args()
     tensors, config = trained(options.acoustic)
@@ -57,10 +61,10 @@ def main() -> None:
         "hours": round(frames * config.mel.hop / config.mel.rate / 3600, 2),
         "parameters": sum(a.size for half in (tensors, trained(options.vocoder)[0]) for a in half.values()),
         "training_minutes": options.minutes,
-        "figures": figures(options.report) if options.report else {},
+        "figures": {name: figures(report) for name, report in zip(corpus.speakers, options.report)},
     }
     halves = [options.acoustic, options.vocoder]
-    print(bundle(halves, options.out, name=NAME, speakers=[NAME], card=card))
+    print(bundle(halves, options.out, name=NAME, speakers=corpus.speakers, card=card))
 
 
 if __name__ == "__main__":

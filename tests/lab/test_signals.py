@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from portavoz.audio.limit import soft_limit
 from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError
 from portavoz.flow import MelSpec, Wave
+from portavoz.folder import bundled
 from portavoz.lab.response import responses
 from portavoz.lab.sides import Request, on, other_speaker
 from portavoz.lab.signals import Heard, bounds
@@ -286,5 +289,8 @@ def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert not found["memory → mel"].dead
 
 
-def test_a_voice_with_one_speaker_has_no_other() -> None:
-    assert other_speaker("slt", Request()) is None
+def test_a_voice_with_one_speaker_has_no_other(tmp_path: Path) -> None:
+    assert other_speaker("slt", Request()) == Request(speaker=1)
+    about = json.loads((bundled() / "slt" / "voice.json").read_text())
+    (tmp_path / "voice.json").write_text(json.dumps({**about, "speakers": ["slt"]}))
+    assert other_speaker(str(tmp_path), Request()) is None
