@@ -13,6 +13,7 @@ import torch
 from portavoz.errors import InputError
 from portavoz.lab.check import opened
 from portavoz.lab.parity import forced, mirrored
+from portavoz.lab.report import to_dict
 from portavoz.lab.subjects import compact
 from portavoz.lab.torch_subject import TorchSubject
 from portavoz.lab.trace import ENTRY, Streamed, Taps, Trace, read, record, write
@@ -181,6 +182,9 @@ def test_draws_are_recorded_and_replayed() -> None:
     # The generator has gone on, so the second run draws other numbers, and is given the first one's.
     verdict = forced(trace, looped())
     assert verdict.answer == "PASS" and trace.units["#0/randn.3"].kind == "draw"
+    report = to_dict(verdict)
+    assert report["cleared"]["noise"].startswith("7 draws were the reference's")
+    assert "the port's own random numbers: it was given the reference's" in report["not_tested"]
     free = record(looped(), taps=Taps(globs=("#0/randn*",)))
     assert not np.array_equal(free.array("#0/randn.3", "out"), record(looped(5)).array("#0/randn.3", "out"))
 
