@@ -1,6 +1,6 @@
 """What does the lab cost: a forced run beside a plain one, a recorded reference beside a plain one, the ledger?
 
-    python bench/lab.py [--rounds 3] [--config base] [--steps 6] [--json FILE]
+    python bench/lab.py [--rounds 3] [--config base] [--steps 8] [--json FILE]
 
 SpeechT5 with random weights, ours on torch and `transformers`, one thread, one probe of about 12 symbols; what is
 compared takes turns, the least of all rounds counts. Targets: forced ÷ plain and capture ÷ plain at most 2, the ledger
@@ -25,7 +25,7 @@ from portavoz.lab.align import align
 from portavoz.lab.force import Forcing, walk
 from portavoz.lab.parity import compare
 from portavoz.lab.prints import fingerprint
-from portavoz.lab.trace import Recorder, Streamed, Trace, record
+from portavoz.lab.trace import Recorder, Streamed, Trace, record, write
 from portavoz.lab.visit import Visitor
 from portavoz.weights.cursor import Weights
 
@@ -34,7 +34,7 @@ def main() -> None:
     """Measure, print, write."""
     options = parser(__doc__, rounds=3)
     options.add_argument("--config", default="base", help="tiny or base (default: base)")
-    options.add_argument("--steps", type=int, default=6, help="of the decoder's loop (default: 6)")
+    options.add_argument("--steps", type=int, default=8, help="of the decoder's loop (default: 8)")
     args = options.parse_args()
     torch.set_num_threads(1)
     config = named(args.config)
@@ -50,7 +50,9 @@ def main() -> None:
     took = timed(ledger)
     report.figures |= {"ledger_s": took.seconds, "ledger_cpu_s": took.cpu}
     trace = record(reference)
-    report.figures["trace_mb"] = sum(a.nbytes for a in trace.arrays.values()) / 1e6
+    with TemporaryDirectory() as folder:
+        write(reference, Path(folder) / "probe.trace", floors=False)
+        report.figures["trace_mb"] = (Path(folder) / "probe.trace").stat().st_size / 1e6
     pairing = align(record(port), trace)
 
     def plain_port() -> Took:
