@@ -35,6 +35,7 @@ def test_intelligibility_falls_with_noise(speech: Wave) -> None:
         values = [parts[name][0] for parts in found]
         assert values == sorted(values, reverse=True)
         assert values[2] < 0.8
+    assert found[1]["estoi"][0] < found[1]["stoi"][0] - 0.02
 
 
 def test_what_one_has_beyond_the_other_does_not_count(speech: Wave) -> None:

@@ -164,15 +164,15 @@ def chosen(pairs: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
 
 
 def test_preferences_count_in_both_orders(tmp_path: Path) -> None:
-    pairs = [("a", "b", "first"), ("b", "a", "second"), ("a", "b", "none"), ("b", "a", "first")]
+    pairs = [("a", "b", "first"), ("b", "a", "second"), ("b", "a", "none"), ("b", "a", "second"), ("a", "b", "second")]
     report = ratings.join([answers(tmp_path / "x.json", "x", chosen(pairs), test="ab")]).report()
     (found,) = report["preferences"]
     assert (found["first"], found["second"]) == ("a", "b")
-    assert (found["prefer_first"], found["prefer_second"], found["no_preference"]) == (2, 1, 1)
-    assert found["value"] == pytest.approx((2 + 0.5) / 4)
+    assert (found["prefer_first"], found["prefer_second"], found["no_preference"]) == (3, 1, 1)
+    assert found["value"] == pytest.approx((3 + 0.5) / 5)
     assert found["low"] < found["value"] < found["high"]
-    # Three coins, at least two alike: always.
-    assert found["sign_test"] == 1.0
+    # Four coins: at least three alike, either way.
+    assert found["sign_test"] == pytest.approx(2 * (4 + 1) / 16)
 
 
 def test_the_sign_test_is_exact(tmp_path: Path) -> None:
