@@ -21,7 +21,7 @@ def main(path: str) -> None:
     report = json.loads(Path(path).read_text(encoding="utf-8"))
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{written(report)}\n\n{END}\n{after.lstrip()}", encoding="utf-8")
+    PAGE.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{written(report)}\n\n{END}\n\n{after.lstrip()}", encoding="utf-8")
 
 
 def written(report: dict[str, Any]) -> str:

@@ -168,3 +168,18 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
         storage.read(tmp_path / "encode.onnx")
     with pytest.raises(WeightError, match="not a graph"):
         storage.read(tmp_path / "none.onnx")
+
+
+def test_ranges_are_those_of_all_speakers(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {}
+    real = storage.eight_bits
+
+    def noted(model, examples, *, keep):
+        given[len(given)] = examples
+        return real(model, examples, keep=keep)
+
+    monkeypatch.setattr(storage, "eight_bits", noted)
+    compress(tiny, tmp_path / "x", "static-int8", sentences=["Hello there."])
+    decode, _ = given.values()
+    assert len(decode) == 2
+    assert not np.array_equal(decode[0]["memory"], decode[1]["memory"])

@@ -150,15 +150,15 @@ def _graphs(
 
 
 def _spoken(source: Path, sentences: Iterable[str]) -> dict[str, list[dict[str, NDArray[Any]]]]:
-    """What each stage is given while the voice says the sentences, by the names of its inputs."""
+    """What each stage is given while the voice says the sentences, its speakers in turn, by the names of its inputs."""
     voice: Voice = load(source)
     assert isinstance(voice.model, Speaking)
-    heard = _Listening(voice.model.model.stages)
-    voice.model.model.stages = heard
-    for sentence in sentences:
-        voice.speak(sentence)
-    if not heard.given["encode"]:
+    heard, said = _Listening(voice.model.model.stages), [*sentences]
+    if not said:
         raise InputError("no sentence was given to calibrate with: name a file that has some")
+    voice.model.model.stages = heard
+    for number in range(max(len(said), len(voice.speakers))):
+        voice.speak(said[number % len(said)], speaker=voice.speakers[number % len(voice.speakers)])
     return heard.given
 
 
