@@ -17,7 +17,7 @@ from portavoz.errors import InputError, SpecError, WeightError
 from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config, named
 from portavoz.families.speecht5.mel import State
 from portavoz.families.speecht5.speak import SpeechT5, Stop, eager
-from portavoz.families.speecht5.wave import Windows, edge_after
+from portavoz.families.speecht5.wave import EARLY, Edges, Windows
 from portavoz.lab import components as lab
 from portavoz.lab.compare import distance
 from portavoz.lab.references import package
@@ -376,7 +376,8 @@ def test_windows_give_the_same_frames_however_a_mel_arrives(name: str, frames: i
 
 
 def test_edges_are_fixed() -> None:
-    assert [edge_after(done) for done in (0, 15, 16, 63, 64, 191, 192, 500)] == [16, 16, 64, 64, 192, 192, 320, 576]
+    assert [EARLY.after(done) for done in (0, 15, 16, 63, 64, 191, 192, 500)] == [16, 16, 64, 64, 192, 192, 320, 576]
+    assert [Edges((), 100).after(done) for done in (0, 99, 100, 250)] == [100, 100, 200, 300]
 
 
 @ALL

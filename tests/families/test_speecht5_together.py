@@ -81,12 +81,12 @@ def test_one_row_is_bit_for_bit_itself(stages: Eager) -> None:
     assert np.array_equal(np.concatenate(list(said.waves)), alone(model, 0))
 
 
-def test_nothing_is_done_before_it_is_asked_for_and_sound_comes_early(stages: Eager) -> None:
+def test_nothing_is_done_before_it_is_asked_for_and_a_row_is_heard_while_others_go_on(stages: Eager) -> None:
     watching = Watching(stages)
     said = SpeechT5(watching, C).together(ROWS, SPEAKER, stop=STOP)
     assert not watching.rows
-    next(said[2].waves)
-    assert 0 < len(watching.rows) < len(ROWS[2]) * 5
+    next(said[1].waves)
+    assert len(watching.rows) == len(ROWS[1]) * 5
 
 
 @pytest.mark.parametrize("workers", [0, 1])

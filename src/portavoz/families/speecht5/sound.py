@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...errors import WeightError
 from .config import SpeechT5Config
 from .stages import Cutting, Stages
-from .wave import Windows
+from .wave import EARLY, Edges, Windows
 
 Floats = NDArray[np.float32]
 
@@ -44,11 +44,12 @@ class Heard(NamedTuple):
 class Sound:
     """One row's windows: bit for bit the same sound, in whatever pieces its frames come."""
 
-    def __init__(self, stages: Stages, c: SpeechT5Config) -> None:
+    def __init__(self, stages: Stages, c: SpeechT5Config, edges: Edges = EARLY) -> None:
         far, cuts = c.vocoder.reach(), isinstance(stages, Cutting)
         vocode = stages.sound if isinstance(stages, Cutting) else stages.vocode
-        self.mel = Windows.start(stages.postnet, reach=c.postnet_reach, hop=1, late=far, mels=c.num_mel_bins)
-        self.wave = Windows.start(vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins, cuts=cuts)
+        mel = Windows.start(stages.postnet, reach=c.postnet_reach, hop=1, late=far, mels=c.num_mel_bins)
+        wave = Windows.start(vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins, cuts=cuts)
+        self.mel, self.wave = mel._replace(edges=edges), wave._replace(edges=edges)
 
     def push(self, frames: Floats, *, final: bool) -> list[Floats]:
         """The pieces that the next frames [frames, mels] complete. Raises WeightError when they are not finite."""

@@ -23,6 +23,7 @@ from .config import SpeechT5Config
 from .given import Stop
 from .sound import Heard, Sound, Utterance, finite, shared
 from .stages import Eager, Looking, Stages, eager
+from .wave import EARLY, STRIDE, Edges
 
 Floats = NDArray[np.float32]
 
@@ -137,7 +138,10 @@ class SpeechT5:
         return shared(self._heard(rows, stop), len(rows))
 
     def _heard(self, rows: list[Row], stop: Stop) -> Iterator[Heard]:
-        sounds = [Sound(self.stages, self.c) for _ in rows]
+        # Several rows are not for who waits for the first sound: windows without many neighbours; but a worker that
+        # waits for half an utterance would be idle meanwhile.
+        edges = EARLY if len(rows) == 1 else Edges((), STRIDE if self.workers else 4 * STRIDE)
+        sounds = [Sound(self.stages, self.c, edges) for _ in rows]
 
         def work(step: Step) -> list[Heard]:
             pieces = sounds[step.row].push(step.frames, final=step.last)

@@ -14,16 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-# Where windows end, in frames from the start: a short first one, so that sound starts early, then longer, cheaper ones.
-EDGES, STRIDE = (16, 64), 128
+STRIDE = 128  # frames of a window
 
 
-def edge_after(done: int) -> int:
-    """The end of the window that gives out from frame `done` on."""
-    for edge in EDGES:
-        if done < edge:
-            return edge
-    return done + STRIDE - (done - EDGES[-1]) % STRIDE
+class Edges(NamedTuple):
+    """Where windows end, in frames from the start: at each of `first`, then every `stride`."""
+
+    first: tuple[int, ...] = (16, 64)
+    stride: int = STRIDE
+
+    def after(self, done: int) -> int:
+        """The end of the window that gives out from frame `done` on."""
+        for edge in self.first:
+            if done < edge:
+                return edge
+        last = self.first[-1] if self.first else 0
+        return done + self.stride - (done - last) % self.stride
+
+
+# A short first window, so that sound starts early, then longer ones, which have fewer neighbours.
+EARLY = Edges()
 
 
 class Windows(NamedTuple):
@@ -44,6 +54,7 @@ class Windows(NamedTuple):
     held: Floats
     first: int = 0
     done: int = 0
+    edges: Edges = EARLY
 
     @classmethod
     def start(
@@ -62,7 +73,7 @@ class Windows(NamedTuple):
         held = np.concatenate([held, mel])
         end, pieces = first + len(held), []
         while done < end:
-            ready = edge_after(max(done - self.late, 0)) + self.late
+            ready = self.edges.after(max(done - self.late, 0)) + self.late
             if ready + far > end:
                 if not final:
                     break
