@@ -78,6 +78,12 @@ def test_programs_with_borders(run: Any, refused: Any, tmp_path: Path, monkeypat
     name = "stranger_with_borders"
     found = run("lab", "swap", f"{name}:run", f"{name}:louder", "--rate", "16000", "--wave", "w", "--json")
     assert found.code == 1 and json.loads(found.out)["faults"][0]["before"] == "mel"
+    assert run("lab", "trace", f"{name}:louder", "-o", "port.trace").code == 0
+    only = run("lab", "swap", f"{name}:run", "port.trace", "--rate", "16000")
+    assert only.code == 1 and only.out.decode().startswith(
+        "The fault is port.trace's, before mel: the port's mel takes"
+    )
+    assert "is a trace too" in refused("lab", "swap", "port.trace", "port.trace")
     assert "does not say its rate" in refused("lab", "swap", f"{name}:run", f"{name}:run", "--wave", "w")
     assert "names no border" in refused("lab", "swap", f"{name}:run", f"{name}:mute")
 

@@ -25,8 +25,9 @@ from portavoz.lab.staged_speecht5 import Theirs
 from portavoz.lab.subjects import PROBE, PROBE_HIFI, loud, sensitised
 from portavoz.lab.swap import Swap, swap
 from portavoz.lab.swap_report import lines, sentence, to_dict, write_waves
-from portavoz.lab.tapped import tapped
+from portavoz.lab.tapped import recorded, tapped
 from portavoz.lab.torch_subject import TorchSubject
+from portavoz.lab.trace import record
 from portavoz.weights.cursor import Weights
 
 TEXT = "One small lab."
@@ -207,6 +208,26 @@ def test_a_program_without_borders_and_sides_that_differ_are_refused() -> None:
         swap(spoken(), program())
     with pytest.raises(InputError, match="there is no border 'noise': these sides have ids, memory"):
         swap(spoken(), spoken(), at="noise")
+
+
+def test_a_port_that_is_only_a_trace_goes_first() -> None:
+    model, x = Program(1.2), torch.ones(4, 6)
+    trace = record(TorchSubject(lambda: model(x), name="a file"))
+    like = program()
+    found = swap(like, recorded(trace, like))
+    assert named(found) == [("to mel", "memory", "mel")] and found.wrong
+    assert "behind memory and before mel: the port's mel takes the reference's end" in sentence(found)
+    assert [c.back.l2 > 1e-4 for c in found.crossings] == [False, True, True]
+    assert all(np.isnan(c.onward.l2) for c in found.crossings)
+    assert to_dict(found)["crossings"][0]["reference_then_port"]["l2"] is None and " – " in "\n".join(lines(found))
+    one = swap(like, recorded(trace, like), at="memory")
+    assert sentence(one).startswith("The fault is not before memory: port first") and not one.wrong
+    right = recorded(record(TorchSubject(lambda: Program()(x), name="right")), like)
+    assert sentence(swap(like, right)) == "Nothing in right takes the reference's end further away than 0.0001."
+    with pytest.raises(InputError, match="is a trace, which cannot go on from a port's"):
+        swap(right, like)
+    with pytest.raises(InputError, match="a file: does not hold the border ids"):
+        recorded(trace, spoken())
 
 
 def test_the_sounds_are_written(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 REF and PORT are a family's probe (compact, speecht5), a voice, a checkpoint's folder, or a file of weights, each with
 @RUNTIME behind it (numpy, torch, mlx, onnx, openvino, transformers; onnx:int8); or a program 'package.module:function'
-that names its borders with portavoz.lab.tap. Both must have the same borders: ids, memory, durations or frames, mel,
-wave. Exit code 0: no stage is further off than the limit, 1: one is (it is named).
+that names its borders with portavoz.lab.tap. PORT may be a trace with such borders in it (NAME.trace): then it only
+goes first. Both must have the same borders: ids, memory, durations or frames, mel, wave. Exit code 0: no stage is
+further off than the limit, 1: one is (it is named).
 
 Examples:
   portavoz lab swap slt slt@onnx
@@ -56,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     limit = LIMIT if args.limit is None else args.limit
     if not limit > 0:
         raise InputError(f"--limit {args.limit}: give a number above 0, such as 1e-4")
-    reference = side(args.reference, args, None)
-    found = swap(reference, side(args.port, args, args.reference), at=args.at, limit=limit)
+    found = swap(*sides(args), at=args.at, limit=limit)
     written = write_waves(found, args.wave) if args.wave is not None else []
     if args.json:
         print_json({**to_dict(found), **({"waves": [str(path) for path in written]} if written else {})})
@@ -66,6 +66,21 @@ def run(args: argparse.Namespace) -> int:
     if written:
         note(f"{len(written)} sounds in {args.wave}")
     return int(found.wrong)
+
+
+def sides(args: argparse.Namespace) -> tuple[Any, Any]:
+    """Both sides; a port that is a trace has the borders that the reference, as `lab compare` runs it, names."""
+    if not args.port.endswith(".trace"):
+        return side(args.reference, args, None), side(args.port, args, args.reference)
+    from ..lab.tapped import recorded, tapped
+    from ..lab.trace import Trace
+    from .lab import side as compared
+
+    reference, trace = compared(args.reference), compared(args.port)
+    if isinstance(reference, Trace):
+        raise InputError(f"{args.reference}: is a trace too, and a trace cannot go on; give a program that runs")
+    like = tapped(reference, rate=args.rate)
+    return like, recorded(trace, like)
 
 
 def side(name: str, args: argparse.Namespace, beside: str | None) -> Any:

@@ -34,12 +34,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """One side. The last border's values are what is heard; `rate` in Hz and `spec` say what "wave" and "mel" mean."""
+    """One side. The last border's values are what is heard; `rate` in Hz and `spec` say what "wave" and "mel" mean.
+
+    `runs`: it can go on from another's values; a recorded side can not.
+    """
 
     name: str
     stages: tuple[Stage, ...]
     rate: int = 0
     spec: MelSpec | None = None
+    runs: bool = True
 
     @property
     def borders(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from .force import CRASHES
 from .staged import Staged, Values
 
 LIMIT = 1e-4  # relative L2 above which two stages are not the same; what is smaller is for `lab compare`
+RECORDED = "a trace cannot go on"
 DECIBELS = 20 / math.log(10)
 
 
@@ -91,14 +92,16 @@ class Swap:
 
     @property
     def faulty(self) -> list[Crossing]:
-        """The stages that are wrong by themselves, what hurts the end most first."""
+        """The stages that are wrong by themselves, what hurts the end most first; of a recorded port the first."""
+        if not self.port.runs:
+            return [c for c in self.crossings if c.back.l2 > self.limit][:1]
         wrong = [c for c in self.crossings if c.own.l2 > self.limit]
         return sorted(wrong, key=lambda c: -c.alone.l2 if math.isfinite(c.alone.l2) else -1e300)
 
     @property
     def wrong(self) -> bool:
         """Whether a fault was found: in a stage, or, at one border, in what ends otherwise."""
-        ends = [c.onward.l2 > self.limit or c.back.l2 > self.limit for c in self.crossings]
+        ends = [c.onward.l2 > self.limit or c.back.l2 > self.limit for c in self.crossings]  # NaN is above nothing
         return bool(self.faulty) if self.every else any(ends)
 
     def behind(self, c: Crossing) -> str:
@@ -109,6 +112,8 @@ class Swap:
 
 def swap(reference: Staged, port: Staged, *, at: str | None = None, limit: float = LIMIT) -> Swap:
     """Cross the border `at`, or every one. Raises InputError for sides with other borders, and for an unknown one."""
+    if not reference.runs:
+        raise InputError(f"{reference.name} is a trace, which cannot go on from a port's values; run the reference")
     if reference.borders != port.borders:
         mine, theirs = (", ".join(side.borders) for side in (reference, port))
         raise InputError(
@@ -159,6 +164,9 @@ def _crossed(
             waves[name] = _wave(made[-1], end)
         return ends.apart(made, broke)
 
+    if not port.runs:
+        no = Apart(math.nan, broke=RECORDED)
+        return Crossing(border, ref.stages[i].name, no, heard("port-first", ref, *mine), no, no, waves)
     made, broke = _tried(lambda: [port.stages[i].run(right[i - 1] if i else {})])
     own = _values(made[0], right[i]) if made else Apart(math.inf, broke=broke)
     alone = heard("alone", ref, made, broke)

@@ -12,7 +12,7 @@ from ..audio.files import write
 from ..audio.limit import soft_limit
 from ..errors import InputError
 from ..flow import Wave
-from .swap import Apart, Crossing, Swap
+from .swap import RECORDED, Apart, Crossing, Swap
 
 
 def sentence(swap: Swap) -> str:
@@ -36,11 +36,19 @@ def to_dict(swap: Swap) -> dict[str, Any]:
 
 def _all(swap: Swap) -> str:
     if not swap.faulty:
+        if not swap.port.runs:
+            return f"Nothing in {swap.port.name} takes the reference's end further away than {swap.limit:g}."
         return (
             f"No stage of {swap.port.name} is further than {swap.limit:g} from {swap.reference.name}'s on the same "
             f"values; the whole port ends {_said(swap.whole)} from it."
         )
     first, *rest = swap.faulty
+    if not swap.port.runs:
+        return (
+            f"The fault is {swap.port.name}'s, {_between(swap, first)}: the port's {first.border} takes the "
+            f"reference's end {_said(first.back)} away, and what the port made before that does not. What it makes "
+            f"behind {first.border} is only recorded."
+        )
     also = f" So {'are' if len(rest) > 1 else 'is'} {', '.join(c.stage for c in rest)}." if rest else ""
     return (
         f"The fault is {swap.port.name}'s {first.stage}, {_between(swap, first)}: with the reference before "
@@ -51,6 +59,9 @@ def _all(swap: Swap) -> str:
 
 def _one(swap: Swap) -> str:
     (c,) = swap.crossings
+    if not swap.port.runs:
+        where = "is not before" if c.back.l2 <= swap.limit else "is before"
+        return f"The fault {where} {c.border}: port first, reference behind ends {_said(c.back)} from the reference."
     wrong = {"before": c.back.l2 > swap.limit, "behind": c.onward.l2 > swap.limit}
     ends = (
         f"reference first, port behind ends {_said(c.onward)} from the reference, port first, reference behind "
@@ -82,17 +93,18 @@ def _said(apart: Apart) -> str:
 def lines(swap: Swap) -> list[str]:
     """The sentence, and the table: for each border relative L2, SNR in dB and mel distance in dB of both ways."""
     head = ("reference, then port", "port, then reference", "the port's stage alone")
-    out = [sentence(swap), "", f"{'':<12}" + "".join(f"{name:<28}" for name in head)]
-    out.append(f"{'border':<12}" + f"{'rel. L2':>8} {'SNR':>6} {'mel':>7}     " * 3)
+    wide = max(12, *(len(c.border) + 1 for c in swap.crossings))
+    out = [sentence(swap), "", f"{'':<{wide}}" + "".join(f"{name:<28}" for name in head)]
+    out.append(f"{'border':<{wide}}" + f"{'rel. L2':>8} {'SNR':>6} {'mel':>7}     " * 3)
     for c in swap.crossings:
         cells = "".join(f"{_cell(apart)}     " for apart in (c.onward, c.back, c.alone))
-        out.append(f"{c.border:<12}{cells}{c.stage}".rstrip())
+        out.append(f"{c.border:<{wide}}{cells}{c.stage}".rstrip())
     return out
 
 
 def _cell(a: Apart) -> str:
     if a.broke:
-        return f"{'broke':>8} {'':>6} {'':>7}"
+        return f"{'–' if a.broke == RECORDED else 'broke':>8} {'':>6} {'':>7}"
     mel = "" if a.mel is None else f"{a.mel:.2f}"
     if not math.isfinite(a.l2):
         return f"{'other':>8} {'':>6} {mel:>7}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .staged import Stage, Staged, Values
+from .trace import Trace
 from .visit import Arrays, Run, Subject, Unit, Visitor
 
 
@@ -49,3 +50,22 @@ def tapped(subject: Subject, *, rate: int = 0) -> Staged:
 
     stages = tuple(Stage(f"to {name}", name, partial(run, i)) for i, name in enumerate(names))
     return Staged(subject.name, stages, rate)
+
+
+def recorded(trace: Trace, like: Staged) -> Staged:
+    """What a trace holds at the borders of `like`. Raises InputError for a border that it does not have."""
+    held = {key: trace.array(key, "out") for key, unit in trace.units.items() if unit.kind == "border"}
+    names = {key.rpartition("#")[0] for key in held}
+    missing = [border for border in like.borders if border not in names]
+    if missing:
+        raise InputError(
+            f"{trace.name}: does not hold the border {missing[0]}, which {like.name} names; record it under "
+            f"{missing[0]}#0:out"
+        )
+
+    def run(done: int, values: Values) -> Values:
+        kept = {*like.borders[: done + 1]}
+        return {key: a for key, a in held.items() if key.rpartition("#")[0] in kept}
+
+    stages = tuple(Stage(stage.name, stage.border, partial(run, i)) for i, stage in enumerate(like.stages))
+    return Staged(trace.name, stages, like.rate, runs=False)
