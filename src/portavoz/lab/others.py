@@ -112,7 +112,7 @@ def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Gues
             continue
         change = change.reshape(ref.shape)
         size = float((change[kept] ** 2).sum())
-        gain = float(((port - ref)[kept] * change[kept]).sum()) / size if size else 0.0
+        gain = float(((port[kept] - ref[kept]) * change[kept]).sum()) / size if size else 0.0
         names = [unit_of(k).rpartition(".")[2] for k in (a, c, b)]
         text = "scores of {} and {} where {} is wanted".format(*names)
         yield text, np.where(kept, ref + gain * change, port), port
