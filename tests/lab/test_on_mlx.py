@@ -7,8 +7,9 @@ import re
 import pytest
 
 from portavoz.lab import plant
-from portavoz.lab.parity import forced
+from portavoz.lab.parity import forced, mirrored
 from portavoz.lab.report import lines
+from portavoz.lab.trace import record
 
 GROUNDS = [("compact", "istft"), ("compact", "hifigan"), ("speecht5", "")]
 
@@ -34,3 +35,10 @@ def test_planted_faults_are_named_on_mlx(family: str) -> None:
             missed += [] if re.match(fault.want, first) else [f"{fault.name}: {first}"]
     assert missed == []
     assert len(faults) >= 10
+
+
+@pytest.mark.parametrize(("family", "probe"), GROUNDS[:1])
+def test_a_file_that_mlx_wrote_is_mirrored(family: str, probe: str) -> None:
+    ground = plant.GROUNDS[family](probe, 0)
+    verdict = mirrored(ground.reference, record(ground.port(ops="mlx")))
+    assert verdict.answer == "PASS" and verdict.largest_clean < 8, lines(verdict)

@@ -113,7 +113,8 @@ class Visiting(Watch):
 
     def _like(self, a: NDArray[Any], tensor: Any) -> Any:
         own = self.inner.numpy(tensor).dtype
-        return self.inner.tensor(np.array(a, dtype=own, copy=True))
+        # MLX calls its 64-bit integers by another name of NumPy's for the same numbers: a view gives them ours.
+        return self.inner.tensor(np.array(a, dtype=own, copy=True).view(own))
 
     def _unit(self, unit: Met, args: tuple[Any, ...], named: dict[str, Any]) -> Unit:
         fields = vars(unit.layer) if unit.layer is not None else {}
