@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import subprocess
@@ -66,3 +67,15 @@ def process(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
         return subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ), **{**streams, **options})
 
     return start
+
+
+@pytest.fixture
+def with_torch() -> None:
+    """For a test whose own programs, in another process or by name, need PyTorch."""
+    importlib.import_module("torch")
+
+
+@pytest.fixture
+def with_mlx() -> None:
+    """For a test whose own programs need MLX."""
+    importlib.import_module("mlx")

@@ -23,6 +23,7 @@ def run():
 """
 
 
+@pytest.mark.usefixtures("with_mlx")
 def test_a_program_on_mlx_is_recorded_and_judged(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "on_mlx.py").write_text(PORT)
     (tmp_path / "wrong_on_mlx.py").write_text(PORT.replace("nn.ReLU()", "nn.SiLU()"))

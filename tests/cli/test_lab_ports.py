@@ -46,6 +46,7 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("programs")
+@pytest.mark.usefixtures("with_torch")
 def test_from_two_programs_to_the_first_wrong_unit(run: Any) -> None:
     assert run("lab", "trace", "right:run", "-o", "right.trace").code == 0
     assert run("lab", "trace", "wrong:run", "-o", "wrong.trace").code == 0
@@ -63,6 +64,7 @@ def test_from_two_programs_to_the_first_wrong_unit(run: Any) -> None:
 
 
 @pytest.mark.usefixtures("programs")
+@pytest.mark.usefixtures("with_torch")
 def test_the_report_as_json(run: Any, tmp_path: Path) -> None:
     done = run("lab", "compare", "right:run", "wrong:run", "--json")
     report = json.loads(done.out)
@@ -76,6 +78,7 @@ def test_the_report_as_json(run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("programs")
+@pytest.mark.usefixtures("with_torch")
 def test_a_page_and_what_is_new(run: Any, tmp_path: Path) -> None:
     done = run("lab", "compare", "right:run", "wrong:run", "--json", "--html", "page.html")
     (tmp_path / "old.json").write_bytes(done.out)
@@ -88,6 +91,7 @@ def test_a_page_and_what_is_new(run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("programs")
+@pytest.mark.usefixtures("with_torch")
 def test_both_sides_run_freely_too(run: Any) -> None:
     done = run("lab", "compare", "right:run", "right:run", "--free", "--json")
     rows = json.loads(done.out)["free"]
@@ -134,6 +138,7 @@ def test_a_damaged_trace_is_one_sentence(refused: Any, tmp_path: Path) -> None:
     assert "no trace, or cut off" in refused("lab", "compare", "compact", "bad.trace")
 
 
+@pytest.mark.usefixtures("with_torch")
 def test_the_catalogue_as_a_table(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from portavoz.lab import plant
 

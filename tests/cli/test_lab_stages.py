@@ -72,6 +72,7 @@ def mute():
 """
 
 
+@pytest.mark.usefixtures("with_torch")
 def test_programs_with_borders(run: Any, refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stranger_with_borders.py").write_text(PROGRAM)
     monkeypatch.syspath_prepend(str(tmp_path))

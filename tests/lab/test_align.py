@@ -47,7 +47,7 @@ def test_a_fingerprint_does_not_depend_on_the_layout() -> None:
         assert fingerprint(a.transpose(order)).hash == whole.hash
     assert fingerprint(a[:, :, ::-1]).hash == whole.hash
     changed = a.copy()
-    changed[0, 0, 0] = np.nextafter(changed[0, 0, 0], 9)
+    changed[0, 0, 0] = np.nextafter(changed[0, 0, 0], np.float32(9))
     assert fingerprint(changed).hash != whole.hash
     assert len(whole.rows) == 4 and fingerprint(a, "conv_transpose1d").rows != whole.rows
 

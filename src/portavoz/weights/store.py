@@ -73,7 +73,7 @@ class Stored:
 
 def widened(bits: NDArray[Any]) -> NDArray[np.float32]:
     """bfloat16 bits as float32: sixteen zeros behind them."""
-    wide: Any = np.asarray(bits.astype(np.uint32) << 16)
+    wide: Any = np.asarray(bits.astype(np.uint32) << np.uint32(16))
     return wide.view(np.float32)
 
 
@@ -81,8 +81,8 @@ def shortened(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     """float32 as bfloat16 bits, rounded half to even; NaN stays NaN."""
     flat: Any = np.asarray(values, np.float32, order="C")
     wide: Any = flat.view(np.uint32)
-    up = ((wide >> 16) & 1) + np.uint32(0x7FFF)
-    out: Any = (wide.astype(np.uint64) + up) >> 16
+    up = ((wide >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF)
+    out: Any = (wide.astype(np.uint64) + up) >> np.uint64(16)
     return np.asarray(np.where(np.isnan(values), np.uint16(0x7FC0), out), np.uint16)
 
 
