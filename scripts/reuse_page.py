@@ -74,7 +74,8 @@ def bodies(code: CodeType) -> Iterator[int]:
     if code.co_flags & 1:  # CO_OPTIMIZED: a function's
         line = None
         for at in dis.get_instructions(code):
-            line = at.starts_line if isinstance(at.starts_line, int) and at.starts_line else line
+            # From Python 3.13 on `starts_line` is a truth value and `line_number` the number.
+            line = getattr(at, "line_number", at.starts_line) or line
             if line is not None and at.opname not in SILENT and line != code.co_firstlineno:
                 yield line
     for inner in code.co_consts:
