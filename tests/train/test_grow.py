@@ -77,7 +77,6 @@ def test_a_grown_training_resumes_where_it_was(small, corpus, tmp_path):
         ({"heads": 2}, "set heads to 4"),
         ({"inner": 16}, "inner would shrink"),
         ({"kernel": 5}, "kernel differs"),
-        ({"pitch": True}, "pitch differs"),
         ({"vocoder": "hifigan"}, "vocoder differs"),
     ],
 )
@@ -85,3 +84,20 @@ def test_what_cannot_grow_is_refused(small, corpus, tmp_path, change, message):
     part, path, _ = small
     with pytest.raises(SpecError, match=message):
         Trainer(config(corpus, part=part, model={**LARGE, **change}, grow=str(path)), tmp_path)
+
+
+def test_pitch_and_energy_are_added_unheard_and_learnt(corpus, tmp_path):
+    first = Trainer(config(corpus), tmp_path / "plain")
+    path = first.run()
+    both = {**MINIMAL.to_dict(), "pitch": True, "energy": True}
+    added = Trainer(config(corpus, model=both, grow=str(path)), tmp_path / "added")
+    u = first.corpus.utterances[1]
+    with first.averaged_weights.shown():
+        before = first.task.predicted(u)
+    assert np.array_equal(added.task.predicted(u), before)
+    rows = []
+    added.run(rows.append)
+    assert rows[-1]["held_pitch"] < 1.0
+    assert added.result()["acoustic.pitch.tell.weight"].any()
+    with pytest.raises(SpecError, match="pitch would be dropped"):
+        Trainer(config(corpus, grow=str(tmp_path / "added" / "acoustic.safetensors")), tmp_path / "dropped")

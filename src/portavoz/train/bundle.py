@@ -47,17 +47,7 @@ def bundle(
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors: dict[str, NDArray[Any]] = {}
-    configs = []
-    for path in halves:
-        arrays, config = trained(path)
-        tensors.update(arrays)
-        configs.append(config)
-    if any(c.to_dict() != configs[0].to_dict() for c in configs):
-        raise WeightError(
-            f"{', '.join(map(str, halves))}: trained under different configurations; train both under one"
-        )
-    config = configs[0]
+    tensors, config = joined(halves)
     kind = np.float16 if half else np.float32
     metadata = {"family": "compact", "layout": "torch", "config": json.dumps(config.to_dict()), "name": name}
     file.write(folder / "model.safetensors", {k: a.astype(kind) for k, a in tensors.items()}, metadata)
@@ -74,6 +64,28 @@ def bundle(
         "card": dict(card),
     }
     return seal(folder, about)
+
+
+def joined(halves: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
+    """The tensors of all halves, and the configuration of the acoustic one.
+
+    Raises WeightError where there is none, or where the halves do not mean the same mel and vocoder.
+    """
+    tensors: dict[str, NDArray[Any]] = {}
+    acoustic: CompactConfig | None = None
+    shared = set()
+    for path in halves:
+        arrays, config = trained(path)
+        tensors.update(arrays)
+        shared.add(repr([config.mel, config.vocoder, config.istft, config.hifigan]))
+        if any(name.startswith("acoustic.") for name in arrays):
+            acoustic = config
+    where = ", ".join(map(str, halves))
+    if acoustic is None:
+        raise WeightError(f"{where}: no acoustic half is among them; name it too")
+    if len(shared) > 1:
+        raise WeightError(f"{where}: trained for different mels or vocoders; train both under one configuration")
+    return tensors, acoustic
 
 
 def seal(folder: Path, about: Mapping[str, Any]) -> Path:

@@ -6,7 +6,7 @@ layers of a residual stack write nothing at first: their last weights are zero.
 
 Copies leave the mean and the variance of a layer norm as they were, so widths that are normed grow by whole factors;
 attention's heads grow by the factor of `hidden`, each keeping its size. What is only between two matrices (`inner`)
-grows to any size: new rows are drawn, and read with zeros.
+grows to any size: new rows are drawn, and read with zeros. Pitch and energy may be added: at first nobody hears them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from ..weights.cursor import initial
 Arrays = dict[str, NDArray[Any]]
 # Layers of residual stacks, and the last weights of each.
 LAYER = re.compile(r"^(acoustic\.(?:encoder|decoder)\.stack\.layers|vocoder\.blocks)\.(\d+)\.(.+)$")
+# A predictor of the variance adaptor, and how its number is told.
+VARIANCE = re.compile(r"^acoustic\.(pitch|energy)\.(tell|predictor|scale)\b")
 WRITES = ("attention.out.", "feed_forward.narrow.", "narrow.")
 BETWEEN = re.compile(r"\.(feed_forward\.)?(wide|narrow)\.(weight|bias)$")
 
@@ -48,7 +50,10 @@ def check(small: CompactConfig, large: CompactConfig) -> None:
     for name, (a, b) in least.items():
         if b < a:
             raise SpecError(f"{name} would shrink from {a} to {b}: growing only adds")
-    for name in ("mel", "vocoder", "kernel", "symbols", "pitch", "energy", "speakers"):
+    for name in ("pitch", "energy"):
+        if getattr(small, name) and not getattr(large, name):
+            raise SpecError(f"{name} would be dropped: growing only adds; set model.{name}=true")
+    for name in ("mel", "vocoder", "kernel", "symbols", "speakers"):
         if getattr(small, name) != getattr(large, name):
             raise SpecError(f"{name} differs ({getattr(small, name)} → {getattr(large, name)}): growing changes sizes")
     if small.vocoder != "istft":
@@ -56,13 +61,19 @@ def check(small: CompactConfig, large: CompactConfig) -> None:
 
 
 def grown(arrays: Arrays, shapes: dict[str, tuple[int, ...]], seed: int = 0) -> Arrays:
-    """The arrays of a smaller model in the shapes of a larger one (see `check`), by path."""
+    """The arrays of a smaller model in the shapes of a larger one (see `check`), by path.
+
+    Without those of a new predictor, which begins as it is drawn.
+    """
     draw = np.random.default_rng(seed)
     out: Arrays = {}
     for path, shape in shapes.items():
         place = LAYER.match(path)
         if path in arrays:
             out[path] = _fit(arrays[path].astype(np.float32), path, shape, seed, draw)
+        elif added := VARIANCE.match(path):
+            if added[2] == "tell":
+                out[path] = np.zeros(shape, np.float32)
         elif place is None:
             raise SpecError(f"{path}: the smaller model has no such weight; grow from one of the same kind")
         else:

@@ -73,17 +73,16 @@ def of_corpus(corpus: Corpus) -> NDArray[np.float32]:
 def of_symbols(corpus: Corpus) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Each symbol's pitch and energy in deviations from the mean [symbols, 2], and [[mean, deviation], …] of the two.
 
-    The mean over a symbol's frames (FastPitch, arXiv:2006.06873, section 2.1); 0 where it has no frame, or no voice.
+    After FastPitch (arXiv:2006.06873, section 2.1): one number for a symbol's frames, 0 where it has no frame, or no
+    voice. It is the median, so that a frame whose pitch slipped by an octave does not move its symbol.
     """
     by_frame, out = of_corpus(corpus), np.full((len(corpus.ids), 2), np.nan)
     for u in corpus.utterances:
-        index = np.repeat(np.arange(u.symbols.start, u.symbols.stop), corpus.durations[u.symbols])
-        for kind in (0, 1):
-            values = by_frame[u.frames, kind]
-            real = np.isfinite(values)
-            count = np.bincount(index[real] - u.symbols.start, minlength=u.symbols.stop - u.symbols.start)
-            total = np.bincount(index[real] - u.symbols.start, values[real], u.symbols.stop - u.symbols.start)
-            out[u.symbols, kind] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        ends = np.cumsum(corpus.durations[u.symbols])[:-1]
+        for at, part in enumerate(np.split(by_frame[u.frames], ends), u.symbols.start):
+            for kind in (0, 1):
+                real = part[np.isfinite(part[:, kind]), kind]
+                out[at, kind] = np.median(real) if len(real) else np.nan
     facts = np.array(
         [
             [column[np.isfinite(column)].mean(), column[np.isfinite(column)].std()]
