@@ -243,6 +243,7 @@ class Trainer:
                     continue
                 row = {**last.row(self.step, c.steps), **self._look()}
                 row.update({f"memory_{k}": v for k, v in guard.memory(self.ops.device).items()})
+                guard.clear(self.ops.device)
                 self.save()
                 if isinstance(journal, Journal):
                     journal.row(row)
