@@ -90,6 +90,16 @@ class Made(NamedTuple):
     durations: NDArray[np.int64]
 
 
+class Inputs(NamedTuple):
+    """A batch of the acoustic half: ids and durations [B, S], symbols and speaker [B], given [B, S, 1] by name."""
+
+    ids: NDArray[np.int64]
+    durations: NDArray[np.int64]
+    symbols: NDArray[np.int64]
+    speaker: NDArray[np.int64]
+    given: dict[str, NDArray[np.float32]]
+
+
 class AcousticTask:
     """Symbols and the teacher's durations → mel; the duration predictor learns beside it."""
 
@@ -147,10 +157,7 @@ class AcousticTask:
 
     def made(self, rows: Sequence[Utterance]) -> Made:
         """The mels of these utterances with their own durations, and what is predicted beside them."""
-        ids = pad_rows([self.corpus.ids[u.symbols] for u in rows])
-        durations = pad_rows([self.corpus.durations[u.symbols] for u in rows])
-        symbols = np.array([u.symbols.stop - u.symbols.start for u in rows])
-        speaker, given = np.array([u.speaker for u in rows]), self._given(rows)
+        ids, durations, symbols, speaker, given = self.inputs(rows)
         index, place = compact_mel.layout(durations)
 
         def said(o: Any, model: Any) -> tuple[Any, ...]:
@@ -165,6 +172,20 @@ class AcousticTask:
         text, sound = compact_mel.keep(self.ops, symbols), compact_mel.keep(self.ops, durations.sum(1))
         return Made(mel, log_durations, dict(zip(self.model.variances, values)), text, sound, durations)
 
+    def inputs(self, rows: Sequence[Utterance]) -> Inputs:
+        """What the model is told of these utterances."""
+        return Inputs(
+            pad_rows([self.corpus.ids[u.symbols] for u in rows]),
+            pad_rows([self.corpus.durations[u.symbols] for u in rows]),
+            np.array([u.symbols.stop - u.symbols.start for u in rows]),
+            np.array([u.speaker for u in rows]),
+            self._given(rows),
+        )
+
+    def target(self, rows: Sequence[Utterance]) -> NDArray[np.float32]:
+        """Their recorded mels [B, frames, mels]."""
+        return pad_rows([self.corpus.mels[u.frames] for u in rows])
+
     def _given(self, rows: Sequence[Utterance]) -> dict[str, NDArray[np.float32]]:
         """The recordings' own pitch and energy [B, S, 1], as far as the model has them."""
         if self.values is None:
@@ -178,7 +199,7 @@ class AcousticTask:
     def judged(self, made: Made, rows: Sequence[Utterance], whole: Sequence[Utterance]) -> dict[str, Tensor]:
         """The losses of a forward pass."""
         mel, log_durations, durations = made.mel.float(), made.log_durations.float(), made.durations
-        target = self.ops.tensor(pad_rows([self.corpus.mels[u.frames] for u in rows]))
+        target = self.ops.tensor(self.target(rows))
         frames, symbols = sum(u.length for u in whole), sum(u.symbols.stop - u.symbols.start for u in whole)
         real, said, scale = made.sound and made.sound.steps, made.text and made.text.steps, self.model.decoder.scale
         given = {name: self.ops.tensor(value) for name, value in self._given(rows).items()}
@@ -257,17 +278,23 @@ class VocoderTask:
     def _mel(self, u: Utterance) -> NDArray[np.float32]:
         return np.asarray(self.mels[u.id] if u.id in self.mels else self.corpus.mels[u.frames])
 
+    def inputs(self, rows: Sequence[Stretch]) -> NDArray[np.float32]:
+        """The mels of these stretches [B, frames, mels]."""
+        return np.stack([self._mel(u)[s : s + n] for u, s, n in rows])
+
+    def target(self, rows: Sequence[Stretch]) -> NDArray[np.float32]:
+        """Their waves [B, samples]."""
+        hop = self.corpus.spec.hop
+        return np.stack([self.corpus.wave(u)[s * hop : (s + n) * hop] for u, s, n in rows])
+
     def losses(self, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
-        mels = np.stack([self._mel(u)[s : s + n] for u, s, n in rows])
-        return self.judged(self._wave(mels), rows, whole, step=step)
+        return self.judged(self._wave(self.inputs(rows)), rows, whole, step=step)
 
     def judged(
         self, predicted: Tensor, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int
     ) -> dict[str, Tensor]:
         """The losses of waves [B, samples] that were made for these stretches."""
-        hop = self.corpus.spec.hop
-        waves = np.stack([self.corpus.wave(u)[s * hop : (s + n) * hop] for u, s, n in rows])
-        target = self.ops.tensor(waves)
+        target = self.ops.tensor(self.target(rows))
         terms: dict[str, Tensor] = {}
         if "stft" in self.weights:
             terms["stft"] = losses.stft_loss(predicted, target)
