@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import io
+import os
 import tarfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from portavoz.errors import InputError, JobError
+from portavoz.train import download
 from portavoz.train.download import fetch, unpack
 
 DATA = np.random.default_rng(0).bytes(3_000_000)
@@ -127,6 +131,42 @@ def test_a_server_that_is_down_is_tried_again(server, tmp_path):
     assert len(server.asked) == 3
 
 
+def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_and_what_came_is_kept(server, tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            return super().write(data) if self.tell() < 1 << 20 else full()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda path, mode: Full(path, mode))
+        with pytest.raises(JobError, match=r"file\.part: cannot be written .*No space left.* goes on from there"):
+            fetch(server.url, tmp_path / "file", SHA, wait=0, say=quiet)
+    assert len(server.asked) == 1
+    assert fetch(server.url, tmp_path / "file", SHA, say=quiet).read_bytes() == DATA
+    assert server.asked[-1] == f"bytes={1 << 20}-"
+
+
+def test_a_net_that_is_gone_while_reading_is_tried_again(server, tmp_path, monkeypatch):
+    more, problems = download._more, [OSError(errno.EHOSTUNREACH, "No route to host")]
+
+    def gone(*args):
+        if problems:
+            raise problems.pop()
+        more(*args)
+
+    monkeypatch.setattr(download, "_more", gone)
+    assert fetch(server.url, tmp_path / "file", SHA, wait=0, say=quiet).read_bytes() == DATA
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "data").write_text("mine")
+    with pytest.raises(InputError, match="data: cannot be made a folder"):
+        fetch("http://127.0.0.1:1/file", tmp_path / "data" / "file", SHA)
+
+
 def packed(path, name="folder/a.txt", link=""):
     with tarfile.open(path, "w:bz2") as out:
         member = tarfile.TarInfo(name)
@@ -141,6 +181,7 @@ def test_archives_unpack_whole_or_not_at_all(tmp_path):
     path = packed(tmp_path / "a.tar.bz2")
     place = unpack(path, tmp_path, "folder")
     assert (place / "a.txt").read_text() == "hello"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar.bz2", "folder"]
     assert unpack(tmp_path / "gone", tmp_path, "folder") == place
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -152,3 +193,12 @@ def test_archives_unpack_whole_or_not_at_all(tmp_path):
     assert not (tmp_path / "evil").exists()
     with pytest.raises(InputError, match="no file inside it"):
         unpack(packed(tmp_path / "link.tar", link=str(tmp_path)), tmp_path / "d", "folder")
+
+
+def test_a_full_disk_is_no_damaged_archive(tmp_path, monkeypatch):
+    path = packed(tmp_path / "a.tar.bz2")
+    monkeypatch.setattr(tarfile.TarFile, "makefile", full)
+    with pytest.raises(JobError, match=r"No space left.*free space") as refusal:
+        unpack(path, tmp_path, "folder")
+    assert "fetch it again" not in str(refusal.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar.bz2"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import shutil
 import tarfile
 import time
 import urllib.error
@@ -13,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..atomic import DISK
 from ..errors import InputError, JobError
 
 BLOCK = 1 << 20
-# What a net may do on a bad day, and will do better on the next try.
-PASSING = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+# What a net may do on a bad day, and will do better on the next try; a disk's errors are OSErrors too, see `_own`.
+PASSING = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,16 @@ def fetch(
     """Fetch `url` to `path`; what is there with the right checksum is kept, what was begun (`path`.part) goes on.
 
     A connection that is cut is tried again, from where it was, `tries` times; a server that cannot go on from a
-    place sends all of it. Raises JobError when the file cannot be had, or is another one than was wanted.
+    place sends all of it. Raises JobError when the file cannot be had, or is another one than was wanted, and
+    InputError for a folder that cannot be made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"{path.parent}: cannot be made a folder ({problem.strerror}); choose another one"
+        ) from problem
     if path.is_file() and digest(path) == sha256:
         return path
     part = path.with_name(f"{path.name}.part")
@@ -47,6 +55,11 @@ def fetch(
             _more(url, part, say)
             break
         except PASSING as problem:
+            if _own(problem):
+                raise JobError(
+                    f"{part}: cannot be written ({problem}); what came is kept: free space or mend rights, and the "
+                    "same command goes on from there"
+                ) from problem
             if isinstance(problem, urllib.error.HTTPError) and problem.code < 500 and problem.code != 429:
                 raise JobError(
                     f"{url}: the server says {problem.code} {problem.reason}; check the address"
@@ -65,6 +78,13 @@ def fetch(
         )
     os.replace(part, path)
     return path
+
+
+def _own(problem: Exception) -> bool:
+    """Whether this machine's disk is to blame rather than the net."""
+    if not isinstance(problem, OSError) or isinstance(problem, urllib.error.URLError):
+        return False
+    return problem.errno in DISK or problem.filename is not None
 
 
 def _more(url: str, part: Path, say: Callable[[str], None]) -> None:
@@ -115,7 +135,10 @@ def _checked(packed: tarfile.TarFile, beside: Path) -> None:
 
 
 def unpack(archive: Path, out: Path, folder: str) -> Path:
-    """Unpack a tar archive into `out`, so that `out/folder` appears whole or not at all. Raises InputError."""
+    """Unpack a tar archive into `out`, so that `out/folder` appears whole or not at all.
+
+    Raises InputError for an archive that is damaged, JobError for a disk that is full or cannot be written.
+    """
     place = out / folder
     if place.is_dir():
         return place
@@ -129,7 +152,14 @@ def unpack(archive: Path, out: Path, folder: str) -> Path:
             packed.extractall(beside)
         os.rename(beside / folder, place)
     except (tarfile.TarError, OSError, EOFError) as problem:
+        # What the system says has a number; what a decompressor says of the bytes has none.
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise JobError(
+                f"{place}: cannot be unpacked from {archive} ({problem}); free space or mend rights, and run it again"
+            ) from problem
         raise InputError(
             f"{archive}: cannot be unpacked to {place} ({problem}); remove it and fetch it again"
         ) from problem
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     return place
