@@ -92,7 +92,7 @@ def test_jsonl(tmp_path):
         ("metadata.csv", "", "nothing to train on"),
         ("metadata.csv", "only one column", "line 1"),
         ("metadata.csv", b"a|\xff\xfe", "not UTF-8"),
-        ("x.jsonl", '{"audio": "a.wav"}\n{broken', "line 2: not JSON"),
+        ("x.jsonl", "\n{broken", "line 2: not JSON"),
         ("x.jsonl", '{"text": "no sound"}', "no sound file named"),
         ("readme.txt", "hello", "no metadata.csv"),
     ],
@@ -100,6 +100,109 @@ def test_jsonl(tmp_path):
 def test_folders_that_cannot_be_read_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
+        layouts.find(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        (("ann/0", "ann/1", "bob/0"), ["ann-0", "1", "bob-0"]),
+        (("wavs/ann/0", "wavs/bob/0"), ["ann-0", "bob-0"]),
+        (("ann/0", "bob/1", "ann/0"), ["0", "1", "0"]),
+        (("take.1", "take.2"), ["take.1", "take.2"]),
+    ],
+)
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, files, ids):
+    for name in files:
+        tone(tmp_path / f"{name}.wav")
+    rows = [{"audio": name, "text": "one two three", "speaker": name.split("/")[-2]} for name in files if "/" in name]
+    rows = rows or [{"audio": name, "text": "one two three"} for name in files]
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report = validate.Report()
+    found = layouts.find(tmp_path).recordings
+    assert [r.id for r in found] == ids
+    assert len(list(validate.inspect(found, report))) == len(set(files))
+    assert [f.kind for f in report.findings] == ["duplicate"] * (len(files) - len(set(files)))
+
+
+def test_vctk_with_files_of_one_name(tmp_path):
+    for speaker in ("ann", "bob"):
+        (tmp_path / "txt" / speaker).mkdir(parents=True)
+        (tmp_path / "txt" / speaker / "0.txt").write_text("Please call Stella.\n")
+        tone(tmp_path / "wav48" / speaker / "0.wav")
+    assert [r.id for r in layouts.find(tmp_path).recordings] == ["ann-0", "bob-0"]
+
+
+def test_labels_lie_as_the_sounds_do(tmp_path):
+    for speaker in ("ann", "bob"):
+        (tmp_path / "TextGrid" / speaker).mkdir(parents=True)
+        (tmp_path / "TextGrid" / speaker / "0.TextGrid").write_text(speaker)
+    wav = tmp_path / "wavs" / "bob" / "0.wav"
+    assert labels.find(tmp_path, "bob-0", wav) == tmp_path / "TextGrid" / "bob" / "0.TextGrid"
+    assert labels.find(tmp_path, "0", tmp_path.parent / "0.wav") is None
+
+
+SAID = ("The cat sat.", "It rained.", "Dogs bark.", "Turn left.", "Read it again.", "Anna waits.")
+
+
+@pytest.mark.parametrize(
+    ("row", "header"), [("u{i}|{text}|anna", "id|text|speaker"), ("u{i}|anna|{text}", "id|speaker|text")]
+)
+def test_a_column_of_speakers_is_not_taken_for_text(tmp_path, row, header):
+    rows = "\n".join(row.format(i=i, text=text) for i, text in enumerate(SAID))
+    (tmp_path / "metadata.csv").write_text(rows)
+    with pytest.raises(InputError, match=f"anna over and over.*'{header}'".replace("|", "[|]")):
+        layouts.find(tmp_path)
+    (tmp_path / "metadata.csv").write_text(f"{header}\n{rows}")
+    found = layouts.find(tmp_path).recordings
+    assert [(r.text, r.speaker) for r in found] == [(text, "anna") for text in SAID]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [f"u{i}|{digit}|{word}" for i in range(3) for digit, word in (("1", "one"), ("2", "two"))],
+        [
+            f"u{i}|{text}|he said one"
+            for i, text in enumerate(["He said 1", "He said one.", "He said: one", "he said I"])
+        ],
+    ],
+)
+def test_a_few_texts_read_often_are_still_texts(tmp_path, rows):
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    assert [r.text for r in layouts.find(tmp_path).recordings] == [row.split("|")[2] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("metadata.csv", "a|Hello there.\n\n|x\nb|Good\u2028day.", "metadata.csv line 3"),
+        ("metadata.csv", "a|Hello there.\nno text\nb|Good day.", "metadata.csv line 2"),
+        ("metadata.csv", "file,text\na,Hello there.\n,x\nb,Good day.", "metadata.csv line 3"),
+        (
+            "all.jsonl",
+            '{"audio": "a", "text": "Hello there."}\n{broken\n{"audio": "b", "text": "Good day."}',
+            "all.jsonl line 2",
+        ),
+    ],
+)
+def test_a_malformed_line_is_left_out_and_reported(tmp_path, name, text, line):
+    for sound in "ab":
+        tone(tmp_path / "wavs" / f"{sound}.wav")
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / f"{sound}.TextGrid").write_text(LONG)
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    said = []
+    out = prepare(tmp_path, tmp_path / "out", MelSpec(), say=said.append)
+    assert said[0].startswith("2 of 3 recordings")
+    assert any(row.startswith(f"line: 1 left out: {line} (") for row in said)
+    assert len((out / "index.jsonl").read_text().splitlines()) == 2
+    assert json.loads((out / "report.json").read_text())["findings"][0]["id"] == line
+
+
+def test_a_field_without_an_end_is_refused(tmp_path):
+    (tmp_path / "metadata.csv").write_text('file,text\na,"' + "no end, " * 20_000)
+    with pytest.raises(InputError, match=r"metadata\.csv line 2: field larger"):
         layouts.find(tmp_path)
 
 
@@ -361,6 +464,7 @@ def test_preparing_aligns_and_is_not_done_twice(spoken, tmp_path):
     assert corpus.split("held_out")
     assert len(list((out / "alignments").glob("*.png"))) == 1
     assert {"id", "score", "longest", "suspicious"} <= set(json.loads((out / "alignments.json").read_text())[0])
+    assert all(row["score"] < 0 for row in json.loads((out / "alignments.json").read_text()))
     before = len(said)
     prepare(folder, out, MelSpec(), steps=150, say=said.append)
     assert len(said) == before
@@ -376,6 +480,35 @@ def test_preparing_prefers_label_files(tmp_path):
     corpus = Corpus(prepare(source, tmp_path / "out", MelSpec()), MelSpec())
     assert ALPHABET.decode(corpus.ids[corpus.utterances[1].symbols].tolist()) == ["^", "S", "IY1", " ", "M", "IY1", "?"]
     assert corpus.durations[corpus.utterances[0].symbols].tolist() == [9, 8, 17, 0, 9, 26, 17]
+
+
+def test_labels_that_look_wrong_are_said_listed_and_drawn(tmp_path, capsys):
+    source = tmp_path / "source"
+    grids = {"a": LONG, "b": LONG.replace("0.1", "0.2").replace("xmax = 0.2", "xmax = 0.2", 1), "c": LONG}
+    for name, text in grids.items():
+        tone(source / "wavs" / f"{name}.wav", 1.0)
+        (source / "labels").mkdir(exist_ok=True)
+        (source / "labels" / f"{name}.TextGrid").write_text(text)
+    (source / "labels" / "c.TextGrid").write_text(LONG.replace("1.0", "9.0").replace("0.8", "8.0"))
+    (source / "metadata.csv").write_text("id|file|text\nx/a|a|See me!\nx/b|b|See me?\nx/c|c|See me.")
+    said = []
+    out = prepare(source, tmp_path / "out", MelSpec(), pictures=2, say=said.append)
+    assert f"2 alignments look wrong: x/c, x/b; see {out / 'alignments.json'}" in said
+    c, b, a = json.loads((out / "alignments.json").read_text())
+    assert (a["id"], a["suspicious"], a["why"], a["score"]) == ("x/a", False, "", None)
+    assert "1 of 4 phonemes without a frame" in b["why"]
+    assert "a phoneme of 7.5 s" in c["why"] and "symbols in 9.0 s" in c["why"]
+    assert sorted(p.name for p in (out / "alignments").iterdir()) == ["x-b.png", "x-c.png"]
+    assert "recordings of source" in capsys.readouterr().err
+
+
+def test_recordings_that_do_not_fit_their_texts_are_refused(tmp_path):
+    for name in "abc":
+        tone(tmp_path / "wavs" / f"{name}.wav", 2.0)
+    (tmp_path / "metadata.csv").write_text("a|Anna.\nb|Bob.\nc|One, two and three, and then four, five and six.")
+    with pytest.raises(InputError, match=r"2 of 3 recordings too fast or too slow for their texts \(a: "):
+        prepare(tmp_path, tmp_path / "out", MelSpec())
+    assert "pace" in (tmp_path / "out" / "report.json").read_text()
 
 
 def test_labels_that_cannot_be_used_are_learnt_instead(spoken, tmp_path):

@@ -49,6 +49,8 @@ def test_a_text_becomes_a_corpus_of_what_the_teacher_says(text: Path, tiny: Path
     assert corpus.speakers == ["first", "second"]
     assert {u.speaker for u in corpus.utterances} == {0, 1}
     assert len(corpus.split("held_out")) == 1
+    rows = json.loads((folder / "alignments.json").read_text())
+    assert {row["id"] for row in rows} == {u.id for u in corpus.utterances} and rows[0]["score"] is None
     said = portavoz.load(tiny).model.model
     for line, u in zip(corpus.lines[:4], corpus.utterances):
         memory, predicted = said.encode(line["symbols"], u.speaker)

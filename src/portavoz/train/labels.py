@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..text.alphabet import BLANK, GAPS, MARKS, PHONEMES, START, pronunciation
+from .layouts import within
 
 SILENCES = {"", "sil", "sp", "spn", "pau", "silence", "#", "h#", "<sil>", "<p:>", "_"}
 PAUSE = 0.15  # seconds of silence between two words from which it is a comma, where the text does not say
@@ -22,13 +23,15 @@ class Interval(NamedTuple):
     label: str
 
 
-def find(folder: Path, id: str) -> Path | None:
-    """The label file of an utterance, wherever in the folder people keep them, or None."""
-    for name in ("TextGrid", "TextGrids", "textgrid", "textgrids", "alignments", "labels", "lab", "wavs", "."):
-        for ending in (".TextGrid", ".textgrid", ".lab"):
-            path = folder / name / f"{id}{ending}"
-            if path.is_file():
-                return path
+def find(folder: Path, id: str, wav: Path | None = None) -> Path | None:
+    """The label file of an utterance, by its id or as its sound file lies, wherever people keep them; or None."""
+    names = dict.fromkeys([id, within(folder, wav)] if wav else [id])
+    for base in ("TextGrid", "TextGrids", "textgrid", "textgrids", "alignments", "labels", "lab", "wavs", "."):
+        for name in names:
+            for ending in (".TextGrid", ".textgrid", ".lab"):
+                path = folder / base / f"{name}{ending}"
+                if path.is_file():
+                    return path
     return None
 
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,10 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One line of a corpus: a sound file and what is said in it. `wav` need not exist; validation says so."""
+    """One line of a corpus: a sound file and what is said in it. `wav` need not exist; validation says so.
+
+    Without an id of its own it has the name of its sound file, or its path with dashes where names are alike.
+    """
 
     id: str
     text: str
@@ -39,26 +44,59 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Malformed:
+    """A line that is no recording: "metadata.csv line 7", and what is wrong with it."""
+
+    line: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """What a folder turned out to be: its kind ("ljspeech", "vctk", "table", "jsonl") and its recordings."""
+    """What a folder is ("ljspeech", "vctk", "table", "jsonl"), its recordings, and the lines that are none."""
 
     kind: str
     recordings: tuple[Recording, ...]
+    malformed: tuple[Malformed, ...] = ()
 
 
 def find(folder: str | Path) -> Layout:
-    """The recordings of a folder. Raises InputError when it is no known layout, or a line of it cannot be read."""
+    """The recordings of a folder. Raises InputError when it is no known layout, or not one line of it can be read."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give one with recordings (see the training guide)")
     for kind, fits, lines in LAYOUTS:
         if fits(folder):
-            recordings = tuple(lines(folder))
+            found = list(lines(folder))
+            recordings = _told_apart(folder, [one for one in found if isinstance(one, Recording)])
+            malformed = tuple(one for one in found if isinstance(one, Malformed))
+            if malformed and not recordings:
+                raise InputError(f"{folder / malformed[0].line}: {malformed[0].problem}")
             if not recordings:
                 raise InputError(f"{folder}: a {kind} folder without a single line; there is nothing to train on")
-            return Layout(kind, recordings)
+            return Layout(kind, recordings, malformed)
     raise InputError(
         f"{folder}: no metadata.csv, no txt/ with wav48/, no .jsonl file: wanted one of them (see the training guide)"
+    )
+
+
+def within(folder: Path, wav: Path) -> str:
+    """Where a sound file lies in a folder, or in its wavs/, without the ending: "ann/0"."""
+    base = next((b for b in (folder / "wavs", folder / "wav", folder) if wav.is_relative_to(b)), Path(wav.anchor))
+    return wav.relative_to(base).with_suffix("").as_posix()
+
+
+def _told_apart(folder: Path, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Ids for those without: the file's name; its path where other files have the same name."""
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    for r in recordings:
+        alike[r.wav.stem].add(within(folder, r.wav))
+    # An id becomes the name of a file here and there, so it cannot hold a slash.
+    return tuple(
+        replace(r, id=within(folder, r.wav).replace("/", "-") if len(alike[r.wav.stem]) > 1 else r.wav.stem)
+        if not r.id
+        else r
+        for r in recordings
     )
 
 
@@ -80,51 +118,83 @@ def _text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); check its rights") from problem
 
 
-def _table(folder: Path) -> Iterator[Recording]:
+def _table(folder: Path) -> Iterator[Recording | Malformed]:
     path = folder / "metadata.csv"
-    lines = [line for line in _text(path).splitlines() if line.strip()]
-    if not lines:
-        return
-    mark = next((m for m in "|\t," if m in lines[0]), "|")
+    # Not splitlines: a text may hold what else Unicode calls the end of a line.
+    lines = _text(path).split("\n")
+    first = next((line for line in lines if line.strip()), "")
+    mark = next((m for m in "|\t," if m in first), "|")
     # LJSpeech writes quotation marks as they are; a table with commas needs them.
-    rows = list(csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE))
-    names = [cell.strip().lower() for cell in rows[0]]
-    if any(n in COLUMNS["text"] for n in names):
-        for number, row in enumerate(rows[1:], 2):
-            yield _recording(folder, dict(zip(names, row)), f"{path} line {number}")
+    reader = csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as problem:
+        raise InputError(f"{path} line {reader.line_num}: {problem}; mend the line") from problem
+    if not rows:
         return
-    for number, row in enumerate(rows, 1):
+    names = [cell.strip().lower() for cell in rows[0][1]]
+    if any(n in COLUMNS["text"] for n in names):
+        for number, row in rows[1:]:
+            yield _recording(folder, dict(zip(names, row)), f"{path.name} line {number}")
+        return
+    _refuse_speakers(path, [row for _, row in rows], mark)
+    for number, row in rows:
+        where = f"{path.name} line {number}"
         if len(row) < 2:
-            raise InputError(f"{path} line {number}: {row[0][:40]!r} is one column, wanted id{mark}text")
+            yield Malformed(where, f"{row[0][:40]!r} is one column, wanted id{mark}text")
+            continue
         # The third column of LJSpeech is the second with numbers and abbreviations written out.
         text = row[2] if len(row) > 2 and row[2].strip() else row[1]
-        yield _recording(folder, {"wav": row[0], "text": text}, f"{path} line {number}")
+        yield _recording(folder, {"wav": row[0], "text": text}, where)
 
 
-def _jsonl(folder: Path) -> Iterator[Recording]:
+def _refuse_speakers(path: Path, rows: Sequence[Sequence[str]], mark: str) -> None:
+    """Raises InputError for a table without names whose second or third column is who speaks, not what is said.
+
+    Such a column has a few values for many texts, and no word of the text beside it.
+    """
+    full = [row for row in rows if len(row) > 2 and row[1].strip() and row[2].strip()]
+    for who, said, header in ((2, 1, ("id", "text", "speaker")), (1, 2, ("id", "speaker", "text"))):
+        few, many = ({row[column].strip() for row in full} for column in (who, said))
+        strange = sum(_words(row[who]).isdisjoint(_words(row[said])) for row in full)
+        if 2 * len(few) <= len(many) and 2 * strange > len(full):
+            raise InputError(
+                f"{path}: column {who + 1} is {', '.join(sorted(few)[:3])} over and over, which is no text; where that "
+                f"is who speaks, write {mark.join(header)!r} as the first line"
+            )
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
+
+
+def _jsonl(folder: Path) -> Iterator[Recording | Malformed]:
     path = _manifest(folder)
     assert path is not None
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        where = f"{path.name} line {number}"
         if not line.strip():
             continue
         try:
             values = json.loads(line)
-        except ValueError as problem:
-            raise InputError(f"{path} line {number}: not JSON ({problem}); mend the line") from problem
+        except (ValueError, RecursionError) as problem:
+            yield Malformed(where, f"not JSON ({problem}); mend the line")
+            continue
         if not isinstance(values, dict):
-            raise InputError(f"{path} line {number}: not an object; wanted {{'audio': …, 'text': …}}")
-        yield _recording(folder, values, f"{path} line {number}")
+            yield Malformed(where, "not an object; wanted {'audio': …, 'text': …}")
+            continue
+        yield _recording(folder, values, where)
 
 
-def _recording(folder: Path, values: dict[str, Any], where: str) -> Recording:
+def _recording(folder: Path, values: dict[str, Any], where: str) -> Recording | Malformed:
     got = {
         role: next((str(values[n]).strip() for n in names if values.get(n) not in (None, "")), "")
         for role, names in COLUMNS.items()
     }
     if not got["wav"]:
-        raise InputError(f"{where}: no sound file named; wanted one of the columns {', '.join(COLUMNS['wav'])}")
+        return Malformed(where, f"no sound file named; wanted one of the columns {', '.join(COLUMNS['wav'])}")
     wav = _sound(folder, got["wav"])
-    return Recording(got["id"] or Path(got["wav"]).stem, got["text"], wav, got["speaker"] or folder.resolve().name)
+    return Recording(got["id"], got["text"], wav, got["speaker"] or folder.resolve().name)
 
 
 def _manifest(folder: Path) -> Path | None:
@@ -134,12 +204,14 @@ def _manifest(folder: Path) -> Path | None:
 def _vctk(folder: Path) -> Iterator[Recording]:
     sounds = _vctk_sounds(folder)
     assert sounds is not None
-    for path in sorted((folder / "txt").glob("*/*.txt")):
+    texts = sorted((folder / "txt").glob("*/*.txt"))
+    alike = Counter(path.stem for path in texts)
+    for path in texts:
         speaker, name = path.parent.name, path.stem
         # Newer editions have two microphones, of which the first is the closer one.
         heard = sorted(p for p in (sounds / speaker).glob(f"{name}*") if p.suffix.lower() in SOUNDS)
         wav = heard[0] if heard else sounds / speaker / f"{name}.wav"
-        yield Recording(name, _text(path).strip(), wav, speaker)
+        yield Recording(f"{speaker}-{name}" if alike[name] > 1 else name, _text(path).strip(), wav, speaker)
 
 
 def _vctk_sounds(folder: Path) -> Path | None:
@@ -154,7 +226,7 @@ def _ljspeech(folder: Path) -> bool:
         return False
 
 
-LAYOUTS: tuple[tuple[str, Callable[[Path], Any], Callable[[Path], Iterator[Recording]]], ...] = (
+LAYOUTS: tuple[tuple[str, Callable[[Path], Any], Callable[[Path], Iterator[Recording | Malformed]]], ...] = (
     ("ljspeech", _ljspeech, _table),
     ("vctk", lambda folder: (folder / "txt").is_dir() and _vctk_sounds(folder), _vctk),
     ("table", lambda folder: (folder / "metadata.csv").is_file(), _table),

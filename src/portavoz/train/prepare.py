@@ -2,33 +2,32 @@
 
 OUT/report.json     what validation found
 OUT/corpus.json, OUT/index.jsonl   as `corpus` reads them; `wav` points into the source
-OUT/alignments.json how sure each alignment is, the most doubtful first; OUT/alignments/ID.png with pictures
+OUT/alignments.json which labels look wrong, the most doubtful first; OUT/alignments/ID.png with pictures
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..atomic import atomic
 from ..errors import InputError
 from ..flow import MelSpec
-from ..text.alphabet import ALPHABET, GAPS, START
-from . import align, labels, layouts
+from ..text.alphabet import ALPHABET, GAPS
+from . import align, doubts, labels, layouts
 from .features import Cut, Features
-from .validate import Report, Take, inspect
+from .validate import Finding, Report, Take, inspect
 
 HELD_OUT = 0.04  # share of the lines; at least one, at most two hundred
-DOUBTFUL = 3.0  # standard deviations below the mean score
-LINGERS = 0.6  # seconds of one phoneme: nobody speaks so slowly
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def prepare(
     """Make the corpus folder `out` of the recordings in `source`; what is there already and fits is kept.
 
     `steps` is how long the aligner learns (0: by the size of the corpus), `pictures` how many of the most doubtful
-    alignments are drawn. Raises InputError when nothing can be learnt from.
+    labels are drawn. Raises InputError when nothing can be learnt from, or most texts do not fit their recordings.
     """
     out = Path(out)
     found = layouts.find(source)
@@ -61,8 +60,9 @@ def prepare(
     if _made(out) == key:
         return out
     out.mkdir(parents=True, exist_ok=True)
-    report = Report()
-    takes = list(inspect(found.recordings, report))
+    faults = [Finding("line", m.line, m.problem) for m in found.malformed]
+    report = Report(faults, recordings=len(faults))
+    takes = list(inspect(_watched(found.recordings, f"recordings of {Path(source).name}"), report))
     report.write(out / "report.json")
     for line in report.lines():
         say(line)
@@ -71,10 +71,35 @@ def prepare(
     labelled = [*_from_files(Path(source), takes, say)]
     rest = [t for t in takes if t.recording.id not in {line.take.recording.id for line in labelled}]
     if rest:
+        _fitting(source, rest, report)
         say(f"{len(rest)} recordings without labels: learning which sound is where")
-        labelled += _learnt(out, rest, spec, steps=steps, pictures=pictures, say=say)
-    _write(out, found.kind, sorted(labelled, key=lambda line: line.take.recording.id), key, spec)
+        labelled += _learnt(out, rest, spec, steps=steps, say=say)
+    lines = sorted(labelled, key=lambda line: line.take.recording.id)
+    _index(out, lines)
+    scores = {line.take.recording.id: line.score for line in lines if line.score is not None}
+    doubts.report(out, spec, scores=scores, pictures=pictures, say=say)
+    _about(out, found.kind, lines, key, spec)
     return out
+
+
+def _watched(items: Sequence[T], what: str) -> Iterable[T]:
+    """With a bar on standard error: standard output is for reports."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, what, console=Console(stderr=True))
+
+
+def _fitting(source: str | Path, takes: Sequence[Take], report: Report) -> None:
+    """Raises InputError where most of the recordings to align are too fast or too slow for their texts."""
+    odd = {finding.id: finding.detail for finding in report.findings if finding.kind == "pace"}
+    odd = {t.recording.id: odd[t.recording.id] for t in takes if t.recording.id in odd}
+    if 2 * len(odd) > len(takes):
+        id, detail = next(iter(odd.items()))
+        raise InputError(
+            f"{source}: {len(odd)} of {len(takes)} recordings too fast or too slow for their texts ({id}: {detail}): "
+            "that is not what is said in them; look which column is the text, and which file is which"
+        )
 
 
 def _key(found: layouts.Layout, spec: MelSpec, steps: int) -> str:
@@ -96,7 +121,7 @@ def _made(out: Path) -> str | None:
 def _from_files(source: Path, takes: Sequence[Take], say: Say) -> Iterator[Labelled]:
     """Takes that have a label file; it says what was spoken, the text only which marks stand in it."""
     for take in takes:
-        path = labels.find(source, take.recording.id)
+        path = labels.find(source, take.recording.id, take.recording.wav)
         if path is not None:
             try:
                 symbols, ends = labels.read(path, [s for s in take.symbols if s in GAPS])
@@ -107,9 +132,7 @@ def _from_files(source: Path, takes: Sequence[Take], say: Say) -> Iterator[Label
             yield Labelled(whole, tuple(symbols), tuple(ends))
 
 
-def _learnt(
-    out: Path, takes: Sequence[Take], spec: MelSpec, *, steps: int, pictures: int, say: Say
-) -> Iterator[Labelled]:
+def _learnt(out: Path, takes: Sequence[Take], spec: MelSpec, *, steps: int, say: Say) -> Iterator[Labelled]:
     features = Features(out, [Cut(t.recording.wav, t.start, t.stop) for t in takes], spec)
     stops = np.cumsum(features.frames)
     mels = [features.mels[stop - count : stop] for stop, count in zip(stops, features.frames)]
@@ -119,15 +142,14 @@ def _learnt(
     fits = [s.frames >= int((~s.skip).sum()) for s in spoken]
     for take in (t for t, fit in zip(takes, fits) if not fit):
         say(f"{take.recording.id}: shorter than its text, left out")
-    spoken = [s for s, fit in zip(spoken, fits) if fit]
-    if not spoken:
+    fitting = [(t, s) for t, s, fit in zip(takes, spoken, fits) if fit]
+    if not fitting:
         raise InputError(f"{out}: every recording is shorter than its text; compare some of them with their texts")
     # Some three hundred utterances' worth at least, and no more than a few thousand steps.
-    count = steps or int(np.clip(3 * len(spoken), 400, 3000))
-    model = align.learn(spoken, steps=count, report=_telling(say, count))
-    done = [(t, align.align(model, s)) for t, s in zip((t for t, fit in zip(takes, fits) if fit), spoken)]
-    _doubts(out, done, spec, pictures, {t.recording.id: s.raw for t, s in zip([d[0] for d in done], spoken)})
-    for take, found in done:
+    count = steps or int(np.clip(3 * len(fitting), 400, 3000))
+    model = align.learn([s for _, s in fitting], steps=count, report=_telling(say, count))
+    for take, s in _watched(fitting, "alignments"):
+        found = align.align(model, s)
         ends = np.cumsum(found.durations) * spec.hop / spec.rate
         yield Labelled(take, take.symbols, tuple(ends.tolist()), found.score)
 
@@ -147,34 +169,7 @@ def _statistics(mels: Sequence[Any]) -> tuple[Any, Any]:
     return mean, np.sqrt(np.maximum(variance, 1e-6))
 
 
-def _doubts(out: Path, done: Sequence[tuple[Take, align.Aligned]], spec: MelSpec, pictures: int, mels: Any) -> None:
-    """alignments.json, the most doubtful first, and pictures of the first ones."""
-    scores = np.array([found.score for _, found in done])
-    low = scores.mean() - DOUBTFUL * scores.std()
-    rows = []
-    for take, found in done:
-        inner = [d for d, s in zip(found.durations, take.symbols) if s not in GAPS and s != START]
-        longest = float(max(inner)) * spec.hop / spec.rate
-        doubt = found.score < low or longest > LINGERS
-        rows.append(
-            {"id": take.recording.id, "score": round(found.score, 4), "longest": round(longest, 3), "suspicious": doubt}
-        )
-    rows.sort(key=lambda row: (not row["suspicious"], row["score"]))
-    with atomic(out / "alignments.json", "w") as file:
-        json.dump(rows, file, indent=1)
-    if pictures:
-        from ..audio.plot import plot_alignment, save
-
-        (out / "alignments").mkdir(exist_ok=True)
-        by_id = {take.recording.id: (take, found) for take, found in done}
-        for row in rows[:pictures]:
-            take, found = by_id[row["id"]]
-            figure = plot_alignment(found.durations, take.symbols, mel=mels[row["id"]], spec=spec, title=row["id"])
-            save(figure, out / "alignments" / f"{row['id']}.png")
-
-
-def _write(out: Path, kind: str, lines: Sequence[Labelled], key: str, spec: MelSpec) -> None:
-    """index.jsonl, then corpus.json with the key: whoever finds that finds both."""
+def _index(out: Path, lines: Sequence[Labelled]) -> None:
     every = max(min(round(1 / HELD_OUT), max(2, len(lines))), len(lines) // 200)
     with atomic(out / "index.jsonl", "w") as file:
         for number, line in enumerate(lines):
@@ -185,6 +180,10 @@ def _write(out: Path, kind: str, lines: Sequence[Labelled], key: str, spec: MelS
                 "symbols": line.symbols, "ends": line.ends,
             }  # fmt: skip
             file.write(json.dumps(values) + "\n")
+
+
+def _about(out: Path, kind: str, lines: Sequence[Labelled], key: str, spec: MelSpec) -> None:
+    """corpus.json with the key comes last: whoever finds that finds everything."""
     speakers = sorted({line.take.recording.speaker for line in lines})
     about = {"rate": spec.rate, "alphabet": ALPHABET.version, "speakers": speakers, "layout": kind, "made_from": key}
     with atomic(out / "corpus.json", "w") as file:

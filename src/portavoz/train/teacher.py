@@ -35,7 +35,7 @@ from ..text.alphabet import VERSION
 from ..text.reading import Reading, read
 from ..voice import load
 from ..weights.cursor import Weights
-from . import losses
+from . import doubts, losses
 from .bundle import trained
 from .config import TrainConfig
 from .corpus import Corpus, Utterance
@@ -46,11 +46,13 @@ from .tasks import AcousticTask, Made, weighted
 EVERY = 25  # the share of a spoken text that is held out: one utterance in so many
 
 
-def speak(text: str | Path, teacher: str, out: str | Path, spec: MelSpec, *, say: Callable[[str], None]) -> Path:
+def speak(
+    text: str | Path, teacher: str, out: str | Path, spec: MelSpec, *, pictures: int = 0, say: Callable[[str], None]
+) -> Path:
     """Make the corpus folder `out` of a text file, spoken by a voice; what is there already and fits is kept.
 
-    Several speakers take turns. Raises InputError for a text that cannot be read, SpecError for a teacher whose mel is
-    another one.
+    Several speakers take turns; `pictures` of the most doubtful durations are drawn. Raises InputError for a text
+    that cannot be read, SpecError for a teacher whose mel is another one.
     """
     text, out = Path(text), Path(out)
     try:
@@ -77,6 +79,7 @@ def speak(text: str | Path, teacher: str, out: str | Path, spec: MelSpec, *, say
             lines, seconds = lines + 1, seconds + line["ends"][-1]
     if lines < 2:
         raise InputError(f"{text}: {lines} sentences that can be read; give a text of some hundred at least")
+    doubts.report(out, spec, scores={}, pictures=pictures, say=say)
     licence = str(voice.about.get("card", {}).get("licences", voice.about.get("card", {}).get("licence", "")))
     about = {"rate": spec.rate, "alphabet": VERSION, "speakers": list(names), "teacher": teacher, "licence": licence}
     with atomic(out / "corpus.json", "w") as file:

@@ -26,7 +26,7 @@ EDGE = 10 ** (-40 / 20)  # speech begins where the level passes 40 dB below the 
 MARGIN = 0.1  # seconds of silence that stay at both ends
 PACE = (4.0, 30.0)  # symbols a second: beyond, text and recording are not the same
 # What keeps a recording out; the rest is worth a look.
-FATAL = ("missing", "unreadable", "duplicate", "silent", "short", "long", "text", "symbols")
+FATAL = ("line", "missing", "unreadable", "duplicate", "silent", "short", "long", "text", "symbols")
 
 
 @dataclass(frozen=True, slots=True)
