@@ -18,7 +18,7 @@ from portavoz.evaluate.heard import Mos
 from portavoz.evaluate.memory import peak_memory
 from portavoz.evaluate.report import Evaluation, evaluate
 from portavoz.evaluate.sentences import of_corpus, of_text
-from portavoz.evaluate.speaking import Subject, spoken
+from portavoz.evaluate.speaking import Subject, names, spoken
 from portavoz.flow import Wave
 
 TEXTS = ("The old clock struck.", "It rained all day.", "Turn left here.", "Read it again.")
@@ -178,6 +178,21 @@ def test_a_voice_that_cannot_speak_says_why(tiny: Path, tmp_path: Path) -> None:
     voices.edited(broken, name=3)
     with pytest.raises(InputError, match="name missing"):
         spoken(Subject(str(broken)), ["Hello."])
+
+
+def test_names_are_as_short_as_tells_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a/wavs", "b/wavs", "a/x/wavs", "b/x/wavs"):
+        Path(folder).mkdir(parents=True)
+
+    def called(*voices: str) -> list[str]:
+        return names([Subject(voice) for voice in voices])
+
+    assert called("a/wavs", "arctic", "b/wavs/") == ["a/wavs", "arctic", "b/wavs"]
+    assert called("a/x/wavs", "b/x/wavs") == ["a/x/wavs", "b/x/wavs"]
+    assert called("a/wavs", "a/x") == ["wavs", "x"]
+    assert called("a/wavs", "./a/wavs") == ["wavs", "wavs"]
+    assert names([Subject("a/wavs", "s"), Subject("b/wavs", "s")]) == ["a/wavs (s)", "b/wavs (s)"]
 
 
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

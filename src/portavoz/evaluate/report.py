@@ -23,7 +23,7 @@ from .heard import Mos, missing, synchronous
 from .intervals import Interval, difference, figure
 from .metrics import METRICS, Parts
 from .sentences import Sentence
-from .speaking import Subject, spoken
+from .speaking import Subject, names, spoken
 
 FORMAT, VERSION = "portavoz-evaluation", 1
 RECORDING, VOICE = "recording", "voice"
@@ -156,10 +156,10 @@ def _wanted(only: Collection[str], mos: Mos | None) -> tuple[set[str], dict[str,
 
 def _names(subjects: Sequence[Subject]) -> list[str]:
     """A name for each voice, no two alike."""
-    names: list[str] = []
-    for subject in subjects:
-        names.append(subject.name if subject.name not in names else f"{subject.name}, again")
-    return names
+    called: list[str] = []
+    for name in names(subjects):
+        called.append(name if name not in called else f"{name}, again")
+    return called
 
 
 def _columns(

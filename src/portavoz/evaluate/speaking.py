@@ -35,8 +35,30 @@ class Subject:
     @property
     def name(self) -> str:
         """A short name: the voice's, or its folder's, with the speaker."""
-        voice = Path(self.voice).name if self.voice else "bundled voice"
+        return self.called(1)
+
+    def called(self, parts: int) -> str:
+        """Its name with so many parts of its folder's path."""
+        path = Path(self.voice or "bundled voice")
+        if parts > 1 and path.is_dir():
+            path = path.resolve()
+        voice = "/".join(part.strip("/\\") for part in path.parts[-parts:])
         return f"{voice} ({self.speaker})" if self.speaker else voice
+
+
+def names(subjects: Sequence[Subject]) -> list[str]:
+    """What to call each: its name, or with as much of its path as tells it from another one of that name."""
+    found = [subject.name for subject in subjects]
+    for name in {name for name in found if found.count(name) > 1}:
+        alike = [i for i, one in enumerate(found) if one == name]
+        deepest = max(len(Path(subjects[i].voice or "").resolve().parts) for i in alike)
+        for parts in range(2, deepest + 1):
+            longer = [subjects[i].called(parts) for i in alike]
+            if len(set(longer)) == len(alike):
+                for i, called in zip(alike, longer):
+                    found[i] = called
+                break
+    return found
 
 
 def subjects(voices: Sequence[str | None], speakers: Sequence[str], options: dict[str, Any]) -> list[Subject]:
