@@ -34,7 +34,26 @@ def test_changes_of_the_command_line(tmp_path):
         ("part=encoder", "can be trained"),
         ("precision=int8", "choose one of float32, bfloat16"),
         ("logs=[wandbs]", "did you mean wandb"),
-        ("start=slt grow=slt", "both set"),
+        ("start=arctic grow=arctic", "both set"),
+        ("rate=-1", "rate is -1: wanted a number above 0"),
+        ("rate=.nan", "rate is nan: wanted a number above 0"),
+        ("rate=.inf", "rate is inf"),
+        ("rate=fast", "rate is 'fast', wanted int or float"),
+        ("clip=0", "clip is 0: wanted a number above 0"),
+        ("threads=-3", "threads is -3: wanted a whole number from 0"),
+        ("seed=-1", "seed is -1: wanted a whole number from 0 to"),
+        ("seed=99999999999999999999", "seed is 9+: wanted"),
+        ("average=2", "average is 2: wanted a number from 0 up and below 1"),
+        ("average=1", "average is 1: wanted"),
+        ("cooldown=5", "cooldown is 5: wanted a number from 0 to 1"),
+        ("rival_from=7", "rival_from is 7: wanted a number from 0 to 1"),
+        ("warmup=-4", "warmup is -4: wanted a number from 0 up"),
+        ("patience=-1", "patience is -1: wanted"),
+        ("losses.mel=-1", "losses: mel is -1: wanted a number from 0 up"),
+        ("losses.mel=loud", "losses: mel is loud: wanted a number from 0 up"),
+        ("losses=3", "losses is 3, wanted mapping"),
+        ("model=3", "model is 3, wanted str or mapping"),
+        ("logs=[3]", "logs: there is no 3"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, change, message):
@@ -50,6 +69,38 @@ def test_changes_that_cannot_be_read(tmp_path, change):
     path.write_text("corpus: x\n")
     with pytest.raises(InputError):
         TrainConfig.read(path, [change])
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("", SpecError, "'corpus' is missing; name a folder of recordings, a text that a teacher speaks, or toy"),
+        ("- corpus: x\n- steps: 3\n", InputError, r"c.yaml: holds no settings but \[\{'corpus': 'x'"),
+        ("corpus: x\nsteps: [1\nbatch: 2\n", InputError, r"c.yaml line 3: not YAML \(expected ',' or ']'"),
+        ("corpus: x\na: b: c\n", InputError, r"c.yaml line 2: not YAML \(mapping values are not allowed here"),
+        ("corpus: x\n3: 4\n", SpecError, "there is no setting 3"),
+    ],
+)
+def test_files_that_hold_no_configuration(tmp_path, text, error, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(error, match=message):
+        TrainConfig.read(path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"corpus: x\xff\n")
+    with pytest.raises(InputError, match=r"not UTF-8 \(byte 9\)"):
+        TrainConfig.read(path)
+
+
+def test_numbers_are_read_as_people_write_them(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("corpus: x\nrate: 2e-3\nlosses: {ssim: 5e-1}\n")
+    c = TrainConfig.read(path, ["weight_decay=1e-3"])
+    assert (c.rate, c.weight_decay, c.losses) == (0.002, 0.001, {"ssim": 0.5})
+    assert TrainConfig.read(path, ["rate=1"]).rate == 1
 
 
 def test_every_recipe_can_be_read(root: Path):

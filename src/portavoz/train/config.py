@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,6 +22,21 @@ PRECISIONS = ("float32", "bfloat16")
 LOGS = ("tensorboard", "wandb")
 WHOLE = ("voice", "joint")  # parts that end with a voice folder
 BACKENDS = ("torch", "mlx")
+CORPORA = "a folder of recordings, a text that a teacher speaks, or toy"
+MOST, ABOVE_0, BELOW_1 = sys.float_info.max, math.ulp(0.0), math.nextafter(1.0, 0.0)
+# What a number may be: the least, the most, and both in words.
+COUNT, SIZE = (1, MOST, "a whole number from 1 up"), (0, MOST, "a number from 0 up")
+SHARE = (0, 1, "a number from 0 to 1")
+RANGES: dict[str, tuple[float, float, str]] = {
+    **dict.fromkeys(("steps", "batch", "frames", "every", "accumulate", "keep", "rival"), COUNT),
+    **dict.fromkeys(("warmup", "most_frames", "patience", "samples", "align_steps", "align_pictures"), SIZE),
+    **dict.fromkeys(("weight_decay", "memory", "heat"), SIZE),
+    **dict.fromkeys(("rate", "clip"), (ABOVE_0, MOST, "a number above 0")),
+    **dict.fromkeys(("cooldown", "rival_from"), SHARE),
+    "average": (0, BELOW_1, "a number from 0 up and below 1"),
+    "seed": (0, 2**32 - 1, "a whole number from 0 to 4294967295"),
+    "threads": (0, 1024, "a whole number from 0 (as many as there are cores) to 1024"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +121,10 @@ class TrainConfig:
         for part, chosen in self.losses.items() if whole else ((self.part, self.losses),):
             if part not in LOSSES or not isinstance(chosen, Mapping):
                 raise SpecError(f"losses of a whole voice are {{acoustic: …, vocoder: …}}, and {part!r} is there")
-            for key in chosen:
+            for key, weight in chosen.items():
                 if key not in LOSSES[part]:
                     raise SpecError(f"losses: there is no {key!r}{_near(key, LOSSES[part])}")
+                _within(f"losses: {key}", weight, SIZE)
         if self.speakers not in ("own", "add"):
             raise SpecError(f"speakers is {self.speakers!r}: choose own or add")
         if self.precision not in PRECISIONS:
@@ -121,9 +139,8 @@ class TrainConfig:
         for name in self.logs:
             if name not in LOGS:
                 raise SpecError(f"logs: there is no {name!r}{_near(name, LOGS)}; log.jsonl is always written")
-        for key in ("steps", "batch", "frames", "every", "accumulate", "keep"):
-            if getattr(self, key) < 1:
-                raise SpecError(f"{key} is {getattr(self, key)}: wanted a whole number from 1 up")
+        for key, bounds in RANGES.items():
+            _within(key, getattr(self, key), bounds)
         if self.part == "joint" and self.backend != "torch":
             raise SpecError(f"backend {self.backend!r}: trains one half after the other; set part to voice")
         if "features" in self.taught() and not self.teacher:
@@ -153,12 +170,19 @@ class TrainConfig:
         import yaml
 
         try:
-            values = yaml.safe_load(Path(path).read_text())
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as problem:
             raise InputError(f"{path}: cannot be read ({problem.strerror}); give a training configuration") from problem
+        except UnicodeDecodeError as problem:
+            raise InputError(f"{path}: not UTF-8 (byte {problem.start}); save it as UTF-8") from problem
         except yaml.YAMLError as problem:
-            raise InputError(f"{path}: not YAML ({str(problem).splitlines()[0]}); mend the file") from problem
-        values = values if isinstance(values, dict) else {}
+            mark = getattr(problem, "problem_mark", None)
+            where = f"{path} line {mark.line + 1}" if mark else str(path)
+            why = getattr(problem, "problem", None) or str(problem).splitlines()[0]
+            raise InputError(f"{where}: not YAML ({why}); mend the file") from problem
+        if not isinstance(values, dict | None):
+            raise InputError(f"{path}: holds no settings but {values!r:.40}; write lines such as corpus: my-recordings")
+        values = values or {}
         for change in changes:
             key, equals, text = change.partition("=")
             if not equals or not key:
@@ -172,25 +196,44 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "training configuration") -> TrainConfig:
         """From plain values; raises SpecError naming an unknown key and the nearest known one."""
-        hints = {f.name: f for f in fields(cls)}
+        hints, values = {f.name: f for f in fields(cls)}, dict(values)
         for key, value in values.items():
             if key not in hints:
                 raise SpecError(f"{where}: there is no setting {key!r}{_near(key, hints)}")
             wanted = _kind(hints[key].type)
-            if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
-                raise SpecError(f"{where}: {key} is {value!r}, wanted {' or '.join(k.__name__ for k in wanted)}")
+            if float in wanted or key == "losses":
+                values[key] = value = _number(value)
+            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+                names = " or ".join(kind.__name__.lower() for kind in wanted)
+                raise SpecError(f"{where}: {key} is {value!r}, wanted {names}")
         if "corpus" not in values:
-            raise SpecError(f"{where}: 'corpus' is missing; name the folder with index.jsonl")
+            raise SpecError(f"{where}: 'corpus' is missing; name {CORPORA}")
         return cls(**values)
 
 
 def _kind(annotation: Any) -> tuple[type, ...]:
-    simple = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-    return simple.get(str(annotation), (list, tuple) if "Sequence" in str(annotation) else ())
+    simple = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "Sequence[str]": (list, tuple)}
+    return simple.get(str(annotation), (str, Mapping) if "str |" in str(annotation) else (Mapping,))
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 2e-3 as a text, and 2.0e-3 as a number: here both are numbers."""
+    if isinstance(value, Mapping):
+        return {key: _number(inner) for key, inner in value.items()}
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _within(key: str, value: Any, bounds: tuple[float, float, str]) -> None:
+    least, most, words = bounds
+    if not isinstance(value, int | float) or not least <= value <= most:
+        raise SpecError(f"{key} is {value}: wanted {words}")
 
 
 def _near(key: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, list(known), 1)
+    near = difflib.get_close_matches(str(key), list(known), 1)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
 
 
