@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import types
 
 import pytest
 import torch
@@ -58,6 +59,14 @@ def test_a_sensor_that_never_falls_does_not_stop_for_ever():
     machine = Machine(degrees=lambda m: 99)
     assert machine.work(machine.guard(), 10)
     assert machine.slept == pytest.approx(guard.LONGEST_REST)
+
+
+def test_a_rest_ends_when_somebody_wants_to_stop():
+    machine = Machine(degrees=lambda m: 99)
+    heat = machine.guard()
+    machine.now += 10
+    assert heat(lambda: machine.slept >= 12.5) == "99 °C: rested 12 s"
+    assert machine.slept == 12.5
 
 
 def test_a_mac_rests_while_its_speed_is_limited():
@@ -125,3 +134,9 @@ def test_a_full_disk_is_noticed_before_writing(tmp_path):
     guard.room(tmp_path, 1)
     with pytest.raises(JobError, match="make room"):
         guard.room(tmp_path, 1e12)
+
+
+def test_a_small_model_on_a_full_disk_is_told_in_small_units(tmp_path, monkeypatch):
+    monkeypatch.setattr(guard.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=100_000))
+    with pytest.raises(JobError, match="98 KiB free, a checkpoint needs 205 KiB and"):
+        guard.room(tmp_path, 0.2)

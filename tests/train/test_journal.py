@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import sys
 import types
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portavoz.errors import MissingExtra
+from portavoz.errors import JobError, MissingExtra
 from portavoz.train.journal import Journal
 
 ROW = {"step": 20, "train_loss": 0.5, "held_mel_l2": 0.25, "note": "no number"}
@@ -80,3 +82,18 @@ def test_rows_after_the_step_of_a_resume_are_made_again(tmp_path: Path) -> None:
     with Journal(tmp_path, 20) as journal:
         journal.row({"step": 30})
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 10}\n{"step": 20}\n{"step": 30}\n'
+
+
+def test_a_full_disk_is_named_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "note": "x" * 100_000}) + "\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Journal(tmp_path, 10) as journal:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "log.jsonl").stat().st_size, before[1]))
+        try:
+            with pytest.raises(JobError) as refused:
+                journal.row({"step": 20})
+            journal.__exit__(None, None, None)  # nothing is said twice
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(tmp_path) in str(refused.value)
+    assert "(File too large), a line of log.jsonl and its copies take about 13 bytes; make room" in str(refused.value)

@@ -28,6 +28,7 @@ from ..audio.files import read
 from ..audio.mel import mel_spectrogram
 from ..errors import InputError
 from ..flow import MelSpec
+from .place import made, room
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,7 @@ class Features:
 
     def __init__(self, folder: Path, cuts: Sequence[Cut], spec: MelSpec) -> None:
         self.spec = spec
-        base = folder / "features"
-        try:
-            base.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise InputError(f"{base}: cannot be made ({problem.strerror}); mend the rights of {folder}") from problem
+        base = made(folder / "features")
         contents = digests(base / "digests.json", [cut.wav for cut in cuts])
         about = [asdict(spec), [[contents[str(cut.wav)], cut.start, cut.stop] for cut in cuts]]
         self.key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
@@ -115,34 +112,50 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def build(place: Path, cuts: Sequence[Cut], spec: MelSpec) -> None:
-    """Make the arrays beside their place, one recording in memory at a time, and move them there."""
-    from rich.console import Console
-    from rich.progress import track
+    """Make the arrays beside their place, one recording in memory at a time, and move them there.
 
+    Raises JobError when the disk is full; what was written so far is removed.
+    """
     for old in place.parent.glob(f"{place.name}.*.part"):
         shutil.rmtree(old, ignore_errors=True)
     beside = place.with_name(f"{place.name}.{os.getpid()}.part")
-    beside.mkdir()
-    frames = []
+    try:
+        _write(beside, cuts, spec, of=place.parent)
+        # Something that is not whole may lie there, after a power cut.
+        shutil.rmtree(place, ignore_errors=True)
+        # Another process was faster where there are no locks; its arrays are the same.
+        with suppress(OSError):
+            beside.rename(place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write(beside: Path, cuts: Sequence[Cut], spec: MelSpec, *, of: Path) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    frames: list[int] = []
+    each = spec.mels * 4 + spec.hop * 2  # bytes of a frame
+
+    def size() -> float:
+        """Of all cuts, if those that are not read yet are as long as the others."""
+        return each * sum(frames) / max(1, len(frames)) * len(cuts)
+
     # Standard output is for reports.
-    shown = track(cuts, f"features of {place.parent.parent.name}", console=Console(stderr=True))
-    with (beside / "mels.f32").open("wb") as mels, (beside / "waves.i16").open("wb") as waves:
-        for cut in shown:
-            mel, samples = features(cut, spec)
-            mels.write(mel.tobytes())
-            waves.write(samples.tobytes())
-            frames.append(len(mel))
-        for file in (mels, waves):
-            file.flush()
-            os.fsync(file.fileno())
+    shown = track(cuts, f"features of {of.parent.name}", console=Console(stderr=True))
+    with room(of, f"mels and waves of {len(cuts)} recordings", size):
+        beside.mkdir()
+        with (beside / "mels.f32").open("wb") as mels, (beside / "waves.i16").open("wb") as waves:
+            for cut in shown:
+                mel, samples = features(cut, spec)
+                frames.append(len(mel))
+                mels.write(mel.tobytes())
+                waves.write(samples.tobytes())
+            for file in (mels, waves):
+                file.flush()
+                os.fsync(file.fileno())
     with atomic(beside / "frames.json", "w") as out:
         json.dump(frames, out)
-    # Something that is not whole may lie there, after a power cut.
-    shutil.rmtree(place, ignore_errors=True)
-    # Another process was faster where there are no locks; its arrays are the same.
-    with suppress(OSError):
-        beside.rename(place)
-    shutil.rmtree(beside, ignore_errors=True)
 
 
 def features(cut: Cut, spec: MelSpec) -> tuple[NDArray[np.float32], NDArray[np.int16]]:

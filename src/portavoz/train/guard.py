@@ -21,11 +21,13 @@ from typing import Any
 import torch
 
 from ..errors import JobError
+from .place import amount
 
 MIB = 1 << 20
 COOLER = 8.0  # °C below the limit before it goes on
 SLOW, FOR = 0.7, 60.0  # share of its own best speed, and for how many seconds, that means a throttled machine
 LONGEST_REST = 600.0  # seconds; a sensor that never falls must not stop a training for ever
+NAP = 0.5  # seconds; so soon does a rest see that somebody wants the training to stop
 TIGHT = (
     "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
     "unable to allocate", "insufficient memory",  # MLX, on a processor and on Metal
@@ -116,8 +118,8 @@ def room(folder: Path, needed: float) -> None:
     free = shutil.disk_usage(folder).free / MIB
     if free < 2 * needed:
         raise JobError(
-            f"{folder}: {free:.0f} MiB free, a checkpoint needs {needed:.0f} and as much again while it is written; "
-            "make room, and the same command goes on"
+            f"{folder}: {amount(free * MIB)} free, a checkpoint needs {amount(needed * MIB)} and as much again while "
+            "it is written; make room, and the same command goes on"
         )
 
 
@@ -174,8 +176,8 @@ class Heat:
         self._times: deque[float] = deque()
         self._best, self._slow_since = 0.0, 0.0
 
-    def __call__(self) -> str:
-        """What was done about heat: a sentence part, or nothing."""
+    def __call__(self, stop: Callable[[], bool] = lambda: False) -> str:
+        """What was done about heat: a sentence part, or nothing. A rest ends as soon as `stop` says so."""
         if not self.limit:
             return ""
         now = self.clock()
@@ -188,7 +190,9 @@ class Heat:
             return ""
         began = now
         while self.clock() - began < LONGEST_REST:
-            self.sleep(self.every)
+            self._sleep(stop)
+            if stop():
+                break
             hot = self.sensor()
             if hot is None and self._rested(began):
                 break
@@ -198,6 +202,12 @@ class Heat:
         self._looked = self.clock()
         self._slow_since = 0.0
         return f"{reason}: rested {self.clock() - began:.0f} s"
+
+    def _sleep(self, stop: Callable[[], bool]) -> None:
+        """Until the next look at the sensor. (A signal alone does not end Python's own sleep.)"""
+        began = self.clock()
+        while self.clock() - began < self.every and not stop():
+            self.sleep(min(NAP, self.every))
 
     def _hot(self, limit: float, now: float) -> str:
         degrees = self.sensor()

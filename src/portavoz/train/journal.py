@@ -15,6 +15,9 @@ import numpy as np
 
 from ..atomic import atomic
 from ..errors import MissingExtra
+from .place import room
+
+TELL = 1.0  # seconds between two words about a training within a look
 
 
 class Board(Protocol):
@@ -32,7 +35,7 @@ class Board(Protocol):
 class Journal:
     """Rows of a training's log. Rows after the step that a resume begins with are dropped: they are made again.
 
-    Raises MissingExtra for a log whose package is not installed.
+    Raises MissingExtra for a log whose package is not installed, JobError where the disk is full.
     """
 
     def __init__(
@@ -60,16 +63,20 @@ class Journal:
 
     def row(self, values: Mapping[str, Any]) -> None:
         """One line; its numbers go to the boards too."""
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+        line = json.dumps(values) + "\n"
         numbers = {k.replace("_", "/", 1): v for k, v in values.items() if k != "step" and isinstance(v, (int, float))}
-        for board in self._boards:
-            board.show(numbers, values["step"])
+        with room(self.path.parent, "a line of log.jsonl and its copies", lambda: len(line)):
+            self._file.write(line)
+            self._file.flush()
+            for board in self._boards:
+                board.show(numbers, values["step"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # What a full disk did not take is written again here, and refused again.
+        with suppress(OSError):
+            self._file.close()
         for board in self._boards:
             board.close()
 
@@ -120,10 +127,19 @@ class Look:
 
     def __init__(self, step: int) -> None:
         self.first, self.began, self.since = step, time.monotonic(), list[dict[str, float]]()
+        self._told = self.began
 
     def add(self, losses: dict[str, float]) -> None:
         """One step's losses."""
         self.since.append(losses)
+
+    def due(self) -> bool:
+        """Whether TELL seconds have gone by since the look, or since this was last so."""
+        now = time.monotonic()
+        if now - self._told < TELL:
+            return False
+        self._told = now
+        return True
 
     def row(self, step: int, steps: int) -> dict[str, Any]:
         """Means, speed, and the seconds that are left at this speed."""

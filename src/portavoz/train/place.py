@@ -1,0 +1,72 @@
+"""A training's folder on the disk: made, held by one training at a time, and what is said when the disk is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..atomic import DISK
+from ..errors import InputError, JobError
+
+
+def made(folder: Path) -> Path:
+    """The folder, made where it is not there. Raises InputError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as problem:
+        raise InputError(f"{folder}: this is a file, wanted a folder; choose another one") from problem
+    except OSError as problem:
+        raise InputError(f"{folder}: cannot be made ({problem.strerror}); choose another folder") from problem
+    return folder
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a training's folder; the system lets go of it when the process dies. Without file locks nothing is held.
+
+    Raises JobError where another training holds it, InputError where nothing can be written.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        file = (folder / ".lock").open("a")
+    except OSError as problem:
+        raise InputError(f"{folder}: cannot be written ({problem.strerror}); choose another folder") from problem
+    with file:
+        # Some network disks have no locks.
+        with suppress(OSError):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as problem:
+                raise JobError(
+                    f"{folder}: another training is writing here; wait until it ends, stop it, or choose another --out "
+                    "folder"
+                ) from problem
+        yield
+
+
+def amount(size: float) -> str:
+    """A number of bytes for people: "512 bytes", "1.5 KiB", "94 MiB"."""
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
+    at = 0
+    while size >= 1000 and at < len(units) - 1:
+        size, at = size / 1024, at + 1
+    return f"{size:.1f} {units[at]}" if at and size < 10 else f"{size:.0f} {units[at]}"
+
+
+@contextmanager
+def room(folder: Path, what: str, size: Callable[[], float]) -> Iterator[None]:
+    """Inside, a full disk is a JobError that names the folder, what was written, and its `size` in bytes, or nearly."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in DISK:
+            raise
+        raise JobError(
+            f"{folder}: cannot be written ({problem.strerror}), {what} take about {amount(size())}; make room, and the "
+            "same command goes on"
+        ) from problem
