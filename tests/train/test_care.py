@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from portavoz.errors import JobError, WeightError
-from portavoz.train import checkpoint, guard, toy
+from portavoz.train import checkpoint, guard, journal, toy
 from portavoz.train.config import TrainConfig
 from portavoz.train.loop import Trainer
 from portavoz.weights import file
@@ -187,6 +187,47 @@ def test_a_signal_saves_and_the_rest_equals_an_uninterrupted_training(corpus, tm
     assert steps == [3, 6]
 
 
+def test_a_signal_ends_a_rest(corpus, tmp_path):
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        assert len(naps) == 1
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    said = []
+    trainer = Trainer(config(corpus, heat=80), tmp_path, say=said.append)
+    trainer.heat = guard.Heat(80, sensor=lambda: 99.0, sleep=nap, look=0.05)
+    assert trainer.run() is None
+    assert said == ["step 1: 99 °C: rested 0 s", "SIGTERM: step 1 is saved; the same command goes on from there"]
+    assert checkpoint.load(checkpoint.found(tmp_path)[-1]).step == 1
+
+
+def test_between_two_looks_it_tells_how_far_it_is(corpus, tmp_path, monkeypatch):
+    ticks = []
+    Trainer(config(corpus, steps=2, every=9), tmp_path / "seldom").run(tick=ticks.append)
+    assert ticks == [{"step": 0}]
+    monkeypatch.setattr(journal, "TELL", 0.0)
+    ticks.clear()
+    Trainer(config(corpus), tmp_path / "often").run(tick=ticks.append)
+    assert [row["step"] for row in ticks] == [0, 1, 2, 4, 5]
+    assert all(row["train_loss"] > 0 and row["memory_process"] > 0 and row["seconds_left"] > 0 for row in ticks[1:])
+    rows = [json.loads(line) for line in (tmp_path / "often" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 6]
+
+
+def test_a_vocoder_without_anything_to_judge_it_by_says_so_once(corpus, tmp_path):
+    said = []
+    trainer = Trainer(config(corpus, part="vocoder", steps=2, every=1, frames=48), tmp_path, say=said.append)
+    longest = max(u.length for u in trainer.corpus.split("held_out"))
+    assert longest <= 192
+    trainer.run()
+    assert said == [
+        f"no held-out recording is longer than 192 frames (4 times frames), the longest has {longest}: there will be "
+        "no held_loss, no best.safetensors, and no stop by patience"
+    ]
+
+
 def test_the_log_forgets_what_is_made_again(corpus, tmp_path):
     (tmp_path / "log.jsonl").write_text('{"step": 3}\n{"step": 999}\n{"st')
     Trainer(config(corpus, steps=3), tmp_path).run()
@@ -260,6 +301,24 @@ def test_differences_have_dotted_keys_and_new_settings_a_default():
     old, new = {"model": {"hidden": 64, "heads": 2}, "steps": 5}, {"model": {"hidden": 96, "heads": 2}, "steps": 9}
     assert checkpoint.differences(old, new) == ["model.hidden: 64 → 96"]
     assert checkpoint.differences({"rival": 16, **old}, {**old, "rival": 16}) == []
+
+
+def test_a_path_in_the_trainings_own_folder_may_move(tmp_path):
+    settings = {"predicted_by": "runs/a/acoustic/acoustic.safetensors", "batch": 4}
+    checkpoint.save(tmp_path, 1, {"weights": {"a": np.ones(1, np.float32)}}, settings)
+    moved = {**settings, "predicted_by": "/else/b/acoustic/acoustic.safetensors"}
+    assert checkpoint.newest(tmp_path, moved, derived=["predicted_by"]).step == 1
+    with pytest.raises(JobError, match="predicted_by: 'runs/a"):
+        checkpoint.newest(tmp_path, moved)
+    with pytest.raises(JobError, match=r"predicted_by: 'acoustic/acoustic\.safetensors' → ''"):
+        checkpoint.newest(tmp_path, {**settings, "predicted_by": ""}, derived=["predicted_by"])
+
+
+def test_what_nobody_wrote_is_the_default(corpus, tmp_path):
+    Trainer(config(corpus), tmp_path).save()
+    with pytest.raises(JobError, match=r"\(losses.pitch: 0.1 → 0.5\)"):
+        Trainer(config(corpus, losses={"pitch": 0.5}), tmp_path)
+    assert Trainer(config(corpus, losses={"mel": 1}), tmp_path).step == 0
 
 
 SAVE = """

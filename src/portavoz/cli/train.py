@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
     config = TrainConfig.read(args.config, args.changes)
     began = time.perf_counter()
-    with Watch(config.steps) as watch:
-        path = train(config, args.out, say=watch.say, report=watch)
+    with Watch(config.steps, "left of this half" if config.part == "voice" else "left") as watch:
+        path = train(config, args.out, say=watch.say, report=watch, tick=watch.tick)
     took = time.perf_counter() - began
     if os.environ.get("RANK", "0") != "0":
         return 0  # one of several processes, of which the first reports
@@ -63,10 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Watch:
-    """Called with each row of the log: a bar where standard error is a terminal, else a line each."""
+    """Called with each row of the log: a bar where standard error is a terminal, else a line each.
 
-    def __init__(self, steps: int) -> None:
-        self.steps, self.first, self.step, self.last = steps, 0, 0, dict[str, Any]()
+    `left` are the words behind the minutes.
+    """
+
+    def __init__(self, steps: int, left: str) -> None:
+        self.steps, self.left, self.first, self.step, self.last = steps, left, 0, 0, dict[str, Any]()
         self._bar: Any = None
         self._of: Trainer | None = None
         self._stack = ExitStack()
@@ -89,16 +92,26 @@ class Watch:
             note(line)
 
     def __call__(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        self.tick(trainer, row)
+        self.last = row
+        if self._bar is None:
+            note(f"step {row['step']} of {self.steps}: {self._line(row)}")
+
+    def tick(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        """How far it is, between two rows of the log too: there the held-out loss is that of the last row."""
         if trainer is not self._of:
-            self._of, self.first = trainer, trainer.resumed
-        self.last, self.step = row, row["step"]
-        losses = ", ".join(f"{key} {row[key]:.4f}" for key in ("train_loss", "held_loss") if key in row)
-        line = f"{losses}, {row['steps_per_second']:.2f} steps/s, {row['seconds_left'] / 60:.1f} minutes left"
-        line += f", {row['memory_process']:.0f} MiB"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=row["step"], description=line)
-        else:
-            note(f"step {row['step']} of {self.steps}: {line}")
+            self._of, self.first, self.last = trainer, trainer.resumed, {}
+        self.step = row["step"]
+        if self._bar is None:
+            return
+        self._bar.update(self._task, completed=self.step)
+        if "steps_per_second" in row:
+            self._bar.update(self._task, description=self._line({**self.last, **row}))
+
+    def _line(self, row: dict[str, Any]) -> str:
+        losses = [f"{key} {row[key]:.4f}" for key in ("train_loss", "held_loss") if key in row]
+        speed, left = f"{row['steps_per_second']:.2f} steps/s", f"{row['seconds_left'] / 60:.1f} minutes {self.left}"
+        return ", ".join([*losses, speed, left, f"{row['memory_process']:.0f} MiB"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

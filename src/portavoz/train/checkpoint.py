@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -88,27 +89,43 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(groups, step, config, json.loads(metadata.get("state", "{}")))
 
 
-def newest(folder: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Checkpoint | None:
+def newest(
+    folder: Path,
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    derived: Collection[str] = (),
+) -> Checkpoint | None:
     """The newest readable checkpoint of a folder, or None. A damaged one falls back to the one before it.
 
-    `defaults` stand for settings that the checkpoint's time did not know. Raises JobError when it was made under
-    another configuration, with the keys that differ.
+    `defaults` stand for what is not said, now or then (a checkpoint's time may not have known it). Raises JobError when
+    it was made under another configuration, with the keys that differ. Of settings that are `derived`, paths in the
+    training's own folder, the last two names count: the folder may be moved, and spelled in another way.
     """
     for path in reversed(found(folder)):
         try:
             checkpoint = load(path)
         except WeightError:
             continue
-        known = {**(defaults or {}), **checkpoint.config}
-        if isinstance(known.get("model"), dict) and defaults:
-            known["model"] = {**defaults["model"], **known["model"]}
-        other = differences(known, config)
+        known, wanted = (_filled(defaults or {}, settings) for settings in (checkpoint.config, config))
+        for settings, key in product((known, wanted), derived):
+            settings[key] = "/".join(Path(settings[key]).parts[-2:])
+        other = differences(known, wanted)
         if other:
             raise JobError(
                 f"{path} was trained under another configuration ({'; '.join(other)}); choose another --out folder"
             )
         return checkpoint
     return None
+
+
+def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, and the defaults of what they leave out, at every depth."""
+    out = {**defaults, **values}
+    for key, inner in values.items():
+        if isinstance(inner, Mapping) and isinstance(defaults.get(key), Mapping):
+            out[key] = _filled(defaults[key], inner)
+    return out
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import JobError, SpecError
-from ..families.compact.config import CompactConfig
+from ..errors import JobError
 from ..weights import file
-from . import checkpoint, guard, samples, start
+from . import checkpoint, guard, place, samples, start
 from .config import TrainConfig
 from .joint import Drawn, JointTask, acoustic
 from .journal import Journal, Look
@@ -27,28 +26,34 @@ from .together import Together
 
 __all__ = ["TrainConfig", "Trainer"]
 Row = dict[str, Any]
+Say = Callable[[str], None]
 
 
-def _nothing(line: str) -> None:
+def _nothing(line: Any) -> None:
     """Says nothing: what one process of several has said already."""
 
 
 class Trainer:
-    """Everything that a training holds: the task, its weights, their moving average, the optimisers."""
+    """Everything that a training holds: the task, its weights, their moving average, the optimisers.
 
-    def __init__(self, config: TrainConfig, out: str | Path, *, say: Callable[[str], None] = lambda line: None) -> None:
+    `derived` names settings that nobody wrote: paths in the folder of the whole training, which may be moved.
+    """
+
+    def __init__(
+        self, config: TrainConfig, out: str | Path, *, say: Say = _nothing, derived: Collection[str] = ()
+    ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
         self.ops = TrainOps(config.device)
         self.together = Together(self.ops.device)
         self.config, self.out, self.say = config, Path(out), say if self.together.first else _nothing
-        self.out.mkdir(parents=True, exist_ok=True)
+        place.made(self.out)
         with self.together.one_after_the_other():
             self.corpus, self.model = start.open_corpus(config, self.out, self.say)
         self.weights = start.weights(config, self.model, self.corpus, self.ops)
         self.task: Task = self._task()
         start.grow(config, self.model, self.weights)
-        self.tensors: dict[str, Tensor] = self._trained()
+        self.tensors: dict[str, Tensor] = start.chosen(config, self.weights)
         self.own = Optimised(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
         rivals = dict(self.task.rivals.named_parameters()) if self.task.rivals else {}
         self.rivals = Optimised(rivals, rate=config.rate, decay=config.weight_decay, betas=(0.8, 0.99))
@@ -56,7 +61,7 @@ class Trainer:
         self.step, self.pieces = 0, config.accumulate
         self.best, self.stale = math.inf, 0
         self.heat = guard.Heat(config.heat)
-        self._resume()
+        self._resume(derived)
         self.resumed = self.step
 
     @property
@@ -79,16 +84,6 @@ class Trainer:
             if c.recompute:
                 recompute(model)
         return task
-
-    def _trained(self) -> dict[str, Tensor]:
-        """The tensors that change; the others need no gradient. Raises SpecError when there are none."""
-        only, every = tuple(self.config.only), self.weights.tensors()
-        chosen = {k: t for k, t in every.items() if not only or k.startswith(only)}
-        if not chosen:
-            raise SpecError(f"only is {list(only)}: no weight's path begins so; they are {', '.join([*every][:3])}, …")
-        for k, t in every.items():
-            t.requires_grad_(k in chosen)
-        return chosen
 
     def rate(self, step: int) -> float:
         """The learning rate: a linear warm-up, constant, then down to a hundredth over the last `cooldown` share."""
@@ -197,9 +192,8 @@ class Trainer:
     def _identity(self) -> dict[str, Any]:
         return json.loads(json.dumps({**self.config.identity(), "model": self.model.to_dict()}))
 
-    def _resume(self) -> None:
-        defaults = json.loads(json.dumps(TrainConfig(corpus="", model=CompactConfig().to_dict()).identity()))
-        last = checkpoint.newest(self.out, self._identity(), defaults)
+    def _resume(self, derived: Collection[str]) -> None:
+        last = checkpoint.newest(self.out, self._identity(), start.defaults(self.config), derived=derived)
         if last is None:
             return
         with torch.no_grad():
@@ -220,9 +214,10 @@ class Trainer:
         arrays = self.weights.arrays()
         return self.task.finish({**arrays, **{k: self.ops.numpy(v) for k, v in self.average.items()}})
 
-    def run(self, report: Callable[[Row], None] = lambda row: None) -> Path | None:
+    def run(self, report: Callable[[Row], None] = _nothing, tick: Callable[[Row], None] = _nothing) -> Path | None:
         """Train to `steps`, or until `patience` is over; `report` gets a row every `every` steps.
 
+        `tick` gets the first step, the last one where a signal stopped it, and a row every second at most in between.
         Returns the file of averaged weights, or None when a signal asked it to stop: then a checkpoint of the last
         step is written, and the same training goes on from there.
         """
@@ -230,19 +225,25 @@ class Trainer:
         journal = nullcontext()
         if self.together.first:
             journal = Journal(self.out, self.step, c.logs, settings=self._identity())
+        if self.step < c.steps and (warning := samples.unjudged(self.task, self.corpus)):
+            self.say(warning)
+        tick = tick if self.together.first else _nothing
+        tick({"step": self.step})
         with guard.Signals() as asked, journal:
             while self.step < c.steps and not self._patient_no_more():
                 last.add(self.train_step())
+                self._careful(lambda: bool(asked.stop))
                 if self.together.agree(bool(asked.stop)):
                     self.save()
+                    tick({"step": self.step})
                     reason = asked.stop or "another process"
                     self.say(f"{reason}: step {self.step} is saved; the same command goes on from there")
                     return None
-                self._careful()
                 if self.step % c.every and self.step != c.steps:
+                    if last.due():
+                        tick({**last.row(self.step, c.steps), **self._memory()})
                     continue
-                row = {**last.row(self.step, c.steps), **self._look()}
-                row.update({f"memory_{k}": v for k, v in guard.memory(self.ops.device).items()})
+                row = {**last.row(self.step, c.steps), **self._look(), **self._memory()}
                 guard.clear(self.ops.device)
                 self.save()
                 if isinstance(journal, Journal):
@@ -253,6 +254,9 @@ class Trainer:
         path = self._best() if early else self._write(f"{c.part}.safetensors")
         self.together.wait()
         return path
+
+    def _memory(self) -> Row:
+        return {f"memory_{k}": v for k, v in guard.memory(self.ops.device).items()}
 
     def _look(self) -> Row:
         """Held-out losses, whether they are the best so far, and samples."""
@@ -270,9 +274,9 @@ class Trainer:
     def _patient_no_more(self) -> bool:
         return 0 < self.config.patience <= self.stale
 
-    def _careful(self) -> None:
+    def _careful(self, stop: Callable[[], bool]) -> None:
         """The guards that look now and then."""
-        if done := self.heat():
+        if done := self.heat(stop):
             self.say(f"step {self.step}: {done}")
         limit = self.config.memory
         if limit and self.step % 20 == 0 and guard.resident() > limit:
@@ -283,10 +287,8 @@ class Trainer:
 
     def _best(self) -> Path:
         path = self.out / f"{self.config.part}.safetensors"
-        if not self.together.first:
-            return path
-        tensors, metadata = file.read(self.out / "best.safetensors")
-        file.write(path, tensors, metadata)
+        if self.together.first:
+            file.write(path, *file.read(self.out / "best.safetensors"))
         return path
 
     def _write(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a training sounds and looks like at a step: held-out utterances as waves, mels and alignments."""
+"""What a training is judged by: held-out utterances, as waves, mels and alignments at a step; and whether any are."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ..audio.files import write
 from ..audio.griffin_lim import mel_to_wave
 from ..flow import Wave
 from ..text.alphabet import ALPHABET
+from . import place
 from .corpus import Corpus
 from .joint import Drawn, JointTask
-from .tasks import AcousticTask
+from .tasks import AcousticTask, Task, VocoderTask
 
 
 def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> list[Path]:
@@ -22,8 +23,7 @@ def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> li
     The acoustic half's mel is made with the recording's durations, and heard through Griffin-Lim: how good a
     vocoder is, is the vocoder's matter. Both halves in one training are heard as they speak.
     """
-    folder = out / "samples"
-    folder.mkdir(exist_ok=True)
+    folder = place.made(out / "samples")
     made: list[Path] = []
     for u in corpus.split("held_out")[:count]:
         name = folder / f"{step:08d}-{u.id}"
@@ -51,3 +51,18 @@ def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> li
         save(figure, name.with_suffix(".png"))
         made.append(name.with_suffix(".png"))
     return made
+
+
+def unjudged(task: Task, corpus: Corpus) -> str:
+    """What to say of a training without anything to judge it by; nothing where there is something."""
+    if isinstance(task, JointTask):
+        task = task.acoustic
+    if not isinstance(task, AcousticTask | VocoderTask) or task.held:
+        return ""
+    lengths = [u.length for u in corpus.split("held_out")]
+    if isinstance(task, VocoderTask) and lengths:
+        why = f"no held-out recording is longer than {4 * task.frames} frames (4 times frames), the longest has "
+        why += f"{max(lengths)}"
+    else:
+        why = f"{corpus.folder} has no held-out recording"
+    return f"{why}: there will be no held_loss, no best.safetensors, and no stop by patience"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .. import folder
 from ..errors import InputError, SpecError
@@ -19,7 +21,7 @@ from ..weights.cursor import Weights
 from . import grow as growth
 from . import toy
 from .bundle import trained
-from .config import TrainConfig
+from .config import LOSSES, TrainConfig
 from .corpus import Corpus
 from .pitch import of_symbols
 from .prepare import prepare
@@ -90,6 +92,23 @@ def constants(corpus: Corpus, c: CompactConfig, part: str) -> Arrays:
         facts = of_symbols(corpus)[1]
         out.update({f"acoustic.{name}.scale": facts[at, 1:].astype(np.float32) for name, at in VALUES.items()})
     return out
+
+
+def chosen(config: TrainConfig, w: Weights) -> dict[str, Tensor]:
+    """The tensors that change; the others need no gradient. Raises SpecError when there are none."""
+    only, every = tuple(config.only), w.tensors()
+    found = {k: t for k, t in every.items() if not only or k.startswith(only)}
+    if not found:
+        raise SpecError(f"only is {list(only)}: no weight's path begins so; they are {', '.join([*every][:3])}, …")
+    for k, t in every.items():
+        t.requires_grad_(k in found)
+    return found
+
+
+def defaults(config: TrainConfig) -> dict[str, Any]:
+    """What stands in a checkpoint for settings that nobody wrote."""
+    plain = TrainConfig(corpus="", model=CompactConfig().to_dict()).identity()
+    return json.loads(json.dumps({**plain, "losses": LOSSES.get(config.part, LOSSES)}))
 
 
 def grow(config: TrainConfig, c: CompactConfig, w: Weights) -> None:

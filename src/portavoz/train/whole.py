@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from .. import folder
 from ..errors import SpecError
 from ..weights import file
+from . import place
 from .bundle import bundle, trained
 from .config import WHOLE, TrainConfig
 from .loop import Row, Trainer
@@ -19,22 +22,41 @@ from .start import weights_file
 Say = Callable[[str], None]
 
 
+def _nothing(trainer: Trainer, row: Row) -> None:
+    """Nobody wants to know."""
+
+
 def train(
     config: TrainConfig,
     out: str | Path,
     *,
     say: Say = lambda line: None,
-    report: Callable[[Trainer, Row], None] = lambda trainer, row: None,
+    report: Callable[[Trainer, Row], None] = _nothing,
+    tick: Callable[[Trainer, Row], None] = _nothing,
 ) -> Path | None:
     """Train what `config.part` says in `out`, going on where it stopped.
 
     Gives the half's file, or the voice folder of "voice" and "joint"; None when a signal stopped it. `report` gets each
-    row of the log. Raises PortavozError.
+    row of the log, `tick` what `Trainer.run` gives between them. Raises PortavozError, among it JobError where another
+    training is at work in `out`.
     """
-    out = Path(out)
+    out = place.made(Path(out))
+    # Several processes of one training share its folder: the first one holds it.
+    with place.held(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        return _train(config, out, say, report, tick)
+
+
+def _train(
+    config: TrainConfig,
+    out: Path,
+    say: Say,
+    report: Callable[[Trainer, Row], None],
+    tick: Callable[[Trainer, Row], None],
+) -> Path | None:
     if config.part not in WHOLE:
         trainer = Trainer(config, out, say=say)
-        return trainer.run(lambda row: report(trainer, row))
+        return trainer.run(lambda row: report(trainer, row), lambda row: tick(trainer, row))
+    said = config
     halves: dict[str, Path] = {}
     trainer: Trainer | None = None
     joint = config.part == "joint"
@@ -44,10 +66,13 @@ def train(
         if not joint and _left_alone(config, part):
             halves[part] = _kept(config, part, trainer, out)
             continue
-        trainer = Trainer(half, out / part, say=say)
+        derived = [key for key in ("corpus", "predicted_by") if getattr(half, key) != getattr(said, key)]
+        trainer = Trainer(half, out / part, say=say, derived=derived)
         # The second half trains on the corpus that the first one made ready.
         config = replace(config, corpus=str(trainer.corpus.folder))
-        made = trainer.run(lambda row, trainer=trainer: report(trainer, row))
+        made = trainer.run(
+            lambda row, trainer=trainer: report(trainer, row), lambda row, trainer=trainer: tick(trainer, row)
+        )
         if made is None:
             return None
         halves[part] = made
