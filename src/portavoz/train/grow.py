@@ -25,7 +25,7 @@ Arrays = dict[str, NDArray[Any]]
 # Layers of residual stacks, and the last weights of each.
 LAYER = re.compile(r"^(acoustic\.(?:encoder|decoder)\.stack\.layers|vocoder\.blocks)\.(\d+)\.(.+)$")
 # A predictor of the variance adaptor, and how its number is told.
-VARIANCE = re.compile(r"^acoustic\.(pitch|energy)\.(tell|predictor|scale)\b")
+VARIANCE = re.compile(r"^acoustic\.(pitch|energy)\.(tell|predictor|mean|scale)\b")
 WRITES = ("attention.out.", "feed_forward.narrow.", "narrow.")
 BETWEEN = re.compile(r"\.(feed_forward\.)?(wide|narrow)\.(weight|bias)$")
 

@@ -70,11 +70,11 @@ def of_corpus(corpus: Corpus) -> NDArray[np.float32]:
     return np.memmap(path, np.float32, "r", shape=(total, 2))
 
 
-def of_symbols(corpus: Corpus) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Each symbol's pitch and energy in deviations from the mean [symbols, 2], and [[mean, deviation], …] of the two.
+def of_symbols(corpus: Corpus) -> NDArray[np.float64]:
+    """Each symbol's log F0 and log root mean square [symbols, 2]; NaN where it has no frame, or no voice.
 
-    After FastPitch (arXiv:2006.06873, section 2.1): one number for a symbol's frames, 0 where it has no frame, or no
-    voice. It is the median, so that a frame whose pitch slipped by an octave does not move its symbol.
+    After FastPitch (arXiv:2006.06873, section 2.1): one number for a symbol's frames. It is the median, so that a
+    frame whose pitch slipped by an octave does not move its symbol.
     """
     by_frame, out = of_corpus(corpus), np.full((len(corpus.ids), 2), np.nan)
     for u in corpus.utterances:
@@ -83,13 +83,10 @@ def of_symbols(corpus: Corpus) -> tuple[NDArray[np.float32], NDArray[np.float64]
             for kind in (0, 1):
                 real = part[np.isfinite(part[:, kind]), kind]
                 out[at, kind] = np.median(real) if len(real) else np.nan
-    facts = np.array(
-        [
-            [column[np.isfinite(column)].mean(), column[np.isfinite(column)].std()]
-            if np.isfinite(column).any()
-            else [0.0, 1.0]
-            for column in out.T
-        ]
-    )
-    facts[:, 1] = np.maximum(facts[:, 1], 1e-3)
-    return np.nan_to_num((out - facts[:, 0]) / facts[:, 1]).astype(np.float32), facts
+    return out
+
+
+def statistics(symbols: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Mean and standard deviation of each column of `of_symbols`; (0, 1) where nothing has a voice."""
+    found = [column[np.isfinite(column)] for column in symbols.T]
+    return [(float(real.mean()), max(float(real.std()), 1e-3)) if len(real) else (0.0, 1.0) for real in found]

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import atomic
+from ..errors import SpecError
 from ..families.compact.config import CompactConfig
 from ..ops.torch import TorchOps
 from ..weights.cursor import Weights
+from .bundle import trained
 from .config import TrainConfig
 from .corpus import Corpus
 from .start import weights_file
@@ -46,13 +48,16 @@ def predicted_mels(name: str, c: CompactConfig, corpus: Corpus) -> Predicted:
     from rich.progress import track
 
     weights = weights_file(name)
+    own = trained(weights)[1]
+    if own.mel != c.mel:
+        raise SpecError(f"predicted_by {name}: speaks {own.mel}, the vocoder hears {c.mel}; choose one of the same mel")
     about = hashlib.sha256(weights.read_bytes())
     about.update(corpus.ids.tobytes() + corpus.durations.tobytes())
     path = corpus.features.place / f"predicted-{about.hexdigest()[:16]}.f32"
     if not path.is_file() or path.stat().st_size != corpus.mels.nbytes:
         w = Weights.load(weights, TorchOps())
         w.ignore("vocoder", why="only the acoustic half is wanted")
-        task = AcousticTask(w, c, corpus, TrainConfig(corpus="", batch=1))
+        task = AcousticTask(w, own, corpus, TrainConfig(corpus="", batch=1))
         w.finish()
         shown = Console(stderr=True)  # standard output is for reports
         with atomic(path) as out:

@@ -109,7 +109,7 @@ class AcousticTask:
         assert isinstance(w.ops, TorchOps)
         self.ops, self.corpus, self.c = w.ops, corpus, c
         self.batch, self.seed, self.weights = settings.batch, settings.seed, settings.weights()
-        self.values: NDArray[np.float32] | None = of_symbols(corpus)[0] if c.pitch or c.energy else None
+        self.values = of_symbols(corpus) if c.pitch or c.energy else None
         self.fresh = not (settings.start or settings.grow)
         self.model = compact_mel.Acoustic(w / "acoustic", c)
         self.before = w.arrays()[EMBEDDING].copy()
@@ -190,8 +190,11 @@ class AcousticTask:
         """The recordings' own pitch and energy [B, S, 1], as far as the model has them."""
         if self.values is None:
             return {}
-        both = pad_rows([self.values[u.symbols] for u in rows])
-        return {name: both[..., VALUES[name], None].copy() for name in self.model.variances}
+        both, given = pad_rows([self.values[u.symbols] for u in rows]), {}
+        for name, variance in self.model.variances.items():
+            mean, scale = (self.ops.numpy(t) for t in (variance.mean, variance.scale))
+            given[name] = np.nan_to_num((both[..., VALUES[name], None] - mean) / scale).astype(np.float32)
+        return given
 
     def losses(self, rows: Sequence[Utterance], whole: Sequence[Utterance], *, step: int = 0) -> dict[str, Tensor]:
         return self.judged(self.made(rows), rows, whole)

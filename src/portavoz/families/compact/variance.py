@@ -1,7 +1,7 @@
 """How high and how loud each symbol is: one number a symbol, predicted, and told to the decoder.
 
-FastPitch (arXiv:2006.06873, section 2): the numbers are means over a symbol's frames, in deviations from the corpus'
-mean. In training the decoder hears the recording's own numbers, in speaking the predicted ones, which may be moved.
+FastPitch (arXiv:2006.06873, section 2): one number for the frames of a symbol, in deviations from the mean of a
+corpus. In training the decoder hears the recording's own numbers, in speaking the predicted ones, which may be moved.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Variance(Block):
         super().__init__(w)
         self.predictor = DurationPredictor(w / "predictor", c.hidden, c.duration_channels)
         self.tell = w.linear("tell", 1, c.hidden)
+        # What a deviation is, for training on other recordings and for semitones.
+        self.mean = w.tensor("mean", (1,), init=0.0, train=False)
         self.scale = w.tensor("scale", (1,), init=1.0, train=False)
 
     def __call__(self, memory: Any, keep: Any = None, *, given: Any = None, semitones: Any = None) -> tuple[Any, Any]:
