@@ -23,7 +23,7 @@ from . import toy
 from .bundle import trained
 from .config import LOSSES, TrainConfig
 from .corpus import Corpus
-from .pitch import of_symbols
+from .pitch import of_symbols, statistics
 from .prepare import prepare
 from .tasks import VALUES
 
@@ -89,8 +89,10 @@ def constants(corpus: Corpus, c: CompactConfig, part: str) -> Arrays:
     prefix = "acoustic.decoder" if part == "acoustic" else "vocoder"
     out: Arrays = {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
     if part == "acoustic" and (c.pitch or c.energy):
-        facts = of_symbols(corpus)[1]
-        out.update({f"acoustic.{name}.scale": facts[at, 1:].astype(np.float32) for name, at in VALUES.items()})
+        facts = statistics(of_symbols(corpus))
+        for name, at in VALUES.items():
+            for key, value in zip(("mean", "scale"), facts[at]):
+                out[f"acoustic.{name}.{key}"] = np.array([value], np.float32)
     return out
 
 
