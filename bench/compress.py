@@ -12,6 +12,7 @@ voices that were made otherwise, such as a distilled one. scripts/compress_page.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import zipfile
@@ -35,6 +36,7 @@ from portavoz.folder import describe, find
 from portavoz.train.bundle import bundle
 from portavoz.train.compress import KINDS, compress
 from portavoz.voice import Voice
+from portavoz.weights import file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "recipes" / "voice"))
 from sentences import MATRIX, matrix_sentences
@@ -46,7 +48,7 @@ Durations = dict[tuple[str, ...], NDArray[np.int64]]
 def main() -> None:
     """Command line."""
     made = parser(__doc__, rounds=5)
-    made.add_argument("--voice", default="slt", help="what is compressed (default: %(default)s)")
+    made.add_argument("--voice", default="arctic", help="what is compressed (default: %(default)s)")
     made.add_argument("--halves", nargs=2, metavar="FILE", help="the voice's halves in float32")
     made.add_argument("--also", nargs="*", default=[], metavar="NAME=FOLDER", help="other voices beside them")
     made.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS), help="beside float32 (all)")
@@ -74,7 +76,8 @@ def made_voices(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
     out = {"float32": folder / "float32"}
     if options.halves:
         card = describe(find(options.voice))
-        bundle(options.halves, out["float32"], name=card["name"], speakers=card["speakers"], card={}, half=False)
+        speakers = json.loads(file.read(options.halves[0])[1]["speakers"])  # in the training's order, not the voice's
+        bundle(options.halves, out["float32"], name=card["name"], speakers=speakers, card={}, half=False)
     else:
         compress(options.voice, out["float32"], "float32")
     for kind in options.kinds:

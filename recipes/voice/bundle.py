@@ -1,37 +1,62 @@
 """Joins the trained halves into the voice folder that ships, with its card.
 
     python recipes/voice/bundle.py runs/two/acoustic.safetensors runs/two-tune/vocoder.safetensors OUT
-        [--report slt.json rms.json] [--minutes 75]
+        [--report rms.json slt.json] [--minutes 75]
 
-The reports are what evaluate.py wrote, one for each speaker in their order: their figures go on the card.
+The voice has its speakers in an order of its own, whatever that of the corpus was. The reports are what evaluate.py
+wrote, one for each speaker, and say themselves of whom: their figures go on the card.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from portavoz.train import start
 from portavoz.train.bundle import bundle, trained
 from portavoz.train.corpus import Corpus
+from portavoz.weights import file
 
-NAME = "slt"
+NAME = "arctic"  # both teachers are voices of CMU ARCTIC
+SPEAKERS = ("rms", "slt")  # the first speaks where none is named: rms, whom the judge understands better
 CARD: dict[str, Any] = {
     "summary": "Two synthetic English speakers, distilled from freely licensed engines: no real speech was available.",
     "teachers": {
-        "slt": "festival's voice_cmu_us_slt_arctic_hts (HMM speech synthesis, 32 kHz)",
         "rms": "flite's cmu_us_rms (clustergen, 16 kHz; the band above 7.6 kHz was filled up)",
+        "slt": "festival's voice_cmu_us_slt_arctic_hts (HMM speech synthesis, 32 kHz)",
     },
     "texts": "example sentences of WordNet 3.0, and made ones with numbers, dates and questions",
     "licences": {
         "this voice": "Apache-2.0, with the notices of its teachers kept (THIRD_PARTY.md)",
-        "slt": "EST-2003 and BSD-3-Clause (Carnegie Mellon University, Nagoya Institute of Technology)",
         "rms": "flite's, a permissive one (Carnegie Mellon University)",
+        "slt": "EST-2003 and BSD-3-Clause (Carnegie Mellon University, Nagoya Institute of Technology)",
         "texts": "WordNet-3.0 (Princeton University)",
     },
     "limits": "Each sounds like its teacher: clear and robotic. English only, no emotions.",
 }
+
+
+def reordered(half: Path, speakers: Sequence[str], out: Path) -> Path:
+    """The acoustic half, written to `out` with its speakers in another order; SystemExit where they are others."""
+    tensors, metadata = file.read(half)
+    known = json.loads(metadata.get("speakers", "[]"))
+    if sorted(known) != sorted(speakers):
+        raise SystemExit(f"{half}: has the speakers {', '.join(known) or 'of no name'}, wanted {', '.join(speakers)}")
+    tensors[start.SPEAKERS] = start.table(tensors[start.SPEAKERS], known, speakers)
+    file.write(out, tensors, {**metadata, "speakers": json.dumps(speakers)})
+    return out
+
+
+def reported(paths: Sequence[Path], speakers: Sequence[str]) -> dict[str, Any]:
+    """The figures by speaker, in the voice's order; evaluate.py ends a report's `voice` with the speaker's name."""
+    found = {json.loads(path.read_text())["voice"].rpartition(", ")[2]: path for path in paths}
+    if len(found) < len(paths) or not {*found} <= {*speakers}:
+        raise SystemExit(f"the reports are of {', '.join(found)}; wanted at most one of each of {', '.join(speakers)}")
+    return {name: figures(found[name]) for name in speakers if name in found}
 
 
 def figures(path: Path) -> dict[str, Any]:
@@ -61,10 +86,11 @@ def main() -> None:
         "hours": round(frames * config.mel.hop / config.mel.rate / 3600, 2),
         "parameters": sum(a.size for half in (tensors, trained(options.vocoder)[0]) for a in half.values()),
         "training_minutes": options.minutes,
-        "figures": {name: figures(report) for name, report in zip(corpus.speakers, options.report)},
+        "figures": reported(options.report, SPEAKERS),
     }
-    halves = [options.acoustic, options.vocoder]
-    print(bundle(halves, options.out, name=NAME, speakers=corpus.speakers, card=card))
+    with tempfile.TemporaryDirectory() as folder:
+        acoustic = reordered(options.acoustic, SPEAKERS, Path(folder) / options.acoustic.name)
+        print(bundle([acoustic, options.vocoder], options.out, name=NAME, speakers=SPEAKERS, card=card))
 
 
 if __name__ == "__main__":

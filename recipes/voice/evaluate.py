@@ -1,6 +1,6 @@
 """Judges a voice beside its teacher: word errors on sentences neither has learnt from, and signal checks.
 
-    python recipes/voice/evaluate.py --corpus corpus --json report.json            the bundled voice
+    python recipes/voice/evaluate.py --corpus corpus --json report.json       the bundled voice as the corpus' speaker
     python recipes/voice/evaluate.py --corpus corpus-two --speaker rms --voice FOLDER --count 100 --modes matrix
     python recipes/voice/evaluate.py --command "flite -voice slt -t {text} -o {wav}"
 
@@ -207,8 +207,8 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def of_voice(name: str | None, speaker: str | None) -> Speak:
-    """How a speaker (None: the first) of the bundled voice, or of the one in a folder, speaks."""
+def of_voice(name: str | None, speaker: str) -> Speak:
+    """How a speaker of the bundled voice, or of the one in a folder, speaks."""
     voice = portavoz.load(name)
 
     def speak(text: str) -> tuple[NDArray[np.float32], int]:
@@ -237,14 +237,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--voice", help="a voice's folder or name; the bundled one when left out")
-    parser.add_argument("--speaker", help="of the voice and of the corpus; the first when left out")
+    parser.add_argument("--speaker", help="of the voice and of the corpus; the corpus' first when left out")
     parser.add_argument("--command", help="any other engine: a command line with {text} and {wav}")
     parser.add_argument("--count", type=int, default=200, help="held-out sentences")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--json", type=Path, help="where to write the whole report")
     options = parser.parse_args()
-    speak = of_command(options.command) if options.command else of_voice(options.voice, options.speaker)
     speaker = options.speaker or json.loads((options.corpus / "corpus.json").read_text())["speakers"][0]
+    speak = of_command(options.command) if options.command else of_voice(options.voice, speaker)
     report = evaluate(speak, options.corpus, count=options.count, modes=options.modes, speaker=speaker)
     report["voice"] = options.command or f"{options.voice or 'bundled voice'}, {speaker}"
     print(table(report))

@@ -1,6 +1,6 @@
 """Draws teacher and voice side by side, for people to look at.
 
-python recipes/voice/pictures.py --corpus corpus-two --out docs/img/voice.png [--voice FOLDER] [--speaker rms]
+python recipes/voice/pictures.py --corpus corpus-two --speaker rms --out docs/img/voice-rms.png [--voice FOLDER]
 """
 
 from __future__ import annotations

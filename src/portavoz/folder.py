@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 from .errors import InputError, WeightError
+from .jsonfile import read_object
 
 FORMAT = 1
 # What voice.json holds at least.
@@ -39,8 +40,17 @@ def find(voice: str | Path | None) -> Path:
         return folder
     raise InputError(
         f"voice {str(voice)!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder with a voice.json or a "
-        "checkpoint's config.json; check it"
+        f"checkpoint's config.json; {_remedy(str(voice), known)}"
     )
+
+
+def _remedy(name: str, known: dict[str, Path]) -> str:
+    """What to do about an unknown voice: it may be the name of a bundled voice's speaker."""
+    for voice, folder in known.items():
+        with suppress(InputError):  # a damaged voice says so itself when it is asked for
+            if name in describe(folder)["speakers"]:
+                return f"{name} is a speaker of {voice}: give {voice} as the voice and {name} as the speaker"
+    return "check it"
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -50,7 +60,7 @@ def is_checkpoint(folder: Path) -> bool:
 
 def checkpoint(folder: Path) -> dict[str, Any]:
     """A checkpoint folder's `name`, `family` (its model_type), `architecture`, and `config`. Raises InputError."""
-    config = _object(folder / "config.json", "fetch the checkpoint again")
+    config = read_object(folder / "config.json", "fetch the checkpoint again")
     kinds: Any = config.get("architectures")
     listed = ", ".join(map(str, cast("list[Any]", kinds))) if isinstance(kinds, list) else ""
     return {
@@ -73,7 +83,7 @@ def describe(folder: Path) -> dict[str, Any]:
     path = folder / "voice.json"
     if is_checkpoint(folder):
         raise InputError(f"{folder}: a checkpoint folder, which has no voice.json; give a voice's folder here")
-    known = _object(path, "install the voice again")
+    known = read_object(path, "install the voice again")
     wrong = [key for key, kind in KINDS.items() if not isinstance(known.get(key), kind)]
     speakers: list[Any] = [] if "speakers" in wrong else known["speakers"]
     files: dict[str, Any] = {} if "files" in wrong else known["files"]
@@ -87,17 +97,6 @@ def describe(folder: Path) -> dict[str, Any]:
     if known["format"] != FORMAT:
         raise InputError(f"{path}: format {known['format']}, this portavoz reads {FORMAT}; install a newer one")
     return known
-
-
-def _object(path: Path, remedy: str) -> dict[str, Any]:
-    """A file's JSON object. Raises InputError."""
-    try:
-        about: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); {remedy}") from problem
-    if not isinstance(about, dict):
-        raise InputError(f"{path}: not a JSON object; {remedy}")
-    return cast("dict[str, Any]", about)
 
 
 def verify(folder: Path, about: dict[str, Any], names: Iterable[str] | None = None) -> None:

@@ -44,6 +44,14 @@ def test_two_voices_beside_each_other(run, tiny: Path) -> None:
     assert set(between["figures"]) == {"real_time_factor"}
 
 
+def test_columns_of_long_figures_stay_apart() -> None:
+    from portavoz.cli.evaluate import _table
+
+    long = "0.0634 (0.0634 … 0.0651)"
+    (_, line) = _table(["", "a", "b"], [["real-time factor", long, long]])
+    assert line == f"real-time factor  {long}  {long}"
+
+
 def test_sentences_of_a_file(run, tiny: Path) -> None:
     Path("mine.txt").write_text("One.\n\nTwo.\n", encoding="utf-8")
     done = run("evaluate", str(tiny), "--text", "mine.txt", "--only", "real_time_factor")
@@ -79,11 +87,11 @@ def test_answers_are_joined(run) -> None:
         (("--only", "beauty"), "there is no figure 'beauty'"),
         (("--only", "mos_estimate"), "--mos"),
         (("--mos", "nowhere.onnx"), "no such file"),
-        (("--json", "slt"), "put voices before options"),
+        (("--json", "arctic"), "put voices before options"),
         (("--html", "page.txt"), "ends with .html"),
         (("--html", "nowhere/page.html"), "the folder nowhere is not there"),
         (("--speaker", "a,b"), "for 1 voices"),
-        (("--speaker", "nobody", "--only", "mcd"), "has slt"),
+        (("--speaker", "nobody", "--only", "mcd"), "has rms, slt"),
         (("--listened", "nowhere.json"), "cannot be read as JSON"),
         (("--runtime", "abacus"), "abacus"),
     ],
@@ -102,6 +110,14 @@ def test_listen_to_folders(run, recordings: Path) -> None:
     assert done.code == 0 and "2 screens of 2 sentences" in done.err
     assert "A &amp; B" in Path("page.html").read_text(encoding="utf-8")
     assert run("listen", "mine", "--test", "mushra", "--reference", "other", "-o", "m.html").code == 0
+
+
+def test_listen_to_folders_of_one_name(run, recordings: Path) -> None:
+    for name in ("a", "b"):
+        (Path(name) / "wavs").mkdir(parents=True)
+        for path in recordings.glob("*.wav"):
+            (Path(name) / "wavs" / path.name).write_bytes(path.read_bytes())
+    assert "2 screens" in run("listen", "a/wavs", "b/wavs/", "-o", "page.html").err
 
 
 def test_listen_to_two_speakers_of_one_voice(run, tiny: Path) -> None:

@@ -33,7 +33,7 @@ class Said:
     """A text in the bundled voice: its mel [frames, mels], and its wave as it is heard."""
 
     def __init__(self, text: str) -> None:
-        self.staged = on(ops.open("torch"), "slt", Request(text))
+        self.staged = on(ops.open("torch"), "arctic", Request(text))
         values = dict(zip(self.staged.borders, self.staged.after(None, {})))
         self.mel = values["mel"]["mel"][0]
         self.durations = values["durations"]["durations"]
@@ -176,7 +176,7 @@ WAVES: dict[str, tuple[Change, set[str], str]] = {
     "pushed": (shifted, {"DC ÷ RMS"}, "output"),
     "clipped": (lambda x: np.clip(4 * x, -1, 1), {"samples at full scale"}, "output"),
     "hissing": (
-        lambda x: x + np.float32(0.3) * hissing(len(x), 0.9, np.random.default_rng(1)),
+        lambda x: x + np.float32(0.5) * hissing(len(x), 0.9, np.random.default_rng(1)),
         {"energy above half of Nyquist"}, "vocoder",
     ),
     "another rate": (lambda x: np.repeat(x, 2), {"frames of the wave"}, "vocoder"),
@@ -290,7 +290,7 @@ def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_voice_with_one_speaker_has_no_other(tmp_path: Path) -> None:
-    assert other_speaker("slt", Request()) == Request(speaker=1)
-    about = json.loads((bundled() / "slt" / "voice.json").read_text())
-    (tmp_path / "voice.json").write_text(json.dumps({**about, "speakers": ["slt"]}))
+    assert other_speaker("arctic", Request()) == Request(speaker=1)
+    about = json.loads((bundled() / "arctic" / "voice.json").read_text())
+    (tmp_path / "voice.json").write_text(json.dumps({**about, "speakers": ["rms"]}))
     assert other_speaker(str(tmp_path), Request()) is None

@@ -249,8 +249,8 @@ def tapped_mute() -> Staged:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("slt", ("slt", "")),
-        ("slt@onnx", ("slt", "onnx")),
+        ("arctic", ("arctic", "")),
+        ("arctic@onnx", ("arctic", "onnx")),
         ("me/voice@main", ("me/voice@main", "")),
         ("me/voice@main@openvino:int8", ("me/voice@main", "openvino:int8")),
         ("@torch", ("@torch", "")),
@@ -265,7 +265,7 @@ def test_names_of_sides(name: str, parts: tuple[str, str]) -> None:
     [
         ("compact@transformers", "no reference package has the compact family"),
         ("compact@onnx", "a probe runs on back ends"),
-        ("slt@numpy:int8", "a back end runs in float32 here"),
+        ("arctic@numpy:int8", "a back end runs in float32 here"),
         ("nobody", "neither bundled"),
         ("nothing.safetensors", "there is no such file"),
     ],
@@ -281,10 +281,10 @@ def test_the_bundled_voice_compiled_and_as_a_file(tmp_path: Path) -> None:
     from portavoz.weights import file
 
     request = Request(TEXT)
-    reference = side("slt@torch", request)
-    assert not swap(reference, side("slt@onnx", request)).wrong
-    tensors, metadata = file.read(bundled() / "slt" / "model.safetensors")
+    reference = side("arctic@torch", request)
+    assert not swap(reference, side("arctic@onnx", request)).wrong
+    tensors, metadata = file.read(bundled() / "arctic" / "model.safetensors")
     tensors["vocoder.head.bias"] = tensors["vocoder.head.bias"] + np.float32(0.1)
     path = tmp_path / "mine.safetensors"
     file.write(path, tensors, {k: v for k, v in metadata.items() if k != "config"})
-    assert named(swap(reference, side(str(path), request, beside="slt"))) == [("vocode", "mel", "wave")]
+    assert named(swap(reference, side(str(path), request, beside="arctic"))) == [("vocode", "mel", "wave")]

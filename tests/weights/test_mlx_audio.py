@@ -162,7 +162,7 @@ def test_a_name_that_no_rule_knows_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def voice() -> tuple[Weights, IstftHead, CompactConfig]:
-    at = Path(portavoz.__file__).parent / "families/compact/voice/slt/model.safetensors"
+    at = Path(portavoz.__file__).parent / "families/compact/voice/arctic/model.safetensors"
     tensors, about = file.read(at)
     config = CompactConfig.from_dict(json.loads(about["config"]))
     inside = {k.removeprefix("vocoder."): a for k, a in tensors.items() if k.startswith("vocoder.")}

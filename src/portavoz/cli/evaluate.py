@@ -6,10 +6,10 @@ is not there is left out and named; asked for with --only it is an error. --list
 pages (see 'portavoz listen').
 
 Examples:
-  portavoz evaluate slt --corpus corpus --html slt.html
-  portavoz evaluate my-voice slt --text sentences.txt --json both.json --html both.html
-  portavoz evaluate slt --corpus corpus --only mcd,stoi --count 20 --json
-  portavoz evaluate slt --mos my_package.scores:estimate
+  portavoz evaluate arctic --corpus corpus --html arctic.html
+  portavoz evaluate my-voice arctic --text sentences.txt --json both.json --html both.html
+  portavoz evaluate arctic --corpus corpus --only mcd,stoi --count 20 --json
+  portavoz evaluate arctic --mos my_package.scores:estimate
   portavoz evaluate --listened answers-*.json
 """
 
@@ -151,7 +151,8 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     tall = max(map(len, wrapped))
     lines = [[name[i] if i < len(name) else "" for name in wrapped] for i in range(tall)]
     first = max(len(row[0]) for row in rows) + 2 if rows else 2
-    return [f"{line[0]:<{first}}{''.join(f'{cell:<{WIDTH}}' for cell in line[1:])}".rstrip() for line in lines + rows]
+    width = max([WIDTH, *(len(cell) + 2 for row in rows for cell in row[1:])])
+    return [f"{line[0]:<{first}}{''.join(f'{cell:<{width}}' for cell in line[1:])}".rstrip() for line in lines + rows]
 
 
 def listened(report: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@
 'package.module:function', or a trace. A running port is judged by the reference's trace; a port that is only a trace
 needs a reference that runs. `compare speecht5` alone puts our family beside the reference package, and `compare
 FAMILY --reference torch --backend mlx` one back end beside another. `trace` records a program, `check` reads a trace
-that somebody else wrote. REF may be a kit's folder (`lab kit`); a side may be a voice on a runtime (slt@onnx), which
+that somebody else wrote. REF may be a kit's folder (`lab kit`); a side may be a voice on a runtime (arctic@onnx), which
 is judged by what crosses its stages' borders.
 Exit code 0: PASS, 1: FAIL, 3: UNDECIDABLE.
 
@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..jsonfile import read_object
 from ..ops import BACKENDS
 from . import lab_backends, lab_family, lab_kit
 from .options import json_option, note, print_json
@@ -87,7 +87,7 @@ def _compare(args: argparse.Namespace) -> int:
 
     if args.gate == "new" and args.since is None:
         raise InputError("--gate new: name the earlier report with --since")
-    old = _json(args.since, "give a report that --json wrote") if args.since else None
+    old = read_object(args.since, "give a report that --json wrote") if args.since else None
     reference, port = (side(name, args.config) for name in args.names)
     verdict = compare(reference, port, by_hand=_by_hand(args.map), precision=args.precision, freely=args.free)
     stages = lab_kit.judged(args.names[0], verdict, args.stage)
@@ -178,19 +178,9 @@ def _on_mlx(made: Any) -> bool:
 
 
 def _by_hand(path: str | None) -> dict[str, str]:
-    found = _json(path, "give {port's layer: reference's}") if path is not None else {}
+    found = read_object(path, "give {port's layer: reference's}") if path is not None else {}
     if not all(isinstance(v, str) for v in found.values()):
         raise InputError(f"{path}: is no map of names; give {{port's layer: reference's}}")
-    return found
-
-
-def _json(path: str, wanted: str) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); {wanted}") from problem
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: is no JSON object; {wanted}")
     return found
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..jsonfile import read_object
 from .options import note, print_json
 
 FAILED = 1
@@ -85,11 +85,8 @@ def config_of(name: str) -> Any:
     path = Path(name)
     if name in CONFIGS or not path.is_file():
         return named(name)
-    try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); give a config.json") from problem
-    if isinstance(values, dict) and "model" in values:
+    values = read_object(path, "give the values of its config.json")
+    if "model" in values:
         return SpeechT5Config.from_dict(values["model"], values.get("vocoder"))
     # A checkpoint's config.json says nothing about its vocoder, which has one of its own where the family looks for it.
     vocoder = vocoder_of(path.parent)

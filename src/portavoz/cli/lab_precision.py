@@ -5,8 +5,8 @@ layer's weights, what it takes and what it gives are rounded, in int8 its weight
 done to the sound.
 
 Examples:
-  portavoz lab precision slt
-  portavoz lab precision slt --layers --as int8 --most 12
+  portavoz lab precision arctic
+  portavoz lab precision arctic --layers --as int8 --most 12
   portavoz lab precision compact --layers --only 'vocoder.*' --json
 """
 

@@ -9,7 +9,7 @@ Exit code 0: no symptom, 1: some.
 Examples:
   portavoz lab signals noise.wav --reference good.wav
   portavoz lab signals noise.wav --mel noise.npy --prompt speaker.wav --spec mel.json
-  portavoz lab signals ours.wav --voice slt --text "The same sentence." --json
+  portavoz lab signals ours.wav --voice arctic --text "The same sentence." --json
   portavoz lab signals --voice my-voice
 """
 

@@ -7,8 +7,8 @@ goes first. Both must have the same borders: ids, memory, durations or frames, m
 further off than the limit, 1: one is (it is named).
 
 Examples:
-  portavoz lab swap slt slt@onnx
-  portavoz lab swap slt fixed.safetensors --at mel --wave heard
+  portavoz lab swap arctic arctic@onnx
+  portavoz lab swap arctic fixed.safetensors --at mel --wave heard
   portavoz lab swap speecht5 speecht5@numpy --json
   portavoz lab swap my_reference:run my_port:run --rate 22050 --wave heard
 """

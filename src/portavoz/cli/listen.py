@@ -9,9 +9,9 @@ which 'portavoz evaluate --listened' joins.
   mushra   all beside a reference, 0 to 100, the reference hidden among them
 
 Examples:
-  portavoz listen slt my-voice -o test.html
+  portavoz listen arctic my-voice -o test.html
   portavoz listen before after --test ab --count 10 --seed 7 -o test.html
-  portavoz listen slt --test mushra --corpus corpus -o test.html
+  portavoz listen arctic --test mushra --corpus corpus -o test.html
   portavoz evaluate --listened answers-*.json
 """
 
@@ -51,12 +51,11 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.output}: a page's name ends with .html; change the ending")
     if args.count < 1:
         raise InputError(f"--count {args.count}: give a number of sentences from 1 up")
-    from ..evaluate import listening
-    from ..evaluate.speaking import subjects
+    from ..evaluate import listening, speaking
 
     test = args.test or ("ab" if len(args.systems) == 2 else "mos")
-    systems = subjects(args.systems, listed(args.speaker), load_options(args))
-    names = [system.name for system in systems]
+    systems = speaking.subjects(args.systems, listed(args.speaker), load_options(args))
+    names = speaking.names(systems)
     sentences = _sentences(args)
     # What cannot be such a test should be said before voices speak for minutes.
     listening.check(test, names)

@@ -3,7 +3,7 @@
 A family has named configurations; a voice has one of them, with weights, speakers and a card.
 
 Examples:
-  portavoz show slt
+  portavoz show arctic
   portavoz show compact
   portavoz show speecht5
   portavoz show my-voice --json

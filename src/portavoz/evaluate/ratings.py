@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..jsonfile import read_object
 from .intervals import Interval, crossed_weights, difference, figure
 from .listening import ANCHOR, REFERENCE, TESTS
 
@@ -87,11 +87,8 @@ def join(paths: Sequence[str | Path]) -> Joined:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); wanted answers of a listening page") from problem
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    found = read_object(path, "wanted answers of a listening page")
+    if found.get("format") != FORMAT:
         raise InputError(f"{path}: not the answers of a listening page; download them at its end")
     if found.get("version") != VERSION:
         raise InputError(

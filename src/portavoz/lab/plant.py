@@ -201,7 +201,8 @@ def stage_runs(count: int, score: Score) -> None:
     from .stagewise import Stagewise
 
     for n in range(count):
-        sides = [Stagewise(f"slt@{runtime}", Request(SENTENCES[n % len(SENTENCES)])) for runtime in ("numpy", "onnx")]
+        request = Request(SENTENCES[n % len(SENTENCES)])
+        sides = [Stagewise(f"arctic@{runtime}", request) for runtime in ("numpy", "onnx")]
         verdict = forced(traced(sides[0], spread=True), sides[1])
         score.clean.append(_clean("onnx, by stage", verdict))
         if verdict.answer != "PASS":

@@ -1,6 +1,6 @@
 """What a side of `lab swap` or `lab precision` can be called: a family's probe, a voice, a file of weights.
 
-compact    speecht5@numpy    slt@onnx    my-voice    speecht5_tts@transformers    model_fixed.safetensors@torch
+compact    speecht5@numpy    arctic@onnx    my-voice    speecht5_tts@transformers    model_fixed.safetensors@torch
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def side(name: str, request: Request, *, beside: str | None = None) -> Staged:
 
 
 def parted(name: str) -> tuple[str, str]:
-    """``slt@onnx:int8`` → slt, onnx:int8. What stands behind a hub's @ is no runtime, so it stays in the name."""
+    """``arctic@onnx:int8`` → arctic, onnx:int8. What stands behind a hub's @ is no runtime, so it stays in the name."""
     base, _, runtime = name.rpartition("@")
     known = base and runtime.partition(":")[0] in RUNTIMES
     return (base, runtime) if known else (name, "")

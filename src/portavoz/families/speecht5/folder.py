@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, WeightError
+from ...jsonfile import read_object
 from ...ops.base import Ops
 from ...weights import file, fold, shards
 from .config import SpeechT5Config
@@ -107,15 +108,9 @@ def vocoder_of(folder: Path) -> Path | None:
 def described(folder: Path) -> dict[str, Any]:
     """A folder's config.json. Raises InputError."""
     path = folder / "config.json"
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as problem:
-        raise InputError(f"{path}: there is no such file; give a folder that save_pretrained wrote") from problem
-    except (OSError, ValueError, RecursionError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); fetch it again") from problem
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: a {type(found).__name__}, wanted an object; fetch it again")
-    return found
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; give a folder that save_pretrained wrote")
+    return read_object(path, "fetch it again")
 
 
 def _tensors(folder: Path) -> Tensors:

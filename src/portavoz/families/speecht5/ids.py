@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import InputError, MissingExtra
+from ...jsonfile import read_object
 
 MODEL = "spm_char.model"
 # Files beside the model that say which tokens were added to it, and how.
@@ -109,15 +109,7 @@ class Tokenizer:
 
 def _json(path: Path) -> dict[str, Any]:
     """A JSON file's object; {} where there is none. Raises InputError for one that is damaged."""
-    if not path.is_file():
-        return {}
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); fetch it again") from problem
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: a {type(found).__name__}, wanted an object; fetch it again")
-    return found
+    return read_object(path, "fetch it again") if path.is_file() else {}
 
 
 def _name(token: Any) -> str:

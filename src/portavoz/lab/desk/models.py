@@ -20,6 +20,7 @@ from ...families.speecht5 import config as speecht5
 from ...families.speecht5.folder import vocoder_of
 from ...families.speecht5.mel import Acoustic
 from ...folder import describe
+from ...jsonfile import read_object
 from ...ops.base import Ops
 from ...weights import store
 from ...weights.cursor import Weights
@@ -28,6 +29,7 @@ from ...weights.store import Store
 
 FAMILIES = ("compact", "speecht5")
 PARTS = ("model", "vocoder")
+GIVE = "give the checkpoint's configuration"
 Build = Callable[[Weights], object]
 
 
@@ -117,19 +119,9 @@ def _about(path: Path, held: Store) -> dict[str, Any]:
     if (folder / "voice.json").is_file():
         return dict(describe(folder))
     if (folder / "config.json").is_file():
-        return _json(folder / "config.json")
+        return read_object(folder / "config.json", GIVE)
     inside = _inside(path, held)
     return {} if inside is None else {"family": held.metadata.get("family", ""), "config": inside}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise InputError(f"{path}: cannot be read as JSON ({problem}); give the checkpoint's configuration") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: a {type(found).__name__}, wanted an object; give the checkpoint's configuration")
-    return found
 
 
 def _vocodes(held: Store) -> bool:
@@ -158,7 +150,7 @@ def _given(config: str | None, names: Mapping[str, Any]) -> Any:
         return config
     if not Path(config).is_file():
         raise InputError(f"--config {config}: no such file and no such name; names are {', '.join(names)}")
-    return _json(Path(config))
+    return read_object(config, GIVE)
 
 
 def _inside(path: Path, held: Store) -> Any:
@@ -184,7 +176,7 @@ def _speecht5(
         mels = values.get("model_in_dim", 80)
         return speecht5.SpeechT5Config.from_dict({"model_type": speecht5.MODEL, "num_mel_bins": mels}, values)
     beside = vocoder_of(folder)
-    vocoder = _json(beside / "config.json") if beside is not None else None
+    vocoder = read_object(beside / "config.json", GIVE) if beside is not None else None
     try:
         return speecht5.SpeechT5Config.from_dict(values, vocoder)
     except SpecError:
