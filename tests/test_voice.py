@@ -190,19 +190,38 @@ def test_speakers_differ_and_go_by_name_or_number(voice: Voice) -> None:
             voice.speak(SHORT, speaker=wrong)
 
 
+def height(speech: portavoz.Speech) -> float:
+    """The median pitch in Hz."""
+    return float(np.exp(np.nanmedian(tracks(speech.samples, MelSpec(rate=speech.rate))[:, 0])))
+
+
+ROOF = "There was a roof on salaries, and we all knew it."
+
+
 def test_the_bundled_speakers_are_a_man_and_a_woman(bundled: Voice) -> None:
     assert bundled.name == "arctic"
     assert bundled.speakers == ("rms", "slt")
-    text = "There was a roof on salaries, and we all knew it."
-    heights = []
-    for speaker in bundled.speakers:
-        speech = bundled.speak(text, speaker=speaker)
-        pitch = np.exp(tracks(speech.samples, MelSpec(rate=speech.rate))[:, 0])
-        heights.append(float(np.nanmedian(pitch)))
-    man, woman = heights
+    man, woman = (height(bundled.speak(ROOF, speaker=speaker)) for speaker in bundled.speakers)
     assert 75 < man < 125
     assert 140 < woman < 240
     assert same(bundled.speak(SHORT), bundled.speak(SHORT, speaker="rms"))
+
+
+@pytest.mark.parametrize("speaker", ["rms", "slt"])
+def test_the_bundled_speakers_pitch_is_moved(bundled: Voice, speaker: str) -> None:
+    plain = height(bundled.speak(ROOF, speaker=speaker))
+    for asked in (-4.0, -2.0, 2.0, 4.0):
+        moved = bundled.speak(ROOF, speaker=speaker, pitch=asked)
+        # The voice card says by how much: less than was asked, the more so the farther.
+        found = 12 * np.log2(height(moved) / plain)
+        assert 0.4 < found / asked < 1.2
+
+
+def test_a_pitch_that_cannot_be_is_refused(voice: Voice) -> None:
+    with pytest.raises(InputError, match="trained without a pitch of its own"):
+        voice.speak(SHORT, pitch=2)
+    with pytest.raises(InputError, match="from -24 to 24"):
+        voice.speak(SHORT, pitch=99)
 
 
 def test_seed_is_the_same_sound(voice: Voice) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate import wave_of
 from sentences import MATRIX, matrix_sentences, plan
 
 import portavoz
+from evaluate import wave_of
 from portavoz.atomic import atomic
 from portavoz.audio.resample import resample
 from portavoz.evaluate import judge

@@ -3,32 +3,36 @@
     pip install pyworld 'setuptools<81'
     python recipes/voice/shifted.py --corpus corpus-tune --out corpus-pitch --count 800
 
-The teachers hardly leave their own pitch, so a model that only heard them takes an utterance's level for a matter of the
-speaker, and `--pitch` moves it little. WORLD (Morise et al. 2016) takes a recording apart into pitch, envelope and
+The teachers hardly leave their own pitch, so a model that only heard them takes an utterance's level for a matter of
+the speaker, and `--pitch` moves it little. WORLD (Morise et al. 2016) takes a recording apart into pitch, envelope and
 noise, and puts it together with the pitch multiplied: the labels, the speaker and the envelope stay as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyworld
 import soundfile
+from numpy.typing import NDArray
 from rich.progress import track
 
 from portavoz.atomic import atomic
 from portavoz.train.corpus import index
 from portavoz.train.pitch import HIGHEST, LOWEST
 
+# Only this script needs it, so nothing installs it.
+pyworld: Any = importlib.import_module("pyworld")
 WIDEST = 6.0  # semitones up or down
 SEED = 20_261_121
 
 
-def shifted(wave: np.ndarray, rate: int, semitones: float) -> np.ndarray:
+def shifted(wave: NDArray[np.float64], rate: int, semitones: float) -> NDArray[np.float64]:
     """A wave [samples] at `rate` Hz with its pitch moved, as long and as loud as before."""
     pitch, times = pyworld.dio(wave, rate, f0_floor=LOWEST, f0_ceil=HIGHEST)
     pitch = pyworld.stonemask(wave, pitch, times, rate)
@@ -56,7 +60,7 @@ def main() -> None:
         line, semitones = lines[at], draw.uniform(-WIDEST, WIDEST)
         wave, rate = soundfile.read(options.out / line["wav"])
         wav = f"wavs/{line['id']}-shifted.wav"
-        soundfile.write(options.out / wav, np.clip(shifted(wave, rate, semitones), -1, 1), rate)
+        soundfile.write(options.out / wav, np.clip(shifted(np.asarray(wave, np.float64), rate, semitones), -1, 1), rate)
         more.append({**line, "id": f"{line['id']}-shifted", "wav": wav})
     with atomic(options.out / "index.jsonl", "w") as out:
         out.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines + more)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import portavoz
-from portavoz.errors import InputError
 from portavoz.families.compact.config import MINIMAL, CompactConfig
 from portavoz.families.compact.mel import Acoustic
 from portavoz.flow import MelSpec
@@ -108,14 +107,6 @@ def test_semitones_move_what_the_decoder_hears():
     a, _ = alone.encode(*given)
     b, _ = alone.encode(*given, pitch=ops.tensor(np.array([0.0, 12.0], np.float32)))
     assert np.allclose((b - a)[1].detach().numpy(), np.log(2) * tell, atol=1e-5)
-
-
-def test_voices_without_a_pitch_say_so():
-    assert not CompactConfig().pitch
-    with pytest.raises(InputError, match="without a pitch of its own"):
-        portavoz.load().speak("Hello.", pitch=2)
-    with pytest.raises(InputError, match="from -24 to 24"):
-        portavoz.load().speak("Hello.", pitch=99)
 
 
 @pytest.mark.slow

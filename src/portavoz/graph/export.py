@@ -59,10 +59,18 @@ def export(
     model = program.model_proto
     name_axes(model, [n for n, _ in inputs], outputs)
     restore_paths(model, w)
+    forget_traces(model)
     if half:
         halve(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def forget_traces(model: Any) -> None:
+    """Drop what the exporter notes beside every node: stack traces, with the paths of the machine it ran on."""
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
 
 
 def name_axes(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
