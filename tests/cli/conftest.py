@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,7 +65,12 @@ def process(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
     def start(*args: str, **options: Any) -> subprocess.Popen[bytes]:
         streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         command = [sys.executable, "-W", "error", "-m", "portavoz", *args]
-        return subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ), **{**streams, **options})
+        # A program that was started in the background ignores Ctrl-C, and so would its children.
+        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            return subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ), **{**streams, **options})
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return start
 

@@ -114,10 +114,11 @@ class Corpus:
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
         return mean.astype(np.float32), deviation.astype(np.float32)
 
-    def wave(self, u: Utterance) -> NDArray[np.float32]:
-        """The samples of one utterance, float32."""
-        hop = self.spec.hop
-        return np.divide(self.waves[u.frames.start * hop : u.frames.stop * hop], 32768, dtype=np.float32)
+    def wave(self, u: Utterance, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
+        """The samples of one utterance, float32; or of so many `frames` of it from frame `start`."""
+        hop, first = self.spec.hop, u.frames.start + start
+        last = u.frames.stop if frames is None else first + frames
+        return np.divide(self.waves[first * hop : last * hop], 32768, dtype=np.float32)
 
     def _check(self) -> None:
         if self.about.get("rate") != self.spec.rate:

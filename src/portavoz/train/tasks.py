@@ -287,8 +287,7 @@ class VocoderTask:
 
     def target(self, rows: Sequence[Stretch]) -> NDArray[np.float32]:
         """Their waves [B, samples]."""
-        hop = self.corpus.spec.hop
-        return np.stack([self.corpus.wave(u)[s * hop : (s + n) * hop] for u, s, n in rows])
+        return np.stack([self.corpus.wave(u, s, n) for u, s, n in rows])
 
     def losses(self, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
         return self.judged(self._wave(self.inputs(rows)), rows, whole, step=step)
