@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 from _measure import Report, Took, interleaved, parser, table, timed
 
@@ -28,11 +28,11 @@ def models(report: Report) -> dict[str, tuple[Any, int]]:
     """The bundled voice's model, and the number of threads, by name."""
     import portavoz
 
-    found = {f"onnx_{n}t": (portavoz.load(threads=n).model, n) for n in (1, 2)}
+    found = {f"onnx_{n}t": (cast(Any, portavoz.load(threads=n).model).model, n) for n in (1, 2)}
     if find_spec("torch") is None:
         report.absent["torch"] = "torch is not installed"
         return found
-    model = portavoz.load(runtime="eager", backend="torch").model
+    model = cast(Any, portavoz.load(runtime="eager", backend="torch").model).model
     return {**found, **{f"torch_{n}t": (model, n) for n in (1, 2)}}
 
 
