@@ -257,6 +257,19 @@ def test_samples_are_heard_and_seen(corpus, tmp_path):
         assert names == ["00000001-0000.png", "00000001-0000.wav"]
 
 
+def test_samples_of_ids_with_slashes_and_dots(tmp_path):
+    folder = toy.make(tmp_path / "toy", count=6)
+    index = folder / "index.jsonl"
+    lines = [json.loads(line) for line in index.read_text().splitlines()]
+    for line in lines:
+        line["id"] = f"ann/take.{line['id']}"
+    index.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Trainer(config(folder, steps=1, every=1, samples=1), tmp_path / "out").run()
+    first = next(line["id"] for line in lines if line["split"] == "held_out").replace("/", "-")
+    names = sorted(p.name for p in (tmp_path / "out" / "samples").iterdir())
+    assert names == [f"00000001-{first}.png", f"00000001-{first}.wav"]
+
+
 def test_a_tight_process_makes_its_batches_smaller(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "resident", lambda: 500.0)
     trainer = Trainer(config(corpus, memory=400, batch=2, steps=20, every=20), tmp_path)

@@ -26,7 +26,9 @@ def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> li
     folder = place.made(out / "samples")
     made: list[Path] = []
     for u in corpus.split("held_out")[:count]:
-        name = folder / f"{step:08d}-{u.id}"
+        # An id is whatever the recordings' owner wrote: it may hold a slash, or a dot that begins no ending.
+        name = f"{step:08d}-{u.id.replace('/', '-')}"
+        wav, png = folder / f"{name}.wav", folder / f"{name}.png"
         if isinstance(task, JointTask):
             mel = task.acoustic.predicted(u)
             samples = task.spoken(mel)
@@ -35,8 +37,8 @@ def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> li
             samples = mel_to_wave(mel, corpus.spec)
         else:
             samples, mel = task.vocoded(u), None
-        write(name.with_suffix(".wav"), Wave(np.clip(samples, -1.0, 1.0).astype(np.float32), corpus.spec.rate))
-        made.append(name.with_suffix(".wav"))
+        write(wav, Wave(np.clip(samples, -1.0, 1.0).astype(np.float32), corpus.spec.rate))
+        made.append(wav)
         if find_spec("matplotlib") is None:
             continue
         from ..audio.mel import mel_spectrogram
@@ -48,8 +50,8 @@ def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> li
             symbols = ALPHABET.decode(corpus.ids[u.symbols].tolist())
             durations = corpus.durations[u.symbols]
             figure = plot_alignment(durations, symbols, mel=mel, spec=corpus.spec, title=f"{u.id}, step {step}")
-        save(figure, name.with_suffix(".png"))
-        made.append(name.with_suffix(".png"))
+        save(figure, png)
+        made.append(png)
     return made
 
 

@@ -138,7 +138,7 @@ def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Callable[[str], 
 
     if not config.teacher:
         raise SpecError(f"corpus {config.corpus}: a text has no sound; name the voice that speaks it with teacher")
-    return speak(config.corpus, config.teacher, out, spec, say=say)
+    return speak(config.corpus, config.teacher, out, spec, pictures=config.align_pictures, say=say)
 
 
 def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> tuple[Corpus, CompactConfig]:
