@@ -122,3 +122,9 @@ def test_a_voice_with_pitch_speaks_higher_in_graphs_and_in_eager(corpus, tmp_pat
         assert not np.allclose(higher, same)
     for a, b in zip(*sounds.values()):
         assert np.abs(a - b).max() < 1e-3
+
+
+def test_a_stretch_of_a_wave_is_that_of_the_whole(corpus):
+    c = Corpus(corpus, MelSpec())
+    u = c.utterances[2]
+    assert np.array_equal(c.wave(u, 3, 5), c.wave(u)[3 * 256 : 8 * 256])
