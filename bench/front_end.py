@@ -32,18 +32,18 @@ def works() -> dict[str, tuple[Callable[[], object], int]]:
     """What is measured, and how many words each does."""
     from importlib.resources import files
 
+    from portavoz.text.chunks import split_text
+    from portavoz.text.letter_to_sound import Reader
+    from portavoz.text.letter_to_sound import read as spell
     from portavoz.text.lexicon import Dictionary, dictionary
-    from portavoz.text.lts import Reader
-    from portavoz.text.lts import read as spell
     from portavoz.text.normalize import spoken
-    from portavoz.text.reading import read
 
     data = files("portavoz.text") / "data"
     prose, figures, known = PROSE * TIMES, FIGURES * TIMES, sorted(set(PROSE.lower().replace(",", "").split()))
     return {
-        "read_prose": (lambda: list(read(prose)), len(prose.split())),
+        "read_prose": (lambda: list(split_text(prose)), len(prose.split())),
         "normalize_prose": (lambda: spoken(prose), len(prose.split())),
-        "read_figures": (lambda: list(read(figures)), len(figures.split())),
+        "read_figures": (lambda: list(split_text(figures)), len(figures.split())),
         "normalize_figures": (lambda: spoken(figures), len(figures.split())),
         "look_up": (lambda: [dictionary().get(word) for word in known], len(known)),
         "spell": (lambda: [spell(word) for word in SPELLED], len(SPELLED)),

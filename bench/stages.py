@@ -47,9 +47,9 @@ def threads(name: str, count: int) -> None:
 def stages(model: Any, text: str) -> tuple[dict[str, Callable[[], object]], float]:
     """Each stage as a call on what the stage before it made, and the seconds of sound that come out."""
     from portavoz.audio.stft import OverlapAdd
-    from portavoz.text.reading import read
+    from portavoz.text.chunks import split_text
 
-    symbols = next(iter(read(text))).symbols
+    symbols = next(iter(split_text(text))).symbols
     memory, predicted = model.encode(symbols)
     frames = model.durations(symbols, predicted)
     mel = model.mel(memory, frames)
@@ -62,7 +62,7 @@ def stages(model: Any, text: str) -> tuple[dict[str, Callable[[], object]], floa
         overlap.finish()
 
     work: dict[str, Callable[[], object]] = {
-        "text": lambda: list(read(text)),
+        "text": lambda: list(split_text(text)),
         "encode": lambda: model.encode(symbols),
         "durations": lambda: model.durations(symbols, predicted),
         "decode": lambda: model.mel(memory, frames),

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from portavoz.text import lts
+from portavoz.text import letter_to_sound
 from portavoz.text.alphabet import PHONEMES
 from portavoz.text.lexicon import Dictionary, Phonemes, dictionary
 
@@ -37,15 +37,15 @@ Pair = tuple[str, Phonemes]
 
 
 class Letters(nn.Module):
-    """Letters int64 `[batch, letters]` → log-probabilities `[batch, letters * lts.OUT, blank + phonemes]`."""
+    """Letters int64 `[batch, letters]` → log-probabilities `[batch, letters * OUT, blank + phonemes]`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed = nn.Embedding(len(lts.LETTERS) + 1, EMBEDDING)
-        self.conv = nn.Conv1d(EMBEDDING, HIDDEN, lts.KERNEL, padding=lts.KERNEL // 2)
+        self.embed = nn.Embedding(len(letter_to_sound.LETTERS) + 1, EMBEDDING)
+        self.conv = nn.Conv1d(EMBEDDING, HIDDEN, letter_to_sound.KERNEL, padding=letter_to_sound.KERNEL // 2)
         self.gru = nn.GRU(HIDDEN, HIDDEN, num_layers=2, bidirectional=True, batch_first=True, dropout=0.1)
         self.drop = nn.Dropout(0.1)
-        self.head = nn.Linear(2 * HIDDEN, lts.OUT * (1 + len(PHONEMES)))
+        self.head = nn.Linear(2 * HIDDEN, letter_to_sound.OUT * (1 + len(PHONEMES)))
 
     def forward(self, letters: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.conv(self.embed(letters).transpose(1, 2)).transpose(1, 2))
@@ -69,7 +69,7 @@ def words(source: Dictionary) -> tuple[list[Pair], list[str], list[str]]:
     """(training pairs, held-out words, held-out words with a stem in training)."""
     plain = [word for word in source if re.fullmatch("[a-z]{2,24}", word)]
     train = [(word, source.get(word)[0]) for word in plain if not held_out(word)]
-    train = [(word, sounds) for word, sounds in train if len(sounds) <= lts.OUT * len(word)]
+    train = [(word, sounds) for word, sounds in train if len(sounds) <= letter_to_sound.OUT * len(word)]
     stems = {stem(word) for word, _ in train}
     out = [word for word in plain if held_out(word)]
     return train, [w for w in out if stem(w) not in stems], [w for w in out if stem(w) in stems]
@@ -83,7 +83,7 @@ def batches(pairs: Sequence[Pair], rng: np.random.Generator) -> Iterator[tuple[t
         groups[len(pairs[i][0])].append(pairs[i])
     chunks = [group[i : i + BATCH] for group in groups.values() for i in range(0, len(group), BATCH)]
     for i in rng.permutation(len(chunks)):
-        letters = torch.tensor([lts.letters(word) for word, _ in chunks[i]])
+        letters = torch.tensor([letter_to_sound.letters(word) for word, _ in chunks[i]])
         yield letters, [[index[p] for p in phonemes] for _, phonemes in chunks[i]]
 
 
@@ -96,7 +96,7 @@ def step(model: Letters, letters: torch.Tensor, targets: list[list[int]]) -> tor
 
 
 def tensors(model: Letters) -> dict[str, np.ndarray]:
-    """Weights by name as lts.py reads them: matrices int8 with one scale per row, vectors float16."""
+    """Weights by name as letter_to_sound.py reads them: matrices int8 with one scale per row, vectors float16."""
     packed: dict[str, np.ndarray] = {}
     for name, value in model.state_dict().items():
         array = value.detach().numpy()
@@ -120,7 +120,7 @@ def edits(a: Sequence[str], b: Sequence[str]) -> int:
     return row[-1]
 
 
-def score(reader: lts.Reader, out: Sequence[str], source: Dictionary) -> dict[str, float]:
+def score(reader: letter_to_sound.Reader, out: Sequence[str], source: Dictionary) -> dict[str, float]:
     """Phoneme error rate and word accuracy in per cent, against the nearest pronunciation of each word."""
     plain = lambda sounds: tuple(p.rstrip("012") for p in sounds)  # noqa: E731
     wrong, wrong_stressed, total, right, right_stressed = 0, 0, 0, 0, 0
@@ -184,9 +184,10 @@ def main() -> None:
     train(model, pairs, steps=arguments.steps, work=arguments.work, seed=arguments.seed)
     packed: dict[str, Any] = {**tensors(model.eval())}
     np.savez_compressed(arguments.out / "letters.npz", **packed)
-    reader = lts.Reader(arguments.out / "letters.npz")
+    reader = letter_to_sound.Reader(arguments.out / "letters.npz")
     result = {
-        "model": f"conv {lts.KERNEL} + 2 x bidirectional GRU {HIDDEN}, CTC, {lts.OUT} symbols a letter",
+        "model": f"conv {letter_to_sound.KERNEL} + 2 x bidirectional GRU {HIDDEN}, CTC, "
+        f"{letter_to_sound.OUT} symbols a letter",
         "parameters": sum(p.numel() for p in model.parameters()),
         "bytes": (arguments.out / "letters.npz").stat().st_size,
         "steps": arguments.steps,

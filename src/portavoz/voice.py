@@ -22,7 +22,7 @@ from .errors import InputError
 from .opening import MOST_ROWS, Family, Manner, Options, Said, Together, opened
 from .opening.place import locate
 from .speech import Phoneme, Speech, Word
-from .text.reading import Reading
+from .text.chunks import TextChunk
 
 if TYPE_CHECKING:
     from .text.lexicon import Lexicon
@@ -125,7 +125,7 @@ class Voice:
             self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch)
         )
         given = text if isinstance(text, str) else _strings(text)
-        said = self._said(self.model.readings(given, manner), manner, batch)
+        said = self._said(self.model.split_text(given, manner), manner, batch)
         return self._stream(said, manner, text if isinstance(text, str) else "")
 
     def _check_batch(self, batch: object) -> None:
@@ -134,33 +134,35 @@ class Voice:
         if batch > 1 and not isinstance(self.model, Together):
             raise InputError(f"batch is {batch}: the voice {self.name} says one sentence after the other; leave it out")
 
-    def _said(self, readings: Iterator[Reading], manner: Manner, batch: int) -> Iterator[tuple[Reading, Said | None]]:
-        """Each reading with its sound, None where it has no symbols; up to `batch` of them are said together."""
-        while group := list(itertools.islice(readings, batch)):
-            spoken = [reading for reading in group if reading.symbols]
+    def _said(self, chunks: Iterator[TextChunk], manner: Manner, batch: int) -> Iterator[tuple[TextChunk, Said | None]]:
+        """Each chunk with its sound, None where it has no symbols; up to `batch` of them are said together."""
+        while group := list(itertools.islice(chunks, batch)):
+            spoken = [chunk for chunk in group if chunk.symbols]
             if len(spoken) > 1 and isinstance(self.model, Together):
                 said = iter(self.model.together(spoken, manner))
             else:
-                said = (self.model.utter(reading, manner) for reading in spoken)
-            for reading in group:
-                yield reading, next(said) if reading.symbols else None
+                said = (self.model.utter(chunk, manner) for chunk in spoken)
+            for chunk in group:
+                yield chunk, next(said) if chunk.symbols else None
 
-    def _stream(self, utterances: Iterator[tuple[Reading, Said | None]], manner: Manner, text: str) -> Iterator[Speech]:
+    def _stream(
+        self, utterances: Iterator[tuple[TextChunk, Said | None]], manner: Manner, text: str
+    ) -> Iterator[Speech]:
         given, pause = 0, 0.0
         unsaid: list[str] = []
-        for reading, said in utterances:
+        for chunk, said in utterances:
             if said is None:
-                unsaid.extend(_warnings(reading))
+                unsaid.extend(_warnings(chunk))
                 continue
             silence = np.zeros(round(pause * manner.pauses / manner.speed * self.rate), np.float32)
             start = (given + len(silence)) / self.rate
-            words, warnings = tuple(_words(reading, said.ends, start)), (*unsaid, *_warnings(reading))
+            words, warnings = tuple(_words(chunk, said.ends, start)), (*unsaid, *_warnings(chunk))
             for wave in said.waves:
                 samples = np.concatenate([silence, soft_limit(wave)])
                 silence, given = silence[:0], given + len(samples)
                 yield Speech(samples, self.rate, words, warnings)
                 words, warnings = (), ()
-            unsaid, pause = list(said.warnings), reading.pause
+            unsaid, pause = list(said.warnings), chunk.pause
         if given and unsaid:
             yield Speech(np.zeros(0, np.float32), self.rate, (), tuple(unsaid))
         if not given:
@@ -182,24 +184,24 @@ def _strings(chunks: Iterable[object]) -> Iterator[str]:
         yield chunk
 
 
-def _words(reading: Reading, ends: tuple[float, ...], offset: float) -> Iterator[Word]:
+def _words(chunk: TextChunk, ends: tuple[float, ...], offset: float) -> Iterator[Word]:
     """Each word's span from its phonemes' ends."""
     if not ends:
         return
     starts = (0.0, *ends[:-1])
     spans: dict[int, list[Phoneme]] = {}
-    for symbol, owner, start, end in zip(reading.symbols, reading.owner, starts, ends):
+    for symbol, owner, start, end in zip(chunk.symbols, chunk.owner, starts, ends):
         if owner >= 0:
             spans.setdefault(owner, []).append(Phoneme(symbol, offset + start, offset + end))
     for owner, phonemes in spans.items():
-        written = reading.words[owner]
+        written = chunk.words[owner]
         yield Word(written.source, phonemes[0].start, phonemes[-1].end, tuple(phonemes), written.mark)
 
 
-def _warnings(reading: Reading) -> list[str]:
-    guessed = [f"{word!r} is in no dictionary: pronounced from its spelling" for word in reading.unknown]
-    unread = [f"{token!r} could not be read and was left out" for token in reading.unread]
-    return [*guessed, *unread, *reading.notes]
+def _warnings(chunk: TextChunk) -> list[str]:
+    guessed = [f"{word!r} is in no dictionary: pronounced from its spelling" for word in chunk.unknown]
+    unread = [f"{token!r} could not be read and was left out" for token in chunk.unread]
+    return [*guessed, *unread, *chunk.notes]
 
 
 def load(

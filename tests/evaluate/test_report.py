@@ -35,10 +35,10 @@ def labelled(folder: Path, voice: Path) -> Path:
     for i, text in enumerate(TEXTS):
         speech = model.speak(text, speaker="second")
         write_sound(folder / "wavs" / f"{i}.wav", Wave(speech.samples, speech.rate))
-        (reading,) = model.model.readings(text, _manner(model))
-        said = model.model.utter(reading, _manner(model))
+        (chunk,) = model.model.split_text(text, _manner(model))
+        said = model.model.utter(chunk, _manner(model))
         line = {"id": str(i), "text": text, "wav": f"wavs/{i}.wav", "speaker": "second"}
-        labels = {"symbols": list(reading.symbols), "ends": list(said.ends)}
+        labels = {"symbols": list(chunk.symbols), "ends": list(said.ends)}
         lines.append({**line, **labels, "split": "held_out" if i % 2 else "train"})
     about = {"rate": 22050, "alphabet": 1, "speakers": ["second"]}
     (folder / "corpus.json").write_text(json.dumps(about), encoding="utf-8")

@@ -58,8 +58,8 @@ def expected(voice: Voice, reference: Reference, text: str, *, seed: int = 0, sp
     """What the reference says for a text that is one piece, with the masks of a seed."""
     model: Any = voice.model
     manner = portavoz.opening.Manner(speaker=speaker)
-    (reading,) = model.readings(text, manner)
-    ids = np.array(model.tokenizer.ids("".join(reading.symbols)))
+    (chunk,) = model.split_text(text, manner)
+    ids = np.array(model.tokenizer.ids("".join(chunk.symbols)))
     masks = model.model.masks(seed, model.model.c.max_speech_positions)
     return reference.generate(ids, np.asarray(speaker), masks=masks, stop=Stop()).wave
 
@@ -175,14 +175,14 @@ def test_long_text_is_cut_below_the_limits_and_each_part_is_the_references(refer
     text = "Once upon a time there was a little voice, and it spoke without an end, and nobody knew why it did. " * 2
     text = text.replace(". Once", ", because once")
     manner = portavoz.opening.Manner(speaker=SPEAKER)
-    readings = list(voice.model.readings(text, manner))
+    chunks = list(voice.model.split_text(text, manner))
     model: Any = voice.model
-    said = [model.tokenizer.ids("".join(reading.symbols)) for reading in readings]
+    said = [model.tokenizer.ids("".join(chunk.symbols)) for chunk in chunks]
     assert len(said) >= 3
     assert 60 < max(map(len, said)) <= 90  # 900 steps, ten of them a symbol
     masks = model.model.masks(0, 900)
     parts = [reference[1].generate(np.array(ids), SPEAKER, masks=masks, stop=Stop()).wave for ids in said]
-    assert [r.pause for r in readings] == [0.0] * (len(said) - 1) + [0.6]
+    assert [r.pause for r in chunks] == [0.0] * (len(said) - 1) + [0.6]
     assert close(voice.speak(text, speaker=SPEAKER).samples, np.concatenate(parts))
 
 

@@ -109,12 +109,12 @@ def test_what_is_not_known_is_told(tmp_path: Path) -> None:
     tokenizer = Tokenizer.open(spm.train(tmp_path / "spm_char.model", "abcdefgh ,.'").parent)
     assert tokenizer.spelled("Bad! cab? a;b") == ("bad. cab. a,b", ())  # the other case, the nearest mark
     assert tokenizer.spelled("bath") == ("bah", ("t",))
-    readings = list(read("A bad “cab” fed a dozen. Zzz. 日本", tokenizer, limit=100))
-    text = ["".join(r.symbols) for r in readings]
+    chunks = list(read("A bad “cab” fed a dozen. Zzz. 日本", tokenizer, limit=100))
+    text = ["".join(r.symbols) for r in chunks]
     assert text == ["a bad cab fed a de.", ""]
-    assert readings[0].notes == tuple(f"{c!r} is not in the tokenizer's vocabulary and was left out" for c in "ozn")
-    assert readings[1].unread == ("日本",)
-    assert readings[1].notes == tuple(f"{c!r} is not in the tokenizer's vocabulary and was left out" for c in "Zz")
+    assert chunks[0].notes == tuple(f"{c!r} is not in the tokenizer's vocabulary and was left out" for c in "ozn")
+    assert chunks[1].unread == ("日本",)
+    assert chunks[1].notes == tuple(f"{c!r} is not in the tokenizer's vocabulary and was left out" for c in "Zz")
     assert all(tokenizer.unknown not in tokenizer.ids(t) for t in text)
 
 
@@ -132,20 +132,20 @@ def test_what_is_not_known_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_said_keeps_its_capitals(tokenizer: Tokenizer, text: str, said: str) -> None:
-    (reading,) = read(text, tokenizer, limit=200)
-    assert "".join(reading.symbols) == said
-    assert (reading.unread, reading.notes, reading.pause) == ((), (), 0.6)
+    (chunk,) = read(text, tokenizer, limit=200)
+    assert "".join(chunk.symbols) == said
+    assert (chunk.unread, chunk.notes, chunk.pause) == ((), (), 0.6)
 
 
 def test_each_character_has_its_word(tokenizer: Tokenizer) -> None:
     text = "Dr. Smith paid $3.50, and left."
-    (reading,) = read(text, tokenizer, limit=200)
+    (chunk,) = read(text, tokenizer, limit=200)
     spans = {}
-    for c, owner in zip(reading.symbols, reading.owner):
+    for c, owner in zip(chunk.symbols, chunk.owner):
         spans[owner] = spans.get(owner, "") + c
     spans.pop(-1)
     assert list(spans.values()) == ["Doctor", "Smith", "paid", "three dollars and fifty cents", "and", "left"]
-    assert [text[w.start : w.end] for w in reading.words] == ["Dr.", "Smith", "paid", "$3.50,", "and", "left."]
+    assert [text[w.start : w.end] for w in chunk.words] == ["Dr.", "Smith", "paid", "$3.50,", "and", "left."]
 
 
 LONG = "The quick brown fox, which had 1,234,567 plans, jumps over the lazy dog and runs away 12 times. " * 6
@@ -153,13 +153,13 @@ LONG = "The quick brown fox, which had 1,234,567 plans, jumps over the lazy dog 
 
 @pytest.mark.parametrize("most", [8, 17, 40, 200])
 def test_pieces_stay_below_the_limit_and_lose_nothing(tokenizer: Tokenizer, most: int) -> None:
-    readings = list(read(LONG + "X" * 300, tokenizer, limit=most))
-    texts = ["".join(reading.symbols) for reading in readings]
+    chunks = list(read(LONG + "X" * 300, tokenizer, limit=most))
+    texts = ["".join(chunk.symbols) for chunk in chunks]
     assert max(len(tokenizer.ids(text)) for text in texts) <= most
     assert all(text[-1] in ",.?!" for text in texts)
     whole = "".join("".join(written(token)) for token in spoken(LONG + "X" * 300))
     assert [c for c in "".join(texts).lower() if c.isalpha()] == [c for c in whole.lower() if c.isalpha()]
-    pauses = [reading.pause for reading in readings]
+    pauses = [chunk.pause for chunk in chunks]
     assert pauses.count(0.25) == 6 and pauses[-1] == 0.6
 
 

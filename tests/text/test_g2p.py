@@ -5,10 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portavoz.errors import InputError
-from portavoz.text import abbreviations, heteronyms, morphs, quantities, symbols, units
+from portavoz.text import heteronyms, morphology
 from portavoz.text.alphabet import PHONEMES, is_vowel
 from portavoz.text.g2p import G2P, LETTER_NAMES, Said
 from portavoz.text.lexicon import Lexicon, dictionary
+from portavoz.text.normalize import abbreviations, quantities, symbols, units
 
 g2p = G2P()
 
@@ -120,12 +121,12 @@ def test_rules_over_known_parts(word: str, expected: str) -> None:
 
 
 def test_endings_sound_like_what_they_follow() -> None:
-    assert morphs.plural(("K", "AE1", "T")) == ("K", "AE1", "T", "S")
-    assert morphs.plural(("D", "AO1", "G"))[-1] == "Z"
-    assert morphs.plural(("B", "AH1", "S"))[-2:] == ("IH0", "Z")
-    assert morphs.past(("W", "AO1", "K"))[-1] == "T"
-    assert morphs.past(("HH", "AH1", "G"))[-1] == "D"
-    assert morphs.past(("W", "AA1", "N", "T"))[-2:] == ("AH0", "D")
+    assert morphology.plural(("K", "AE1", "T")) == ("K", "AE1", "T", "S")
+    assert morphology.plural(("D", "AO1", "G"))[-1] == "Z"
+    assert morphology.plural(("B", "AH1", "S"))[-2:] == ("IH0", "Z")
+    assert morphology.past(("W", "AO1", "K"))[-1] == "T"
+    assert morphology.past(("HH", "AH1", "G"))[-1] == "D"
+    assert morphology.past(("W", "AA1", "N", "T"))[-2:] == ("AH0", "D")
 
 
 def test_the_letter_a_and_the_article_differ() -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portavoz.text import normalize, numbers
-from portavoz.text.canvas import BLANKS, fold
+from portavoz.text import normalize
 from portavoz.text.lexicon import dictionary
-from portavoz.text.normalize import spoken
+from portavoz.text.normalize import numbers, spoken
+from portavoz.text.unicode_fold import BLANKS, fold
 
 PAIRS = [
     tuple(re.sub(r"\\u([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), field) for field in line.split("\t"))
@@ -133,9 +133,9 @@ def test_two_line_ends_end_a_sentence() -> None:
 
 def test_folding_keeps_the_way_back() -> None:
     text = "ﬁ ½\n\n e\u0301x\u2029²"
-    canvas = fold(text)
-    assert canvas.text == "fi ½\nex\n²"
-    assert list(canvas.at) == [0, 0, 1, 2, 3, 6, 8, 9, 10, 11]
+    folded = fold(text)
+    assert folded.text == "fi ½\nex\n²"
+    assert list(folded.at) == [0, 0, 1, 2, 3, 6, 8, 9, 10, 11]
 
 
 @pytest.mark.parametrize("count", [9, 10, 36, 37, 400, 5000])

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portavoz.text.canvas import BLANKS
 from portavoz.text.normalize import Spoken, spoken
 from portavoz.text.split import LONGEST, pieces, sentences
+from portavoz.text.unicode_fold import BLANKS
 
 PROSE = st.text(st.sampled_from("abcS tDr.Mr. ,!?…\"'()\n\n\n 1.2U.S. I x\t\r。é"), max_size=300)
 

@@ -77,9 +77,9 @@ class Compact:
 
     def phonemes(self) -> str:
         """Symbols of the words."""
-        from ..text.reading import read
+        from ..text.chunks import split_text
 
-        self.symbols = next(iter(read(SENTENCE))).symbols
+        self.symbols = next(iter(split_text(SENTENCE))).symbols
         return " ".join(self.symbols[1:])
 
     def durations(self) -> str:

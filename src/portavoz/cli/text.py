@@ -18,7 +18,7 @@ from . import source
 from .options import json_option, lexicon_option, open_lexicon, print_json
 
 if TYPE_CHECKING:
-    from ..text.reading import Reading
+    from ..text.chunks import TextChunk
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -30,30 +30,30 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, and show it. Raises PortavozError."""
+    from ..text.chunks import split_text
     from ..text.normalize import spoken
-    from ..text.reading import read
 
     given = source.opened(args).text
     text = given if isinstance(given, str) else "".join(given)
-    readings = list(read(text, lexicon=open_lexicon(args)))
-    words = " ".join(_words(reading) for reading in readings if reading.symbols)
-    phonemes = [symbol for reading in readings for symbol in reading.symbols[1:]]
-    unknown = list(dict.fromkeys(word for reading in readings for word in reading.unknown))
-    left = [token for reading in readings for token in reading.unread] if readings else [s.source for s in spoken(text)]
+    chunks = list(split_text(text, lexicon=open_lexicon(args)))
+    words = " ".join(_words(chunk) for chunk in chunks if chunk.symbols)
+    phonemes = [symbol for chunk in chunks for symbol in chunk.symbols[1:]]
+    unknown = list(dict.fromkeys(word for chunk in chunks for word in chunk.unknown))
+    left = [token for chunk in chunks for token in chunk.unread] if chunks else [s.source for s in spoken(text)]
     unread = list(dict.fromkeys(left))
     if args.json:
         print_json({"words": words, "phonemes": phonemes, "unknown": unknown, "unread": unread})
         return 0
-    for reading in readings:
-        if reading.symbols:
-            print(_words(reading))
-            print("  " + " ".join(symbol if symbol != " " else "|" for symbol in reading.symbols[1:]))
+    for chunk in chunks:
+        if chunk.symbols:
+            print(_words(chunk))
+            print("  " + " ".join(symbol if symbol != " " else "|" for symbol in chunk.symbols[1:]))
     for title, found in (("in no dictionary, read from their spelling", unknown), ("left out", unread)):
         if found:
             print(f"{title}: {' '.join(found)}")
     return 0
 
 
-def _words(reading: Reading) -> str:
+def _words(chunk: TextChunk) -> str:
     """The spoken words of one piece, each mark behind its word."""
-    return " ".join(" ".join(token.words) + token.mark for token in reading.words)
+    return " ".join(" ".join(token.words) + token.mark for token in chunk.words)

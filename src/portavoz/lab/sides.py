@@ -29,7 +29,7 @@ from ..opening.compact import Speaking as CompactVoice
 from ..opening.place import locate
 from ..opening.speecht5 import Speaking, checkpoint
 from ..ops.base import Ops
-from ..text.reading import read
+from ..text.chunks import split_text
 from ..weights import file
 from ..weights.cursor import Weights
 from .components import rows, speaker
@@ -172,7 +172,7 @@ def _voice(model: Compact, about: dict[str, Any], request: Request, name: str) -
 
 
 def _symbols(text: str) -> tuple[str, ...]:
-    for piece in read(text):
+    for piece in split_text(text):
         if piece.symbols:
             return piece.symbols
     raise InputError(f"there is nothing to say in {text[:40]!r}: give a text with at least one word")

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..families.compact.config import CompactConfig
 from ..families.compact.speak import STAGES, Compact, eager
 from ..folder import verify
-from ..text.reading import Reading, read
+from ..text.chunks import TextChunk, split_text
 from .family import Manner, Opened, Options, Said
 
 RUNTIMES = ("onnx", "eager")
@@ -48,14 +48,14 @@ class Speaking:
             f"speaker {wanted!r}: the voice {self.name} has {', '.join(self.speakers)}; choose one of them"
         )
 
-    def readings(self, text: str | Iterable[str], manner: Manner) -> Iterator[Reading]:
+    def split_text(self, text: str | Iterable[str], manner: Manner) -> Iterator[TextChunk]:
         """Phonemes by the dictionary, in pieces that speed and pauses keep within the model's frames."""
-        return read(text, lexicon=manner.lexicon, limit=limit(manner.speed, manner.pauses))
+        return split_text(text, lexicon=manner.lexicon, limit=limit(manner.speed, manner.pauses))
 
-    def utter(self, reading: Reading, manner: Manner) -> Said:
+    def utter(self, chunk: TextChunk, manner: Manner) -> Said:
         """One piece, said."""
         said = self.model.utter(
-            reading.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses,
+            chunk.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses,
             pitch=manner.pitch, adjust=manner.adjust,
         )  # fmt: skip
         return Said(said.ends, said.waves)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError
-from ..text.reading import Reading
+from ..text.chunks import TextChunk
 
 if TYPE_CHECKING:
     from ..text.lexicon import Lexicon
@@ -98,11 +98,11 @@ class Family(Protocol):
         """What the family knows a speaker by. Raises InputError for one that it does not have."""
         ...
 
-    def readings(self, text: str | Iterable[str], manner: Manner) -> Iterator[Reading]:
+    def split_text(self, text: str | Iterable[str], manner: Manner) -> Iterator[TextChunk]:
         """The text in pieces that the model says at once. Raises InputError at once for a manner that it has not."""
         ...
 
-    def utter(self, reading: Reading, manner: Manner) -> Said: ...
+    def utter(self, chunk: TextChunk, manner: Manner) -> Said: ...
 
 
 @runtime_checkable
@@ -114,7 +114,7 @@ class Together(Family, Protocol):
 
     batch: int
 
-    def together(self, readings: Sequence[Reading], manner: Manner) -> list[Said]:
+    def together(self, chunks: Sequence[TextChunk], manner: Manner) -> list[Said]:
         """Each piece as `utter` says it, to rounding; their sound may be read in any order."""
         ...
 

@@ -23,7 +23,7 @@ from ..graph import processor
 from ..graph.cache import Cache, digest
 from ..graph.speecht5 import RUNTIMES, Choice, Origin, assembled, compiled, plan
 from ..graph.tuning import stored
-from ..text.reading import Reading
+from ..text.chunks import TextChunk
 from . import place
 from .family import Manner, Opened, Options, Said
 
@@ -65,7 +65,7 @@ class Speaking:
             wanted = self.speakers[wanted]
         return speaker(wanted, self.model.c.speaker_embedding_dim, self.known)
 
-    def readings(self, text: str | Iterable[str], manner: Manner) -> Iterator[Reading]:
+    def split_text(self, text: str | Iterable[str], manner: Manner) -> Iterator[TextChunk]:
         """Letters, in pieces within the model's positions. Raises InputError for what SpeechT5 cannot be told."""
         if manner.speed != 1.0:
             raise InputError(f"speed is {manner.speed:g}: SpeechT5 speaks as fast as it has learned; leave it out")
@@ -75,19 +75,19 @@ class Speaking:
             raise InputError("durations: SpeechT5 does not plan how long a sound lasts; leave them out")
         return read(text, self.tokenizer, limit=limit(self.model.c))
 
-    def utter(self, reading: Reading, manner: Manner) -> Said:
+    def utter(self, chunk: TextChunk, manner: Manner) -> Said:
         """One piece, said; the same piece sounds the same wherever it stands."""
-        said = self.model.utter(self._ids(reading), manner.speaker, seed=manner.seed)
+        said = self.model.utter(self._ids(chunk), manner.speaker, seed=manner.seed)
         return Said(said.ends, said.waves, said.warnings)
 
-    def together(self, readings: Sequence[Reading], manner: Manner) -> list[Said]:
+    def together(self, chunks: Sequence[TextChunk], manner: Manner) -> list[Said]:
         """Several pieces said at once, each as it sounds alone, to rounding."""
-        ids = [self._ids(reading) for reading in readings]
+        ids = [self._ids(chunk) for chunk in chunks]
         rows = self.many.together(ids, manner.speaker, seed=manner.seed)
         return [Said(said.ends, said.waves, said.warnings) for said in rows]
 
-    def _ids(self, reading: Reading) -> list[int]:
-        return self.tokenizer.ids("".join(reading.symbols))
+    def _ids(self, chunk: TextChunk) -> list[int]:
+        return self.tokenizer.ids("".join(chunk.symbols))
 
 
 def opened(folder: Path, about: dict[str, Any], options: Options) -> Opened:

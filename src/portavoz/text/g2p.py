@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from . import alphabet, heteronyms, lts, morphs
+from . import alphabet, heteronyms, letter_to_sound, morphology
 from .alphabet import is_vowel
 from .lexicon import Lexicon, Phonemes, dictionary
 
@@ -103,7 +103,7 @@ class G2P:
         # Nouns and verbs in -s are chosen like their stems: "the records", "she records".
         stem = word[:-1] if word.endswith("s") and word[:-1] in table else word[:-2] if word.endswith("es") else ""
         if stem in table and stem not in ("close", "house"):
-            return morphs.plural(heteronyms.choose(stem, words, at))
+            return morphology.plural(heteronyms.choose(stem, words, at))
         return ()
 
     def known(self, word: str) -> Phonemes:
@@ -124,14 +124,14 @@ class G2P:
         return self._guess(word)
 
     def _guess(self, word: str) -> Said:
-        if phonemes := morphs.possessive(word, self._stem):
+        if phonemes := morphology.possessive(word, self._stem):
             return Said(word, phonemes, "rule")
         letters = "".join(letter for letter in word if letter in LETTER_NAMES)
         if len(letters) == 1:
             return Said(word, LETTER_NAMES[letters], "spelled")
-        if phonemes := morphs.derived(letters, self.known):
+        if phonemes := morphology.derived(letters, self.known):
             return Said(word, phonemes, "rule")
-        if _VOWEL_LETTERS & set(letters) and (phonemes := lts.read(letters)):
+        if _VOWEL_LETTERS & set(letters) and (phonemes := letter_to_sound.read(letters)):
             return Said(word, phonemes, "letters")
         return Said(word, tuple(sound for letter in letters for sound in LETTER_NAMES[letter]), "spelled")
 

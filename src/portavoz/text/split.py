@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .abbreviations import STARTERS, TITLES
-from .canvas import BLANKS
+from .normalize.abbreviations import STARTERS, TITLES
+from .unicode_fold import BLANKS
 
 if TYPE_CHECKING:
     from .normalize import Spoken

@@ -32,7 +32,7 @@ from ..flow import MelSpec, Wave
 from ..opening.compact import Speaking
 from ..ops.torch import TorchOps
 from ..text.alphabet import VERSION
-from ..text.reading import Reading, read
+from ..text.chunks import TextChunk, split_text
 from ..voice import load
 from ..weights.cursor import Weights
 from . import doubts, losses
@@ -73,8 +73,8 @@ def speak(
     say(f"{teacher} speaks {text}")
     names, lines, seconds = voice.model.speakers, 0, 0.0
     with atomic(out / "index.jsonl", "w") as index:
-        for number, reading in enumerate(r for r in read(content) if r.symbols):
-            line = _utterance(voice.model, reading, number, out)
+        for number, chunk in enumerate(r for r in split_text(content) if r.symbols):
+            line = _utterance(voice.model, chunk, number, out)
             index.write(json.dumps(line) + "\n")
             lines, seconds = lines + 1, seconds + line["ends"][-1]
     if lines < 2:
@@ -95,17 +95,17 @@ def _made(out: Path) -> str | None:
         return None
 
 
-def _utterance(model: Speaking, reading: Reading, number: int, out: Path) -> dict[str, Any]:
+def _utterance(model: Speaking, chunk: TextChunk, number: int, out: Path) -> dict[str, Any]:
     """Say one piece into a file; its line of the index."""
     speaker = number % len(model.speakers)
-    said = model.model.utter(reading.symbols, speaker=speaker)
+    said = model.model.utter(chunk.symbols, speaker=speaker)
     samples = soft_limit(np.concatenate([*said.waves]))
     name = f"{number:06d}"
     write(out / "wavs" / f"{name}.wav", Wave(samples, model.rate))
     return {
-        "id": name, "text": " ".join(word.source for word in reading.words), "wav": f"wavs/{name}.wav",
+        "id": name, "text": " ".join(word.source for word in chunk.words), "wav": f"wavs/{name}.wav",
         "speaker": model.speakers[speaker], "split": "held_out" if number % EVERY == 1 else "train",
-        "symbols": list(reading.symbols), "ends": list(said.ends),
+        "symbols": list(chunk.symbols), "ends": list(said.ends),
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from ..audio.files import read
 from ..errors import InputError
 from ..flow import Wave
 from ..text.alphabet import START
-from ..text.reading import read as readings
+from ..text.chunks import split_text
 from .layouts import Recording
 
 SHORTEST, LONGEST = 0.4, 30.0  # seconds of a recording that a model can learn from
@@ -155,7 +155,7 @@ def speech(samples: NDArray[np.floating], rate: int) -> tuple[float, float]:
 def _text(text: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     """What can be said of the text, and its symbols; sentences follow each other with their marks."""
     try:
-        pieces = list(readings(text, limit=10_000))
+        pieces = list(split_text(text, limit=10_000))
     except InputError as problem:
         return [("text", str(problem))], ()
     symbols = tuple(s for piece in pieces for s in piece.symbols[1:])

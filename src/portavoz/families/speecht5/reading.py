@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ...errors import InputError
-from ...text.canvas import fold
+from ...text.chunks import AFTER_PARAGRAPH, AFTER_SENTENCE, TextChunk
 from ...text.normalize import Spoken, spoken
-from ...text.reading import AFTER_PARAGRAPH, AFTER_SENTENCE, Reading
 from ...text.split import Sentence, pieces, sentences
+from ...text.unicode_fold import fold
 from .config import SpeechT5Config
 from .given import Stop
 from .ids import Tokenizer
@@ -40,10 +40,10 @@ def limit(c: SpeechT5Config, stop: Stop | None = None) -> int:
     return min(LONGEST, c.max_text_positions, int(c.max_speech_positions / max(steps_each, 1e-6)))
 
 
-def read(text: str | Iterable[str], tokenizer: Tokenizer, *, limit: int) -> Iterator[Reading]:
+def read(text: str | Iterable[str], tokenizer: Tokenizer, *, limit: int) -> Iterator[TextChunk]:
     """Read `text`, a string or chunks of one, in pieces of at most `limit` ids with "▁" and eos, lazily.
 
-    `symbols` of a Reading are characters; `tokenizer.ids` of their text are the piece's. What could not be read, and
+    `symbols` of a TextChunk are characters; `tokenizer.ids` of their text are the piece's. What could not be read, and
     characters that are not in the vocabulary, are told with the next piece, or after the last in one without symbols.
     Raises InputError for a limit that no word fits in.
     """
@@ -52,7 +52,7 @@ def read(text: str | Iterable[str], tokenizer: Tokenizer, *, limit: int) -> Iter
     return _read(text, tokenizer, limit - 2)
 
 
-def _read(text: str | Iterable[str], tokenizer: Tokenizer, most: int) -> Iterator[Reading]:
+def _read(text: str | Iterable[str], tokenizer: Tokenizer, most: int) -> Iterator[TextChunk]:
     unread: list[str] = []
     notes: list[str] = []
     given = False
@@ -65,7 +65,7 @@ def _read(text: str | Iterable[str], tokenizer: Tokenizer, most: int) -> Iterato
             yield _reading(piece, known, silence if last else 0.0, unread, notes)
             given, unread, notes = True, [], []
     if given and (unread or notes):
-        yield Reading((), (), (), (), tuple(unread), 0.0, tuple(notes))
+        yield TextChunk((), (), (), (), tuple(unread), 0.0, tuple(notes))
 
 
 def _cut(tokens: list[Token], most: int) -> list[list[Token]]:
@@ -105,7 +105,7 @@ def _parts(text: str, most: int) -> Iterator[str]:
     yield text
 
 
-def _reading(tokens: list[Token], mark: str, pause: float, unread: list[str], notes: list[str]) -> Reading:
+def _reading(tokens: list[Token], mark: str, pause: float, unread: list[str], notes: list[str]) -> TextChunk:
     """One piece; `mark` ends it where the text has none."""
     symbols: list[str] = []
     owner: list[int] = []
@@ -115,7 +115,7 @@ def _reading(tokens: list[Token], mark: str, pause: float, unread: list[str], no
         symbols += [*token.text, *ends, *between]
         owner += [index] * len(token.text) + [-1] * len(ends + between)
     words = tuple(token.spoken for token in tokens)
-    return Reading(tuple(symbols), tuple(owner), words, (), tuple(unread), pause, tuple(notes))
+    return TextChunk(tuple(symbols), tuple(owner), words, (), tuple(unread), pause, tuple(notes))
 
 
 def written(token: Spoken, *, first: bool = False) -> list[str]:

@@ -21,7 +21,7 @@ _STRENGTH = {"": 0, ",": 1, ".": 2, "!": 3, "?": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TextChunk:
     """One piece that a model speaks at once.
 
     `symbols` start with ``^`` and end in a mark; `owner` says of each symbol which of `words` it belongs to, −1 for
@@ -51,33 +51,33 @@ class _Unit:
         return sum(len(phonemes) + 1 for phonemes in self.said)
 
 
-def read(
+def split_text(
     text: str | Iterable[str], *, lexicon: Lexicon | None = None, limit: int = LIMIT, secondary: bool = False
-) -> Iterator[Reading]:
+) -> Iterator[TextChunk]:
     """Read `text`, a string or chunks of one, in pieces of at most `limit` symbols.
 
     Lazy: only the sentence at hand is in memory. `start` and `end` of the words count from the start of the whole
     text. Tokens that cannot be read are reported with the next piece; those that follow the last piece with one
-    that has no symbols; text of nothing else gives no Reading. secondary: keep secondary stress (digit 2), which
+    that has no symbols; text of nothing else gives no TextChunk. secondary: keep secondary stress (digit 2), which
     the bundled voice has not learned; without it 2 becomes 1 or 0. Raises InputError for a bad inline
     pronunciation, and for a `limit` below 16.
     """
     if limit < SHORTEST:
         raise InputError(f"limit is {limit} symbols: a piece needs at least {SHORTEST}; the default is {LIMIT}")
-    return _read(text, G2P(lexicon), limit, secondary)
+    return _split(text, G2P(lexicon), limit, secondary)
 
 
-def _read(text: str | Iterable[str], g2p: G2P, limit: int, secondary: bool) -> Iterator[Reading]:
+def _split(text: str | Iterable[str], g2p: G2P, limit: int, secondary: bool) -> Iterator[TextChunk]:
     unread: list[str] = []
     given = False
     for sentence in sentences(text):
         units, unheard = _units(sentence, g2p, limit, secondary)
         unread += unheard
-        for reading in _pieces(units, sentence, limit, tuple(unread)):
-            yield reading
+        for chunk in _pieces(units, sentence, limit, tuple(unread)):
+            yield chunk
             given, unread = True, []
     if given and unread:
-        yield Reading((), (), (), (), tuple(unread), 0.0)
+        yield TextChunk((), (), (), (), tuple(unread), 0.0)
 
 
 def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[list[_Unit], list[str]]:
@@ -126,18 +126,18 @@ def _fitting(token: Spoken, sounds: Sequence[Said], limit: int, secondary: bool)
     return units
 
 
-def _pieces(units: list[_Unit], sentence: Sentence, limit: int, unread: tuple[str, ...]) -> Iterator[Reading]:
+def _pieces(units: list[_Unit], sentence: Sentence, limit: int, unread: tuple[str, ...]) -> Iterator[TextChunk]:
     sizes = iter(units)
     cut = list(pieces([unit.spoken for unit in units], limit - 1, lambda _: len(next(sizes))))
     rest = iter(units)
     for number, piece in enumerate(cut, 1):
         ends = number == len(cut)
         silence = AFTER_PARAGRAPH if sentence.paragraph_end else AFTER_SENTENCE
-        yield _reading([next(rest) for _ in piece], "." if ends else ",", unread, silence if ends else 0.0)
+        yield _chunk([next(rest) for _ in piece], "." if ends else ",", unread, silence if ends else 0.0)
         unread = ()
 
 
-def _reading(units: Sequence[_Unit], mark: str, unread: tuple[str, ...], pause: float) -> Reading:
+def _chunk(units: Sequence[_Unit], mark: str, unread: tuple[str, ...], pause: float) -> TextChunk:
     """One piece; `mark` ends it where the text has none."""
     symbols, owner = [START], [-1]
     for index, unit in enumerate(units):
@@ -147,7 +147,7 @@ def _reading(units: Sequence[_Unit], mark: str, unread: tuple[str, ...], pause: 
         symbols[-1] = unit.spoken.mark or BLANK
     symbols[-1] = units[-1].spoken.mark or mark
     unknown = tuple(dict.fromkeys(word for unit in units for word in unit.unknown))
-    return Reading(tuple(symbols), tuple(owner), tuple(unit.spoken for unit in units), unknown, unread, pause)
+    return TextChunk(tuple(symbols), tuple(owner), tuple(unit.spoken for unit in units), unknown, unread, pause)
 
 
 @lru_cache(maxsize=20_000)

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from ..unicode_fold import PARAGRAPH
 from . import numbers
-from .canvas import PARAGRAPH
 from .rules import Part, Rules, begins_word, pairs
 
 SYMBOLS = Rules()

@@ -51,17 +51,17 @@ _REPLACED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
+class FoldedText:
     """The folded text and, for each of its characters and its end, the index in the written text."""
 
     text: str
     at: Sequence[int]
 
 
-def fold(text: str) -> Canvas:
+def fold(text: str) -> FoldedText:
     """Fold `text`; linear, and without a copy where there is nothing to fold."""
     if text.isascii() and not _CLEAN.search(text):
-        return Canvas(text, range(len(text) + 1))
+        return FoldedText(text, range(len(text) + 1))
     out: list[str] = []
     at: list[int] = []
     lines = 0
@@ -79,7 +79,7 @@ def fold(text: str) -> Canvas:
             out.append(c)
             at.append(index)
     at.append(len(text))
-    return Canvas("".join(out), at)
+    return FoldedText("".join(out), at)
 
 
 def _folded(text: str) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,6 @@
 """Written English to spoken words: "Dr. Smith paid $3.50" → "doctor smith paid three dollars and fifty cents".
 
-The text is folded (`canvas`) and read from left to right; at each place the rules of the rooms beside this one are
+The text is folded (`folded`) and read from left to right; at each place the rules of the rooms beside this one are
 tried in order. Every pattern is bounded, so that time is proportional to length for any text. Each token keeps the
 slice of the text it was written in. Marks belong to a slice too: closing marks and separate dashes to the token
 before them, opening quotes and brackets to the token after them. So the slices cover everything but blanks, in
@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..unicode_fold import BLANKS, FoldedText, fold
 from .abbreviations import STARTERS, UNFINISHED
-from .canvas import BLANKS, Canvas, fold
-from .codes import FIGURES, PHONES
 from .dates import DATES
+from .identifiers import FIGURES, PHONES
 from .letters import is_loud, read_word
 from .quantities import CURRENCY_SIGNS, MONEY, QUANTITIES, VULGAR
 from .rules import Part, after, begins_word
@@ -63,8 +63,8 @@ def normalize(text: str) -> str:
 
 def spoken(text: str) -> list[Spoken]:
     """The tokens of `text` in order; time and memory are proportional to its length."""
-    canvas = fold(text)
-    return _placed(text, canvas, _drafts(canvas.text))
+    folded = fold(text)
+    return _placed(text, folded, _drafts(folded.text))
 
 
 def _drafts(text: str) -> list[_Draft]:
@@ -178,12 +178,12 @@ def _closes(text: str, end: int, words: tuple[str, ...]) -> bool:
     return after(text, end) in STARTERS and " ".join(words) not in UNFINISHED
 
 
-def _placed(text: str, canvas: Canvas, drafts: list[_Draft]) -> list[Spoken]:
+def _placed(text: str, folded: FoldedText, drafts: list[_Draft]) -> list[Spoken]:
     """Drafts back on the written text; what was folded away goes with the token before it."""
     spans: list[list[int]] = []
     kept: list[_Draft] = []
     for draft in drafts:
-        start, end = canvas.at[draft.start], canvas.at[draft.end]
+        start, end = folded.at[draft.start], folded.at[draft.end]
         if kept and start < spans[-1][1]:  # two tokens out of one character (a ligature cut in two)
             kept[-1].words += draft.words
             kept[-1].mark = stronger(kept[-1].mark, draft.mark)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from portavoz.errors import InputError
 from portavoz.text.alphabet import ALPHABET, GAPS, MARKS
+from portavoz.text.chunks import LIMIT, TextChunk, split_text, taught
 from portavoz.text.lexicon import Lexicon
 from portavoz.text.normalize import spoken
-from portavoz.text.reading import LIMIT, Reading, read, taught
 
 
-def check(reading: Reading, limit: int) -> None:
+def check(chunk: TextChunk, limit: int) -> None:
     """What every piece promises."""
-    symbols, owner = reading.symbols, reading.owner
+    symbols, owner = chunk.symbols, chunk.owner
     ALPHABET.encode(symbols)
     assert symbols[0] == "^"
     assert symbols[-1] in MARKS
@@ -26,36 +26,36 @@ def check(reading: Reading, limit: int) -> None:
     assert not any(a and b for a, b in zip(gaps, gaps[1:]))
     said = [index for index in owner if index >= 0]
     assert said == sorted(said)
-    assert set(said) == set(range(len(reading.words)))
+    assert set(said) == set(range(len(chunk.words)))
 
 
 def test_a_sentence() -> None:
-    (reading,) = read("Hello, the owl!")
-    assert " ".join(reading.symbols).replace("   ", " _ ") == "^ HH AH0 L OW1 , DH IY0 _ AW1 L !"
-    assert reading.owner == (-1, 0, 0, 0, 0, -1, 1, 1, -1, 2, 2, -1)
-    assert [word.source.strip(" ,!") for word in reading.words] == ["Hello", "the", "owl"]
-    assert (reading.unknown, reading.unread) == ((), ())
-    assert reading.pause > 0
+    (chunk,) = split_text("Hello, the owl!")
+    assert " ".join(chunk.symbols).replace("   ", " _ ") == "^ HH AH0 L OW1 , DH IY0 _ AW1 L !"
+    assert chunk.owner == (-1, 0, 0, 0, 0, -1, 1, 1, -1, 2, 2, -1)
+    assert [word.source.strip(" ,!") for word in chunk.words] == ["Hello", "the", "owl"]
+    assert (chunk.unknown, chunk.unread) == ((), ())
+    assert chunk.pause > 0
 
 
 def test_sentences_and_paragraphs_pause() -> None:
-    first, second, third = read("One. Two.\n\nThree")
+    first, second, third = split_text("One. Two.\n\nThree")
     assert first.pause < second.pause == third.pause
     assert third.symbols[-1] == "."
 
 
 def test_words_point_into_the_whole_text() -> None:
     text = "First one. Then $3.50 went to Dr. Smith?\n\nAnd 42 more."
-    for reading in read(text):
-        for word in reading.words:
+    for chunk in split_text(text):
+        for word in chunk.words:
             assert text[word.start : word.end] == word.source
 
 
 def test_an_uneasy_token_reaches_the_report() -> None:
-    (reading,) = read("The blorptive 你好 cat.")
-    assert reading.unknown == ("blorptive",)
-    assert "".join(reading.unread) == "你好"
-    first, second = read("你好。 Hello.  你好")
+    (chunk,) = split_text("The blorptive 你好 cat.")
+    assert chunk.unknown == ("blorptive",)
+    assert "".join(chunk.unread) == "你好"
+    first, second = split_text("你好。 Hello.  你好")
     assert "你好" in first.unread[0]
     assert first.symbols[1] == "HH"
     assert second.symbols == ()
@@ -63,47 +63,47 @@ def test_an_uneasy_token_reaches_the_report() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n\n ", "你好", "…", "你好\n\nпривет"])
-def test_nothing_to_say_gives_no_reading(text: str) -> None:
-    assert list(read(text)) == []
+def test_nothing_to_say_gives_no_chunk(text: str) -> None:
+    assert list(split_text(text)) == []
 
 
 def test_the_mark_of_an_unreadable_end_is_kept() -> None:
-    (reading,) = read("Really 你好?")
-    assert reading.symbols[-1] == "?"
+    (chunk,) = split_text("Really 你好?")
+    assert chunk.symbols[-1] == "?"
 
 
 def test_a_long_sentence_is_split_at_clauses() -> None:
     clause = "the quick brown fox jumped over the lazy dog, "
-    readings = list(read(clause * 20))
-    assert len(readings) > 3
-    for reading in readings[:-1]:
-        check(reading, LIMIT)
-        assert reading.symbols[-1] == ","
-        assert reading.pause == 0
-    assert sum(len(reading.words) for reading in readings) == 180
+    chunks = list(split_text(clause * 20))
+    assert len(chunks) > 3
+    for chunk in chunks[:-1]:
+        check(chunk, LIMIT)
+        assert chunk.symbols[-1] == ","
+        assert chunk.pause == 0
+    assert sum(len(chunk.words) for chunk in chunks) == 180
 
 
 def test_a_token_larger_than_a_piece_is_split_too() -> None:
-    readings = list(read("7" * 60, limit=40))
-    for reading in readings:
-        check(reading, 40)
-    vowels = sum(symbol.endswith("1") for reading in readings for symbol in reading.symbols)
+    chunks = list(split_text("7" * 60, limit=40))
+    for chunk in chunks:
+        check(chunk, 40)
+    vowels = sum(symbol.endswith("1") for chunk in chunks for symbol in chunk.symbols)
     assert vowels >= 60
-    readings = list(read("[[" + "B AH0 " * 100 + "B AH1]]", limit=40))
-    assert sum(symbol == "B" for reading in readings for symbol in reading.symbols) == 101
+    chunks = list(split_text("[[" + "B AH0 " * 100 + "B AH1]]", limit=40))
+    assert sum(symbol == "B" for chunk in chunks for symbol in chunk.symbols) == 101
 
 
 def test_letters_of_abbreviations_and_the_article() -> None:
-    symbols = next(read("A vitamin A pill from the AAA.")).symbols
+    symbols = next(split_text("A vitamin A pill from the AAA.")).symbols
     assert symbols[1] == "AH0"
     assert symbols.count("EY1") == 4
 
 
 def test_own_pronunciations_and_inline_ones() -> None:
-    (reading,) = read("Tomato, [[T AH0 M AA1]].", lexicon=Lexicon({"tomato": "T AH0 M AA1 T OW0"}))
-    assert reading.symbols == tuple("^|T|AH0|M|AA1|T|OW0|,|T|AH0|M|AA1|.".split("|"))
+    (chunk,) = split_text("Tomato, [[T AH0 M AA1]].", lexicon=Lexicon({"tomato": "T AH0 M AA1 T OW0"}))
+    assert chunk.symbols == tuple("^|T|AH0|M|AA1|T|OW0|,|T|AH0|M|AA1|.".split("|"))
     with pytest.raises(InputError, match="ZQ1"):
-        list(read("Say [[HH ZQ1]]."))
+        list(split_text("Say [[HH ZQ1]]."))
 
 
 @pytest.mark.parametrize(
@@ -112,27 +112,27 @@ def test_own_pronunciations_and_inline_ones() -> None:
 )
 def test_inline_pronunciations_in_ipa(ipa: str, symbols: str) -> None:
     text = f"Été: [[{ipa}]], so."
-    (reading,) = read(text)
-    assert " ".join(reading.symbols).split(" , ")[1] == symbols
-    assert [word.source for word in reading.words] == ["Été:", f"[[{ipa}]],", "so."]
-    assert not reading.unread
+    (chunk,) = split_text(text)
+    assert " ".join(chunk.symbols).split(" , ")[1] == symbols
+    assert [word.source for word in chunk.words] == ["Été:", f"[[{ipa}]],", "so."]
+    assert not chunk.unread
 
 
 def test_double_brackets_around_anything_else_are_read() -> None:
-    assert next(read("See [[naïve art]].")).words[-1].words == ("art",)
+    assert next(split_text("See [[naïve art]].")).words[-1].words == ("art",)
 
 
 def test_two_grades_of_stress_unless_three_are_asked_for() -> None:
     assert taught(("IH2", "M", "P", "AO1", "R", "T")) == ("IH0", "M", "P", "AO1", "R", "T")
     assert taught(("K", "AH1", "M", "P", "AH0", "N", "IY2")) == ("K", "AH1", "M", "P", "AH0", "N", "IY0")
     assert taught(("HH", "AW1", "S", "B", "OW2", "T")) == ("HH", "AW1", "S", "B", "OW1", "T")
-    assert "AE2" not in next(read("An armband.")).symbols
-    assert "AE2" in next(read("An armband.", secondary=True)).symbols
+    assert "AE2" not in next(split_text("An armband.")).symbols
+    assert "AE2" in next(split_text("An armband.", secondary=True)).symbols
 
 
 def test_a_limit_too_small_is_refused_at_once() -> None:
     with pytest.raises(InputError, match="limit is 5"):
-        read("Hello.", limit=5)
+        split_text("Hello.", limit=5)
 
 
 written = st.lists(
@@ -149,13 +149,13 @@ written = st.lists(
 @settings(deadline=None, max_examples=80)
 @given(written, st.sampled_from([24, 60, 180]))
 def test_every_word_reaches_the_phonemes(text: str, limit: int) -> None:
-    readings = list(read(text, limit=limit))
-    for reading in readings:
-        if reading.symbols:
-            check(reading, limit)
-    heard = {(word.start, word.end) for reading in readings for word in reading.words}
-    told = "".join(token for reading in readings for token in reading.unread)
-    if readings:
+    chunks = list(split_text(text, limit=limit))
+    for chunk in chunks:
+        if chunk.symbols:
+            check(chunk, limit)
+    heard = {(word.start, word.end) for chunk in chunks for word in chunk.words}
+    told = "".join(token for chunk in chunks for token in chunk.unread)
+    if chunks:
         for token in spoken(text):
             letters = any(c.isalnum() for word in token.words for c in word)
             if letters:
@@ -165,7 +165,7 @@ def test_every_word_reaches_the_phonemes(text: str, limit: int) -> None:
 @settings(deadline=None, max_examples=25)
 @given(written)
 def test_chunks_read_like_the_whole(text: str) -> None:
-    assert list(read(iter(text))) == list(read(text))
+    assert list(split_text(iter(text))) == list(split_text(text))
 
 
 def test_a_long_text_is_read_as_it_comes() -> None:
@@ -177,7 +177,7 @@ def test_a_long_text_is_read_as_it_comes() -> None:
             taken += 1
             yield "The owl sat on a branch and looked at the moon.\n"
 
-    stream = read(lines())
+    stream = split_text(lines())
     for _ in range(20):
         next(stream)
     assert taken < 40
