@@ -23,6 +23,7 @@ dev: .venv/.done
 .venv/.done: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps chatterbox-tts s3tokenizer resemble-perth
 	touch $@
 
 check: dev

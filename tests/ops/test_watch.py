@@ -25,7 +25,7 @@ BACK_ENDS = sorted(ops.BACKENDS)
 # Functions of one number, moves and sums of numbers: no multiply–adds.
 FREE = set(
     "embedding snake relu gelu silu mish elu tanh sigmoid leaky_relu softmax concat chunk split_heads merge_heads swap "
-    "masked full rows write gather cumsum pad upsample exp sin cos clip".split()
+    "masked full rows write gather cumsum pad upsample exp sqrt sin cos clip".split()
 )
 
 

@@ -186,6 +186,7 @@ WORDS = {
     "upsample": lambda x, factor: x.repeat(factor, 1),
     "rope": rope,
     "exp": lambda x: np.exp(x.astype(float)),
+    "sqrt": lambda x: np.sqrt(x.astype(float)),
     "sin": lambda x: np.sin(x.astype(float)),
     "cos": lambda x: np.cos(x.astype(float)),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, -np.inf if low is None else low), high),

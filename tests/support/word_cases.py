@@ -87,8 +87,9 @@ def norm(d: Draw) -> Any:
 
 def batch_norm(d: Draw) -> Any:
     C = d.C
+    shape = d.pick((d.B, d.T, C), (d.B, d.size(4), d.T, C), (d.B, C))
     return (
-        d.x,
+        d.normal(*shape),
         layer(weight=d.normal(C), bias=d.normal(C), running_mean=d.normal(C), running_var=d.positive(C), eps=1e-5),
     )
 
@@ -193,6 +194,7 @@ CASES: dict[str, Any] = {
     "upsample": lambda d: (d.x, d.size(4)),
     "rope": rope,
     "exp": lambda d: (d.x,),
+    "sqrt": lambda d: (d.positive(d.B, d.T, d.C),),
     "sin": lambda d: (d.x * 10,),
     "cos": lambda d: (d.x * 10,),
     "clip": lambda d: (d.x, d.pick(None, -0.5), d.pick(None, 0.5)),

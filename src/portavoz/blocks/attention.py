@@ -110,7 +110,7 @@ class Projections(Block):
         heads: int,
         *,
         names: Sequence[str] = ("q", "k", "v", "out"),
-        bias: bool = True,
+        bias: bool | Sequence[bool] = True,
         scale: float | None = None,
         size: int | None = None,
         memory: int | None = None,
@@ -119,6 +119,7 @@ class Projections(Block):
     ) -> None:
         """`names` of q, k, v, out as the checkpoint has them; two more are RMS norms (`eps`) of q's and k's heads.
 
+        `bias`: whether there are biases, one answer for all four or one for each of q, k, v and out.
         `size` channels a head (None: channels / heads), `scale` of the scores (None: 1/√size), `memory` the width of
         what keys and values are made from (None: channels), `groups` heads that keys and values have (None: heads);
         a whole number of q's heads shares each.
@@ -127,9 +128,11 @@ class Projections(Block):
         size = channels // heads if size is None else size
         memory, self.heads, self.groups = memory or channels, heads, groups or heads
         self.scale = size**-0.5 if scale is None else scale
-        self.q = w.linear(names[0], channels, heads * size, bias=bias)
-        self.k, self.v = (w.linear(name, memory, self.groups * size, bias=bias) for name in names[1:3])
-        self.out = w.linear(names[3], heads * size, channels, bias=bias)
+        q_bias, k_bias, v_bias, out_bias = (bias,) * 4 if isinstance(bias, bool) else bias
+        self.q = w.linear(names[0], channels, heads * size, bias=q_bias)
+        self.k = w.linear(names[1], memory, self.groups * size, bias=k_bias)
+        self.v = w.linear(names[2], memory, self.groups * size, bias=v_bias)
+        self.out = w.linear(names[3], heads * size, channels, bias=out_bias)
         self.q_norm, self.k_norm = (w.rms_norm(name, size, eps) for name in names[4:]) if names[4:] else (None, None)
 
     def queries(self, x: Float[Array, "B T C"]) -> Float[Array, "B T D"]:

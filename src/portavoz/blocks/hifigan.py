@@ -70,6 +70,27 @@ class ResBlock(Block):
         return x
 
 
+class SnakeResBlock(Block):
+    """Three times: snake, dilated conv, snake, conv, residual. Lee et al. 2022, arXiv:2206.04658 (BigVGAN)."""
+
+    def __init__(self, w: Weights, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__(w)
+        self.parts = [
+            (
+                w.snake(f"activations1.{i}", channels),
+                w.conv1d(f"convs1.{i}", channels, channels, kernel, dilation=d),
+                w.snake(f"activations2.{i}", channels),
+                w.conv1d(f"convs2.{i}", channels, channels, kernel),
+            )
+            for i, d in enumerate(dilations)
+        ]
+
+    def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
+        for snake1, wide, snake2, narrow in self.parts:
+            x = x + narrow(snake2(wide(snake1(x))))
+        return x
+
+
 class HifiGan(Block):
     """mel [B, frames, mels] → wave [B, frames · hop]."""
 

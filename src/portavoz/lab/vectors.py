@@ -205,6 +205,7 @@ def _glue() -> list[Case]:
         _case("rope", "plain", lambda d: {"x": d(2, 5, 8), "cos": d(5, 2), "sin": d(5, 2)}, heads=2),
         _case("rope", "one_step", lambda d: {"x": d(1, 1, 6), "cos": d(1, 3), "sin": d(1, 3)}, heads=1),
         _case("exp", "plain", lambda d: {"x": d(2, 5, 3)}),
+        _case("sqrt", "plain", lambda d: {"x": d.positive(2, 5, 3)}),
         _case("sin", "plain", lambda d: {"x": 10 * d(2, 5, 3)}),
         _case("cos", "plain", lambda d: {"x": 10 * d(2, 5, 3)}),
         _case("clip", "both", lambda d: {"x": d(2, 5, 3)}, low=-0.5, high=1.0),

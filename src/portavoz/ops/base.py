@@ -30,7 +30,7 @@ TAPS = (
 # Glue: named, never compared: the edge into the next tap shows its faults.
 GLUE = (
     "concat chunk split_heads merge_heads swap matmul masked full rows write gather cumsum pad upsample rope "
-    "exp sin cos clip"
+    "exp sqrt sin cos clip"
 ).split()
 # Composites: a body made of words, with at least one tap. A back end may override them with a fused kernel.
 COMPOSITE = ("attention",)
@@ -269,6 +269,10 @@ class Ops:
     def exp(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """eˣ."""
         return np.exp(x)
+
+    def sqrt(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """√x."""
+        return np.sqrt(x)
 
     def sin(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Sine of radians."""

@@ -68,8 +68,8 @@ class TorchOps(Ops):
         return F.rms_norm(x, p.weight.shape, p.weight, p.eps)
 
     def batch_norm(self, x: Tensor, p: Any) -> Tensor:
-        y = F.batch_norm(x.transpose(1, 2), p.running_mean, p.running_var, p.weight, p.bias, False, 0.0, p.eps)
-        return y.transpose(1, 2)
+        y = F.batch_norm(x.movedim(-1, 1), p.running_mean, p.running_var, p.weight, p.bias, False, 0.0, p.eps)
+        return y.movedim(1, -1)
 
     def lstm(self, x: Tensor, state: tuple[Tensor, Tensor], p: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         weights = [p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh]
@@ -178,6 +178,9 @@ class TorchOps(Ops):
 
     def exp(self, x: Tensor) -> Tensor:
         return torch.exp(x)
+
+    def sqrt(self, x: Tensor) -> Tensor:
+        return torch.sqrt(x)
 
     def sin(self, x: Tensor) -> Tensor:
         return torch.sin(x)

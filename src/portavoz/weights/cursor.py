@@ -205,9 +205,11 @@ class Weights:
         *,
         stride: tuple[int, int] = (1, 1),
         padding: tuple[int, int] = (0, 0),
+        bias: bool = True,
     ) -> Layer:
         """weight [out, in, kh, kw]; strides and paddings as pairs."""
-        return self._weighted("conv2d", name, (outputs, inputs, *kernel), outputs, stride=stride, padding=padding)
+        facts = {"stride": stride, "padding": padding}
+        return self._weighted("conv2d", name, (outputs, inputs, *kernel), outputs if bias else 0, **facts)
 
     def layer_norm(self, name: str, channels: int, eps: float = 1e-5) -> Layer:
         """weight and bias [channels]."""
@@ -217,11 +219,18 @@ class Weights:
         """weight [channels]."""
         return self._layer("rms_norm", name, {"weight": self.at(name).tensor("weight", (channels,), init=1.0)}, eps=eps)
 
-    def batch_norm(self, name: str, channels: int, eps: float = 1e-5) -> Layer:
-        """weight, bias and the running statistics [channels]; PyTorch's step counter is ignored by name."""
+    def batch_norm(self, name: str, channels: int, eps: float = 1e-5, *, affine: bool = True) -> Layer:
+        """weight, bias and the running statistics [channels]; PyTorch's step counter is ignored by name.
+
+        Without `affine` there is neither weight nor bias: one and zero.
+        """
         here = self.at(name)
         here.ignore("num_batches_tracked", why="a counter of training steps")
-        tensors = self._scale_and_shift(name, channels)
+        if affine:
+            tensors = self._scale_and_shift(name, channels)
+        else:
+            ones = np.ones(channels, np.float32)
+            tensors = {"weight": self.ops.tensor(ones), "bias": self.ops.tensor(0 * ones)}
         tensors["running_mean"] = here.tensor("running_mean", (channels,), init=0.0, train=False)
         tensors["running_var"] = here.tensor("running_var", (channels,), init=1.0, train=False)
         return self._layer("batch_norm", name, tensors, eps=eps)
