@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from portavoz.cli import machine
+from portavoz.inspect import system_info
 
 # Before NumPy or torch is imported: what is called one thread is one thread.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -159,7 +159,7 @@ def facts() -> dict[str, Any]:
         if found:
             versions[name] = found
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    return {**machine.system(), "features": machine.features(), "versions": versions, "load_1min": load}
+    return {**system_info.system(), "features": system_info.features(), "versions": versions, "load_1min": load}
 
 
 def _number(command: Sequence[str]) -> str | None:

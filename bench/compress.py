@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 
 import portavoz
 from portavoz.audio.mel import mel_spectrogram
-from portavoz.evaluate import judge
-from portavoz.evaluate.judge import WordErrors, compare, rate_of
+from portavoz.evaluate import asr_wer
+from portavoz.evaluate.asr_wer import WordErrors, compare, rate_of
 from portavoz.evaluate.sentences import of_corpus, of_text
-from portavoz.families.compact.speak import STAGES
+from portavoz.families.compact.loop import STAGES
 from portavoz.flow import MelSpec
 from portavoz.folder import describe, find
-from portavoz.train.bundle import bundle
-from portavoz.train.compress import KINDS, compress
+from portavoz.train.voice.bundle import bundle
+from portavoz.train.voice.compress import KINDS, compress
 from portavoz.voice import Voice
 from portavoz.weights import file
 
@@ -150,8 +150,8 @@ def words(voices: dict[str, Voice], options: argparse.Namespace, report: Report)
     """Word error rates in two modes, and the difference to float32 with its 95 % interval."""
     free = [s.text for s in of_corpus(options.corpus, options.count)]
     modes = {
-        "matrix": (judge.matrix(MATRIX), [f"{text}." for text in matrix_sentences(min(100, options.count))]),
-        "free": (judge.free(), free),
+        "matrix": (asr_wer.matrix(MATRIX), [f"{text}." for text in matrix_sentences(min(100, options.count))]),
+        "free": (asr_wer.free(), free),
     }
     for mode, (ear, texts) in modes.items():
         first: list[WordErrors] = []

@@ -20,13 +20,13 @@ from _measure import Report, Took, interleaved, parser, timed
 import torch
 
 from portavoz.families.speecht5.config import named
-from portavoz.lab import speecht5
-from portavoz.lab.align import align
-from portavoz.lab.force import Forcing, walk
-from portavoz.lab.parity import compare
-from portavoz.lab.prints import fingerprint
-from portavoz.lab.trace import Recorder, Streamed, Trace, record, write
-from portavoz.lab.visit import Visitor
+from portavoz.lab import speecht5_probe
+from portavoz.lab.align.matching import align
+from portavoz.lab.compare import compare
+from portavoz.lab.forcing.teacher_forcing import Forcing, walk
+from portavoz.lab.instrument.fingerprint import fingerprint
+from portavoz.lab.instrument.observer import Visitor
+from portavoz.lab.trace.trace import Recorder, Streamed, Trace, record, write
 from portavoz.weights.cursor import Weights
 
 
@@ -38,8 +38,8 @@ def main() -> None:
     args = options.parse_args()
     torch.set_num_threads(1)
     config = named(args.config)
-    reference, arrays = speecht5.reference(config=config, steps=args.steps)
-    port = speecht5.ours(config, arrays, steps=args.steps)
+    reference, arrays = speecht5_probe.reference(config=config, steps=args.steps)
+    port = speecht5_probe.ours(config, arrays, steps=args.steps)
     report = Report("lab", {"config": args.config, "steps": args.steps, "rounds": args.rounds})
     report.figures["weights_mb"] = sum(a.nbytes for a in arrays.values()) / 1e6
 
@@ -70,12 +70,12 @@ def main() -> None:
         with TemporaryDirectory() as folder, open(Path(folder) / "body", "w+b") as body:
             return timed(lambda: reference.follow(Recorder(Streamed(Trace(), body), prints=False)))
 
-    def watched() -> Took:
+    def wrapped() -> Took:
         return timed(lambda: reference.follow(Visitor()))
 
     cases = {
         "plain_port": plain_port, "forced": forced, "plain_reference": plain_reference, "capture": capture,
-        "watched_reference": watched,
+        "watched_reference": wrapped,
     }  # fmt: skip
     report.figures |= {f"{name}_s": took.seconds for name, took in interleaved(cases, args.rounds).items()}
     start = time.perf_counter()

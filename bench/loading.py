@@ -18,7 +18,7 @@ from _measure import Report, parser, timed
 import torch
 
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
+from portavoz.train.loop.trainer import Trainer
 
 STEPS = 8
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from portavoz.families.speecht5.config import named
-from portavoz.families.speecht5.speak import SpeechT5, Stop
+from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
 from portavoz.graph import processor
 from portavoz.graph.cache import Cache
 from portavoz.graph.speecht5 import RUNTIMES, Choice, Compiled, Origin, assembled, plan
@@ -84,7 +84,7 @@ class Work:
         self.one = self.rows[-1]
         self.speaker = draw.standard_normal(c.speaker_embedding_dim).astype(np.float32)
         self.ratio = STEPS * c.reduction_factor / SYMBOLS
-        self.stop = Stop(threshold=NEVER, maxlenratio=self.ratio)
+        self.stop = StoppingCriteria(threshold=NEVER, maxlenratio=self.ratio)
         origin = Origin.given(c, *self.reference.tensors())
         self.stages = mixed({name: assembled(origin, chosen, cache) for name, chosen in plans().items()})
 
@@ -113,13 +113,13 @@ class Work:
     def stream(self, name: str, workers: int, *, first: bool = False) -> Any:
         """Ours says it in pieces, on one thread or with the sound beside the loop."""
         torch.set_num_threads(1)
-        waves = self.model(name, workers).utter(self.one, self.speaker, stop=self.stop).waves
+        waves = self.model(name, workers).synthesize(self.one, self.speaker, stop=self.stop).waves
         return next(waves) if first else list(waves)
 
     def batch(self, name: str, workers: int) -> Any:
         """Ours says eight sentences together, as `Voice.speak` does; `workers` make the sound beside the loop."""
         torch.set_num_threads(1)
-        said = self.model(name, workers).together(self.rows, self.speaker, stop=self.stop)
+        said = self.model(name, workers).synthesize_batch(self.rows, self.speaker, stop=self.stop)
         return [list(row.waves) for row in said]
 
 
@@ -211,7 +211,7 @@ def step(work: Work, report: Report, rounds: int) -> None:
 
 
 def _lean(work: Work) -> Mapping[str, Any]:
-    from portavoz.families.speecht5.lean import fused
+    from portavoz.families.speecht5.fused_decoder import fused
 
     return fused(work.reference.tensors()[0], work.c)
 

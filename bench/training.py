@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from portavoz.blocks.attention import rotary
 from portavoz.blocks.durations import pad_rows
+from portavoz.families.compact.acoustic import layout
 from portavoz.families.compact.config import CompactConfig, named
-from portavoz.families.compact.mel import layout
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
+from portavoz.train.data import toy
+from portavoz.train.loop.trainer import Trainer
 
 STEPS = 8
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portavoz.errors import PortavozError
-from portavoz.train.download import Archive, fetch, unpack
+from portavoz.train.data.download import Archive, fetch, unpack
 
 LJSPEECH = Archive(
     url="https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2",

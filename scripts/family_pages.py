@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from portavoz import ops
-from portavoz.cli import anatomy
-from portavoz.ops.counting import Counting
+from portavoz.inspect import model_summary
+from portavoz.ops.profiler import Profiler
 from portavoz.ops.timing import Timing
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -79,15 +79,15 @@ PAGES = {
 def survey(name: str) -> tuple[dict[str, dict[str, Any]], float]:
     """The components' sums, and the seconds of one utterance."""
     page = PAGES[name]
-    config = anatomy.family(name).configs[page.config]
+    config = model_summary.family(name).configs[page.config]
     torch = ops.open(ops.preferred())
-    timed = anatomy.visit(name, config, lambda: Timing(torch), lengths=page.lengths, times=2)
-    counted = anatomy.visit(name, config, lambda: Counting(torch), lengths=page.lengths)
+    timed = model_summary.visit(name, config, lambda: Timing(torch), lengths=page.lengths, times=2)
+    counted = model_summary.visit(name, config, lambda: Profiler(torch), lengths=page.lengths)
     sums = {key: dict[str, Any](words=Counter(), macs=0, bytes=0, parameters=0) for key in page.components}
     for prefix in timed:
-        counting: Counting = counted[prefix][0]
+        counting: Profiler = counted[prefix][0]
         for path in {**counting.weights, **counting.paths}:
-            part = sums[_component(page, anatomy.full(prefix, path))]
+            part = sums[_component(page, model_summary.full(prefix, path))]
             for count in (counting.weights.get(path), counting.paths.get(path)):
                 if count:
                     part["words"] += count.words
@@ -115,14 +115,14 @@ def _own_seconds(timed: dict[str, tuple[Any, Any]]) -> dict[str, float]:
         for path, seconds in watch.seconds.items():
             below = [p for p in watch.seconds if p != path and (p.startswith(path + ".") or not path)]
             nearest = [p for p in below if not any(p.startswith(q + ".") for q in below if q != p)]
-            own[anatomy.full(prefix, path)] = max(0.0, seconds - sum(watch.seconds[p] for p in nearest))
+            own[model_summary.full(prefix, path)] = max(0.0, seconds - sum(watch.seconds[p] for p in nearest))
     return own
 
 
 def write(name: str) -> None:
     """One family's page."""
-    page, family = PAGES[name], anatomy.family(name)
-    rows = anatomy.tree(name, family.configs[page.config], lengths=page.lengths)
+    page, family = PAGES[name], model_summary.family(name)
+    rows = model_summary.tree(name, family.configs[page.config], lengths=page.lengths)
     sums, seconds = survey(name)
     lengths = ", ".join(f"{n} {what}" for what, n in page.lengths.items())
     lines = [
@@ -163,15 +163,15 @@ def write(name: str) -> None:
 
 
 def _row(row: dict[str, Any]) -> str:
-    takes, makes = (anatomy.brief(row[key]) for key in ("takes", "makes"))
+    takes, makes = (model_summary.brief(row[key]) for key in ("takes", "makes"))
     path, sums = row["path"] or "(the model)", f"{row['parameters']:,} | {row['multiply_adds']:,}"
     return f"| `{path}` | {row['twins']} | {takes} | {makes} | {sums} |"
 
 
 def _machine() -> str:
-    from portavoz.cli import machine
+    from portavoz.inspect import system_info
 
-    return f"{machine.system()['processor']}, {machine.system()['cores']} cores, {platform.system()}"
+    return f"{system_info.system()['processor']}, {system_info.system()['cores']} cores, {platform.system()}"
 
 
 def _flow(page: Page, path: Path) -> None:
@@ -200,14 +200,14 @@ def attention() -> None:
 
     from portavoz.audio import plot
     from portavoz.families.speecht5.config import TINY
-    from portavoz.families.speecht5.speak import SpeechT5, Stop
+    from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
     from portavoz.families.speecht5.stages import Eager
     from portavoz.weights.cursor import Weights
 
     words = ops.open("numpy")
     stages = Eager(Weights.fresh(words, 3), Weights.fresh(words, 4), TINY)
     ids = np.random.default_rng(0).integers(3, TINY.vocab_size, 24)
-    stop = Stop(threshold=9.0, maxlenratio=4.0)
+    stop = StoppingCriteria(threshold=9.0, maxlenratio=4.0)
     said = SpeechT5(stages, TINY).generate([ids], np.ones(TINY.speaker_embedding_dim, np.float32), stop=stop, look=True)
     weights = said[0].alignment
     assert weights is not None

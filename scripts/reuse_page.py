@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from portavoz import ops
-from portavoz.families.compact import speak as compact
+from portavoz.families.compact import loop as compact
 from portavoz.families.compact.config import CompactConfig, HifiConfig
-from portavoz.families.speecht5 import speak as speecht5
+from portavoz.families.speecht5 import loop as speecht5
 from portavoz.families.speecht5 import stages as speecht5_stages
 from portavoz.families.speecht5.config import TINY
-from portavoz.families.speecht5.given import Stop
+from portavoz.families.speecht5.validation import StoppingCriteria
 from portavoz.ops.base import COMPOSITE, GLUE, TAPS
-from portavoz.ops.counting import Counting
+from portavoz.ops.profiler import Profiler
 from portavoz.weights.cursor import Weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,27 +34,27 @@ SILENT = {"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "RETURN_GENERATOR", "POP_TOP"
 Lines = set[tuple[str, int]]
 
 
-def say_compact(watch: Counting) -> None:
+def say_compact(watch: Profiler) -> None:
     """Text to wave with either of the family's vocoders."""
     for config in (CompactConfig(hidden=32, inner=32), CompactConfig(hidden=32, inner=32, **_hifi())):
         model = compact.Compact(compact.Eager(Weights.fresh(watch), config), config)
-        list(model.utter(("^", "HH", "AH0", "L", "OW1", "."), adjust=lambda _, d: np.full(len(d), 3)).waves)
+        list(model.synthesize(("^", "HH", "AH0", "L", "OW1", "."), adjust=lambda _, d: np.full(len(d), 3)).waves)
 
 
 def _hifi() -> dict[str, Any]:
     return {"vocoder": "hifigan", "hifigan": HifiConfig(channels=32)}
 
 
-def say_speecht5(watch: Counting) -> None:
+def say_speecht5(watch: Profiler) -> None:
     """A batch of two padded texts with the attention shown, then one piece by piece."""
     model = speecht5.SpeechT5(speecht5_stages.Eager(Weights.fresh(watch), Weights.fresh(watch, 1), TINY), TINY)
     speaker = np.ones(TINY.speaker_embedding_dim, np.float32)
-    stop = Stop(threshold=9.0, maxlenratio=2.0)
+    stop = StoppingCriteria(threshold=9.0, maxlenratio=2.0)
     model.generate([[4, 5, 6, 7, 2], [4, 5, 2]], speaker, stop=stop, look=True)
-    list(model.utter([4, 5, 6, 7, 2], speaker, stop=stop).waves)
+    list(model.synthesize([4, 5, 6, 7, 2], speaker, stop=stop).waves)
 
 
-def say_t5(watch: Counting) -> None:
+def say_t5(watch: Profiler) -> None:
     """A padded batch, greedily, with the T5 of docs/porting.md."""
     spec = importlib.util.spec_from_file_location("t5", ROOT / "tests" / "support" / "t5.py")
     assert spec is not None and spec.loader is not None
@@ -66,7 +66,7 @@ def say_t5(watch: Counting) -> None:
     t5.generate(model, np.arange(14).reshape(2, 7) + 2, np.arange(7) < np.array([[7], [4]]), steps=5)
 
 
-MODELS: dict[str, Callable[[Counting], None]] = {"compact": say_compact, "SpeechT5": say_speecht5, "T5": say_t5}
+MODELS: dict[str, Callable[[Profiler], None]] = {"compact": say_compact, "SpeechT5": say_speecht5, "T5": say_t5}
 
 
 def bodies(code: CodeType) -> Iterator[int]:
@@ -93,10 +93,10 @@ def executable() -> Lines:
     }
 
 
-def reached(say: Callable[[Counting], None]) -> tuple[Lines, set[str]]:
+def reached(say: Callable[[Profiler], None]) -> tuple[Lines, set[str]]:
     """The lines of blocks/ and the words of ops that a model runs, while it is built and while it speaks."""
     seen: Lines = set()
-    folder, watch = str(BLOCKS), Counting(ops.open("torch"))
+    folder, watch = str(BLOCKS), Profiler(ops.open("torch"))
 
     def within(frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":

@@ -15,7 +15,7 @@ from portavoz.audio.measures import measure
 from portavoz.errors import BackendError, InputError
 from portavoz.flow import MelSpec, Wave
 from portavoz.text.lexicon import Lexicon
-from portavoz.train.pitch import tracks
+from portavoz.train.data.pitch import tracks
 from portavoz.voice import Voice
 
 TEXT = "Dr. Smith paid $3.50, and left. Why did she go? Nobody knows!\n\nA second paragraph, with a (bracketed) word."

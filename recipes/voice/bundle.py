@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from portavoz.train import start
-from portavoz.train.bundle import bundle, trained
-from portavoz.train.corpus import Corpus
+from portavoz.train.data.corpus import Corpus
+from portavoz.train.loop import initialization
+from portavoz.train.voice.bundle import bundle, trained
 from portavoz.weights import file
 
 NAME = "arctic"  # both teachers are voices of CMU ARCTIC
@@ -46,7 +46,7 @@ def reordered(half: Path, speakers: Sequence[str], out: Path) -> Path:
     known = json.loads(metadata.get("speakers", "[]"))
     if sorted(known) != sorted(speakers):
         raise SystemExit(f"{half}: has the speakers {', '.join(known) or 'of no name'}, wanted {', '.join(speakers)}")
-    tensors[start.SPEAKERS] = start.table(tensors[start.SPEAKERS], known, speakers)
+    tensors[initialization.SPEAKERS] = initialization.table(tensors[initialization.SPEAKERS], known, speakers)
     file.write(out, tensors, {**metadata, "speakers": json.dumps(speakers)})
     return out
 

@@ -29,8 +29,8 @@ from teacher import FIRST, matrix, read_index, write_text
 
 import portavoz
 from portavoz.audio.measures import Measures, measure
-from portavoz.evaluate import judge
-from portavoz.evaluate.judge import WordErrors, compare, word_errors, words_of
+from portavoz.evaluate import asr_wer
+from portavoz.evaluate.asr_wer import WordErrors, compare, word_errors, words_of
 from portavoz.flow import Wave
 
 Speak = Callable[[str], tuple[NDArray[np.float32], int]]
@@ -82,18 +82,18 @@ def readings(speak: Speak, texts: Sequence[str]) -> list[Reading]:
     return result
 
 
-def judge_for(mode: str, items: Sequence[Item]) -> judge.Judge:
+def judge_for(mode: str, items: Sequence[Item]) -> asr_wer.Judge:
     """The judge of a mode; the domain's language model has not seen the sentences under test."""
     if mode == "matrix":
-        return judge.matrix(MATRIX)
+        return asr_wer.matrix(MATRIX)
     if mode == "free":
-        return judge.free()
+        return asr_wer.free()
     tested = {" ".join(words_of(item.text)) for item in items}
     examples = [e for e in wordnet_examples(known_words()) if " ".join(words_of(e)) not in tested]
-    return judge.trigram(examples, words={word for text in tested for word in text.split()})
+    return asr_wer.trigram(examples, words={word for text in tested for word in text.split()})
 
 
-def teacher_heard(mode: str, items: Sequence[Item], ear: judge.Judge, kept: Path) -> list[str]:
+def teacher_heard(mode: str, items: Sequence[Item], ear: asr_wer.Judge, kept: Path) -> list[str]:
     """What the judge hears of the teacher; kept in a file, since it never changes for a corpus and a judge."""
     heard: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     # The trigram's words are those under test, so what it hears depends on how many there are.

@@ -25,10 +25,10 @@ import portavoz
 from evaluate import wave_of
 from portavoz.atomic import atomic
 from portavoz.audio.resample import resample
-from portavoz.evaluate import judge
+from portavoz.evaluate import asr_wer
 from portavoz.evaluate.distance import beside
 from portavoz.flow import MelSpec, Wave
-from portavoz.train.pitch import tracks
+from portavoz.train.data.pitch import tracks
 
 SPEAKERS = ("slt", "rms", "awb", "kal16")
 
@@ -69,7 +69,7 @@ def distortion(reference: Wave, wave: Wave) -> float:
 
 def judged(voice: portavoz.Voice, count: int) -> dict[str, Any]:
     """Each speaker beside its engine: word errors, pitch, and whose reading of the sentence is the nearest."""
-    texts, ear = [f"{text}." for text in matrix_sentences(count)], judge.matrix(MATRIX)
+    texts, ear = [f"{text}." for text in matrix_sentences(count)], asr_wer.matrix(MATRIX)
     with tempfile.TemporaryDirectory() as folder:
         engines = {
             s: [wave_of(speak(s, text, Path(folder) / f"{s}-{n}.wav")) for n, text in enumerate(texts)]
@@ -80,12 +80,12 @@ def judged(voice: portavoz.Voice, count: int) -> dict[str, Any]:
         spoken = [voice.speak(text, speaker=speaker) for text in texts]
         waves = [Wave(s.samples, s.rate) for s in spoken]
         errors = [
-            [judge.word_errors(text, ear.hear(w.samples, w.rate)) for text, w in zip(texts, kind)]
+            [asr_wer.word_errors(text, ear.hear(w.samples, w.rate)) for text, w in zip(texts, kind)]
             for kind in (engines[speaker], waves)
         ]
         nearest = [min(SPEAKERS, key=lambda s, n=n, w=w: distortion(engines[s][n], w)) for n, w in enumerate(waves)]
         report[speaker] = {
-            "engine_word_error": judge.rate_of(errors[0]), "voice_word_error": judge.rate_of(errors[1]),
+            "engine_word_error": asr_wer.rate_of(errors[0]), "voice_word_error": asr_wer.rate_of(errors[1]),
             "engine_pitch": round(median_pitch(engines[speaker]), 1), "voice_pitch": round(median_pitch(waves), 1),
             "mcd": round(float(np.mean([distortion(a, b) for a, b in zip(engines[speaker], waves)])), 2),
             "nearest": {s: nearest.count(s) for s in SPEAKERS},

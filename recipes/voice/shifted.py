@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from portavoz.atomic import atomic
-from portavoz.train.corpus import index
-from portavoz.train.pitch import HIGHEST, LOWEST
+from portavoz.train.data.corpus import index
+from portavoz.train.data.pitch import HIGHEST, LOWEST
 
 # Only this script needs it, so nothing installs it.
 pyworld: Any = importlib.import_module("pyworld")

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from .audio.limit import soft_limit
 from .errors import InputError
-from .opening import MOST_ROWS, Family, Manner, Options, Said, Together, opened
-from .opening.place import locate
+from .loading import MOST_ROWS, BatchSynthesizer, Family, Options, SynthesisOptions, SynthesisStream, opened
+from .loading.locate import locate
 from .speech import Phoneme, Speech, Word
 from .text.chunks import TextChunk
 
@@ -44,7 +44,7 @@ class Voice:
     @property
     def batch(self) -> int:
         """How many sentences `speak` says together; 1 where the family says one after the other."""
-        return self.model.batch if isinstance(self.model, Together) else 1
+        return self.model.batch if isinstance(self.model, BatchSynthesizer) else 1
 
     def speak(
         self,
@@ -121,7 +121,7 @@ class Voice:
         self._check_batch(batch)
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
-        manner = Manner(
+        manner = SynthesisOptions(
             self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch)
         )
         given = text if isinstance(text, str) else _strings(text)
@@ -131,22 +131,24 @@ class Voice:
     def _check_batch(self, batch: object) -> None:
         if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MOST_ROWS:
             raise InputError(f"batch is {batch!r}: give a whole number of sentences from 1 to {MOST_ROWS}")
-        if batch > 1 and not isinstance(self.model, Together):
+        if batch > 1 and not isinstance(self.model, BatchSynthesizer):
             raise InputError(f"batch is {batch}: the voice {self.name} says one sentence after the other; leave it out")
 
-    def _said(self, chunks: Iterator[TextChunk], manner: Manner, batch: int) -> Iterator[tuple[TextChunk, Said | None]]:
+    def _said(
+        self, split_text: Iterator[TextChunk], manner: SynthesisOptions, batch: int
+    ) -> Iterator[tuple[TextChunk, SynthesisStream | None]]:
         """Each chunk with its sound, None where it has no symbols; up to `batch` of them are said together."""
-        while group := list(itertools.islice(chunks, batch)):
+        while group := list(itertools.islice(split_text, batch)):
             spoken = [chunk for chunk in group if chunk.symbols]
-            if len(spoken) > 1 and isinstance(self.model, Together):
-                said = iter(self.model.together(spoken, manner))
+            if len(spoken) > 1 and isinstance(self.model, BatchSynthesizer):
+                said = iter(self.model.synthesize_batch(spoken, manner))
             else:
-                said = (self.model.utter(chunk, manner) for chunk in spoken)
+                said = (self.model.synthesize(chunk, manner) for chunk in spoken)
             for chunk in group:
                 yield chunk, next(said) if chunk.symbols else None
 
     def _stream(
-        self, utterances: Iterator[tuple[TextChunk, Said | None]], manner: Manner, text: str
+        self, utterances: Iterator[tuple[TextChunk, SynthesisStream | None]], manner: SynthesisOptions, text: str
     ) -> Iterator[Speech]:
         given, pause = 0, 0.0
         unsaid: list[str] = []

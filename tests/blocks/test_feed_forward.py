@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from portavoz import ops
 from portavoz.blocks.feed_forward import ACTIVATIONS, FeedForward
 from portavoz.errors import SpecError
-from portavoz.lab.compare import distance
+from portavoz.lab.metrics import distance
 from portavoz.weights.cursor import Weights
 
 BACK_ENDS = sorted(ops.BACKENDS)

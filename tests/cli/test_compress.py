@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx  # noqa: F401  (what the command needs: without it this file is set aside)
 import pytest
 
-from portavoz.cli import compress as command
-from portavoz.train.compress import FRACTION, KINDS
+from portavoz.cli.commands import compress as command
+from portavoz.train.voice.compress import FRACTION, KINDS
 
 
 def test_writes_a_voice_that_speaks(run, tiny: Path) -> None:

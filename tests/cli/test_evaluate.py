@@ -45,7 +45,7 @@ def test_two_voices_beside_each_other(run, tiny: Path) -> None:
 
 
 def test_columns_of_long_figures_stay_apart() -> None:
-    from portavoz.cli.evaluate import _table
+    from portavoz.cli.commands.evaluate import _table
 
     long = "0.0634 (0.0634 … 0.0651)"
     (_, line) = _table(["", "a", "b"], [["real-time factor", long, long]])

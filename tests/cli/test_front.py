@@ -61,7 +61,7 @@ def test_help_is_light() -> None:
     child.returncode = os.waitstatus_to_exitcode(status)
     child.stdout.close()
     assert child.returncode == 0
-    assert "portavoz.cli.say" in loaded
+    assert "portavoz.cli.commands.say" in loaded
     assert not loaded & HEAVY
     assert used.ru_utime + used.ru_stime < 0.3
 

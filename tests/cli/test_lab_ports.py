@@ -140,10 +140,10 @@ def test_a_damaged_trace_is_one_sentence(refused: Any, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("with_torch")
 def test_the_catalogue_as_a_table(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from portavoz.lab import plant
+    from portavoz.lab.selftest import fault_injection
 
-    some = plant.catalogue("compact")[:3]
-    monkeypatch.setattr(plant, "catalogue", lambda family: some)
+    some = fault_injection.catalogue("compact")[:3]
+    monkeypatch.setattr(fault_injection, "catalogue", lambda family: some)
     done = run("lab", "plant", "--family", "compact", "--clean", "2")
     assert done.code == 0 and "compact: 3 faults" in done.out.decode() and "0 false alarms" in done.out.decode()
     report = json.loads(run("lab", "plant", "--family", "compact", "--clean", "0", "--json").out)

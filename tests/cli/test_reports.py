@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import voices
 
-from portavoz.cli import checkout, machine
+from portavoz.cli import checkout
 from portavoz.families.compact.config import MINIMAL, CompactConfig
+from portavoz.inspect import system_info
 from portavoz.weights import file
 
 
@@ -166,7 +167,7 @@ def test_doctor_finds_a_healthy_voice_healthy(run, tiny: Path) -> None:
     assert [s["name"] for s in report["stages"]] == ["voice", "text", "phonemes", "durations", "mel", "wave"]
     assert all(s["ok"] and s["seconds"] >= 0 and s["megabytes"] > 10 for s in report["stages"])
     assert report["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert set(report["extras"]) == set(machine.EXTRAS)
+    assert set(report["extras"]) == set(system_info.EXTRAS)
     assert report["extras"]["torch"]["installed"] is True
     shown = run("doctor", "--voice", str(tiny), "--runtime", "eager", "--backend", "numpy").out.decode()
     assert shown.count("✓ ") >= 6
@@ -210,32 +211,32 @@ CPUINFO = {
 @pytest.mark.parametrize("line", CPUINFO)
 def test_processor_features_are_read(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     text = f"processor\t: 0\nmodel name\t: Some CPU\n{line}\n"
-    monkeypatch.setattr(machine, "cpuinfo", lambda: text)
-    found = machine.features()
+    monkeypatch.setattr(system_info, "cpuinfo", lambda: text)
+    found = system_info.features()
     assert found is not None
     assert {name for name, there in found.items() if there} == CPUINFO[line]
-    assert machine.system()["processor"] == "Some CPU"
+    assert system_info.system()["processor"] == "Some CPU"
 
 
 def test_processor_features_of_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "hw.optional.neon: 1\nhw.optional.arm.FEAT_BF16: 1\nhw.optional.arm.FEAT_I8MM: 0\nhw.optional.avx2_0: 0\n"
-    monkeypatch.setattr(machine, "cpuinfo", lambda: "")
-    monkeypatch.setattr(machine, "said", lambda *command: said)
-    found = machine.features()
+    monkeypatch.setattr(system_info, "cpuinfo", lambda: "")
+    monkeypatch.setattr(system_info, "said", lambda *command: said)
+    found = system_info.features()
     assert found is not None
     assert {name for name, there in found.items() if there} == {"neon", "bf16"}
 
 
 def test_what_cannot_be_asked_is_not_guessed(run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cpuinfo", lambda: "")
-    monkeypatch.setattr(machine, "said", lambda *command: None)
-    assert machine.features() is None
+    monkeypatch.setattr(system_info, "cpuinfo", lambda: "")
+    monkeypatch.setattr(system_info, "said", lambda *command: None)
+    assert system_info.features() is None
     assert "features   cannot be asked here\n" in run("doctor", "--voice", str(tiny)).out.decode()
 
 
 def test_extras_are_those_of_the_project(root: Path) -> None:
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
-    assert all(f"\n{name} = [" in text for name in machine.EXTRAS)
+    assert all(f"\n{name} = [" in text for name in system_info.EXTRAS)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import soundfile
 
 import portavoz
 from portavoz.audio.limit import soft_limit
-from portavoz.families.speecht5.given import Stop
+from portavoz.families.speecht5.validation import StoppingCriteria
 from portavoz.lab.references.transformers import Reference
 from portavoz.weights import file
 
@@ -72,7 +72,7 @@ def test_say_makes_the_wave_of_the_references_generate_speech(
 
     ids = SpeechT5Tokenizer.from_pretrained(folder)("Doctor Smith paid three dollars and fifty cents.").input_ids
     masks = portavoz.load(folder).model.model.masks(0, 900)
-    said = reference.generate(np.array(ids), checkpoints.voice(), masks=masks, stop=Stop())
+    said = reference.generate(np.array(ids), checkpoints.voice(), masks=masks, stop=StoppingCriteria())
     assert 3 < len(said.stops) < 10 * len(ids)  # its stop flag ended it
     assert len(samples) == len(said.wave)
     assert np.abs(samples - soft_limit(said.wave)).max() < 1.01 / 2**15  # a file has 16 bits

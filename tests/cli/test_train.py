@@ -10,8 +10,10 @@ import pytest
 import torch  # noqa: F401  (what the command needs: without it this file is set aside)
 from rich.progress import Progress
 
-from portavoz.cli import train
-from portavoz.train import journal, toy, whole
+from portavoz.cli.commands import train
+from portavoz.train.data import toy
+from portavoz.train.loop import logging
+from portavoz.train.voice import train_voice
 
 CONFIG = """
 corpus: corpus
@@ -56,7 +58,7 @@ def test_trains_and_resumes(run, config, part: str) -> None:
 def test_on_a_terminal_a_bar_says_how_far_it_is(run, config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr(journal, "TELL", 0.0)
+    monkeypatch.setattr(logging, "TELL", 0.0)
     moved, update = [], Progress.update
 
     def noted(self: Progress, task: Any, **values: Any) -> None:
@@ -71,7 +73,7 @@ def test_on_a_terminal_a_bar_says_how_far_it_is(run, config, monkeypatch: pytest
 
 
 def test_a_voice_goes_on_where_its_folder_was_moved(run, config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole, "bundle", lambda halves, out, **about: out)
+    monkeypatch.setattr(train_voice, "bundle", lambda halves, out, **about: out)
     command = ["train", config("voice", 2), "corpus=toy", "--json", "--out"]
     first = run(*command, "out")
     assert " minutes left of this half, " in first.err

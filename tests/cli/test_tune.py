@@ -12,14 +12,14 @@ import pytest
 import voices
 
 import portavoz
-from portavoz.families.speecht5.speak import SpeechT5
+from portavoz.families.speecht5.loop import SpeechT5
 from portavoz.graph import processor, tuning
 from portavoz.graph.cache import Cache
 from portavoz.graph.cache import folder as cache_folder
 from portavoz.graph.lean import Choice, Origin
 from portavoz.graph.speecht5 import RUNTIMES
 from portavoz.graph.tuning import Tried, Tuned, candidates, stored
-from portavoz.opening.speecht5 import checkpoint
+from portavoz.loading.speecht5 import checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 
 from portavoz.audio.files import read
 from portavoz.errors import InputError, MissingExtra
-from portavoz.evaluate import heard
-from portavoz.evaluate.heard import Mos, missing, synchronous
+from portavoz.evaluate import objective_metrics
+from portavoz.evaluate.objective_metrics import Mos, missing, synchronous
 from portavoz.flow import Wave
 
 RECORDING = Path(__file__).with_name("data") / "matrix.flac"
@@ -74,7 +74,7 @@ def test_pesq_gets_both_waves_at_16_kHz_in_the_right_order(speech: Wave, monkeyp
 
 
 def test_without_a_package_the_extra_is_named(speech: Wave, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heard, "find_spec", lambda name: None)
+    monkeypatch.setattr(objective_metrics, "find_spec", lambda name: None)
     for name, module, extra in (("pesq", "pesq", "pesq"), ("stoi", "pystoi", "evaluate")):
         monkeypatch.setitem(sys.modules, module, None)
         assert extra in str(missing(name))
@@ -151,7 +151,7 @@ def onnx_file(path: Path, shape: list, rate: str | None = None) -> Path:
 @pytest.mark.parametrize("shape", [["n"], [1, "n"]])
 def test_an_onnx_file_estimates_at_its_own_rate(tmp_path: Path, shape: list, speech: Wave) -> None:
     model = Mos(str(onnx_file(tmp_path / "m.onnx", shape, "8000")))
-    low = np.abs(heard.resample(speech.samples, speech.rate, 8000)).mean()
+    low = np.abs(objective_metrics.resample(speech.samples, speech.rate, 8000)).mean()
     assert model(speech) == pytest.approx(low, rel=1e-4)
     assert len(model.about["sha256"]) == 64
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portavoz.errors import InputError, MissingExtra
-from portavoz.evaluate import judge
-from portavoz.evaluate.judge import WordErrors, arpa, compare, heard_form, jsgf, rate_of, word_errors, words_of
+from portavoz.evaluate import asr_wer
+from portavoz.evaluate.asr_wer import WordErrors, arpa, compare, heard_form, jsgf, rate_of, word_errors, words_of
 
 # A sentence of the recipe's closed grammar, read by its teacher (see recipes/voice/README.md), 16 kHz.
 RECORDING = Path(__file__).with_name("data") / "matrix.flac"
@@ -172,18 +172,18 @@ def recording() -> tuple[np.ndarray, int]:
 
 
 @pytest.fixture(scope="module")
-def closed() -> judge.Judge:
-    return judge.matrix(SLOTS)
+def closed() -> asr_wer.Judge:
+    return asr_wer.matrix(SLOTS)
 
 
-def test_the_closed_judge_hears_a_real_recording(closed: judge.Judge, recording: tuple[np.ndarray, int]) -> None:
+def test_the_closed_judge_hears_a_real_recording(closed: asr_wer.Judge, recording: tuple[np.ndarray, int]) -> None:
     assert closed.hear(*recording) == SAID
     assert tuple(closed.errors("lucy kept three white windows", *recording)) == (1, 0, 0, 5)
 
 
 def test_what_is_heard_does_not_depend_on_what_came_before(recording: tuple[np.ndarray, int]) -> None:
     samples, rate = recording
-    domain = judge.trigram(
+    domain = asr_wer.trigram(
         ["peter kept the windows", "three white houses", "she kept three toys"], words=words_of(SAID)
     )
     alone = domain.hear(samples, rate)
@@ -192,16 +192,16 @@ def test_what_is_heard_does_not_depend_on_what_came_before(recording: tuple[np.n
     assert word_errors(SAID, alone).total <= 1
 
 
-def test_half_a_recording_is_heard_as_errors(closed: judge.Judge, recording: tuple[np.ndarray, int]) -> None:
+def test_half_a_recording_is_heard_as_errors(closed: asr_wer.Judge, recording: tuple[np.ndarray, int]) -> None:
     samples, rate = recording
     assert closed.errors(SAID, samples[: len(samples) // 3], rate).total >= 2
 
 
-def test_words_that_can_never_be_heard_are_named(closed: judge.Judge) -> None:
+def test_words_that_can_never_be_heard_are_named(closed: asr_wer.Judge) -> None:
     assert closed.unknown(["peter", "xyzzyx"]) == ["xyzzyx"]
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(MissingExtra, match=r"portavoz\[evaluate\]"):
-        judge.free()
+        asr_wer.free()

@@ -13,13 +13,13 @@ import voices
 import portavoz
 from portavoz.audio.files import write as write_sound
 from portavoz.errors import InputError, JobError, MissingExtra
-from portavoz.evaluate import heard
-from portavoz.evaluate.heard import Mos
-from portavoz.evaluate.memory import peak_memory
+from portavoz.evaluate import objective_metrics
+from portavoz.evaluate.objective_metrics import Mos
 from portavoz.evaluate.report import Evaluation, evaluate
 from portavoz.evaluate.sentences import of_corpus, of_text
 from portavoz.evaluate.speaking import Subject, names, spoken
 from portavoz.flow import Wave
+from portavoz.inspect.memory import peak_memory
 
 TEXTS = ("The old clock struck.", "It rained all day.", "Turn left here.", "Read it again.")
 SCHEMA = {
@@ -36,7 +36,7 @@ def labelled(folder: Path, voice: Path) -> Path:
         speech = model.speak(text, speaker="second")
         write_sound(folder / "wavs" / f"{i}.wav", Wave(speech.samples, speech.rate))
         (chunk,) = model.model.split_text(text, _manner(model))
-        said = model.model.utter(chunk, _manner(model))
+        said = model.model.synthesize(chunk, _manner(model))
         line = {"id": str(i), "text": text, "wav": f"wavs/{i}.wav", "speaker": "second"}
         labels = {"symbols": list(chunk.symbols), "ends": list(said.ends)}
         lines.append({**line, **labels, "split": "held_out" if i % 2 else "train"})
@@ -47,9 +47,9 @@ def labelled(folder: Path, voice: Path) -> Path:
 
 
 def _manner(model: portavoz.Voice) -> Any:
-    from portavoz.opening.family import Manner
+    from portavoz.families.synthesis import SynthesisOptions
 
-    return Manner(model.model.speaker("second"))
+    return SynthesisOptions(model.model.speaker("second"))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_a_model_of_mos_is_asked_and_named(
 
 
 def test_what_is_not_there_is_named_or_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heard, "find_spec", lambda name: None)
+    monkeypatch.setattr(objective_metrics, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="pocketsphinx"):
         evaluate([Subject(str(tiny))], of_text(None, 1), only=["word_error"])
     found = evaluate([Subject(str(tiny))], of_text(None, 1))

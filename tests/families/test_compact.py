@@ -6,10 +6,10 @@ import pytest
 from portavoz import ops
 from portavoz.audio.stft import istft
 from portavoz.errors import InputError, SpecError
-from portavoz.families.compact import mel as compact_mel
-from portavoz.families.compact import wave as compact_wave
+from portavoz.families.compact import acoustic as compact_mel
+from portavoz.families.compact import vocoder as compact_wave
 from portavoz.families.compact.config import CONFIGS, MINIMAL, PRODUCTION, CompactConfig, IstftConfig
-from portavoz.families.compact.speak import Compact, Eager
+from portavoz.families.compact.loop import Compact, Eager
 from portavoz.flow import Mel
 from portavoz.weights.cursor import Weights
 
@@ -78,10 +78,10 @@ def test_a_padded_row_equals_its_solo_run():
         index, place = compact_mel.layout(durations)
         return o.numpy(acoustic.decode(memory, o.tensor(index), o.tensor(place), sound)), o.numpy(log_durations)
 
-    together, log_together = run(ids, durations, lengths)
+    synthesize_batch, log_together = run(ids, durations, lengths)
     for row, n in enumerate(lengths):
         alone, log_alone = run(ids[row : row + 1, :n], durations[row : row + 1, :n], lengths[row : row + 1])
-        assert np.abs(together[row, : alone.shape[1]] - alone[0]).max() < 1e-5
+        assert np.abs(synthesize_batch[row, : alone.shape[1]] - alone[0]).max() < 1e-5
         assert np.abs(log_together[row, :n] - log_alone[0]).max() < 1e-5
 
 
@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="frames at once"):
         m.mel(memory, np.array([0, 0, 0]))
     with pytest.raises(InputError, match="wanted 3 whole numbers"):
-        m.utter(["^", "AH0", "."], adjust=lambda symbols, frames: frames[:2])
+        m.synthesize(["^", "AH0", "."], adjust=lambda symbols, frames: frames[:2])
 
 
 def test_a_wider_head_reaches_further():

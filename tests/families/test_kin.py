@@ -13,9 +13,9 @@ from t5 import NAMES, T5, T5Config
 from portavoz import ops
 from portavoz.blocks.layers import Residual
 from portavoz.families.speecht5.config import SpeechT5Config
-from portavoz.families.speecht5.mel import decoder_layer
-from portavoz.families.speecht5.memory import Memory
-from portavoz.lab.compare import distance
+from portavoz.families.speecht5.decoder import decoder_layer
+from portavoz.families.speecht5.encoder import TextEncoder
+from portavoz.lab.metrics import distance
 from portavoz.lab.references.kin import DECODER, DIFFERENCES, keys
 from portavoz.lab.references.t5 import T5Reference
 from portavoz.weights.audit import Report, audit
@@ -36,7 +36,7 @@ class Trunk:
     """What both models have: SpeechT5's text encoder and its decoder layers."""
 
     def __init__(self, w: Weights) -> None:
-        self.memory = Memory(w / "speecht5.encoder", SPEECHT5)
+        self.memory = TextEncoder(w / "speecht5.encoder", SPEECHT5)
         self.layers = [decoder_layer(w / f"{DECODER}.layers.{i}", SPEECHT5) for i in range(2)]
 
 

@@ -16,13 +16,13 @@ import torch
 import portavoz
 from portavoz import ops
 from portavoz.errors import WeightError
-from portavoz.families.compact import mel as compact_mel
-from portavoz.families.compact import wave as compact_wave
+from portavoz.families.compact import acoustic as compact_mel
+from portavoz.families.compact import vocoder as compact_wave
 from portavoz.families.compact.config import MINIMAL, CompactConfig
-from portavoz.families.compact.speak import Eager
-from portavoz.lab.compare import distance
+from portavoz.families.compact.loop import Eager
+from portavoz.lab.metrics import distance
 from portavoz.ops.mlx_gradients import gradients
-from portavoz.ops.recording import Recording
+from portavoz.ops.tracer import Tracer
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 from portavoz.weights.layout import relayout
@@ -70,7 +70,7 @@ def given(config: CompactConfig) -> dict[str, tuple[Any, ...]]:
 def test_every_part_of_every_compact_stage_equals_torch(config: CompactConfig, convolutions: str) -> None:
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, back in (("torch", ops.open("torch")), ("mlx", ops.open("mlx", convolutions=convolutions))):
-        watch = Recording(back)
+        watch = Tracer(back)
         run, _ = lively(watch, config)
         for stage, inputs in given(config).items():
             getattr(run, stage)(*inputs)

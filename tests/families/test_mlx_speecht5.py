@@ -10,9 +10,9 @@ import pytest
 
 from portavoz import ops
 from portavoz.families.speecht5.config import TINY
-from portavoz.families.speecht5.speak import SpeechT5, Stop
+from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
 from portavoz.lab import components as lab
-from portavoz.lab.compare import distance
+from portavoz.lab.metrics import distance
 from portavoz.lab.references.transformers import Reference
 
 CONVOLUTIONS = pytest.mark.parametrize("convolutions", ["native", "matmul"])
@@ -31,7 +31,7 @@ def test_every_component_of_speecht5_equals_the_reference(convolutions: str) -> 
     assert {"encoder layer 0", "decoder layer 0, cross-attention", "post-net", "vocoder"} <= {x.name for x in lines}
 
 
-def said(back: str, stop: Stop) -> tuple[list[Any], SpeechT5]:
+def said(back: str, stop: StoppingCriteria) -> tuple[list[Any], SpeechT5]:
     model = lab.ours(reference(), ops.open(back))
     texts = lab.rows(TINY, (4, 17, 9), 3)
     voices = np.stack([lab.speaker(TINY, n) for n in range(3)])
@@ -41,7 +41,7 @@ def said(back: str, stop: Stop) -> tuple[list[Any], SpeechT5]:
 
 def test_the_loop_of_speecht5_gives_torchs_frames_and_ends_where_it_ends() -> None:
     """Rows leave the batch one after the other: the state is cut while MLX holds it."""
-    stop = Stop(0.64 * TINY.reduction_factor, 2.0, 9.0)
+    stop = StoppingCriteria(0.64 * TINY.reduction_factor, 2.0, 9.0)
     theirs, ours = said("torch", stop)[0], said("mlx", stop)[0]
     assert len({len(row.stops) for row in theirs}) == 3
     for a, b in zip(ours, theirs):

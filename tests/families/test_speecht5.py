@@ -15,11 +15,11 @@ from portavoz.blocks.attention import Grown
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.errors import InputError, SpecError, WeightError
 from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config, named
-from portavoz.families.speecht5.mel import State
-from portavoz.families.speecht5.speak import SpeechT5, Stop, eager
-from portavoz.families.speecht5.wave import EARLY, Edges, Windows
+from portavoz.families.speecht5.decoder import State
+from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria, eager
+from portavoz.families.speecht5.vocoder import EARLY, Edges, Windows
 from portavoz.lab import components as lab
-from portavoz.lab.compare import distance
+from portavoz.lab.metrics import distance
 from portavoz.lab.references import package
 from portavoz.lab.references.transformers import Reference
 
@@ -69,7 +69,7 @@ def model(name: str, back: str = "torch", seed: int = 0) -> SpeechT5:
     return lab.ours(reference(name, seed), ops.open(back))
 
 
-def watched(name: str, back: str = "torch", seed: int = 0) -> SpeechT5:
+def observed(name: str, back: str = "torch", seed: int = 0) -> SpeechT5:
     return lab.ours(reference(name, seed), lab.Outputs(ops.open(back)))
 
 
@@ -85,7 +85,7 @@ def failed(lines: list[lab.Line]) -> list[str]:
 def test_every_component_equals_the_reference_on_a_padded_batch(name: str, seed: int) -> None:
     c = CONFIGS[name]
     texts = lab.rows(c, (6, 121, 40), seed)
-    lines = lab.components(reference(name, seed), watched(name, seed=seed), texts, seed=seed, steps=5)
+    lines = lab.components(reference(name, seed), observed(name, seed=seed), texts, seed=seed, steps=5)
     assert failed(lines) == []
     named_ones = {line.name for line in lines}
     for side, layers in (("encoder", c.encoder_layers), ("decoder", c.decoder_layers)):
@@ -94,10 +94,10 @@ def test_every_component_equals_the_reference_on_a_padded_batch(name: str, seed:
     assert {"post-net", "vocoder", "vocoder block 0", "post-net layer 0"} <= named_ones
 
 
-def run_of(c: SpeechT5Config, length: int, steps: int, threshold: float = 9.0) -> Stop:
+def run_of(c: SpeechT5Config, length: int, steps: int, threshold: float = 9.0) -> StoppingCriteria:
     """When a text of this length ends after so many steps, or from a quarter of them on by its stop flag."""
     ratio = (steps + 0.5) * c.reduction_factor / length
-    return Stop(threshold * c.reduction_factor, ratio / 4, ratio)
+    return StoppingCriteria(threshold * c.reduction_factor, ratio / 4, ratio)
 
 
 @ALL
@@ -133,7 +133,7 @@ def test_the_fewest_steps_are_the_references(name: str) -> None:
     """With a threshold that every step reaches, the lower bound alone decides; there is always one step."""
     (text,) = lab.rows(CONFIGS[name], (7,), 1)
     for ratio in (0.0, 0.4, 2.9):
-        stop = Stop(0.0, ratio, 3.0)
+        stop = StoppingCriteria(0.0, ratio, 3.0)
         assert failed(lab.whole(reference(name), model(name), text, seed=1, stop=stop)) == []
         (said,) = model(name).generate([text], lab.speaker(CONFIGS[name], 1), stop=stop)
         assert len(said.stops) == max(1, int(7 * ratio / CONFIGS[name].reduction_factor)) and not said.warnings
@@ -142,15 +142,15 @@ def test_the_fewest_steps_are_the_references(name: str) -> None:
 @pytest.mark.parametrize("back", sorted(set(ops.BACKENDS) - {"torch"}))
 def test_other_back_ends_equal_the_reference_too(back: str) -> None:
     texts = lab.rows(TINY, (6, 30, 115), 4)
-    assert failed(lab.components(reference("tiny"), watched("tiny", back), texts, seed=4, steps=4)) == []
-    lines = lab.whole(reference("tiny"), model("tiny", back), texts[1], seed=4, stop=Stop(9.0, 0, 7))
+    assert failed(lab.components(reference("tiny"), observed("tiny", back), texts, seed=4, steps=4)) == []
+    lines = lab.whole(reference("tiny"), model("tiny", back), texts[1], seed=4, stop=StoppingCriteria(9.0, 0, 7))
     assert failed(lines) == []
 
 
 def test_default_ends_are_the_references() -> None:
     (text,) = lab.rows(TINY, (9,), 2)
-    assert failed(lab.whole(reference("tiny"), model("tiny"), text, seed=2, stop=Stop())) == []
-    (said,) = model("tiny").generate([text], lab.speaker(TINY, 2), stop=Stop(threshold=9.0))
+    assert failed(lab.whole(reference("tiny"), model("tiny"), text, seed=2, stop=StoppingCriteria())) == []
+    (said,) = model("tiny").generate([text], lab.speaker(TINY, 2), stop=StoppingCriteria(threshold=9.0))
     assert len(said.stops) == 9 * 20 // 2 and said.mel.values.shape == (1, 180, 16)
 
 
@@ -228,7 +228,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
 def test_a_fault_fails_at_its_component(fault: Any) -> None:
-    own = watched("tiny")
+    own = observed("tiny")
     fault(own.stages)
     lines = lab.components(reference("tiny"), own, lab.rows(TINY, (6, 20), 0), seed=0, steps=3)
     first = next(line for line in lines if not line.passed)
@@ -279,10 +279,10 @@ def test_rows_of_a_batch_equal_their_solo_runs(name: str, back: str) -> None:
     texts = lab.rows(c, (4, 17, 9, 17), 3)
     voices = np.stack([lab.speaker(c, n) for n in range(4)])
     masks = [m.masks(n, 80) for n in range(4)]
-    stop = Stop(9.0, 2.0, 9.0)
-    together = m.generate(texts, voices, masks=masks, stop=stop, look=True)
-    assert len({len(said.stops) for said in together}) > 2  # they end at steps of their own
-    for said, text, voice, mask in zip(together, texts, voices, masks):
+    stop = StoppingCriteria(9.0, 2.0, 9.0)
+    synthesize_batch = m.generate(texts, voices, masks=masks, stop=stop, look=True)
+    assert len({len(said.stops) for said in synthesize_batch}) > 2  # they end at steps of their own
+    for said, text, voice, mask in zip(synthesize_batch, texts, voices, masks):
         (alone,) = m.generate([text], voice, masks=[mask], stop=stop, look=True)
         assert said.mel.values.shape == alone.mel.values.shape
         assert said.alignment is not None and alone.alignment is not None
@@ -295,7 +295,7 @@ def test_padding_given_by_the_caller_changes_nothing() -> None:
     m, voice = model("odd"), lab.speaker(ODD, 0)
     (text,) = lab.rows(ODD, (8,), 0)
     padded = np.concatenate([text, np.full(5, ODD.pad_token_id)])
-    a, b = (m.generate([row], voice, stop=Stop(9.0, 0, 4))[0] for row in (text, padded))
+    a, b = (m.generate([row], voice, stop=StoppingCriteria(9.0, 0, 4))[0] for row in (text, padded))
     assert np.array_equal(a.wave, b.wave)
 
 
@@ -304,7 +304,7 @@ def test_where_the_decoder_looks_is_the_references() -> None:
 
     ref, m = reference("tiny"), model("tiny")
     (text,) = lab.rows(TINY, (11,), 0)
-    voice, stop = lab.speaker(TINY, 0), Stop(9.0, 0, 3)
+    voice, stop = lab.speaker(TINY, 0), StoppingCriteria(9.0, 0, 3)
     masks = m.masks(0, 16)
     (said,) = m.generate([text], voice, masks=[masks], stop=stop, look=True)
     from portavoz.lab.references.transformers import Injected
@@ -323,9 +323,9 @@ def test_where_the_decoder_looks_is_the_references() -> None:
 def test_a_stream_is_the_whole_in_pieces(name: str) -> None:
     c, m = CONFIGS[name], model(name)
     (text,) = lab.rows(c, (30,), 0)
-    voice, stop = lab.speaker(c, 0), Stop(9.0 * c.reduction_factor, 0, 10)
+    voice, stop = lab.speaker(c, 0), StoppingCriteria(9.0 * c.reduction_factor, 0, 10)
     (said,) = m.generate([text], voice, stop=stop)
-    first, again = (m.utter(text, voice, stop=stop) for _ in range(2))
+    first, again = (m.synthesize(text, voice, stop=stop) for _ in range(2))
     pieces, whole = list(first.waves), np.concatenate(list(again.waves))
     assert np.array_equal(np.concatenate(pieces), whole)
     assert len(whole) == len(said.wave) == said.mel.values.shape[1] * c.hop
@@ -342,7 +342,9 @@ def test_sound_comes_while_the_loop_goes_on() -> None:
         encode=stages.encode, keep=stages.keep, postnet=stages.postnet, vocode=stages.vocode,
         step=lambda *given: (made.append(1), stages.step(*given))[1],
     )  # fmt: skip
-    said = SpeechT5(counting, c).utter(lab.rows(c, (20,), 0)[0], lab.speaker(c, 0), stop=Stop(9.0, 0, 20))
+    said = SpeechT5(counting, c).synthesize(
+        lab.rows(c, (20,), 0)[0], lab.speaker(c, 0), stop=StoppingCriteria(9.0, 0, 20)
+    )
     assert made == []
     next(said.waves)
     assert len(made) == -(-(16 + c.vocoder.reach() + c.postnet_reach) // c.reduction_factor) < 200
@@ -402,7 +404,7 @@ def test_masks_are_named_noise() -> None:
 
 
 def test_a_seed_is_a_sound() -> None:
-    m, stop = model("tiny"), Stop(9.0, 0, 3)
+    m, stop = model("tiny"), StoppingCriteria(9.0, 0, 3)
     (text,) = lab.rows(TINY, (10,), 0)
     a, b, other = (m.generate([text], lab.speaker(TINY, 0), seed=s, stop=stop)[0].wave for s in (1, 1, 2))
     assert np.array_equal(a, b) and distance(a, other).l2 > 0.01
@@ -414,7 +416,7 @@ def test_a_seed_is_a_sound() -> None:
 def test_a_stop_flag_that_never_fires_is_bounded_and_told() -> None:
     m, voice = model("tiny"), lab.speaker(TINY, 0)
     (text,) = lab.rows(TINY, (150,), 0)
-    (said,) = m.generate([text], voice, stop=Stop(threshold=9.0))
+    (said,) = m.generate([text], voice, stop=StoppingCriteria(threshold=9.0))
     assert len(said.stops) == TINY.max_speech_positions < 150 * 20 // 2
     assert said.warnings == ("the model never said it was done: cut off after 320 steps (0.6 s)",)
 
@@ -440,16 +442,16 @@ def test_what_cannot_be_said_is_refused(ids: Any, voice: Any, words: str) -> Non
         model("tiny").generate(ids, voice)
     if len(ids) == 1:
         with pytest.raises(InputError, match=words):
-            model("tiny").utter(ids[0], voice)
+            model("tiny").synthesize(ids[0], voice)
 
 
 def test_ends_and_masks_that_cannot_be_are_refused() -> None:
     m, voice = model("tiny"), lab.speaker(TINY, 0)
     for bad in ({"threshold": np.nan}, {"minlenratio": -1.0}, {"minlenratio": 3.0, "maxlenratio": 2.0}):
         with pytest.raises(InputError, match=next(iter(bad))):
-            Stop(**bad)
+            StoppingCriteria(**bad)
     with pytest.raises(InputError, match=r"asks for 500 steps, the model has 320"):
-        m.generate([[4] * 10], voice, stop=Stop(0.5, 100.0, 100.0))
+        m.generate([[4] * 10], voice, stop=StoppingCriteria(0.5, 100.0, 100.0))
     with pytest.raises(InputError, match="masks for 2 rows and 1 rows"):
         m.generate([[4, 2]], voice, masks=[m.masks(0, 9)] * 2)
     with pytest.raises(InputError, match=r"\(2, 20 or more steps, 24\)"):
@@ -485,9 +487,9 @@ def test_numbers_that_blow_up_are_an_error_and_no_noise() -> None:
     parts = {name: getattr(stages, name) for name in ("encode", "keep", "postnet", "vocode")}
     broken = SpeechT5(SimpleNamespace(**parts, step=step), TINY)
     with pytest.raises(WeightError, match="the mel has NaN or infinity"):
-        broken.generate([[4, 5, 2]], voice, stop=Stop(9.0))
+        broken.generate([[4, 5, 2]], voice, stop=StoppingCriteria(9.0))
     with pytest.raises(WeightError, match="the mel has NaN or infinity"):
-        list(broken.utter([4, 5, 2], voice, stop=Stop(9.0)).waves)
+        list(broken.synthesize([4, 5, 2], voice, stop=StoppingCriteria(9.0)).waves)
 
 
 def test_buffers_of_old_checkpoints_are_left_aside() -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from portavoz import ops
 from portavoz.errors import WeightError
-from portavoz.families.speecht5.ahead import in_order, workers
 from portavoz.families.speecht5.config import TINY as C
-from portavoz.families.speecht5.speak import SpeechT5, Stop
+from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
+from portavoz.families.speecht5.pipelining import ordered_map, workers
 from portavoz.families.speecht5.stages import eager
 from portavoz.lab.references.transformers import Reference
 
-STOP = Stop(threshold=9, maxlenratio=10)
+STOP = StoppingCriteria(threshold=9, maxlenratio=10)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def stages():
 
 def said(model: SpeechT5, n: int) -> list[np.ndarray]:
     ids = np.arange(n) % 30 + 4
-    return list(model.utter(ids, np.ones(C.speaker_embedding_dim, np.float32), stop=STOP).waves)
+    return list(model.synthesize(ids, np.ones(C.speaker_embedding_dim, np.float32), stop=STOP).waves)
 
 
 @pytest.mark.parametrize("n", [2, 20, 60])
@@ -58,7 +58,7 @@ def test_the_next_is_fetched_while_the_last_is_worked_on() -> None:
         return [thing]
 
     with workers(1) as worker:
-        assert list(in_order(worker, work, things())) == [1, 2]
+        assert list(ordered_map(worker, work, things())) == [1, 2]
 
 
 def test_a_lane_is_in_order_and_lanes_are_beside_each_other() -> None:
@@ -76,7 +76,7 @@ def test_a_lane_is_in_order_and_lanes_are_beside_each_other() -> None:
 
     things = [(lane, number) for number in range(4) for lane in (0, 1)]
     with workers(2) as worker:
-        assert list(in_order(worker, work, things, lane=lambda thing: thing[0])) == things
+        assert list(ordered_map(worker, work, things, lane=lambda thing: thing[0])) == things
     for lane in (0, 1):
         assert [thing for thing in done if thing[0] == lane] == [(lane, number) for number in range(4)]
 
@@ -90,7 +90,7 @@ def test_nothing_is_fetched_ahead_of_who_listens(stages) -> None:
             yield i
 
     with workers(0) as worker:
-        made = in_order(worker, lambda i: [i], things())
+        made = ordered_map(worker, lambda i: [i], things())
         assert next(made) == 0
         assert asked == [0]
 

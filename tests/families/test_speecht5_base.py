@@ -9,7 +9,7 @@ import pytest
 
 from portavoz import ops
 from portavoz.families.speecht5.config import BASE
-from portavoz.families.speecht5.speak import SpeechT5, Stop
+from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
 from portavoz.lab import components
 from portavoz.lab.references.transformers import Reference
 
@@ -53,17 +53,17 @@ def test_components(seed: int) -> None:
 @pytest.mark.parametrize(("length", "steps"), [(60, 200), (180, 60), (12, 30)])
 def test_whole_loops(length: int, steps: int, seed: int) -> None:
     (text,) = components.rows(BASE, (length,), seed)
-    stop = Stop(threshold=9.0, maxlenratio=(steps + 0.5) * 2 / length)
+    stop = StoppingCriteria(threshold=9.0, maxlenratio=(steps + 0.5) * 2 / length)
     assert failed(components.whole(reference(), model(), text, seed=seed, stop=stop)) == []
 
 
 def test_a_stop_where_the_reference_stops() -> None:
     (text,) = components.rows(BASE, (40,), 3)
     voice = components.speaker(BASE, 3)
-    (said,) = model().generate([text], voice, seed=3, stop=Stop(9.0, maxlenratio=2.0))
+    (said,) = model().generate([text], voice, seed=3, stop=StoppingCriteria(9.0, maxlenratio=2.0))
     sums = said.stops.sum(1)
     first, second = np.sort(sums[4:])[::-1][:2]
-    stop = Stop(float(first + second) / 2, 5 * 2 / 40, 2.0)
+    stop = StoppingCriteria(float(first + second) / 2, 5 * 2 / 40, 2.0)
     (said,) = model().generate([text], voice, seed=3, stop=stop)
     assert len(said.stops) == 5 + sums[4:].argmax() and not said.warnings
     assert failed(components.whole(reference(), model(), text, seed=3, stop=stop)) == []
@@ -71,18 +71,18 @@ def test_a_stop_where_the_reference_stops() -> None:
 
 def test_as_many_symbols_as_there_are_positions() -> None:
     (text,) = components.rows(BASE, (600,), 0)
-    stop = Stop(threshold=9.0, maxlenratio=10.5 * 2 / 600)
+    stop = StoppingCriteria(threshold=9.0, maxlenratio=10.5 * 2 / 600)
     assert failed(components.whole(reference(), model(), text, seed=0, stop=stop)) == []
 
 
 def test_a_batch_and_a_stream_are_the_solo_run() -> None:
     texts = components.rows(BASE, (50, 12, 31), 5)
     voices = np.stack([components.speaker(BASE, n) for n in range(3)])
-    stop = Stop(threshold=9.0, maxlenratio=2.0)
-    together = model().generate(texts, voices, stop=stop)
-    for text, voice, said in zip(texts, voices, together):
+    stop = StoppingCriteria(threshold=9.0, maxlenratio=2.0)
+    synthesize_batch = model().generate(texts, voices, stop=stop)
+    for text, voice, said in zip(texts, voices, synthesize_batch):
         (alone,) = model().generate([text], voice, stop=stop)
         assert said.wave.shape == alone.wave.shape
         assert components.distance(said.wave, alone.wave).l2 < 1e-5
-    stream = np.concatenate(list(model().utter(texts[0], voices[0], stop=stop).waves))
-    assert components.distance(stream, together[0].wave).l2 < 1e-5
+    stream = np.concatenate(list(model().synthesize(texts[0], voices[0], stop=stop).waves))
+    assert components.distance(stream, synthesize_batch[0].wave).l2 < 1e-5

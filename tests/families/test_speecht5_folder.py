@@ -20,10 +20,10 @@ import torch
 import portavoz
 from portavoz.audio.limit import soft_limit
 from portavoz.errors import BackendError, InputError, MissingExtra, PortavozError, SpecError, WeightError
-from portavoz.families.speecht5.folder import Checkpoint, save
-from portavoz.families.speecht5.given import Stop
-from portavoz.families.speecht5.speak import SpeechT5
+from portavoz.families.speecht5.checkpoint import Checkpoint, save
+from portavoz.families.speecht5.loop import SpeechT5
 from portavoz.families.speecht5.stages import Eager
+from portavoz.families.speecht5.validation import StoppingCriteria
 from portavoz.lab.references.transformers import Reference
 from portavoz.ops.base import Ops
 from portavoz.text.lexicon import Lexicon
@@ -57,11 +57,11 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 def expected(voice: Voice, reference: Reference, text: str, *, seed: int = 0, speaker: Any = SPEAKER) -> np.ndarray:
     """What the reference says for a text that is one piece, with the masks of a seed."""
     model: Any = voice.model
-    manner = portavoz.opening.Manner(speaker=speaker)
+    manner = portavoz.loading.SynthesisOptions(speaker=speaker)
     (chunk,) = model.split_text(text, manner)
     ids = np.array(model.tokenizer.ids("".join(chunk.symbols)))
     masks = model.model.masks(seed, model.model.c.max_speech_positions)
-    return reference.generate(ids, np.asarray(speaker), masks=masks, stop=Stop()).wave
+    return reference.generate(ids, np.asarray(speaker), masks=masks, stop=StoppingCriteria()).wave
 
 
 def close(ours: np.ndarray, theirs: np.ndarray) -> bool:
@@ -119,12 +119,12 @@ def test_a_page_is_said_in_batches_and_each_sentence_as_it_is_alone(
 ) -> None:
     sizes: list[int] = []
 
-    def together(model: SpeechT5, ids: Any, *rest: Any, **named: Any) -> Any:
+    def counted(model: SpeechT5, ids: Any, *rest: Any, **named: Any) -> Any:
         sizes.append(len(ids))
         return genuine(model, ids, *rest, **named)
 
-    genuine = SpeechT5.together
-    monkeypatch.setattr(SpeechT5, "together", together)
+    genuine = SpeechT5.synthesize_batch
+    monkeypatch.setattr(SpeechT5, "synthesize_batch", counted)
     voice = portavoz.load(folder)
     assert voice.batch == 8
     in_turn = voice.speak(PAGE, speaker=SPEAKER, batch=1)
@@ -166,22 +166,22 @@ def test_many_threads_may_speak_at_once(folder: Path) -> None:
     voice = portavoz.load(folder)
     alone = [voice.speak(text, speaker=SPEAKER).samples for text in TEXTS]
     with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda text: voice.speak(text, speaker=SPEAKER).samples, TEXTS * 4))
-    assert all(np.array_equal(a, b) for a, b in zip(alone * 4, together))
+        at_once = list(pool.map(lambda text: voice.speak(text, speaker=SPEAKER).samples, TEXTS * 4))
+    assert all(np.array_equal(a, b) for a, b in zip(alone * 4, at_once))
 
 
 def test_long_text_is_cut_below_the_limits_and_each_part_is_the_references(reference: tuple[Path, Reference]) -> None:
     voice = portavoz.load(reference[0])
     text = "Once upon a time there was a little voice, and it spoke without an end, and nobody knew why it did. " * 2
     text = text.replace(". Once", ", because once")
-    manner = portavoz.opening.Manner(speaker=SPEAKER)
+    manner = portavoz.loading.SynthesisOptions(speaker=SPEAKER)
     chunks = list(voice.model.split_text(text, manner))
     model: Any = voice.model
     said = [model.tokenizer.ids("".join(chunk.symbols)) for chunk in chunks]
     assert len(said) >= 3
     assert 60 < max(map(len, said)) <= 90  # 900 steps, ten of them a symbol
     masks = model.model.masks(0, 900)
-    parts = [reference[1].generate(np.array(ids), SPEAKER, masks=masks, stop=Stop()).wave for ids in said]
+    parts = [reference[1].generate(np.array(ids), SPEAKER, masks=masks, stop=StoppingCriteria()).wave for ids in said]
     assert [r.pause for r in chunks] == [0.0] * (len(said) - 1) + [0.6]
     assert close(voice.speak(text, speaker=SPEAKER).samples, np.concatenate(parts))
 
@@ -647,7 +647,7 @@ def test_texts(folder: Path) -> None:
     speech = voice.speak("Hello 日本, [[HH AH0]] you.", speaker=SPEAKER)
     assert speech.warnings == tuple(f"{t} could not be read and was left out" for t in ("'日本,'", "'[[HH AH0]]'"))
     raw: Any = voice.model
-    said = refused(InputError, lambda: raw.model.utter(np.full(161, 5), SPEAKER))
+    said = refused(InputError, lambda: raw.model.synthesize(np.full(161, 5), SPEAKER))
     assert "161 symbols at once, the model holds 160: split the text" in said
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from portavoz.errors import InputError, MissingExtra
 from portavoz.families.speecht5.config import BASE, TINY
-from portavoz.families.speecht5.given import Stop
-from portavoz.families.speecht5.ids import Tokenizer
-from portavoz.families.speecht5.reading import limit, read, written
+from portavoz.families.speecht5.text import limit, read, written
+from portavoz.families.speecht5.tokenizer import Tokenizer
+from portavoz.families.speecht5.validation import StoppingCriteria
 from portavoz.text.normalize import spoken
 
 TEXTS = [
@@ -165,7 +165,7 @@ def test_pieces_stay_below_the_limit_and_lose_nothing(tokenizer: Tokenizer, most
 
 def test_the_limit_keeps_steps_and_text_within_their_positions(tokenizer: Tokenizer) -> None:
     assert limit(BASE) == 187  # 10 steps an id, 1876 positions
-    assert limit(BASE, Stop(maxlenratio=4)) == 200
+    assert limit(BASE, StoppingCriteria(maxlenratio=4)) == 200
     assert limit(TINY) == 32
     with pytest.raises(InputError, match="holds at least 8"):
         read("x", tokenizer, limit=7)

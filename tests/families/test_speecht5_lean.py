@@ -10,11 +10,11 @@ import pytest
 from portavoz import ops
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.families.speecht5.config import TINY, SpeechT5Config
-from portavoz.families.speecht5.lean import HIDDEN, Around, fused
+from portavoz.families.speecht5.fused_decoder import HIDDEN, ConditioningTables, fused
 from portavoz.families.speecht5.stages import eager
 from portavoz.graph.lean import Origin
 from portavoz.graph.speecht5 import assembled, plan
-from portavoz.lab.compare import distance
+from portavoz.lab.metrics import distance
 from portavoz.lab.references.transformers import Reference
 
 ODD = SpeechT5Config(
@@ -76,7 +76,7 @@ def test_fewer_products_and_no_batch_norm() -> None:
 def test_a_silent_speaker_adds_nothing() -> None:
     """The length of an embedding is taken out, and one of zeros stays zeros."""
     model, _ = Reference.fresh(TINY, 0).tensors()
-    around = Around(fused(model, TINY))
+    around = ConditioningTables(fused(model, TINY))
     one = np.random.default_rng(0).standard_normal((1, TINY.speaker_embedding_dim)).astype(np.float32)
     assert not around.voices(np.zeros_like(one)).any()
     assert np.allclose(around.voices(one * 7), around.voices(one), atol=1e-6)

@@ -13,7 +13,7 @@ import torch
 from t5 import NAMES, T5, T5Config, generate
 
 from portavoz import ops
-from portavoz.lab.compare import distance
+from portavoz.lab.metrics import distance
 from portavoz.lab.references.t5 import CONFIGS, Recorded, T5Reference
 from portavoz.weights import file
 from portavoz.weights.audit import audit

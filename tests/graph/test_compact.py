@@ -9,7 +9,7 @@ import pytest
 from portavoz import ops
 from portavoz.errors import BackendError, WeightError
 from portavoz.families.compact.config import MINIMAL, CompactConfig
-from portavoz.families.compact.speak import Compact, Eager, eager
+from portavoz.families.compact.loop import Compact, Eager, eager
 from portavoz.graph.compact import compiled, export_stages
 from portavoz.graph.onnx import Session
 from portavoz.weights import file

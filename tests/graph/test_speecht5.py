@@ -21,7 +21,7 @@ from portavoz import ops
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.errors import BackendError, WeightError
 from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config
-from portavoz.families.speecht5.speak import SpeechT5, Stop
+from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
 from portavoz.families.speecht5.stages import Eager, eager
 from portavoz.graph import onnx, openvino, processor
 from portavoz.graph.cache import Cache
@@ -123,7 +123,7 @@ def test_rows_of_a_batch_are_their_solo_runs(origin: Origin, cache: Cache, kind:
     model = SpeechT5(compiled(origin, runtime=kind[0], precision=kind[1], cache=cache), SMALL)
     ids = [np.arange(n) % 30 + 4 for n in (3, 12, 7)]
     speakers = np.random.default_rng(0).standard_normal((3, SMALL.speaker_embedding_dim)).astype(np.float32)
-    stop = Stop(threshold=9, maxlenratio=8)
+    stop = StoppingCriteria(threshold=9, maxlenratio=8)
     together = model.generate(ids, speakers, stop=stop)
     for row, speaker, said in zip(ids, speakers, together):
         (alone,) = model.generate([row], speaker, stop=stop)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from portavoz import ops
-from portavoz.graph.spelling import WIDE, GraphOps
+from portavoz.graph.export_ops import WIDE, ExportOps
 from portavoz.weights.layer import Layer
 
 DRAW = np.random.default_rng(4)
@@ -17,7 +17,7 @@ def draw(*shape):
 def same(word, *arrays, **options):
     """The oracle's and the graph's result of one word agree to what float32 can hold."""
     results = []
-    for words in (ops.open("numpy"), GraphOps()):
+    for words in (ops.open("numpy"), ExportOps()):
         given = [words.tensor(a) for a in arrays]
         named = {k: words.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
         results.append(words.numpy(getattr(words, word)(*given, **named)))
@@ -49,7 +49,7 @@ def test_heads(steps):
 def test_convolution(channels, groups, kernel, stride, padding, dilation, bias):
     weight, offset = draw(24 * groups, channels // groups, kernel), draw(24 * groups) if bias else None
     results = []
-    for words in (ops.open("numpy"), GraphOps()):
+    for words in (ops.open("numpy"), ExportOps()):
         layer = Layer(
             words,
             "conv1d",
@@ -89,6 +89,9 @@ def test_attention(mask, bias):
 
 def test_words_keep_their_meaning():
     with pytest.raises(RuntimeError, match="size"):
-        GraphOps().attention(
-            *(GraphOps().tensor(draw(1, 5, 8)) for _ in range(2)), GraphOps().tensor(draw(1, 6, 8)), heads=2, scale=1.0
+        ExportOps().attention(
+            *(ExportOps().tensor(draw(1, 5, 8)) for _ in range(2)),
+            ExportOps().tensor(draw(1, 6, 8)),
+            heads=2,
+            scale=1.0,
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from portavoz.lab.align import align
-from portavoz.lab.parity import forced, traced
-from portavoz.lab.prints import fingerprint
-from portavoz.lab.subjects import CONFIGS, compact
-from portavoz.lab.trace import Info, Trace, record
+from portavoz.lab.align.matching import align
+from portavoz.lab.compact_probe import CONFIGS, compact
+from portavoz.lab.compare import forced, traced
+from portavoz.lab.instrument.fingerprint import fingerprint
+from portavoz.lab.trace.trace import Info, Trace, record
 
 
 def renamed(trace: Trace) -> tuple[Trace, dict[str, str]]:
@@ -70,7 +70,7 @@ def test_rounded_weights_are_still_recognised() -> None:
 
 
 def test_a_print_survives_the_header() -> None:
-    from portavoz.lab.prints import Print
+    from portavoz.lab.instrument.fingerprint import Print
 
     one = fingerprint(np.random.default_rng(1).standard_normal((3, 2)).astype(np.float32))
     again = Print.from_dict(one.to_dict())

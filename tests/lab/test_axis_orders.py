@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from portavoz.lab.parity import forced, mirrored, traced
-from portavoz.lab.report import lines
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import record
+from portavoz.lab.compare import forced, mirrored, traced
+from portavoz.lab.instrument.torch import TorchProgram
+from portavoz.lab.report.text import lines
+from portavoz.lab.trace.trace import record
 
 B, T, C, H = 2, 7, 12, 3
 
@@ -79,15 +79,15 @@ class Port:
         return x.permute(1, 0, 2)
 
 
-def reference() -> TorchSubject:
-    return TorchSubject(lambda: MODEL(X, HIDDEN), modules={"": MODEL})
+def reference() -> TorchProgram:
+    return TorchProgram(lambda: MODEL(X, HIDDEN), modules={"": MODEL})
 
 
-def port(edit: Callable[[Port], object] | None = None) -> TorchSubject:
+def port(edit: Callable[[Port], object] | None = None) -> TorchProgram:
     program = Port()
     if edit is not None:
         edit(program)
-    return TorchSubject(program, name="time first")
+    return TorchProgram(program, name="time first")
 
 
 def test_every_order_is_mapped_and_said() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from portavoz.errors import InputError
-from portavoz.lab.check import opened
-from portavoz.lab.floors import propagated_floors_of, stage_floors_of
-from portavoz.lab.parity import compare, mirrored, propagated
-from portavoz.lab.report import first_line, lines, to_dict
-from portavoz.lab.subjects import compact
-from portavoz.lab.trace import ENTRY, Taps, Trace, read, record, write
-from portavoz.lab.visit import Arrays, Run, Subject, Unit, Visitor
+from portavoz.lab.compact_probe import compact
+from portavoz.lab.compare import compare, mirrored, propagated
+from portavoz.lab.forcing.noise_floor import propagated_floors_of, stage_floors_of
+from portavoz.lab.instrument.observer import Arrays, Program, Run, Unit, Visitor
+from portavoz.lab.report.text import first_line, lines, to_dict
+from portavoz.lab.trace.reader import opened
+from portavoz.lab.trace.trace import ENTRY, Taps, Trace, read, record, write
 
 BORDERS = ("log_durations*", "durations*", "memory*", "mel*", "wave*")
 
@@ -33,7 +33,7 @@ class Shy(Visitor):
 class Closed:
     """A program whose stages are closed boxes, as on a compiled runtime."""
 
-    def __init__(self, inner: Subject) -> None:
+    def __init__(self, inner: Program) -> None:
         self.inner, self.name = inner, f"{inner.name}, compiled"
 
     def follow(self, visitor: Visitor, *, wide: bool = False) -> None:

@@ -13,14 +13,14 @@ import pytest
 from kit_port import Port
 
 from portavoz.errors import InputError
-from portavoz.lab import kit
-from portavoz.lab.parity import compare
-from portavoz.lab.report import first_line, lines
-from portavoz.lab.subjects import CONFIGS, compact
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import read, record
-from portavoz.lab.trace import write as traced
-from portavoz.lab.verdict import Verdict
+from portavoz.lab.compact_probe import CONFIGS, compact
+from portavoz.lab.compare import compare
+from portavoz.lab.instrument.torch import TorchProgram
+from portavoz.lab.kit import kit
+from portavoz.lab.report.text import first_line, lines
+from portavoz.lab.report.verdict import Verdict
+from portavoz.lab.trace.trace import read, record
+from portavoz.lab.trace.trace import write as traced
 from portavoz.ops.base import COMPOSITE, GLUE, TAPS
 from portavoz.weights.layout import relayout
 
@@ -171,7 +171,7 @@ def test_the_other_vocoder(tmp_path: Path) -> None:
 
 def test_the_reference_package_as_a_port_of_speecht5(tmp_path: Path) -> None:
     from portavoz.families.speecht5.config import TINY
-    from portavoz.lab import speecht5
+    from portavoz.lab import speecht5_probe
     from portavoz.lab.references.transformers import Reference
 
     made = tmp_path / "kit"
@@ -183,9 +183,9 @@ def test_the_reference_package_as_a_port_of_speecht5(tmp_path: Path) -> None:
     arrays = {k: relayout(a, about["tensors"][k]["role"], "mlx", "torch") for k, a in stored.items()}
     model = Reference.fresh(TINY, 5)
     loaded(model, arrays)
-    probe = speecht5.Probe(**{name: a.copy() for name, a in inputs.items()})
-    port = TorchSubject(
-        lambda: speecht5.drive(speecht5.Theirs(model), probe, TINY),
+    probe = speecht5_probe.Probe(**{name: a.copy() for name, a in inputs.items()})
+    port = TorchProgram(
+        lambda: speecht5_probe.drive(speecht5_probe.Theirs(model), probe, TINY),
         modules={"": model.model, "vocoder": model.vocoder},
     )
     traced(port, tmp_path / "port.trace", floors=False)

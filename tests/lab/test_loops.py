@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from portavoz.errors import InputError
-from portavoz.lab.loops import free, stepwise, told
-from portavoz.lab.parity import compare, forced, mirrored, traced
-from portavoz.lab.report import exit_code, first_line, lines, to_dict
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import record
-from portavoz.lab.visit import tap
+from portavoz.lab.compare import compare, forced, mirrored, traced
+from portavoz.lab.forcing.loops import free, stepwise, told
+from portavoz.lab.instrument.observer import tap
+from portavoz.lab.instrument.torch import TorchProgram
+from portavoz.lab.report.text import exit_code, first_line, lines, to_dict
+from portavoz.lab.trace.trace import record
 
 STEPS, WIDTH = 10, 6
 
@@ -57,12 +57,12 @@ class Solver(nn.Module):
         return x
 
 
-def solver(**parts: Any) -> TorchSubject:
+def solver(**parts: Any) -> TorchProgram:
     """A solver with some of its parts replaced."""
     made = Solver().eval()
     for name, part in parts.items():
         setattr(made, name, part)
-    return TorchSubject(made, name="solver")
+    return TorchProgram(made, name="solver")
 
 
 FAULTS: dict[str, tuple[dict[str, Any], str, str, list[int]]] = {
@@ -139,14 +139,14 @@ class Speaker(nn.Module):
 
 
 def test_a_loop_that_ends_elsewhere_shows_in_a_free_run_only() -> None:
-    port = TorchSubject(Speaker(6.0))
-    short = compare(TorchSubject(Speaker(4.0)), port, freely=True)
+    port = TorchProgram(Speaker(6.0))
+    short = compare(TorchProgram(Speaker(4.0)), port, freely=True)
     assert short.answer == "FAIL" and short.culprits[0].id == "value:done", lines(short)
     rows = {row.name: row for row in short.free}
     assert rows["done"].kind == "decision" and rows["scores"].kind == "number"
     assert rows["done"].first == rows["token"].calls[0] - 1 and rows["token"].calls[1] > rows["token"].calls[0]
     assert rows["scores"].first is None and "came" in told(short.free)
-    same = compare(TorchSubject(Speaker(4.0)), TorchSubject(Speaker(4.0)), freely=True)
+    same = compare(TorchProgram(Speaker(4.0)), TorchProgram(Speaker(4.0)), freely=True)
     assert same.answer == "PASS" and told(same.free) == ""
     assert any(line.startswith("run freely: ") and "as often" in line for line in lines(same))
 
@@ -167,9 +167,9 @@ def test_what_only_a_free_run_decides_is_never_pass() -> None:
 
         return run
 
-    verdict = compare(TorchSubject(program(1.0)), TorchSubject(program(1.0)), freely=True)
+    verdict = compare(TorchProgram(program(1.0)), TorchProgram(program(1.0)), freely=True)
     assert verdict.answer == "PASS"
-    rows = free(TorchSubject(program(1.0)), record(TorchSubject(program(1.001))))
+    rows = free(TorchProgram(program(1.0)), record(TorchProgram(program(1.001))))
     assert next(row for row in rows if row.name == "x").first == 1 and "'x' leaves" in told(rows)
 
 
@@ -224,12 +224,12 @@ class Attending(nn.Module):
 
 def test_a_cache_is_compared_with_recomputation_step_by_step() -> None:
     model = Attending().eval()
-    trace = stepwise(TorchSubject(model, modules={"": model}), 76, only="*s.*")
-    right = TorchSubject(lambda: model.loop(lambda i, step, k: k), modules={"": model})
+    trace = stepwise(TorchProgram(model, modules={"": model}), 76, only="*s.*")
+    right = TorchProgram(lambda: model.loop(lambda i, step, k: k), modules={"": model})
     verdict = forced(trace, right)
     assert verdict.answer == "PASS" and verdict.pairing.coverage == 1, lines(verdict)
     assert verdict.largest_clean < 8
-    wrong = TorchSubject(
+    wrong = TorchProgram(
         lambda: model.loop(lambda i, step, k: k * 0 if (i, step) == (1, 70) else k), modules={"": model}
     )
     verdict = forced(trace, wrong)
@@ -241,13 +241,13 @@ def test_a_cache_is_compared_with_recomputation_step_by_step() -> None:
 def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
     """`transformers` reads 72 frames at once, ours one by one; a row that is lost at step 70 is named there."""
     from portavoz.families.speecht5.config import TINY
-    from portavoz.lab import speecht5
-    from portavoz.lab.faults import Instead
-    from portavoz.lab.ops_subject import OpsSubject
+    from portavoz.lab import speecht5_probe
+    from portavoz.lab.instrument.ops import OpsProgram
     from portavoz.lab.references.transformers import Injected, Reference
+    from portavoz.lab.selftest.faults import Instead
 
     steps = 72
-    model, probe = Reference.fresh(TINY, 0), speecht5.Probe.of(TINY, steps=steps)
+    model, probe = Reference.fresh(TINY, 0), speecht5_probe.Probe.of(TINY, steps=steps)
     frames = np.random.default_rng(5).standard_normal((2, steps, TINY.num_mel_bins)).astype(np.float32)
 
     def whole() -> None:
@@ -260,12 +260,12 @@ def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
             )  # fmt: skip
             model.model.speech_decoder_postnet.feat_out(out.last_hidden_state)
 
-    reference = TorchSubject(whole, modules={"": model.model}, name="all steps at once")
+    reference = TorchProgram(whole, modules={"": model.model}, name="all steps at once")
     trace = stepwise(reference, steps, only="speech*decoder*")
 
-    def port(lost: int = -1) -> OpsSubject:
+    def port(lost: int = -1) -> OpsProgram:
         def build(w: Any) -> Callable[[], None]:
-            stages = speecht5.Ours(speecht5.Acoustic(w, TINY), None)  # type: ignore[arg-type]
+            stages = speecht5_probe.Ours(speecht5_probe.Acoustic(w, TINY), None)  # type: ignore[arg-type]
             layer = stages.acoustic.decoder.layers[1]
             own = layer.own
             layer.own = Instead(own, lambda f, *x, **n: f(*x, **n))
@@ -278,7 +278,7 @@ def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
 
             return run
 
-        return OpsSubject(build, model.tensors()[0])
+        return OpsProgram(build, model.tensors()[0])
 
     verdict = forced(trace, port())
     assert not verdict.culprits and verdict.largest_clean < 8, lines(verdict)
@@ -290,7 +290,7 @@ def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
 def test_steps_that_are_nowhere_are_refused() -> None:
     model = Attending().eval()
     with pytest.raises(InputError, match="has 9 steps on axis 1"):
-        stepwise(TorchSubject(model), 9)
+        stepwise(TorchProgram(model), 9)
 
 
 def test_a_trace_without_floors_is_compared_too() -> None:

@@ -14,13 +14,13 @@ import torch
 from mlx_strangers import Port
 
 from portavoz.lab import tap
-from portavoz.lab.mlx_subject import MlxSubject
-from portavoz.lab.parity import compare, forced, mirrored, traced
+from portavoz.lab.compare import compare, forced, mirrored, traced
+from portavoz.lab.instrument.mlx import MlxProgram
+from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.references.transformers import Reference
-from portavoz.lab.report import lines
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import Trace, record
-from portavoz.lab.verdict import Verdict
+from portavoz.lab.report.text import lines
+from portavoz.lab.report.verdict import Verdict
+from portavoz.lab.trace.trace import Trace, record
 
 LAYER = "speecht5.encoder.wrapped_encoder.layers."
 RING = "vocoder.resblocks.0"
@@ -163,13 +163,13 @@ def raw() -> mx.array:
 
 
 def test_functions_are_words_too_and_draws_are_replayed() -> None:
-    subject = MlxSubject(raw)
+    subject = MlxProgram(raw)
     trace = traced(subject)
     words = {unit.word: unit for unit in trace.units.values()}
     assert list(words) == ["conv1d", "relu", "layer_norm", "silu", "randn", "border", "softmax"]
     assert words["conv1d"].facts["padding"] == 1 and words["layer_norm"].facts == {"eps": 1e-5}
     # Without the draw's replay every later value would be another one.
-    assert forced(trace, MlxSubject(raw)).answer == "PASS" and trace.floors["#0/softmax.0"]["out"] < 1e-6
+    assert forced(trace, MlxProgram(raw)).answer == "PASS" and trace.floors["#0/softmax.0"]["out"] < 1e-6
     assert (mx.softmax, nn.Linear.__call__, nn.gelu) == (SOFTMAX, LINEAR, GELU)
 
 
@@ -178,7 +178,7 @@ def test_everything_is_put_back_when_the_program_fails() -> None:
         raise ValueError("halfway")
 
     with pytest.raises(ValueError, match="halfway"):
-        record(MlxSubject(broken))
+        record(MlxProgram(broken))
     assert (mx.softmax, nn.Linear.__call__, nn.gelu) == (SOFTMAX, LINEAR, GELU)
 
 
@@ -200,7 +200,7 @@ def test_attention_layers_compiled_functions_and_quantised_weights() -> None:
         x = mx.array(given)
         return net(act(attention(x, x, x, mask=nn.MultiHeadAttention.create_additive_causal_mask(5))))
 
-    trace = record(MlxSubject(run))
+    trace = record(MlxProgram(run))
     paths = ["query_proj", "key_proj", "value_proj", "out_proj"]
     assert [unit.path for unit in trace.units.values() if unit.word == "linear"] == [*paths, "Sequential.0.layers.0",
                                                                                  "Sequential.0.layers.1"]  # fmt: skip
@@ -217,7 +217,7 @@ def test_attention_layers_compiled_functions_and_quantised_weights() -> None:
         y = torch.sigmoid(f.linear(y, weights["out_proj.weight"], weights["out_proj.bias"])) * 2
         return f.linear(2 * f.linear(y, last[0], last[1]), last[2], last[3])
 
-    verdict = compare(TorchSubject(same), MlxSubject(run))
+    verdict = compare(TorchProgram(same), MlxProgram(run))
     assert verdict.answer == "PASS" and verdict.pairing.coverage == 1, lines(verdict)
 
 
@@ -230,7 +230,7 @@ def test_a_table_of_numbers_and_a_second_call(tmp_path: Any) -> None:
             x = mx.tanh(loop(x))
         return x.astype(mx.bfloat16)
 
-    trace = record(MlxSubject(run))
+    trace = record(MlxProgram(run))
     assert [key for key in trace.units if key.startswith("Linear.0")] == [f"Linear.0#{i}" for i in range(3)]
     assert trace.array("Embedding.0#0", "in0").tolist() == [[1, 2, 6]]
     assert trace.array("result#0", "out").dtype == np.float32

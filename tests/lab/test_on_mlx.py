@@ -6,17 +6,17 @@ import re
 
 import pytest
 
-from portavoz.lab import plant
-from portavoz.lab.parity import forced, mirrored
-from portavoz.lab.report import lines
-from portavoz.lab.trace import record
+from portavoz.lab.compare import forced, mirrored
+from portavoz.lab.report.text import lines
+from portavoz.lab.selftest import fault_injection
+from portavoz.lab.trace.trace import record
 
 GROUNDS = [("compact", "istft"), ("compact", "hifigan"), ("speecht5", "")]
 
 
 @pytest.mark.parametrize(("family", "probe"), GROUNDS)
 def test_a_faultless_port_on_mlx_passes(family: str, probe: str) -> None:
-    ground = plant.GROUNDS[family](probe, 0)
+    ground = fault_injection.GROUNDS[family](probe, 0)
     verdict = forced(ground.trace, ground.port(ops="mlx"))
     assert verdict.answer == "PASS", lines(verdict)
     assert verdict.largest_clean < 8 and verdict.pairing.coverage == 1
@@ -25,12 +25,12 @@ def test_a_faultless_port_on_mlx_passes(family: str, probe: str) -> None:
 @pytest.mark.parametrize("family", ["compact", "speecht5"])
 def test_planted_faults_are_named_on_mlx(family: str) -> None:
     """Those planted in the weights' file, which no back end has to understand."""
-    faults = [fault for fault in plant.catalogue(family) if fault.weights is not None and fault.edit is None]
+    faults = [fault for fault in fault_injection.catalogue(family) if fault.weights is not None and fault.edit is None]
     missed = []
     for probe in dict.fromkeys(fault.probe for fault in faults):
-        ground = plant.GROUNDS[family](probe, 0)
+        ground = fault_injection.GROUNDS[family](probe, 0)
         for fault in (fault for fault in faults if fault.probe == probe):
-            verdict = forced(ground.trace, plant.planted(ground, [fault], "mlx"))
+            verdict = forced(ground.trace, fault_injection.planted(ground, [fault], "mlx"))
             first = verdict.culprits[0].id if verdict.culprits else "nothing"
             missed += [] if re.match(fault.want, first) else [f"{fault.name}: {first}"]
     assert missed == []
@@ -39,6 +39,6 @@ def test_planted_faults_are_named_on_mlx(family: str) -> None:
 
 @pytest.mark.parametrize(("family", "probe"), GROUNDS[:1])
 def test_a_file_that_mlx_wrote_is_mirrored(family: str, probe: str) -> None:
-    ground = plant.GROUNDS[family](probe, 0)
+    ground = fault_injection.GROUNDS[family](probe, 0)
     verdict = mirrored(ground.reference, record(ground.port(ops="mlx")))
     assert verdict.answer == "PASS" and verdict.largest_clean < 8, lines(verdict)

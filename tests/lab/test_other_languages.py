@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from portavoz.blocks.durations import DurationPredictor
-from portavoz.lab.ops_subject import OpsSubject
-from portavoz.lab.parity import mirrored
-from portavoz.lab.report import first_line, lines
-from portavoz.lab.subjects import sensitised
-from portavoz.lab.trace import read
-from portavoz.lab.visit import tap
+from portavoz.lab.compact_probe import sensitised
+from portavoz.lab.compare import mirrored
+from portavoz.lab.instrument.observer import tap
+from portavoz.lab.instrument.ops import OpsProgram
+from portavoz.lab.report.text import first_line, lines
+from portavoz.lab.trace.trace import read
 from portavoz.weights.cursor import Weights
 
 STEPS, CHANNELS, INNER = 9, 6, 5
@@ -30,14 +30,14 @@ def given() -> np.ndarray:
     return np.random.default_rng(3).standard_normal((1, STEPS, CHANNELS)).astype(np.float32)
 
 
-def reference() -> OpsSubject:
+def reference() -> OpsProgram:
     """Ours, which the program in C claims to be."""
 
     def build(w: Weights) -> Callable[[], Any]:
         model = parts(w)
         return lambda: tap("result", model(model.ops.tensor(given().astype(model.convs[0].bias.dtype))))
 
-    return OpsSubject(build, sensitised(parts, 0), ops="numpy", name="durations")
+    return OpsProgram(build, sensitised(parts, 0), ops="numpy", name="durations")
 
 
 @pytest.fixture(scope="module")

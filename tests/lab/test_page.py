@@ -14,14 +14,15 @@ import pytest
 from browser import Browser
 from matplotlib.image import imread
 
-from portavoz.lab import page, speecht5
-from portavoz.lab.parity import compare, forced, mirrored, propagated, traced
-from portavoz.lab.pictures import COLOURS, png
-from portavoz.lab.report import first_line, to_dict
-from portavoz.lab.stagewise import Stagewise
-from portavoz.lab.subjects import compact
-from portavoz.lab.trace import Taps, record
-from portavoz.lab.verdict import Verdict
+from portavoz.lab import speecht5_probe
+from portavoz.lab.compact_probe import compact
+from portavoz.lab.compare import compare, forced, mirrored, propagated, traced
+from portavoz.lab.pipeline.pipeline_program import PipelineProgram
+from portavoz.lab.report import html
+from portavoz.lab.report.pictures import COLOURS, png
+from portavoz.lab.report.text import first_line, to_dict
+from portavoz.lab.report.verdict import Verdict
+from portavoz.lab.trace.trace import Taps, record
 
 
 def scale(acoustic: Any, vocoder: Any) -> None:
@@ -38,11 +39,11 @@ def verdict() -> Verdict:
 def looping() -> Verdict:
     """A cache that loses its row in the fourth of six steps, both sides run freely too."""
     from portavoz.families.speecht5.config import TINY
-    from portavoz.lab.plant import catalogue
+    from portavoz.lab.selftest.fault_injection import catalogue
 
     fault = next(f for f in catalogue("speecht5") if f.name == "cache row lost at step 4")
-    reference, arrays = speecht5.reference()
-    return compare(reference, speecht5.ours(TINY, arrays, edit=fault.edit), freely=True)
+    reference, arrays = speecht5_probe.reference()
+    return compare(reference, speecht5_probe.ours(TINY, arrays, edit=fault.edit), freely=True)
 
 
 class Tags(HTMLParser):
@@ -64,7 +65,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_says_it_all_and_loads_nothing(verdict: Verdict) -> None:
-    made = Tags(page.html(verdict))
+    made = Tags(html.html(verdict))
     assert all(link.startswith(("#", "data:image/png")) for link in made.links)
     assert made.tags["img"] == 3 and made.tags["tr"] == len(verdict.checks) + len(verdict.culprits) + 2
     assert first_line(verdict) in made.text
@@ -78,7 +79,7 @@ def test_the_page_says_it_all_and_loads_nothing(verdict: Verdict) -> None:
 
 
 def test_the_graph_the_curves_and_the_mels_are_drawn(verdict: Verdict, tmp_path: Path) -> None:
-    page.write(verdict, tmp_path / "page.html")
+    html.write(verdict, tmp_path / "page.html")
     with Browser(tmp_path, size=(1100, 900)) as look:
         look.open(tmp_path / "page.html")
         assert look("document.documentElement.scrollWidth") == 1100  # nothing is wider than the window
@@ -102,7 +103,7 @@ def test_the_graph_the_curves_and_the_mels_are_drawn(verdict: Verdict, tmp_path:
 
 
 def test_the_table_is_searched_clicked_and_linked_to(looping: Verdict, tmp_path: Path) -> None:
-    page.write(looping, tmp_path / "page.html")
+    html.write(looping, tmp_path / "page.html")
     every, rows = len(looping.checks), "document.querySelectorAll('#checks tbody tr:not([hidden])').length"
     with Browser(tmp_path) as look:
         look.open(tmp_path / "page.html")
@@ -136,15 +137,15 @@ def test_every_kind_of_verdict_has_its_page(how: str) -> None:
     elif how == "a crash":
         one = forced(traced(subject), compact(edit=breaks))
     elif how == "by stage":
-        one = compare(Stagewise("compact@numpy"), Stagewise("compact@torch"))
+        one = compare(PipelineProgram("compact@numpy"), PipelineProgram("compact@torch"))
     elif how == "borders alone":
         borders = Taps(globs=("log_durations*", "durations*", "memory*", "mel*", "wave*"))
         one = mirrored(subject, record(compact(edit=scale), taps=borders))
     else:
         one = mirrored(subject, dump)
-    made = Tags(page.html(one))
+    made = Tags(html.html(one))
     assert first_line(one) in made.text and made.tags["table"] >= 1
-    states = set(re.findall(r"class='node (\w+)", page.html(one)))
+    states = set(re.findall(r"class='node (\w+)", html.html(one)))
     assert ("fused" in states) == (how == "borders alone") and ("unmet" in states) == (how == "a crash")
     report = to_dict(one)
     assert set(report) == TOP and (report["verdict"] == "PASS") == (how == "by stage")

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from portavoz.errors import InputError
-from portavoz.lab.faults import Fault
-from portavoz.lab.plant import GROUNDS, catalogue, grade
+from portavoz.lab.selftest.fault_injection import GROUNDS, catalogue, grade
+from portavoz.lab.selftest.faults import Fault
 
 SAMPLE = {
     "compact": {

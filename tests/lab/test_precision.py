@@ -9,14 +9,14 @@ import pytest
 
 from portavoz import ops
 from portavoz.errors import InputError
-from portavoz.families.compact.speak import Compact, Eager
+from portavoz.families.compact.loop import Compact, Eager
 from portavoz.families.speecht5 import stages
 from portavoz.families.speecht5.config import TINY
-from portavoz.lab import speecht5
-from portavoz.lab.precision import Row, Sensitivity, lines, sensitivity
-from portavoz.lab.sides import Request, _probe, _symbols
-from portavoz.lab.staged import compact
-from portavoz.lab.subjects import PROBE, loud, sensitised
+from portavoz.lab import speecht5_probe
+from portavoz.lab.compact_probe import PROBE, loud, sensitised
+from portavoz.lab.pipeline.pipeline import compact
+from portavoz.lab.pipeline.pipeline_loader import Request, _probe, _symbols
+from portavoz.lab.pipeline.precision import Row, Sensitivity, lines, sensitivity
 from portavoz.ops.rounding import Rounding
 from portavoz.weights.cursor import Weights
 
@@ -81,8 +81,8 @@ def test_too_large_for_sixteen_bits_is_an_overflow() -> None:
 
 
 def test_speecht5_too() -> None:
-    def watched(change: Any = None) -> Sensitivity:
-        subject, arrays = speecht5.reference()
+    def observed(change: Any = None) -> Sensitivity:
+        subject, arrays = speecht5_probe.reference()
         del subject
         model = {k: np.array(a) for k, a in arrays.items() if not k.startswith("vocoder.")}
         vocoder = {k.removeprefix("vocoder."): a for k, a in arrays.items() if k.startswith("vocoder.")}
@@ -99,7 +99,7 @@ def test_speecht5_too() -> None:
             HUGE * model[f"{here}.weight"] / np.sqrt(model[f"{here}.running_var"] + np.float32(1e-5))
         )
 
-    rows = list(watched(norm).layers(["bfloat16"], "speech_decoder_postnet.layers.*"))
+    rows = list(observed(norm).layers(["bfloat16"], "speech_decoder_postnet.layers.*"))
     assert first(rows).unit == "speech_decoder_postnet.layers.1.batch_norm"
     assert {row.stage for row in rows} == {"postnet"}
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from portavoz.errors import InputError
-from portavoz.lab.parity import mirrored
-from portavoz.lab.subjects import compact
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import ENTRY, read, record, write
+from portavoz.lab.compact_probe import compact
+from portavoz.lab.compare import mirrored
+from portavoz.lab.instrument.torch import TorchProgram
+from portavoz.lab.trace.trace import ENTRY, read, record, write
 
 
-def stack() -> TorchSubject:
+def stack() -> TorchProgram:
     """Channels first between the layers, as PyTorch's convolutions want them."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(
@@ -30,7 +30,7 @@ def stack() -> TorchSubject:
         y = model(x)
         return torch.tanh(y) + torch.sigmoid(y)  # the same numbers twice, and turned
 
-    return TorchSubject(run)
+    return TorchProgram(run)
 
 
 def header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -80,7 +80,7 @@ def test_names_of_nothing_are_a_sentence(entry: dict[str, Any], tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_short_probe_of_the_published_size(tmp_path: Path) -> None:
-    from portavoz.cli.lab import side
+    from portavoz.cli.commands.lab import side
 
     write(side("speecht5", "base"), tmp_path / "base.trace", floors=False)
     assert (tmp_path / "base.trace").stat().st_size <= 64e6

@@ -19,17 +19,17 @@ from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError
 from portavoz.flow import MelSpec, Wave
 from portavoz.folder import bundled
-from portavoz.lab.response import responses
-from portavoz.lab.sides import Request, on, other_speaker
-from portavoz.lab.signals import Heard, bounds
-from portavoz.lab.staged import Staged
-from portavoz.lab.symptoms import Report, lines, listen, told
+from portavoz.lab.pipeline.pipeline import Staged
+from portavoz.lab.pipeline.pipeline_loader import Request, on, other_speaker
+from portavoz.lab.signals.conditioning import responses
+from portavoz.lab.signals.diagnosis import Report, lines, listen, told
+from portavoz.lab.signals.signals import Heard, bounds
 
 REFERENCE = "A pot of tea helps to pass the evening, and four hours of steady work faced us before it could be made."
 PROMPT = "The boy was there when the sun rose, and he kicked the ball straight and followed through."
 
 
-class Said:
+class Spoken:
     """A text in the bundled voice: its mel [frames, mels], and its wave as it is heard."""
 
     def __init__(self, text: str) -> None:
@@ -46,13 +46,13 @@ class Said:
 
 
 @pytest.fixture(scope="module")
-def reference() -> Said:
-    return Said(REFERENCE)
+def reference() -> Spoken:
+    return Spoken(REFERENCE)
 
 
 @pytest.fixture(scope="module")
-def prompt() -> Said:
-    return Said(PROMPT)
+def prompt() -> Spoken:
+    return Spoken(PROMPT)
 
 
 def names(report: Report) -> set[str]:
@@ -67,7 +67,7 @@ def rooms(report: Report) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("with_wave", [True, False])
-def test_the_bundled_voice_raises_no_symptom(reference: Said, prompt: Said, with_wave: bool) -> None:
+def test_the_bundled_voice_raises_no_symptom(reference: Spoken, prompt: Spoken, with_wave: bool) -> None:
     planned = (len(reference.wave.samples) / 22050, reference.durations.size)
     for known in (reference.heard(same_text=True, wave=with_wave), prompt.heard(same_text=False, wave=with_wave)):
         found = listen(reference.wave, reference.spec, mel=reference.mel, known=known, planned=planned)
@@ -77,13 +77,13 @@ def test_the_bundled_voice_raises_no_symptom(reference: Said, prompt: Said, with
     assert lines(found)[0] == "no symptom"
 
 
-def test_as_it_comes_out_of_the_package(prompt: Said) -> None:
+def test_as_it_comes_out_of_the_package(prompt: Spoken) -> None:
     speech = portavoz.load().speak(REFERENCE)
     wave = Wave(speech.samples, speech.rate)
     assert listen(wave, prompt.spec, known=prompt.heard(same_text=False)).symptoms == []
 
 
-def test_without_anything_to_compare_with_little_is_judged(reference: Said) -> None:
+def test_without_anything_to_compare_with_little_is_judged(reference: Spoken) -> None:
     found = listen(reference.wave, reference.spec, mel=reference.mel)
     assert found.symptoms == []
     left = found.to_dict()["not_judged"]
@@ -110,13 +110,13 @@ def story(spec: MelSpec) -> tuple[np.ndarray, Wave]:
     return mel, Wave(hissing(frames * spec.hop, 0.82, draw), spec.rate)
 
 
-def lasting(said: Said, seconds: float) -> Heard:
+def lasting(said: Spoken, seconds: float) -> Heard:
     """The reference cut to so many seconds: what should have been said."""
     frames = round(seconds * said.spec.rate / said.spec.hop)
     return Heard(said.mel[:frames], Wave(said.wave.samples[: frames * said.spec.hop], said.spec.rate))
 
 
-def test_the_story_is_recognised_symptom_by_symptom(reference: Said) -> None:
+def test_the_story_is_recognised_symptom_by_symptom(reference: Spoken) -> None:
     assert len(reference.mel) * 256 / 22050 > 4.68
     mel, wave = story(reference.spec)
     assert mel.min() > -3.81 and mel.max() < 4.21 and 0.52 < (mel > 0).mean() < 0.54
@@ -136,7 +136,7 @@ def test_the_story_is_recognised_symptom_by_symptom(reference: Said) -> None:
     assert lines(found)[0].endswith("symptoms: look at decoder; tokens or durations")
 
 
-def test_the_storys_wave_by_itself_leaves_open_who_hisses(reference: Said) -> None:
+def test_the_storys_wave_by_itself_leaves_open_who_hisses(reference: Spoken) -> None:
     found = listen(story(reference.spec)[1], reference.spec, known=lasting(reference, 4.68))
     assert rooms(found)["energy above half of Nyquist"] == "vocoder or decoder"
     assert rooms(found)["seconds"] == "tokens or durations"
@@ -160,7 +160,7 @@ MELS: dict[str, tuple[Change, set[str]]] = {
 
 
 @pytest.mark.parametrize("name", list(MELS))
-def test_a_wrong_mel_accuses_the_decoder(name: str, reference: Said, prompt: Said) -> None:
+def test_a_wrong_mel_accuses_the_decoder(name: str, reference: Spoken, prompt: Spoken) -> None:
     change, wanted = MELS[name]
     mel = np.ascontiguousarray(change(reference.mel), np.float32)
     found = listen(reference.wave, reference.spec, mel=mel, known=prompt.heard(same_text=False))
@@ -185,7 +185,7 @@ WAVES: dict[str, tuple[Change, set[str], str]] = {
 
 
 @pytest.mark.parametrize("name", list(WAVES))
-def test_a_wrong_wave_of_a_right_mel(name: str, reference: Said, prompt: Said) -> None:
+def test_a_wrong_wave_of_a_right_mel(name: str, reference: Spoken, prompt: Spoken) -> None:
     change, wanted, room = WAVES[name]
     wave = Wave(change(reference.wave.samples), 22050)
     found = listen(wave, reference.spec, mel=reference.mel, known=prompt.heard(same_text=False))
@@ -194,7 +194,7 @@ def test_a_wrong_wave_of_a_right_mel(name: str, reference: Said, prompt: Said) -
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.7])
-def test_a_wrong_duration_accuses_the_durations_alone(factor: float, reference: Said) -> None:
+def test_a_wrong_duration_accuses_the_durations_alone(factor: float, reference: Spoken) -> None:
     right = portavoz.load().speak(REFERENCE)
     slow = portavoz.load().speak(REFERENCE, speed=1 / factor)
     wave = Wave(slow.samples, slow.rate)
@@ -214,7 +214,7 @@ def test_what_a_definition_allows_is_what_a_loud_wave_has() -> None:
         assert low < max(mel.max() for mel in mels) <= high
 
 
-def test_what_cannot_be_listened_to_is_refused(reference: Said) -> None:
+def test_what_cannot_be_listened_to_is_refused(reference: Spoken) -> None:
     with pytest.raises(InputError, match="the wave has 16000 Hz, the mel is made at 22050 Hz"):
         listen(Wave(np.zeros(100, np.float32), 16000), reference.spec)
     with pytest.raises(InputError, match="the mel: empty, or NaN or infinity in it"):
@@ -223,7 +223,7 @@ def test_what_cannot_be_listened_to_is_refused(reference: Said) -> None:
         listen(reference.wave, reference.spec, known=Heard(reference.mel[:9], None), mel=reference.mel)
 
 
-def test_figures_in_words(reference: Said) -> None:
+def test_figures_in_words(reference: Spoken) -> None:
     found = listen(None, reference.spec, mel=reference.mel, known=reference.heard(same_text=True))
     words = {sign.name: told(sign) for sign in found.mel}
     assert words["smallest value"].endswith("expected at least -11.53 (the MelSpec's floor)")
@@ -269,16 +269,16 @@ def test_a_stage_that_does_not_listen_is_accused(stage: str, deaf: str, room: st
 
 
 def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portavoz.lab import sides
+    from portavoz.lab.pipeline import pipeline_loader
 
-    right = sides.sensitised
+    right = pipeline_loader.sensitised
 
     def one(*given: Any) -> Any:
         arrays = right(*given)
         arrays["acoustic.encoder.speaker.weight"][:] = arrays["acoustic.encoder.speaker.weight"][0]
         return arrays
 
-    monkeypatch.setattr(sides, "sensitised", one)
+    monkeypatch.setattr(pipeline_loader, "sensitised", one)
     back, request = ops.open("numpy"), Request("One lab.")
     another = other_speaker("compact", request)
     assert another is not None

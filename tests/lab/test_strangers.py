@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from portavoz.families.speecht5.config import TINY
-from portavoz.lab import stranger
-from portavoz.lab.faults import Fault
-from portavoz.lab.faults.stranger import FAULTS
-from portavoz.lab.parity import compare, forced, inventory, mirrored, traced
+from portavoz.lab.compare import compare, forced, inventory, mirrored, traced
 from portavoz.lab.references.transformers import Reference
-from portavoz.lab.trace import Trace, record
+from portavoz.lab.selftest import handwritten_port
+from portavoz.lab.selftest.faults import Fault
+from portavoz.lab.selftest.faults.handwritten_port import FAULTS
+from portavoz.lab.trace.trace import Trace, record
 
 LAYERS = "speecht5.encoder.wrapped_encoder.layers."
 FIRST = LAYERS + "0."
@@ -25,11 +25,11 @@ def model() -> Reference:
 @pytest.fixture(scope="module")
 def trace(model: Reference) -> Trace:
     """Its trace, with floors."""
-    return traced(stranger.reference(model))
+    return traced(handwritten_port.reference(model))
 
 
 def test_every_unit_finds_its_partner_and_the_rule_is_said(model: Reference, trace: Trace) -> None:
-    verdict = forced(trace, stranger.port(stranger.arrays(model)))
+    verdict = forced(trace, handwritten_port.port(handwritten_port.arrays(model)))
     pairing = verdict.pairing
     assert verdict.answer == "PASS" and pairing.coverage == 1
     assert pairing.layers["blk1.qkv"] == [f"{FIRST}attention.{n}_proj" for n in "qkv"]
@@ -45,24 +45,27 @@ def test_every_unit_finds_its_partner_and_the_rule_is_said(model: Reference, tra
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_file_of_it_passes_too(seed: int, model: Reference) -> None:
-    verdict = mirrored(stranger.reference(model, seed), record(stranger.port(stranger.arrays(model), seed=seed)))
+    verdict = mirrored(
+        handwritten_port.reference(model, seed),
+        record(handwritten_port.port(handwritten_port.arrays(model), seed=seed)),
+    )
     assert verdict.answer == "PASS" and verdict.pairing.coverage == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_in_it_is_named_at_its_place(fault: Fault, model: Reference, trace: Trace) -> None:
-    arrays = stranger.arrays(model)
+    arrays = handwritten_port.arrays(model)
     if fault.weights is not None:
         fault.weights(arrays)
-    port = stranger.port(arrays, edit=fault.edit)
+    port = handwritten_port.port(arrays, edit=fault.edit)
     dump, _ = inventory(port)
-    for verdict in (forced(trace, port), mirrored(stranger.reference(model), dump)):
+    for verdict in (forced(trace, port), mirrored(handwritten_port.reference(model), dump)):
         assert verdict.answer == "FAIL"
         assert verdict.culprits[0].id.startswith(fault.want), [c.id for c in verdict.culprits]
 
 
 def test_a_map_by_hand_overrides(model: Reference, trace: Trace) -> None:
-    port = stranger.port(stranger.arrays(model))
+    port = handwritten_port.port(handwritten_port.arrays(model))
     wrong = {"blk1.up": f"{LAYERS}1.feed_forward.intermediate_dense"}
     verdict = compare(trace, port, by_hand=wrong)
     assert verdict.pairing.rules["blk1.up"] == "by hand" and verdict.answer == "FAIL"

@@ -14,20 +14,20 @@ import torch
 
 from portavoz import ops
 from portavoz.errors import InputError
-from portavoz.families.compact.speak import Compact, Eager
+from portavoz.families.compact.loop import Compact, Eager
 from portavoz.families.speecht5 import stages
 from portavoz.families.speecht5.config import TINY
 from portavoz.lab import components, tap
+from portavoz.lab.compact_probe import PROBE, PROBE_HIFI, loud, sensitised
+from portavoz.lab.instrument.torch import TorchProgram
+from portavoz.lab.pipeline.pipeline import Staged, compact
+from portavoz.lab.pipeline.pipeline_loader import Request, _probe, _symbols, parted, side
+from portavoz.lab.pipeline.speecht5 import Theirs
+from portavoz.lab.pipeline.swap import Swap, swap
+from portavoz.lab.pipeline.swap_report import lines, sentence, to_dict, write_waves
+from portavoz.lab.pipeline.traced_pipeline import recorded, tapped
 from portavoz.lab.references.transformers import Reference
-from portavoz.lab.sides import Request, _probe, _symbols, parted, side
-from portavoz.lab.staged import Staged, compact
-from portavoz.lab.staged_speecht5 import Theirs
-from portavoz.lab.subjects import PROBE, PROBE_HIFI, loud, sensitised
-from portavoz.lab.swap import Swap, swap
-from portavoz.lab.swap_report import lines, sentence, to_dict, write_waves
-from portavoz.lab.tapped import recorded, tapped
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import record
+from portavoz.lab.trace.trace import record
 from portavoz.weights.cursor import Weights
 
 TEXT = "One small lab."
@@ -192,7 +192,7 @@ def program(gain: float = 1.0) -> Staged:
     def run() -> None:
         model(x)
 
-    return tapped(TorchSubject(run, name=f"gain {gain:g}"), rate=16000)
+    return tapped(TorchProgram(run, name=f"gain {gain:g}"), rate=16000)
 
 
 def test_a_program_that_names_its_borders() -> None:
@@ -203,7 +203,7 @@ def test_a_program_that_names_its_borders() -> None:
 
 def test_a_program_without_borders_and_sides_that_differ_are_refused() -> None:
     with pytest.raises(InputError, match=r'names no border; say portavoz.lab.tap\("mel", mel\)'):
-        tapped(TorchSubject(lambda: None, name="silent"))
+        tapped(TorchProgram(lambda: None, name="silent"))
     with pytest.raises(InputError, match="has the borders ids, memory, durations, mel, wave, gain 1 has"):
         swap(spoken(), program())
     with pytest.raises(InputError, match="there is no border 'noise': these sides have ids, memory"):
@@ -212,7 +212,7 @@ def test_a_program_without_borders_and_sides_that_differ_are_refused() -> None:
 
 def test_a_port_that_is_only_a_trace_goes_first() -> None:
     model, x = Program(1.2), torch.ones(4, 6)
-    trace = record(TorchSubject(lambda: model(x), name="a file"))
+    trace = record(TorchProgram(lambda: model(x), name="a file"))
     like = program()
     found = swap(like, recorded(trace, like))
     assert named(found) == [("to mel", "memory", "mel")] and found.wrong
@@ -222,7 +222,7 @@ def test_a_port_that_is_only_a_trace_goes_first() -> None:
     assert to_dict(found)["crossings"][0]["reference_then_port"]["l2"] is None and " – " in "\n".join(lines(found))
     one = swap(like, recorded(trace, like), at="memory")
     assert sentence(one).startswith("The fault is not before memory: port first") and not one.wrong
-    right = recorded(record(TorchSubject(lambda: Program()(x), name="right")), like)
+    right = recorded(record(TorchProgram(lambda: Program()(x), name="right")), like)
     assert sentence(swap(like, right)) == "Nothing in right takes the reference's end further away than 0.0001."
     with pytest.raises(InputError, match="is a trace, which cannot go on from a port's"):
         swap(right, like)

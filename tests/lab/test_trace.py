@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from portavoz.errors import InputError
-from portavoz.lab.check import opened
-from portavoz.lab.parity import forced, mirrored
-from portavoz.lab.report import to_dict
-from portavoz.lab.subjects import compact
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import ENTRY, Streamed, Taps, Trace, read, record, write
-from portavoz.lab.visit import tap
+from portavoz.lab.compact_probe import compact
+from portavoz.lab.compare import forced, mirrored
+from portavoz.lab.instrument.observer import tap
+from portavoz.lab.instrument.torch import TorchProgram
+from portavoz.lab.report.text import to_dict
+from portavoz.lab.trace.reader import opened
+from portavoz.lab.trace.trace import ENTRY, Streamed, Taps, Trace, read, record, write
 
 UNITS = [{"key": "net.a#0", "word": "linear"}, {"key": "net.b#0", "word": "relu"}]
 X = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
@@ -130,11 +130,11 @@ def test_tensors_go_to_disk_as_they_come(monkeypatch: pytest.MonkeyPatch, tmp_pa
     held: list[int] = []
     put = Streamed.put
 
-    def watched(self: Streamed, info: Any, arrays: Any) -> None:
+    def wrapped(self: Streamed, info: Any, arrays: Any) -> None:
         put(self, info, arrays)
         held.append(len(self.trace.arrays))
 
-    monkeypatch.setattr(Streamed, "put", watched)
+    monkeypatch.setattr(Streamed, "put", wrapped)
     write(compact(ops="numpy"), tmp_path / "a.trace", floors=False)
     assert len(held) > 50 and max(held) == 0
 
@@ -155,9 +155,9 @@ class Loop(torch.nn.Module):
         return x
 
 
-def looped(seed: int = 0) -> TorchSubject:
+def looped(seed: int = 0) -> TorchProgram:
     torch.manual_seed(seed)
-    return TorchSubject(Loop(), name="loop")
+    return TorchProgram(Loop(), name="loop")
 
 
 def test_sampling_and_globs() -> None:
@@ -201,6 +201,6 @@ def test_a_trace_in_memory_holds_copies() -> None:
 
 def test_a_value_that_is_called_as_a_layer_is_refused() -> None:
     layer = torch.nn.Linear(3, 3)
-    subject = TorchSubject(lambda: tap("layer", layer(torch.ones(1, 3))), modules={"layer": layer})
+    subject = TorchProgram(lambda: tap("layer", layer(torch.ones(1, 3))), modules={"layer": layer})
     with pytest.raises(InputError, match=r"layer#0: a layer and a named value are both called so"):
         record(subject)

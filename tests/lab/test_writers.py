@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from portavoz.lab.parity import mirrored
-from portavoz.lab.report import lines
-from portavoz.lab.torch_subject import TorchSubject
-from portavoz.lab.trace import ENTRY, FORMAT, VERSION, read
+from portavoz.lab.compare import mirrored
+from portavoz.lab.instrument.torch import TorchProgram
+from portavoz.lab.report.text import lines
+from portavoz.lab.trace.trace import ENTRY, FORMAT, VERSION, read
 
 PROGRAM = r"""
 #include "trace.hpp"
@@ -65,7 +65,7 @@ int main(int, char **argv) {
 """
 
 
-def reference() -> tuple[TorchSubject, list[torch.Tensor]]:
+def reference() -> tuple[TorchProgram, list[torch.Tensor]]:
     from portavoz.lab import tap
 
     draw = torch.Generator().manual_seed(0)
@@ -76,7 +76,7 @@ def reference() -> tuple[TorchSubject, list[torch.Tensor]]:
         hidden = torch.nn.functional.leaky_relu(torch.nn.functional.linear(x, w, b), 0.1)
         tap("token", torch.nn.functional.linear(hidden, v, c).argmax(-1))
 
-    return TorchSubject(run, tensors={"a.weight": w, "b.weight": v}), [x, *rest]
+    return TorchProgram(run, tensors={"a.weight": w, "b.weight": v}), [x, *rest]
 
 
 def dumped(folder: Path, root: Path, source: str) -> Path:

@@ -13,12 +13,12 @@ from portavoz.blocks.block import Block
 from portavoz.blocks.istft_head import IstftHead
 from portavoz.errors import BackendError
 from portavoz.families.compact.config import MINIMAL
-from portavoz.families.compact.speak import Eager
+from portavoz.families.compact.loop import Eager
 from portavoz.flow import MelSpec
 from portavoz.ops.base import COMPOSITE, GLUE, TAPS, Ops
-from portavoz.ops.counting import FORMULA, Counting
-from portavoz.ops.recording import Recording
-from portavoz.ops.watch import Watch
+from portavoz.ops.profiler import FORMULA, Profiler
+from portavoz.ops.tracer import Tracer
+from portavoz.ops.wrapper import OpsWrapper
 from portavoz.weights.cursor import Weights
 
 BACK_ENDS = sorted(ops.BACKENDS)
@@ -44,23 +44,23 @@ def built(back: Ops) -> tuple[Eager, Weights]:
 
 
 @pytest.mark.parametrize("name", BACK_ENDS)
-@pytest.mark.parametrize("kind", [Watch, Recording, Counting])
-def test_a_watched_model_says_the_same_bits(kind: type[Watch], name: str) -> None:
+@pytest.mark.parametrize("kind", [OpsWrapper, Tracer, Profiler])
+def test_a_watched_model_says_the_same_bits(kind: type[OpsWrapper], name: str) -> None:
     plain = say(built(ops.open(name))[0])
-    watched = say(built(kind(ops.open(name)))[0])
-    assert all(np.array_equal(a, b) for a, b in zip(plain, watched))
+    wrapped = say(built(kind(ops.open(name)))[0])
+    assert all(np.array_equal(a, b) for a, b in zip(plain, wrapped))
 
 
 def test_nothing_is_between_a_layer_and_its_back_end_when_nobody_watches() -> None:
     back = ops.open("torch")
     layer = Weights.fresh(back).linear("x", 2, 3)
-    assert not back.watched
+    assert not back.wrapped
     assert layer._run == back.linear
 
 
 @pytest.mark.parametrize("name", BACK_ENDS)
 def test_a_recording_has_every_layer_and_every_block(name: str) -> None:
-    watch = Recording(ops.open(name))
+    watch = Tracer(ops.open(name))
     model, w = built(watch)
     say(model)
     seen = {entry.path for entry in watch.entries.values()}
@@ -73,7 +73,7 @@ def test_a_recording_has_every_layer_and_every_block(name: str) -> None:
 def test_keys_are_the_same_in_every_run_and_on_every_back_end() -> None:
     keys = []
     for name in [*BACK_ENDS, BACK_ENDS[0]]:
-        watch = Recording(ops.open(name))
+        watch = Tracer(ops.open(name))
         say(built(watch)[0])
         keys.append(list(watch.entries))
     assert all(k == keys[0] for k in keys)
@@ -84,7 +84,7 @@ def test_keys_are_the_same_in_every_run_and_on_every_back_end() -> None:
 
 
 def test_a_second_call_has_the_next_number_and_clear_begins_again() -> None:
-    watch = Recording(ops.open("numpy"))
+    watch = Tracer(ops.open("numpy"))
     model, _ = built(watch)
     say(model)
     first = set(watch.entries)
@@ -99,7 +99,7 @@ def test_a_second_call_has_the_next_number_and_clear_begins_again() -> None:
 
 @pytest.mark.parametrize("name", BACK_ENDS)
 def test_a_composites_inside_is_seen_and_compared_with_the_kernel(name: str) -> None:
-    watch = Recording(ops.open(name))
+    watch = Tracer(ops.open(name))
     say(built(watch)[0])
     key = "acoustic.decoder.stack.layers.0.attention#0"
     whole, inside = watch.entries[f"{key}/attention.0"], watch.entries[f"{key}/softmax.0"]
@@ -112,7 +112,7 @@ def test_a_composites_inside_is_seen_and_compared_with_the_kernel(name: str) -> 
 
 
 def test_an_entry_has_the_units_facts_and_its_tensors_by_place() -> None:
-    watch = Recording(ops.open("numpy"))
+    watch = Tracer(ops.open("numpy"))
     say(built(watch)[0])
     conv = watch.entries["acoustic.durations.convs.0#0"]
     assert conv.facts == {"stride": 1, "dilation": 1, "padding": 1, "groups": 1}
@@ -127,7 +127,7 @@ def test_an_entry_has_the_units_facts_and_its_tensors_by_place() -> None:
 
 
 def test_recorded_tensors_are_copies() -> None:
-    watch = Recording(ops.open("torch"))
+    watch = Tracer(ops.open("torch"))
     w = Weights.fresh(watch, 0)
     attention = Attention(w / "a", 4, 2)
     cache = Cache.empty(watch, 1, 3, 4)
@@ -144,7 +144,7 @@ def test_recorded_tensors_are_copies() -> None:
 def test_a_method_that_is_an_entry_is_one_call_of_its_block_from_outside_and_inside() -> None:
     spec = MelSpec(fft=8, hop=2, window=8, mels=3)
     for enter in ("__call__", "spectrum"):
-        watch = Recording(ops.open("numpy"))
+        watch = Tracer(ops.open("numpy"))
         head = IstftHead(Weights.fresh(watch) / "v", spec, channels=4, inner=4, layers=1)
         getattr(head, enter)(watch.tensor(np.ones((1, 5, 3), np.float32)))
         assert [key for key in watch.entries if key.startswith("v#")] == ["v#0"]
@@ -159,7 +159,7 @@ class Failing(Block):
 
 
 def test_a_block_that_fails_is_left_again() -> None:
-    watch = Recording(ops.open("numpy"))
+    watch = Tracer(ops.open("numpy"))
     block = Failing(Weights.fresh(watch) / "broken")
     with pytest.raises(KeyError):
         block("oh")
@@ -168,12 +168,12 @@ def test_a_block_that_fails_is_left_again() -> None:
 
 
 def test_a_watch_shows_its_back_ends_own_facts_and_refuses_another_watch() -> None:
-    watch = Watch(ops.open("torch"))
+    watch = OpsWrapper(ops.open("torch"))
     assert watch.device.type == "cpu"
-    assert (watch.name, watch.layout, watch.watched) == ("torch", "torch", True)
+    assert (watch.name, watch.layout, watch.wrapped) == ("torch", "torch", True)
     assert not hasattr(watch, "no_such_thing")
     with pytest.raises(BackendError, match="a watch around a watch"):
-        Watch(watch)
+        OpsWrapper(watch)
 
 
 # Counting
@@ -187,7 +187,7 @@ def test_every_word_has_a_formula_or_is_free() -> None:
 
 @pytest.mark.parametrize("name", BACK_ENDS)
 def test_a_convolution_worked_out_by_hand(name: str) -> None:
-    watch = Counting(ops.open(name))
+    watch = Profiler(ops.open(name))
     w = Weights.fresh(watch)
     conv = (w / "a").conv1d("conv", 4, 6, 3, stride=2, padding=1, groups=2)
     conv(watch.tensor(np.ones((2, 9, 4), np.float32)))
@@ -203,7 +203,7 @@ def test_a_convolution_worked_out_by_hand(name: str) -> None:
 
 @pytest.mark.parametrize("name", BACK_ENDS)
 def test_an_attention_worked_out_by_hand(name: str) -> None:
-    watch = Counting(ops.open(name))
+    watch = Profiler(ops.open(name))
     block = Attention(Weights.fresh(watch) / "att", 8, 2)
     x, memory = (watch.tensor(np.ones((3, n, 8), np.float32)) for n in (5, 7))
     block(x, block.remember(memory))
@@ -221,7 +221,7 @@ def test_an_attention_worked_out_by_hand(name: str) -> None:
 
 
 def test_other_formulas_worked_out_by_hand() -> None:
-    watch = Counting(ops.open("numpy"))
+    watch = Profiler(ops.open("numpy"))
     w = Weights.fresh(watch)
     x = np.ones((2, 5, 4), np.float32)
     w.linear("linear", 4, 3)(x)
@@ -249,7 +249,7 @@ def test_other_formulas_worked_out_by_hand() -> None:
 
 
 def test_counts_add_up_and_parameters_are_what_training_changes() -> None:
-    watch = Counting(ops.open("torch"))
+    watch = Profiler(ops.open("torch"))
     model, w = built(watch)
     say(model)
     assert watch.total.parameters == sum(t.numel() for t in w.tensors().values())
@@ -265,7 +265,7 @@ def test_counts_add_up_and_parameters_are_what_training_changes() -> None:
 
 
 def test_arguments_by_name_count_as_arguments_in_order() -> None:
-    watch = Counting(ops.open("numpy"))
+    watch = Profiler(ops.open("numpy"))
     a, b = np.ones((1, 2, 3), np.float32), np.ones((1, 3, 4), np.float32)
     watch.matmul(b=b, a=a)
     assert watch.total.multiply_adds == 2 * 3 * 4

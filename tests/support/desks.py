@@ -12,7 +12,7 @@ import numpy as np
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.families.compact.config import MINIMAL
 from portavoz.families.speecht5.config import TINY, SpeechT5Config
-from portavoz.lab.desk.models import Part, opened
+from portavoz.lab.checkpoint.models import Part, opened
 from portavoz.weights import store
 from portavoz.weights.layout import order
 from portavoz.weights.store import Stored

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 
 from portavoz.families.speecht5.config import TINY
-from portavoz.lab.mlx_subject import MlxSubject
+from portavoz.lab.instrument.mlx import MlxProgram
+from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.references.transformers import Reference
-from portavoz.lab.torch_subject import TorchSubject
 
 IDS = np.array([[5, 9, 12, 33, 7, 8, 21, 30, 2, 1, 1], [6, 5, 17, 11, 25, 8, 31, 22, 13, 19, 2]])
 MEL = np.random.default_rng(7).standard_normal((2, 9, TINY.num_mel_bins)).astype(np.float32)
 
 
-def reference(model: Reference) -> TorchSubject:
+def reference(model: Reference) -> TorchProgram:
     """Both halves of `transformers`' model on two rows, one of them padded."""
     ids, mask = torch.from_numpy(IDS), torch.from_numpy((IDS != 1).astype(np.int64))
 
@@ -33,7 +33,7 @@ def reference(model: Reference) -> TorchSubject:
         mel = model.model.speech_decoder_postnet.postnet(torch.from_numpy(MEL))
         return memory.last_hidden_state, model.vocoder(mel)
 
-    return TorchSubject(run, modules={"": model.model, "vocoder": model.vocoder}, name="transformers")
+    return TorchProgram(run, modules={"": model.model, "vocoder": model.vocoder}, name="transformers")
 
 
 class Attend(nn.Module):
@@ -215,7 +215,7 @@ Edit = Callable[[Port], None]
 
 def port(
     model: Reference, edit: Edit | None = None, *, weights: Callable[[dict[str, np.ndarray]], None] | None = None
-) -> MlxSubject:
+) -> MlxProgram:
     """The port as a subject; `edit` plants a fault in the program, `weights` one in what it loads."""
     arrays = {k: np.array(a) for k, a in converted(model).items()}
     if weights is not None:
@@ -225,4 +225,4 @@ def port(
     program.eval()
     if edit is not None:
         edit(program)
-    return MlxSubject(lambda: program(), name="a stranger's modules on MLX")
+    return MlxProgram(lambda: program(), name="a stranger's modules on MLX")

@@ -12,9 +12,9 @@ import numpy as np
 
 import portavoz
 from portavoz.families.compact.config import MINIMAL, CompactConfig
-from portavoz.families.compact.speak import Eager
+from portavoz.families.compact.loop import Eager
 from portavoz.ops import open as open_ops
-from portavoz.train.bundle import bundle
+from portavoz.train.voice.bundle import bundle
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 
@@ -59,7 +59,7 @@ def fingerprint() -> str:
     import torch
 
     source = Path(portavoz.__file__).parent
-    rooms = ("ops", "weights", "blocks", "families", "graph", "train/bundle.py")
+    rooms = ("ops", "weights", "blocks", "families", "graph", "train/voice/bundle.py")
     files = sorted(f for room in rooms for f in [source / room, *(source / room).rglob("*")] if f.suffix == ".py")
     digest = hashlib.sha256(torch.__version__.encode())
     for path in [*files, Path(__file__)]:

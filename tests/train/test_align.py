@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from portavoz.errors import InputError
-from portavoz.train.align import ForwardSum, prior, search
+from portavoz.train.data.align import ForwardSum, prior, search
 
 
 def ways(frames, symbols, skip):

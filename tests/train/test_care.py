@@ -18,9 +18,10 @@ import pytest
 import torch
 
 from portavoz.errors import JobError, WeightError
-from portavoz.train import checkpoint, guard, journal, toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
+from portavoz.train.data import toy
+from portavoz.train.loop import checkpoint, guards, logging
+from portavoz.train.loop.trainer import Trainer
 from portavoz.weights import file
 
 
@@ -197,7 +198,7 @@ def test_a_signal_ends_a_rest(corpus, tmp_path):
 
     said = []
     trainer = Trainer(config(corpus, heat=80), tmp_path, say=said.append)
-    trainer.heat = guard.Heat(80, sensor=lambda: 99.0, sleep=nap, look=0.05)
+    trainer.heat = guards.Heat(80, sensor=lambda: 99.0, sleep=nap, look=0.05)
     assert trainer.run() is None
     # How many steps come before the first look at the sensor is the machine's affair.
     at = f"step {trainer.step}"
@@ -209,7 +210,7 @@ def test_between_two_looks_it_tells_how_far_it_is(corpus, tmp_path, monkeypatch)
     ticks = []
     Trainer(config(corpus, steps=2, every=9), tmp_path / "seldom").run(tick=ticks.append)
     assert ticks == [{"step": 0}]
-    monkeypatch.setattr(journal, "TELL", 0.0)
+    monkeypatch.setattr(logging, "TELL", 0.0)
     ticks.clear()
     Trainer(config(corpus), tmp_path / "often").run(tick=ticks.append)
     assert [row["step"] for row in ticks] == [0, 1, 2, 4, 5]
@@ -271,7 +272,7 @@ def test_samples_of_ids_with_slashes_and_dots(tmp_path):
 
 
 def test_a_tight_process_makes_its_batches_smaller(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(guard, "resident", lambda: 500.0)
+    monkeypatch.setattr(guards, "resident", lambda: 500.0)
     trainer = Trainer(config(corpus, memory=400, batch=2, steps=20, every=20), tmp_path)
     trainer.run()
     assert trainer.pieces == 2

@@ -15,8 +15,8 @@ import portavoz
 from portavoz.errors import InputError, SpecError, WeightError
 from portavoz.graph import storage
 from portavoz.ops import open as open_ops
-from portavoz.train.bundle import bundle, trained
-from portavoz.train.compress import KINDS, compress, prune
+from portavoz.train.voice.bundle import bundle, trained
+from portavoz.train.voice.compress import KINDS, compress, prune
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 from portavoz.weights.quantized import rows, unpacked, widened

@@ -15,10 +15,10 @@ from portavoz.audio.files import write
 from portavoz.errors import InputError
 from portavoz.flow import MelSpec, Wave
 from portavoz.text.alphabet import ALPHABET
-from portavoz.train import labels, layouts, toy, validate
-from portavoz.train.corpus import Corpus
-from portavoz.train.features import Cut, Features
-from portavoz.train.prepare import prepare
+from portavoz.train.data import labels, layouts, toy, validate
+from portavoz.train.data.corpus import Corpus
+from portavoz.train.data.features import Cut, Features
+from portavoz.train.data.prepare import prepare
 
 RATE = 22050
 
@@ -213,7 +213,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 def test_validation_names_each_fault(tmp_path):
     def recording(id, text="one two three", wav=None):
-        return layouts.Recording(id, text, wav or tmp_path / f"{id}.wav", "s")
+        return layouts.Tracer(id, text, wav or tmp_path / f"{id}.wav", "s")
 
     for id in ("good", "words", "script", "empty"):
         tone(tmp_path / f"{id}.wav")

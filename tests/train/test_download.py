@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from portavoz.errors import InputError, JobError
-from portavoz.train import download
-from portavoz.train.download import fetch, unpack
+from portavoz.train.data import download
+from portavoz.train.data.download import fetch, unpack
 
 DATA = np.random.default_rng(0).bytes(3_000_000)
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -8,9 +8,9 @@ import torch
 
 from portavoz.errors import SpecError
 from portavoz.families.compact.config import MINIMAL
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
+from portavoz.train.data import toy
+from portavoz.train.loop.trainer import Trainer
 
 WIDE = {"hidden": 64, "heads": 4, "inner": 72, "duration_channels": 64, "encoder_layers": 2, "decoder_layers": 3}
 LARGE = {**MINIMAL.to_dict(), **WIDE, "istft": {"channels": 60, "inner": 100, "layers": 2}}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from portavoz.errors import JobError
-from portavoz.train import guard
+from portavoz.train.loop import guards
 
 
 class Machine:
@@ -30,7 +30,7 @@ class Machine:
         self.slept += seconds
 
     def guard(self, limit=85.0):
-        return guard.Heat(limit, sensor=self.sensor, throttle=self.throttle, clock=lambda: self.now, sleep=self.sleep)
+        return guards.Heat(limit, sensor=self.sensor, throttle=self.throttle, clock=lambda: self.now, sleep=self.sleep)
 
     def work(self, heat, seconds, each=0.5):
         """Steps of `each` seconds for so long; gives what the guard said."""
@@ -58,7 +58,7 @@ def test_a_cool_machine_and_a_guard_without_limit_never_rest():
 def test_a_sensor_that_never_falls_does_not_stop_for_ever():
     machine = Machine(degrees=lambda m: 99)
     assert machine.work(machine.guard(), 10)
-    assert machine.slept == pytest.approx(guard.LONGEST_REST)
+    assert machine.slept == pytest.approx(guards.LONGEST_REST)
 
 
 def test_a_rest_ends_when_somebody_wants_to_stop():
@@ -93,12 +93,12 @@ LIMITED = "CPU Power notify\n\tCPU_Scheduler_Limit \t= 100\n\tCPU_Available_CPUs
     ("report", "share"), [(QUIET + LIMITED + "63\n", 0.63), (LIMITED + "100\n", 1.0), (QUIET * 2, None), ("", None)]
 )
 def test_reports_of_pmset(report, share):
-    assert guard.speed_limit(report) == share
+    assert guards.speed_limit(report) == share
 
 
 def test_a_signal_asks_once_and_then_acts_as_before():
     before, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with guard.Signals() as asked:
+    with guards.Signals() as asked:
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked.stop == "SIGTERM"
         assert signal.getsignal(signal.SIGTERM) is before
@@ -109,7 +109,7 @@ def test_a_signal_asks_once_and_then_acts_as_before():
 def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with guard.Signals() as asked:
+        with guards.Signals() as asked:
             os.kill(os.getpid(), signal.SIGINT)
             assert not asked.stop
     finally:
@@ -117,26 +117,26 @@ def test_a_signal_that_is_ignored_stays_so():
 
 
 def test_memory_errors_are_known_on_every_device():
-    assert guard.out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
-    assert guard.out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
-    assert guard.out_of_memory(MemoryError())
+    assert guards.out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert guards.out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
+    assert guards.out_of_memory(MemoryError())
     with pytest.raises(RuntimeError) as real:
         torch.empty(1 << 60, dtype=torch.uint8)
-    assert guard.out_of_memory(real.value)
-    assert not guard.out_of_memory(RuntimeError("shape mismatch"))
+    assert guards.out_of_memory(real.value)
+    assert not guards.out_of_memory(RuntimeError("shape mismatch"))
 
 
 def test_memory_is_measured():
-    assert guard.memory(torch.device("cpu"))["process"] > 50
+    assert guards.memory(torch.device("cpu"))["process"] > 50
 
 
 def test_a_full_disk_is_noticed_before_writing(tmp_path):
-    guard.room(tmp_path, 1)
+    guards.room(tmp_path, 1)
     with pytest.raises(JobError, match="make room"):
-        guard.room(tmp_path, 1e12)
+        guards.room(tmp_path, 1e12)
 
 
 def test_a_small_model_on_a_full_disk_is_told_in_small_units(tmp_path, monkeypatch):
-    monkeypatch.setattr(guard.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=100_000))
+    monkeypatch.setattr(guards.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=100_000))
     with pytest.raises(JobError, match="98 KiB free, a checkpoint needs 205 KiB and"):
-        guard.room(tmp_path, 0.2)
+        guards.room(tmp_path, 0.2)

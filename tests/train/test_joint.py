@@ -11,12 +11,12 @@ import torch
 
 import portavoz
 from portavoz.errors import SpecError
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.joint import SOUND, half
-from portavoz.train.loop import Trainer
-from portavoz.train.tasks import AcousticTask, VocoderTask
-from portavoz.train.whole import train
+from portavoz.train.data import toy
+from portavoz.train.loop.trainer import Trainer
+from portavoz.train.tasks.compact import AcousticTask, VocoderTask
+from portavoz.train.tasks.joint import SOUND, half
+from portavoz.train.voice.train_voice import train
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portavoz.errors import JobError, MissingExtra
-from portavoz.train.journal import Journal
+from portavoz.train.loop.logging import Journal
 
 ROW = {"step": 20, "train_loss": 0.5, "held_mel_l2": 0.25, "note": "no number"}
 

@@ -11,11 +11,12 @@ from portavoz.errors import InputError, JobError, SpecError
 from portavoz.families.compact.config import MINIMAL
 from portavoz.flow import MelSpec
 from portavoz.text.alphabet import SYMBOLS
-from portavoz.train import checkpoint, toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.corpus import Corpus
-from portavoz.train.loop import Trainer
-from portavoz.train.losses import MelOf, stft_loss
+from portavoz.train.data import toy
+from portavoz.train.data.corpus import Corpus
+from portavoz.train.loop import checkpoint
+from portavoz.train.loop.trainer import Trainer
+from portavoz.train.tasks.losses import MelOf, stft_loss
 from portavoz.weights import file
 
 

@@ -15,9 +15,9 @@ import torch
 from portavoz.cli import main
 from portavoz.errors import MissingExtra, SpecError
 from portavoz.families.compact.config import MINIMAL
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
+from portavoz.train.data import toy
+from portavoz.train.loop.trainer import Trainer
 
 HIFI = {**MINIMAL.to_dict(), "vocoder": "hifigan", "hifigan": {"channels": 16}}
 VARIED = {**MINIMAL.to_dict(), "pitch": True, "energy": True}

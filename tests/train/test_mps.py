@@ -9,9 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
+from portavoz.train.data import toy
+from portavoz.train.loop.trainer import Trainer
 
 REFUSED = (torch.float64, torch.complex128)
 TAKEN_OVER = "aten.lift_fresh.default"  # an array of NumPy's as a tensor, which is on the processor everywhere

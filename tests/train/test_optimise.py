@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
-from portavoz.train.optimise import Averaged, Optimised
+from portavoz.train.data import toy
+from portavoz.train.loop.optimizer import Averaged, Optimised
+from portavoz.train.loop.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

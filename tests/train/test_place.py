@@ -11,10 +11,11 @@ import pytest
 
 from portavoz.errors import InputError, JobError
 from portavoz.flow import MelSpec
-from portavoz.train import place, toy
+from portavoz.train import run_directory
 from portavoz.train.config import TrainConfig
-from portavoz.train.features import Cut, Features
-from portavoz.train.whole import train
+from portavoz.train.data import toy
+from portavoz.train.data.features import Cut, Features
+from portavoz.train.voice.train_voice import train
 
 HOLD = """
 import sys
@@ -37,7 +38,10 @@ def config(corpus: Path) -> TrainConfig:
 
 
 def test_a_second_training_in_one_folder_is_refused(corpus: Path, tmp_path: Path) -> None:
-    with place.held(tmp_path), pytest.raises(JobError, match="another training is writing here; wait until it ends"):
+    with (
+        run_directory.held(tmp_path),
+        pytest.raises(JobError, match="another training is writing here; wait until it ends"),
+    ):
         train(config(corpus), tmp_path)
     assert train(config(corpus), tmp_path) == tmp_path / "acoustic.safetensors"
 
@@ -46,7 +50,7 @@ def test_processes_of_one_training_do_not_refuse_each_other(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANK", "1")
-    with place.held(tmp_path):
+    with run_directory.held(tmp_path):
         train(config(corpus), tmp_path)
 
 
@@ -54,10 +58,10 @@ def test_what_a_dead_process_held_is_free(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(JobError), place.held(tmp_path):
+        with pytest.raises(JobError), run_directory.held(tmp_path):
             pass
         holder.kill()
-    with place.held(tmp_path):
+    with run_directory.held(tmp_path):
         pass
 
 
@@ -81,7 +85,7 @@ def test_a_folder_that_cannot_be_made_is_refused(corpus: Path, tmp_path: Path) -
     ],
 )
 def test_amounts(size: float, words: str) -> None:
-    assert place.amount(size) == words
+    assert run_directory.amount(size) == words
 
 
 def test_a_disk_that_fills_up_while_features_are_made(tmp_path: Path) -> None:

@@ -11,16 +11,18 @@ import torch
 
 import portavoz
 from portavoz.errors import InputError, SpecError
+from portavoz.families.compact.acoustic import layout
 from portavoz.families.compact.config import MINIMAL
-from portavoz.families.compact.mel import layout
-from portavoz.families.compact.speak import Eager
+from portavoz.families.compact.loop import Eager
 from portavoz.flow import MelSpec
 from portavoz.ops import open as open_ops
-from portavoz.train import losses, teacher, toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.corpus import Corpus
-from portavoz.train.loop import Trainer
-from portavoz.train.whole import train
+from portavoz.train.data import toy
+from portavoz.train.data.corpus import Corpus
+from portavoz.train.loop.trainer import Trainer
+from portavoz.train.tasks import losses
+from portavoz.train.voice import distil
+from portavoz.train.voice.train_voice import train
 from portavoz.weights.cursor import Weights
 
 TEXT = "One two three. Is it four? No, five! Six and seven, or eight. Nine. Ten of them came."
@@ -40,7 +42,7 @@ def config(text: Path, tiny: Path, **more: object) -> TrainConfig:
 
 
 def spoken(text: Path, tiny: Path, out: Path) -> Path:
-    return teacher.speak(text, str(tiny), out, MelSpec(), say=lambda line: None)
+    return distil.speak(text, str(tiny), out, MelSpec(), say=lambda line: None)
 
 
 def test_a_text_becomes_a_corpus_of_what_the_teacher_says(text: Path, tiny: Path, tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_it_is_spoken_once(text: Path, tiny: Path, tmp_path: Path) -> None:
     assert index.stat().st_mtime_ns == before
     own.write_text("Something else. It is short.")
     told: list[str] = []
-    teacher.speak(own, str(tiny), tmp_path / "corpus", MelSpec(), say=told.append)
+    distil.speak(own, str(tiny), tmp_path / "corpus", MelSpec(), say=told.append)
     assert "of another text" in told[0]
     assert len(index.read_text().splitlines()) == 2
 

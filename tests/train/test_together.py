@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from portavoz.errors import SpecError
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
-from portavoz.train.together import Together
+from portavoz.train.data import toy
+from portavoz.train.loop.distributed import ProcessGroup
+from portavoz.train.loop.trainer import Trainer
 from portavoz.weights import file
 
 SETTINGS = "corpus: corpus\nmodel: minimal\nsteps: 12\nbatch: 6\nevery: 4\nwarmup: 2\nframes: 8\nthreads: 1\n"
@@ -37,7 +37,7 @@ def test_each_process_has_its_part_and_a_batch_must_be_large_enough(monkeypatch,
 
 
 def test_alone_nothing_changes():
-    alone = Together(__import__("torch").device("cpu"))
+    alone = ProcessGroup(__import__("torch").device("cpu"))
     assert (alone.first, alone.own([1, 2]), alone.add([], {"loss": 1.0})) == (True, [1, 2], {"loss": 1.0})
     assert alone.agree(True)
     assert not alone.agree(False)

@@ -10,12 +10,13 @@ import pytest
 import portavoz
 from portavoz.errors import InputError, SpecError
 from portavoz.text.alphabet import SYMBOLS
-from portavoz.train import start, toy
-from portavoz.train.bundle import trained
 from portavoz.train.config import TrainConfig
-from portavoz.train.loop import Trainer
-from portavoz.train.tasks import EMBEDDING
-from portavoz.train.whole import train
+from portavoz.train.data import toy
+from portavoz.train.loop import initialization
+from portavoz.train.loop.trainer import Trainer
+from portavoz.train.tasks.compact import EMBEDDING
+from portavoz.train.voice.bundle import trained
+from portavoz.train.voice.train_voice import train
 from portavoz.weights import file
 
 
@@ -41,10 +42,10 @@ def test_several_speakers_have_a_row_each(pair, tmp_path):
     trainer = Trainer(config(pair, steps=30, every=30, rate=1e-2), tmp_path)
     assert (trainer.model.speakers, trainer.corpus.speakers) == (2, ["ann", "bob"])
     assert {u.speaker for u in trainer.corpus.utterances} == {0, 1}
-    before = trainer.result()[start.SPEAKERS].copy()
+    before = trainer.result()[initialization.SPEAKERS].copy()
     tensors, c = trained(trainer.run())
     assert c.speakers == 2
-    assert (tensors[start.SPEAKERS] != before).any(1).all()
+    assert (tensors[initialization.SPEAKERS] != before).any(1).all()
 
 
 def test_an_unknown_speaker_is_refused(pair, tmp_path):
@@ -58,8 +59,8 @@ def test_an_unknown_speaker_is_refused(pair, tmp_path):
 
 def test_rows_of_the_table_follow_names():
     rows = np.array([[0.0, 1.0], [2.0, 3.0]])
-    assert start.table(rows, ["a", "b"], ["b", "c"]).tolist() == [[2, 3], [1, 2]]
-    assert start.table(rows, [], []).tolist() == [[1, 2]]
+    assert initialization.table(rows, ["a", "b"], ["b", "c"]).tolist() == [[2, 3], [1, 2]]
+    assert initialization.table(rows, [], []).tolist() == [[1, 2]]
 
 
 @pytest.mark.slow
@@ -88,12 +89,12 @@ def test_a_voice_is_tuned_on_a_folder_and_speaks(tiny, tmp_path):
 def test_one_row_is_learnt_and_everything_else_stays(pair, tmp_path):
     first = Trainer(config(pair), tmp_path / "first").run()
     tensors, _ = trained(first)
-    more = config(pair, start=str(first), only=[start.SPEAKERS], weight_decay=0.0, steps=3)
+    more = config(pair, start=str(first), only=[initialization.SPEAKERS], weight_decay=0.0, steps=3)
     trainer = Trainer(more, tmp_path / "second")
-    assert list(trainer.tensors) == [start.SPEAKERS]
+    assert list(trainer.tensors) == [initialization.SPEAKERS]
     trainer.run()
-    assert all(np.array_equal(a, tensors[k]) for k, a in trainer.result().items() if k != start.SPEAKERS)
-    assert not np.array_equal(trainer.result()[start.SPEAKERS], tensors[start.SPEAKERS])
+    assert all(np.array_equal(a, tensors[k]) for k, a in trainer.result().items() if k != initialization.SPEAKERS)
+    assert not np.array_equal(trainer.result()[initialization.SPEAKERS], tensors[initialization.SPEAKERS])
 
 
 def test_vowels_that_were_copies_of_their_siblings_follow_them(pair, tmp_path):
@@ -122,7 +123,13 @@ def test_vowels_that_were_copies_of_their_siblings_follow_them(pair, tmp_path):
 @pytest.mark.slow
 def test_who_joins_changes_nobody(tiny, pair, tmp_path):
     joining = config(
-        pair, part="voice", model="start", start=str(tiny), speakers="add", only=[start.SPEAKERS], weight_decay=0.0
+        pair,
+        part="voice",
+        model="start",
+        start=str(tiny),
+        speakers="add",
+        only=[initialization.SPEAKERS],
+        weight_decay=0.0,
     )
     folder = train(joining, tmp_path)
     before, _ = trained(tiny / "model.safetensors")
@@ -131,9 +138,9 @@ def test_who_joins_changes_nobody(tiny, pair, tmp_path):
     assert json.loads((folder / "voice.json").read_text())["speakers"] == [*names, "ann", "bob"]
     assert c.speakers == len(names) + 2
     for path, array in before.items():
-        kept = after[path][: len(names)] if path == start.SPEAKERS else after[path]
+        kept = after[path][: len(names)] if path == initialization.SPEAKERS else after[path]
         assert np.array_equal(kept, array), path
-    assert not np.array_equal(*after[start.SPEAKERS][-2:])
+    assert not np.array_equal(*after[initialization.SPEAKERS][-2:])
 
 
 @pytest.mark.parametrize(

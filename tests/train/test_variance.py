@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import portavoz
+from portavoz.families.compact.acoustic import Acoustic
 from portavoz.families.compact.config import MINIMAL, CompactConfig
-from portavoz.families.compact.mel import Acoustic
 from portavoz.flow import MelSpec
 from portavoz.ops.torch import TorchOps
-from portavoz.train import toy
 from portavoz.train.config import TrainConfig
-from portavoz.train.corpus import Corpus
-from portavoz.train.loop import Trainer
-from portavoz.train.pitch import of_symbols, statistics, tracks
-from portavoz.train.whole import train
+from portavoz.train.data import toy
+from portavoz.train.data.corpus import Corpus
+from portavoz.train.data.pitch import of_symbols, statistics, tracks
+from portavoz.train.loop.trainer import Trainer
+from portavoz.train.voice.train_voice import train
 from portavoz.weights.cursor import Weights
 
 BOTH = {**MINIMAL.to_dict(), "pitch": True, "energy": True}

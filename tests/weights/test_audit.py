@@ -11,7 +11,7 @@ import pytest
 
 from portavoz.errors import WeightError
 from portavoz.families.compact.config import MINIMAL
-from portavoz.families.compact.speak import Eager
+from portavoz.families.compact.loop import Eager
 from portavoz.ops.base import Ops
 from portavoz.weights import file
 from portavoz.weights.audit import audit

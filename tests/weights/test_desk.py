@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.errors import InputError, WeightError
 from portavoz.families.compact.config import MINIMAL
-from portavoz.families.compact.speak import Eager
+from portavoz.families.compact.loop import Eager
 from portavoz.families.speecht5.config import TINY
-from portavoz.lab.desk.ledger import Ledger, account, even
-from portavoz.lab.desk.mend import repair
-from portavoz.lab.desk.models import opened
-from portavoz.lab.desk.relayout import relayout
-from portavoz.lab.desk.report import lines, to_dict
+from portavoz.lab.checkpoint.ledger import Ledger, account, even
+from portavoz.lab.checkpoint.models import opened
+from portavoz.lab.checkpoint.relayout import relayout
+from portavoz.lab.checkpoint.repair import repair
+from portavoz.lab.checkpoint.report import lines, to_dict
 from portavoz.ops.base import Ops
 from portavoz.weights import file, fold, store
 from portavoz.weights.cursor import Weights, initial

@@ -10,10 +10,10 @@ import desks
 import numpy as np
 import pytest
 
-from portavoz.lab.desk.ledger import Ledger, account
-from portavoz.lab.desk.mend import repair
-from portavoz.lab.desk.models import opened
-from portavoz.lab.desk.report import lines
+from portavoz.lab.checkpoint.ledger import Ledger, account
+from portavoz.lab.checkpoint.models import opened
+from portavoz.lab.checkpoint.repair import repair
+from portavoz.lab.checkpoint.report import lines
 from portavoz.weights.cursor import initial
 from portavoz.weights.store import Stored, shortened
 

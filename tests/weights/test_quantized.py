@@ -12,9 +12,9 @@ import pytest
 
 from portavoz import ops
 from portavoz.errors import WeightError
-from portavoz.ops.counting import Counting
 from portavoz.ops.mlx_kernels import Quantized
 from portavoz.ops.packed import Packed
+from portavoz.ops.profiler import Profiler
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 
@@ -85,7 +85,7 @@ def test_unpacking_is_mlxs_own(bits: int) -> None:
 def test_what_stays_packed_is_small_and_comes_back_as_floats(tmp_path: Path) -> None:
     theirs(tmp_path / "q.safetensors", 4, 64)
     back = ops.open("mlx")
-    watch = Counting(back)
+    watch = Profiler(back)
     w = Weights.load(tmp_path / "q.safetensors", watch)
     Ours(w)
     floats = 4 * (8 * 128 + 128 * 64 + 64 * 24)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
-from ..ops.watch import Watch
+from ..ops.wrapper import OpsWrapper
 from ..weights.cursor import Weights
 
 
@@ -34,10 +34,10 @@ def _followed(body: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(body)
     def call(self: Block, *args: Any, **named: Any) -> Any:
         ops = self.ops
-        if not ops.watched:
+        if not ops.wrapped:
             # A back end of one thread runs the whole block there: between two words it does arithmetic itself.
             return body(self, *args, **named) if ops.worker is None else ops.worker.call(body, self, *args, **named)
-        run = functools.partial(cast(Watch, ops).inside, self, functools.partial(body, self), args, named)
+        run = functools.partial(cast(OpsWrapper, ops).inside, self, functools.partial(body, self), args, named)
         return run() if ops.worker is None else ops.worker.call(run)
 
     return call

@@ -88,7 +88,7 @@ def run(argv: list[str]) -> int:
     name = next((a for a in argv if not a.startswith("-")), None)
     if name in COMMANDS and argv[0] == name:
         words = argv[: 2 if argv[1:2] and argv[1] in PARTS.get(name, ()) else 1]
-        module = importlib.import_module(f".{'_'.join(words)}", __name__)
+        module = importlib.import_module(f".commands.{'_'.join(words)}", __name__)
         parser = Parser(prog=f"portavoz {' '.join(words)}", doc=module.__doc__ or "")
         module.options(parser)
         return module.run(parser.parse_args(argv[len(words) :]))

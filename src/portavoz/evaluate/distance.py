@@ -11,7 +11,7 @@ from ..audio.measures import silence
 from ..audio.mel import mel_spectrogram
 from ..audio.resample import resample
 from ..flow import MelSpec, Wave
-from ..train.pitch import tracks
+from ..train.data.pitch import tracks
 from .metrics import Parts
 
 SPEC = MelSpec(rate=16_000, fft=512, hop=160, window=400, mels=80)

@@ -24,7 +24,7 @@ from ..audio.files import read
 from ..audio.resample import resample
 from ..errors import InputError
 from ..flow import Wave
-from ..train.layouts import SOUNDS
+from ..train.data.layouts import SOUNDS
 from . import embed
 from .sentences import LONGEST, Sentence
 from .speaking import Subject, spoken

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..atomic import atomic
 from . import embed
+from .asr_wer import words_of
 from .intervals import Interval
-from .judge import words_of
 from .metrics import METRICS, shown
 from .report import Column, Evaluation
 

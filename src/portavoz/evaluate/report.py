@@ -17,11 +17,12 @@ from ..audio.measures import measure
 from ..errors import InputError
 from ..flow import Wave
 from ..voice import Voice, load
-from . import halves, judge
+from . import asr_wer as judge
+from . import stage_ablation
 from .distance import beside
-from .heard import Mos, missing, synchronous
 from .intervals import Interval, difference, figure
 from .metrics import METRICS, Parts
+from .objective_metrics import Mos, missing, synchronous
 from .sentences import Sentence
 from .speaking import Subject, names, spoken
 
@@ -175,12 +176,12 @@ def _columns(
     nothing: list[str | None] = [None] * len(sentences)
     about = {"voice": name, "megabytes": said.megabytes, **_about(voice)}
     column = Column(name, VOICE, list(said.waves), parts, list(nothing), about)
-    model = halves.compact(voice)
+    model = stage_ablation.compact(voice)
     if model is None or not any(recordings):
         return [column]
     say(f"{name}: its vocoder and its acoustic half, beside the recordings")
     number = voice.model.speaker(subject.speaker)
-    made = [halves.variants(model, s, r, number) if r else ({}, {}) for s, r in zip(sentences, recordings)]
+    made = [stage_ablation.variants(model, s, r, number) if r else ({}, {}) for s, r in zip(sentences, recordings)]
     for mine, (_, more) in zip(parts, made):
         mine.update(more)
     return [column] + [
@@ -188,7 +189,7 @@ def _columns(
             f"{name}, {kind.replace('_', '-')}", kind, [waves.get(kind) for waves, _ in made],
             [{} for _ in made], list(nothing), {"voice": name},
         )
-        for kind in halves.VARIANTS
+        for kind in stage_ablation.VARIANTS
         if any(kind in waves for waves, _ in made)
     ]  # fmt: skip
 

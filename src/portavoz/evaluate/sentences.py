@@ -12,8 +12,8 @@ from ..audio.files import read
 from ..errors import InputError
 from ..flow import Wave
 from ..text.alphabet import ALPHABET
-from ..train import layouts
-from ..train.corpus import index
+from ..train.data import layouts
+from ..train.data.corpus import index
 
 LONGEST = 60.0  # seconds of one recording
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import InputError, JobError, PortavozError
 from ..flow import Wave
-from .memory import peak_memory
+from ..inspect.memory import peak_memory
 
 WARM = "Ready."  # the first sentence also pays for opening
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..families.compact.acoustic import layout
 from ..families.compact.config import CompactConfig
-from ..families.compact.mel import layout
-from ..families.compact.speak import STAGES, Compact, Eager, Floats, inputs
+from ..families.compact.loop import STAGES, Compact, Eager, Floats, inputs
 from ..ops import open as open_ops
 from ..weights.cursor import Weights
 from .onnx import Session
@@ -46,9 +46,9 @@ def export_stages(weights: str | Path, c: CompactConfig, folder: str | Path, *, 
     from .export import export
 
     open_ops("torch")  # it says what is missing, and how to get it
-    from .spelling import GraphOps
+    from .export_ops import ExportOps
 
-    w = Weights.load(weights, GraphOps())
+    w = Weights.load(weights, ExportOps())
     model = Eager(w, c)
     w.finish()
     # Two rows and eleven symbols: sizes that are no width of any model, so no axis is taken for a constant.

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blocks.hifigan import HifiGan
+from ..families.speecht5.checkpoint import Checkpoint
 from ..families.speecht5.config import SpeechT5Config
-from ..families.speecht5.folder import Checkpoint
-from ..families.speecht5.lean import AROUND, Lean, fused
+from ..families.speecht5.fused_decoder import AROUND, Lean, fused
 from ..ops import open as open_ops
 from ..ops.base import Ops
 from ..weights import file, fold
@@ -178,10 +178,10 @@ class Origin:
             from .export import export
 
             open_ops("torch")  # it says what is missing, and how to get it
-            from .spelling import GraphOps
+            from .export_ops import ExportOps
 
             # Convolutions of sound are long and dilated: there the runtimes' own kernels are best.
-            ops = GraphOps() if name in ("encode", "step") else open_ops("torch")
+            ops = ExportOps() if name in ("encode", "step") else open_ops("torch")
             stage, w = self.call(name, ops)
             made = export(stage, self.signatures[name].inputs, self.signatures[name].outputs, w=w)
             (folder / f"{name}.onnx").write_bytes(made)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..blocks.hifigan import inner
 from ..errors import BackendError
 from ..families.speecht5.config import SpeechT5Config
-from ..families.speecht5.lean import HIDDEN, Around
+from ..families.speecht5.fused_decoder import HIDDEN, ConditioningTables
 from . import processor
 from .cache import Cache
 from .lean import STAGES, Choice, Origin
@@ -58,7 +58,7 @@ def assembled(
     for name in STAGES:
         there = like is not None and like.choices[name] == choices[name]
         stages[name] = like.stages[name] if like and there else load(origin, name, choices[name], cache)
-    around = Around(origin.around(cache)) if like is None else like.around
+    around = ConditioningTables(origin.around(cache)) if like is None else like.around
     return Compiled(stages, around, origin.config, choices)
 
 
@@ -111,7 +111,7 @@ class Compiled:
     """The stages of families.speecht5.stages on `stages` that run as chosen; many threads may use it at once."""
 
     def __init__(
-        self, stages: Mapping[str, Any], around: Around, c: SpeechT5Config, choices: Mapping[str, Choice]
+        self, stages: Mapping[str, Any], around: ConditioningTables, c: SpeechT5Config, choices: Mapping[str, Choice]
     ) -> None:
         self.stages, self.around, self.c, self.choices = stages, around, c, choices
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic
 from ..errors import BackendError, InputError, MissingExtra
-from ..families.speecht5.given import Stop
-from ..families.speecht5.speak import SpeechT5
-from ..families.speecht5.wave import STRIDE
+from ..families.speecht5.loop import SpeechT5
+from ..families.speecht5.validation import StoppingCriteria
+from ..families.speecht5.vocoder import STRIDE
 from . import processor
 from .cache import Cache
 from .lean import PACKAGES, STAGES, Choice, Origin, version_of
@@ -247,11 +247,11 @@ class _Bench:
             return 0
         stages = assembled(self.origin, choices, self.cache)
         ratio = self.s.steps * self.c.reduction_factor / self.ids.shape[1]
-        stop, took = Stop(threshold=self.c.reduction_factor + 1.0, maxlenratio=ratio), {}
+        stop, took = StoppingCriteria(threshold=self.c.reduction_factor + 1.0, maxlenratio=ratio), {}
         for _ in range(self.s.rounds):
             for n in (0, 1):
                 model = SpeechT5(stages, self.c, workers=n)
-                said = model.utter(self.ids[0], self.speaker[0], masks=self.masks, stop=stop)
+                said = model.synthesize(self.ids[0], self.speaker[0], masks=self.masks, stop=stop)
                 took[n] = min(_timed(lambda said=said: list(said.waves)), took.get(n, np.inf))
         return min(took, key=lambda n: took[n])
 

@@ -1,43 +1,280 @@
-"""How far two arrays are apart: the mathematics of every comparison in the lab."""
+"""Is this port its reference? One call for every pair: running programs, traces, or one of each."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..errors import InputError
+from .align.matching import Pairing, align, turned
+from .diagnose.diagnosis import diagnose
+from .forcing.free_running import SPREAD, arrivals, mels
+from .forcing.loops import free, told
+from .forcing.noise_floor import floors_for, floors_of, propagated_floors_of
+from .forcing.teacher_forcing import CRASHES, Against, Check, Forcing, walk
+from .instrument.fingerprint import Print
+from .instrument.observer import Program
+from .report.verdict import Culprit, Verdict, culprits, judge
+from .trace.trace import Recorder, Sink, Trace, record
+
+ROUNDED = 1e-5  # sketches within this spread are the same numbers, rounded otherwise (folded, merged)
 
 
-@dataclass(frozen=True, slots=True)
-class Distance:
-    """`l2` relative to the reference decides; the others explain.
+# Half a unit in the last place of what a port may keep its numbers in.
+ROUNDOFF = {"float32": 0.0, "bfloat16": 2.0**-9, "float16": 2.0**-12}
 
-    `pcc` is Pearson's correlation, `slope` the gain that would take the reference to ours (least squares), `worst`
-    the largest absolute difference.
+
+def compare(
+    reference: Program | Trace,
+    port: Program | Trace,
+    *,
+    by_hand: Mapping[str, str] | None = None,
+    precision: str = "float32",
+    freely: bool = False,
+) -> Verdict:
+    """The verdict on a port, with every culprit of one run and what each looks like.
+
+    A running port is forced by the reference's trace; a port that is a trace forces the running reference (mirrored).
+    Two traces give the propagated picture only, and its verdict is never PASS. `by_hand` maps the port's layers to
+    the reference's. A running port of lower `precision` ("bfloat16", "float16") is judged by that precision's floor,
+    and is never PASS: what it would hide is to be shown in float32. `freely` lets both sides run by themselves too,
+    and says what they decide; where all else is right and they decide differently, the verdict is UNDECIDABLE.
+    Raises InputError for an unknown precision.
     """
+    if precision not in ROUNDOFF:
+        raise InputError(f"there is no precision {precision!r}: choose one of {', '.join(ROUNDOFF)}")
+    if isinstance(port, Trace) and precision != "float32":
+        raise InputError(f"a port that is a file is judged in float32, not in {precision}: run the port instead")
+    if not isinstance(port, Trace):
+        live = None if isinstance(reference, Trace) else reference
+        verdict = forced(traced(reference), port, by_hand, precision=precision, reference=live)
+    elif isinstance(reference, Trace):
+        verdict = propagated(reference, port, by_hand)
+    else:
+        verdict = mirrored(reference, port, by_hand)
+    return _freely(verdict, reference, port) if freely else verdict
 
-    l2: float
-    pcc: float
-    slope: float
-    worst: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Plain values, for JSON."""
-        return asdict(self)
+def _freely(verdict: Verdict, reference: Program | Trace, port: Program | Trace) -> Verdict:
+    verdict.free = free(reference, port)
+    if verdict.answer == "PASS" and not all(row.same for row in verdict.free):
+        verdict.answer, verdict.reason = "UNDECIDABLE", f"run freely, {told(verdict.free)}"
+    return verdict
 
 
-def distance(ours: NDArray[Any], theirs: NDArray[Any]) -> Distance:
-    """How far `ours` is from `theirs`; other shapes and numbers that are not finite are infinitely far."""
-    a, b = np.asarray(ours, np.float64).ravel(), np.asarray(theirs, np.float64).ravel()
-    if np.shape(ours) != np.shape(theirs) or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return Distance(math.inf, 0.0, 0.0, math.inf)
-    if not a.size:
-        return Distance(0.0, 1.0, 1.0, 0.0)
-    off, size = float(np.linalg.norm(a - b)), float(np.linalg.norm(b))
-    l2 = off / size if size else (math.inf if off else 0.0)
-    u, v = a - a.mean(), b - b.mean()
-    spread = float(np.linalg.norm(u) * np.linalg.norm(v))
-    pcc = float(u @ v) / spread if spread else float(np.array_equal(a, b))
-    return Distance(l2, pcc, float(a @ b) / size**2 if size else 1.0, float(np.abs(a - b).max()))
+def traced(reference: Program | Trace, *, spread: bool = False) -> Trace:
+    """A reference's trace with the floors of its units; with `spread` also the propagated ones."""
+    if isinstance(reference, Trace):
+        return reference
+    trace = record(reference)
+    trace.floors = floors_of(reference, trace)
+    if spread:
+        trace.propagated_floors = propagated_floors_of(reference, trace)
+    return trace
+
+
+def inventory(subject: Program) -> tuple[Trace, str]:
+    """What a program's units are, as far as it runs, and what ended it."""
+    trace = Trace(subject.name)
+    try:
+        subject.follow(Recorder(Sink(trace)))
+    except CRASHES as problem:
+        return trace, f"{type(problem).__name__}: {' '.join(str(problem).split())[:160]}"
+    return trace, ""
+
+
+def forced(
+    file: Trace,
+    port: Program,
+    by_hand: Mapping[str, str] | None = None,
+    *,
+    precision: str = "float32",
+    reference: Program | None = None,
+) -> Verdict:
+    """A running port, every unit on the reference's values.
+
+    Where the port fuses units, the running `reference`, if there is one, says what precision costs there.
+    """
+    live, crash = inventory(port)
+    pairing = align(live, file, by_hand=by_hand)
+    if crash:
+        # Where the plain run breaks off the forced one may go on; what lies behind is paired by name alone.
+        for key in file.units:
+            pairing.units.setdefault(key, [key])
+    least, plain = ROUNDOFF[precision], live.units
+    walked = Forcing(pairing, file, floors_for(file, pairing, reference), least=least)
+    walk(port, walked)
+    if not crash and (pairing.alone or pairing.fused or pairing.uncovered):
+        # A free run has lengths of its own; on the reference's values the shapes are the reference's.
+        live.units = walked.seen
+        again = align(live, file, by_hand=by_hand)
+        live.units = plain
+        if again.units != pairing.units:
+            pairing, walked = again, Forcing(again, file, floors_for(file, again, reference), least=least)
+            walk(port, walked)
+    verdict = judge(walked.checks, pairing, file, walked.mappings)
+    verdict.arrived, verdict.mels = arrivals(file, live, pairing), mels(file, live)
+    for culprit in verdict.culprits:
+        diagnose(culprit, file)
+    verdict.names = (file.name, port.name)
+    if least and verdict.answer == "PASS":
+        verdict.answer = "UNDECIDABLE"
+        verdict.reason = f"equal as far as {precision} can tell; show the formulas in float32"
+    # Rounded weights are other numbers, as they have to be.
+    return verdict if least else _ledger(verdict, live, file, pairing)
+
+
+def mirrored(reference: Program, file: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:
+    """A port that is only a file: the reference runs on its values, in float32 for the floors, in float64 to judge."""
+    live = record(reference)
+    by_reference = {theirs: mine for mine, theirs in (by_hand or {}).items()}
+    pairing = align(live, file, by_hand=by_reference)
+    narrow = Forcing(pairing, file, {})
+    narrow.made = {}
+    walk(reference, narrow)
+    if pairing.alone or pairing.fused or pairing.uncovered:
+        # As above: the port's lengths are those of the reference's own run only when both said the same.
+        looked = Trace(live.name)
+        looked.units, looked.layers = narrow.seen, live.layers
+        again = align(looked, file, by_hand=by_reference)
+        if again.units != pairing.units:
+            pairing, narrow = again, Forcing(again, file, {})
+            narrow.made = {}
+            walk(reference, narrow)
+    judged = Against(pairing, file, narrow.made)
+    walk(reference, judged, wide=True)
+    found = culprits(judged.checks, live, mirrored=True)
+    for culprit in found:
+        diagnose(culprit, file, mirrored=True)
+    whole = turned(pairing, live)
+    live.precision = file.precision
+    for check in judged.checks:
+        check.key, check.ref = check.ref, check.key
+        check.made, check.wanted = check.wanted, check.made
+    verdict = judge(judged.checks, whole, live, judged.mappings, found)
+    verdict.method, verdict.names = "mirrored", (reference.name, file.name)
+    verdict.arrived, verdict.mels = arrivals(live, file, _inverse(pairing)), mels(live, file)
+    return _ledger(verdict, file, live, _reversed(pairing))
+
+
+def _reversed(pairing: Pairing) -> Pairing:
+    layers = {others[0]: [path] for path, others in pairing.layers.items() if len(others) == 1}
+    return Pairing(layers={p: o for p, o in layers.items() if o[0] not in pairing.packed})
+
+
+def _inverse(pairing: Pairing) -> Pairing:
+    """The same pairs of units, seen from the port."""
+    units = {refs[0]: [key] for key, refs in pairing.units.items() if len(refs) == 1}
+    return Pairing(units=units)
+
+
+def propagated(reference: Trace, port: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:
+    """Two dead traces, output beside output: how far the damage has spread, not where it comes from.
+
+    Each output is judged by the reference's propagated floor, if the trace has them (1e-5 where it has none).
+    """
+    pairing = align(port, reference, by_hand=by_hand)
+    arrived = arrivals(reference, port, pairing)
+    checks = [Check(a.key, a.ref, a.word, a.place, a.error, a.base, limit=SPREAD) for a in arrived]
+    found = culprits(checks, reference)[:1]
+    verdict = judge(checks, pairing, reference, {}, found)
+    verdict.method, verdict.names = "propagated", (reference.name, port.name)
+    verdict.arrived, verdict.mels = arrived, mels(reference, port)
+    if verdict.answer == "PASS":
+        verdict.answer, verdict.reason = "UNDECIDABLE", "two traces show only what arrives; run one of the two sides"
+    return verdict
+
+
+# The ledger: whose weights are whose
+
+
+def _ledger(verdict: Verdict, live: Trace, file: Trace, pairing: Pairing) -> Verdict:
+    """Add what the weights say by themselves: rows that no probe touches, biases that are not there."""
+    named = {c.unit for c in verdict.culprits}
+    named |= {unit for c in verdict.culprits for unit in c.shared}
+    for path, others in pairing.layers.items():
+        if len(others) != 1 or path in pairing.packed or path not in live.layers or others[0] not in file.layers:
+            continue
+        mine, theirs = live.layers[path], file.layers[others[0]]
+        for role in dict.fromkeys([*theirs, *mine]):
+            line = _entry(mine.get(role), theirs.get(role))
+            if not line:
+                continue
+            verdict.ledger.append(f"{others[0]}.{role}: {line}")
+            if others[0] not in named:
+                named.add(others[0])
+                check = Check(path, others[0], "", "weights", float("inf"), note=line)
+                verdict.culprits.append(
+                    Culprit("weights", others[0], f"the weights of {others[0]}", float("inf"), check, cause=line)
+                )
+    for culprit in verdict.culprits:
+        _whose(culprit, live, file, pairing)
+    if verdict.culprits and verdict.answer != "FAIL":
+        n = len(verdict.culprits)
+        verdict.answer, verdict.reason = "FAIL", f"{n} culprit{'s' if n > 1 else ''}"
+    return verdict
+
+
+def _whose(culprit: Culprit, live: Trace, file: Trace, pairing: Pairing) -> None:
+    """A leaf that holds another layer's numbers: exchanged, or copied from the wrong place."""
+    path = next((mine for mine, others in pairing.layers.items() if others == [culprit.unit]), "")
+    if culprit.kind not in ("leaf", "weights") or culprit.certain or path not in live.layers:
+        return
+    mine = {role: one.hash for role, one in live.layers[path].items()}
+    for other, roles in file.layers.items():
+        theirs = {role: one.hash for role, one in roles.items()}
+        if other != culprit.unit and mine == theirs:
+            culprit.cause, culprit.certain, culprit.residual = f"the weights of {other} in its place", True, 0.0
+            return
+    lines = [f"{role}: {_entry(live.layers[path].get(role), one)}" for role, one in file.layers[culprit.unit].items()]
+    said = [line for line in lines if not line.endswith(": ")]
+    if said and not culprit.cause.startswith("a "):
+        culprit.cause = "; ".join(said) + (f"; {culprit.cause}" if culprit.cause else "")
+
+
+def _entry(mine: Print | None, theirs: Print | None) -> str:
+    if mine is None:
+        return "the port has none"
+    if theirs is None:
+        return "the reference has none"
+    if mine.hash == theirs.hash:
+        return ""
+    if mine.size != theirs.size:
+        return f"{list(mine.shape)} numbers in the port, {list(theirs.shape)} in the reference"
+    rows = sum(a != b for a, b in zip(mine.rows, theirs.rows))
+    if mine.rows and rows < len(mine.rows):
+        return f"{rows} of {len(mine.rows)} rows hold other numbers"
+    return "" if mine.near(theirs) < ROUNDED else "other numbers throughout"
+
+
+def assert_parity(
+    reference: Program | Trace, port: Program | Trace, *, by_hand: Mapping[str, str] | None = None
+) -> Verdict:
+    """For a test: the verdict when it is PASS; otherwise AssertionError with the report."""
+    from .report.text import lines
+
+    verdict = compare(reference, port, by_hand=by_hand)
+    if verdict.answer != "PASS":
+        raise AssertionError("\n".join(lines(verdict)))
+    return verdict
+
+
+def correlation(a: Any, b: Any) -> float:
+    """Pearson's correlation: what is usually looked at. It explains, and never decides."""
+    x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
+    if x.shape != y.shape or not np.isfinite(x).all():
+        return 0.0
+    x, y = x - x.mean(), y - y.mean()
+    size = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / size if size else 0.0
+
+
+def loaded(path: str) -> Trace:
+    """A trace by its path. Raises InputError."""
+    from .trace.trace import read
+
+    if not path.endswith((".trace", ".safetensors")):
+        raise InputError(f"{path}: a trace's name ends with .trace or .safetensors; give its file")
+    return read(path)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from .. import ops
 from ..families.speecht5.config import SpeechT5Config
-from ..families.speecht5.speak import Eager, SpeechT5, Stop, eager
-from ..ops.recording import leaves
-from ..ops.watch import Unit, Watch
-from .compare import Distance, distance
+from ..families.speecht5.loop import Eager, SpeechT5, StoppingCriteria, eager
+from ..ops.tracer import leaves
+from ..ops.wrapper import OpsWrapper, Unit
+from .metrics import Distance, distance
 
 Floats = NDArray[np.float32]
 COMPONENT, WAVE = 1e-5, 1e-4  # limits of the relative L2 in float32
@@ -55,7 +55,7 @@ class Line:
         return {"component": self.name, **numbers, "limit": self.limit, "pass": self.passed}
 
 
-class Outputs(Watch):
+class Outputs(OpsWrapper):
     """Keeps what the blocks and layers with a name above gave back, by ``path#call``."""
 
     def clear(self) -> None:
@@ -152,7 +152,7 @@ def _view(theirs: Floats, mine: Floats) -> Floats:
     return theirs[:, -mine.shape[1] :] if theirs.ndim == mine.ndim else theirs[:, None]
 
 
-def whole(reference: Any, model: SpeechT5, text: NDArray[np.int64], *, seed: int, stop: Stop) -> list[Line]:
+def whole(reference: Any, model: SpeechT5, text: NDArray[np.int64], *, seed: int, stop: StoppingCriteria) -> list[Line]:
     """Both loops running freely over one text with the same masks: when they stop, what they say."""
     voice, most = speaker(reference.config, seed), stop.bounds(len(text), reference.config)[1]
     masks = model.masks(seed, most)
@@ -170,7 +170,7 @@ def whole(reference: Any, model: SpeechT5, text: NDArray[np.int64], *, seed: int
     return [Line(name, distance(*pair), limits.get(name, WAVE)) for name, pair in pairs.items()]
 
 
-def fires(stops: Floats, stop: Stop) -> NDArray[np.float64]:
+def fires(stops: Floats, stop: StoppingCriteria) -> NDArray[np.float64]:
     """At which steps the sum of the stop probabilities reaches the threshold: 1 or 0."""
     return (stops.sum(-1) >= np.float32(stop.threshold)).astype(np.float64)
 

@@ -43,7 +43,7 @@ class Ops:
 
     name = "numpy"
     layout = "torch"
-    watched = False
+    wrapped = False
     worker: Worker | None = None  # the one thread that may touch this back end's tensors; None: any thread may
 
     # The door

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from .base import Ops
-from .watch import Unit, Watch
+from .wrapper import OpsWrapper, Unit
 
 KINDS = ("bfloat16", "float16", "int8")
 # The axis of the output channels, in PyTorch's order of axes; first where nothing is said.
 OUTPUTS = {"conv_transpose1d": 1}
 
 
-class Rounding(Watch):
+class Rounding(OpsWrapper):
     """`kind` of number in which the units whose path is `chosen` are computed; None: nothing is rounded.
 
     `met` are the paths in the order of the calls, of words with weights and of blocks that use words without; True

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .watch import Unit, Watch
+from .wrapper import OpsWrapper, Unit
 
 Shape = tuple[int, ...]
 
 
-class Timing(Watch):
+class Timing(OpsWrapper):
     """`seconds` by path, what is below it included; `shapes` by path, of the first call: (given, came back)."""
 
     def clear(self) -> None:

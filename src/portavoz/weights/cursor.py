@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import WeightError
 from ..ops.base import Ops
-from ..ops.watch import Watch
+from ..ops.wrapper import OpsWrapper
 from . import file, quantized
 from .layer import Layer, Record
 from .layout import ambiguous, looks_like, relayout
@@ -106,8 +106,8 @@ class Weights:
             record.fixed.add(path)
         if grows:
             record.trainable.add(path)
-        if self.ops.watched:
-            cast(Watch, self.ops).took(path, value, train)
+        if self.ops.wrapped:
+            cast(OpsWrapper, self.ops).took(path, value, train)
         return value
 
     def _wrong(self, what: str) -> WeightError:

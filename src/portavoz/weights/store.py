@@ -1,6 +1,6 @@
 """Tensors as they lie in safetensors files: kind of number, shape, bits. For what must not lose a byte.
 
-Reading maps the files into memory; nothing is copied before it is asked for. Writing is the format's canonical form
+TextChunk maps the files into memory; nothing is copied before it is asked for. Writing is the format's canonical form
 (metadata first, tensors without gaps, the header padded with blanks to 8 bytes), so equal content is equal bytes.
 """
 

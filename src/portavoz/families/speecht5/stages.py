@@ -21,8 +21,8 @@ from ...ops.base import Ops
 from ...weights import fold
 from ...weights.cursor import Source, Weights
 from .config import SpeechT5Config
-from .mel import Acoustic, State
-from .memory import allowed
+from .decoder import Acoustic, State
+from .encoder import allowed
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
@@ -54,14 +54,14 @@ class Stages(Protocol):
 
 
 @runtime_checkable
-class Looking(Stages, Protocol):
+class AttentionStages(Stages, Protocol):
     """Stages that can also show where the decoder looks: a step with its weights [B, layers, heads, S]."""
 
     def look(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any, Floats]: ...
 
 
 @runtime_checkable
-class Cutting(Stages, Protocol):
+class WindowedVocoder(Stages, Protocol):
     """Stages that vocode a window for less than its neighbours would cost: see blocks.hifigan.inner."""
 
     def sound(self, mel: Floats, before: int, after: int) -> Floats: ...

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from ...errors import InputError
 from ...families.speecht5.config import SpeechT5Config
-from ...families.speecht5.given import Stop
+from ...families.speecht5.validation import StoppingCriteria
 from . import package
 from .sensitise import sensitise
 
@@ -56,7 +56,7 @@ class State(NamedTuple):
     past: Any
 
 
-class Said(NamedTuple):
+class ReferenceOutput(NamedTuple):
     """What the reference says: mel [F, mels], the mel before its post-net, stop probabilities [steps, r], wave."""
 
     mel: Floats
@@ -155,7 +155,9 @@ class Reference:
         with torch.no_grad():
             return self.vocoder(torch.from_numpy(mel)).numpy()
 
-    def generate(self, ids: NDArray[np.int64], speaker: Floats, *, masks: Floats, stop: Stop) -> Said:
+    def generate(
+        self, ids: NDArray[np.int64], speaker: Floats, *, masks: Floats, stop: StoppingCriteria
+    ) -> ReferenceOutput:
         """The reference's own loop over one row [S], with the given masks [layers, steps, units]."""
         heads, frames, stops = self.model.speech_decoder_postnet, [], []
         hooks = [
@@ -172,7 +174,7 @@ class Reference:
             for hook in hooks:
                 hook.remove()
         before = torch.cat(frames).reshape(-1, self.config.num_mel_bins).numpy()
-        return Said(mel.numpy(), before, torch.cat(stops).numpy(), self.vocode(mel.numpy()[None])[0])
+        return ReferenceOutput(mel.numpy(), before, torch.cat(stops).numpy(), self.vocode(mel.numpy()[None])[0])
 
     # Looking inside
 

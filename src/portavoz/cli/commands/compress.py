@@ -1,0 +1,60 @@
+"""Make a voice smaller: its weights in fewer bits, or fewer of them; needs the package onnx (extra 'torch').
+
+The result is a voice folder that 'portavoz say --voice DIR' speaks with, on every runtime. docs/guide/compressing.md
+says what each kind costs in size, speed and intelligibility.
+
+  float16      stored in 16 bits, computed in 32: what training writes already
+  int8         stored in 8 bits with a scale for each output, computed in 32
+  static-int8  products and convolutions computed in 8 bits; ranges are learnt from sentences that the voice speaks
+  pruned       the smallest weights are zero: the files are as large, and smaller once they are zipped
+  float32      stored in 32 bits: to compare with
+
+Examples:
+  portavoz compress arctic -o small --as int8
+  portavoz compress arctic -o fast --as static-int8 --sentences my-texts.txt
+  portavoz compress arctic -o sparse --as pruned --fraction 0.4 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ..options import json_option, note, print_json
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What `compress` takes."""
+    parser.add_argument("voice", metavar="VOICE", help="a bundled voice's name, or a voice folder")
+    parser.add_argument("-o", "--out", metavar="DIR", required=True, help="the folder of the smaller voice")
+    kinds = ("float16", "int8", "static-int8", "pruned", "float32")
+    parser.add_argument("--as", dest="kind", metavar="KIND", choices=kinds, required=True, help=", ".join(kinds))
+    parser.add_argument(
+        "--fraction", metavar="F", type=float, default=0.3, help="of weights that are pruned (default: %(default)s)"
+    )
+    parser.add_argument("--sentences", metavar="FILE", help="what static-int8 learns from (default: built-in ones)")
+    json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compress it. Raises PortavozError."""
+    from ...train.voice.compress import compress
+
+    more: dict[str, Any] = {} if args.sentences is None else {"sentences": _lines(args.sentences)}
+    done = compress(args.voice, args.out, args.kind, fraction=args.fraction, **more)
+    if args.json:
+        print_json(done)
+        return 0
+    size, before = sum(done["bytes"].values()), sum(done["of_bytes"].values())
+    note(f"{done['output']}: {size / 1e6:.1f} MB as {args.kind}, {before / 1e6:.1f} MB before")
+    return 0
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"{path}: cannot be read as text ({problem}); give a file with a sentence a line") from problem
+    return [line for line in lines if line.strip()]

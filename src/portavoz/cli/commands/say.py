@@ -1,0 +1,202 @@
+"""Speak a text into a sound file.
+
+The text is an argument, a file, or standard input; it is read as it is spoken, so a book needs no more memory than
+a page. Without -o the sound goes to say.wav, or with --play is only played. The file appears when it is finished;
+until then an older one of that name stays as it was.
+
+Examples:
+  portavoz say "The train leaves at 7:45." -o train.wav
+  portavoz say --file letter.txt -o letter.mp3 --timestamps srt
+  echo "Through a pipe." | portavoz say - --play
+  portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 22050 -f S16_LE
+  portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
+  portavoz say "As somebody else." --voice speecht5_tts --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import InputError
+from .. import progress, sink, source
+from ..options import json_option, lexicon_option, note, open_lexicon, open_voice, print_json, voice_options
+from ..play import play, player
+
+if TYPE_CHECKING:
+    from ...speech import Speech
+    from ...voice import Voice
+    from ..extras import Picture, Timestamps
+
+SHOWN = 10  # warnings printed one by one; a text in another language would fill the screen
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What `say` takes."""
+    source.source_options(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="the sound file; '-' is standard output (default: say.wav)"
+    )
+    parser.add_argument("--format", metavar="F", help="wav, flac, ogg or mp3 (default: OUT's ending); raw with '-o -'")
+    parser.add_argument("--stream", action="store_true", help="with '-o -': send each piece as soon as it is spoken")
+    parser.add_argument("--play", action="store_true", help="play the sound when it is finished")
+    manner = parser.add_argument_group("manner")
+    manner.add_argument(
+        "--speaker",
+        metavar="S",
+        help="one of the voice's speakers, by name or number; for SpeechT5 an x-vector's file, or a mixture",
+    )
+    manner.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
+    manner.add_argument(
+        "--pitch",
+        metavar="N",
+        type=float,
+        default=0.0,
+        help="semitones up or down, where the voice has a pitch of its own",
+    )
+    manner.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
+    manner.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
+    manner.add_argument(
+        "--batch",
+        metavar="N",
+        type=int,
+        help="sentences said together, for SpeechT5 (default: what is fastest; 1 with --stream)",
+    )
+    lexicon_option(manner)
+    voice_options(parser)
+    also = parser.add_argument_group("what else to write")
+    also.add_argument(
+        "--timestamps", choices=("srt", "json"), help="captions (srt) or times of words (json) beside OUT"
+    )
+    also.add_argument("--plot", metavar="PNG", help="a picture of the wave and its mel (needs the extra 'plot')")
+    json_option(also)
+
+
+@dataclass(slots=True)
+class Report:
+    """What was said so far."""
+
+    rate: int
+    seconds: float = 0.0
+    words: int = 0
+    warnings: dict[str, None] = field(default_factory=dict)
+
+    def add(self, part: Speech, *, quiet: bool) -> None:
+        """Count one piece of speech, and tell its warnings unless they were told before."""
+        self.seconds += part.duration
+        self.words += len(part.words)
+        for warning in part.warnings:
+            if warning not in self.warnings and not quiet and len(self.warnings) < SHOWN:
+                note(f"warning: {warning}")
+            self.warnings[warning] = None
+
+    def to_dict(self, took: float) -> dict[str, Any]:
+        """`took` is in seconds; rtf is that over the seconds of sound."""
+        rtf = took / self.seconds
+        return {
+            "seconds": round(self.seconds, 4),
+            "rate": self.rate,
+            "rtf": round(rtf, 4),
+            "words": self.words,
+            "warnings": list(self.warnings),
+        }
+
+    def tell(self, out: str, took: float) -> None:
+        """The last line for people, on standard error."""
+        if len(self.warnings) > SHOWN:
+            note(f"{len(self.warnings) - SHOWN} more warnings; --json lists them all")
+        where, rtf = "standard output" if out == "-" else out, took / self.seconds
+        note(f"{where}: {self.seconds:.2f} s of speech in {took:.2f} s (RTF {rtf:.3f})")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Speak. Raises PortavozError."""
+    _check(args)
+    command = player(args.format or Path(args.output or "").suffix.lstrip(".").lower() or "wav") if args.play else None
+    if args.play and command is None:
+        note("no player here (afplay, paplay, aplay, ffplay or play): the sound is only written")
+    with _target(args, playing=command is not None) as out:
+        text = source.opened(args)
+        voice = open_voice(args)
+        _check_times(args, voice)
+        began, report = time.perf_counter(), Report(voice.rate)
+        with ExitStack() as stack:
+            sound = stack.enter_context(sink.opened(out, voice.rate, format=args.format, stream=args.stream))
+            beside = [stack.enter_context(extra) for extra in _beside(args, out, voice.rate)]
+            update = stack.enter_context(progress.shown(text))
+            for part in voice.stream(text.text, **_manner(args, voice)):
+                sound.write(part.samples)
+                for extra in beside:
+                    extra.write(part)
+                report.add(part, quiet=args.json)
+                update(report.seconds)
+        took = time.perf_counter() - began
+        if args.json:
+            kept = out if _kept(args, playing=command is not None) else None
+            print_json({"output": kept, **report.to_dict(took), "voice": voice.name, "runtime": voice.runtime})
+        else:
+            report.tell(out, took)
+        if command and (problem := play(Path(out), command)):
+            note(problem)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Options that contradict each other. Raises InputError."""
+    if args.output == "-":
+        for given, name in ((args.json, "--json"), (args.play, "--play"), (args.timestamps, "--timestamps")):
+            if given:
+                raise InputError(f"-o - and {name}: standard output carries the sound; name a file with -o")
+    elif args.format == "raw":
+        raise InputError("--format raw: bare samples go to standard output only; add '-o -', or choose wav")
+
+
+def _check_times(args: argparse.Namespace, voice: Voice) -> None:
+    if args.timestamps is not None and not voice.model.timed:
+        raise InputError(
+            f"--timestamps: the {voice.about['family']} family does not know when its words sound; leave it out"
+        )
+
+
+@contextmanager
+def _target(args: argparse.Namespace, *, playing: bool) -> Iterator[str]:
+    """The path to write: the one that was asked for, say.wav, or one that is thrown away after playing."""
+    name = f"say.{args.format or 'wav'}"
+    if _kept(args, playing=playing):
+        yield name if args.output is None else args.output
+        return
+    with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
+        yield str(Path(folder) / name)
+
+
+def _kept(args: argparse.Namespace, *, playing: bool) -> bool:
+    return args.output is not None or args.timestamps is not None or not playing
+
+
+def _beside(args: argparse.Namespace, out: str, rate: int) -> list[Timestamps | Picture]:
+    """What is written besides the sound."""
+    from ..extras import Picture, Timestamps
+
+    files: list[Timestamps | Picture] = []
+    if args.timestamps is not None:
+        files.append(Timestamps(out, args.timestamps))
+    if args.plot is not None:
+        files.append(Picture(args.plot, rate))
+    return files
+
+
+def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
+    speaker: str | int | None = args.speaker
+    if isinstance(speaker, str) and speaker.isdecimal() and speaker not in voice.speakers:
+        speaker = int(speaker)
+    chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker, "pitch": args.pitch}
+    # Who sends sound on while it is made wants the first of it soon.
+    early = args.output == "-" and (args.stream or args.format == "raw")
+    batch = args.batch if args.batch is not None else 1 if early else voice.batch
+    return {**chosen, "lexicon": open_lexicon(args), "batch": batch}

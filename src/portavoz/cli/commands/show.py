@@ -1,0 +1,143 @@
+"""Show what a voice or a family is made of: stages, layers, parameters, and where a voice came from.
+
+A family has named configurations; a voice has one of them, with weights, speakers and a card.
+
+Examples:
+  portavoz show arctic
+  portavoz show compact
+  portavoz show speecht5
+  portavoz show my-voice --json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ..options import json_option, print_json
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What `show` takes."""
+    parser.add_argument(
+        "what",
+        metavar="VOICE|FAMILY",
+        help="a bundled voice, a folder of one, a checkpoint's, or a family: compact, speecht5",
+    )
+    json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show it. Raises PortavozError."""
+    from ...inspect import model_summary
+
+    about = _family(args.what) if args.what in model_summary.FAMILIES else _voice(args.what)
+    if args.json:
+        print_json(about)
+    else:
+        _print(about)
+    return 0
+
+
+def _voice(name: str) -> dict[str, Any]:
+    from ...folder import is_checkpoint
+    from ...loading.locate import locate
+
+    folder = locate(name)
+    return _checkpoint(folder) if is_checkpoint(folder) else _compact(folder)
+
+
+def _checkpoint(folder: Path) -> dict[str, Any]:
+    from ...folder import checkpoint
+    from ...inspect import model_summary
+    from ...loading import speecht5
+
+    about = checkpoint(folder)
+    if about["family"] != "speecht5":
+        raise InputError(f"{folder}: a checkpoint of {about['architecture']}; only SpeechT5's can be shown")
+    opened = speecht5.checkpoint(folder)
+    model, vocoder = opened.tensors()
+    layers = model_summary.layers("speecht5", opened.config, {"": model, "vocoder": vocoder})
+    kept = {"name": about["name"], "family": "speecht5", "rate": opened.config.sampling_rate}
+    more = {"speakers": list(opened.speakers()), "config": opened.config.to_dict(), "folder": str(folder)}
+    stages = model_summary.family("speecht5").stages
+    return {**kept, **more, **_size("speecht5", layers), "stages": stages, "layers": layers}
+
+
+def _compact(folder: Path) -> dict[str, Any]:
+    from ...families.compact.config import CompactConfig
+    from ...folder import describe, verify
+    from ...inspect import model_summary
+
+    about = describe(folder)
+    if about["family"] != "compact":
+        raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
+    verify(folder, about)
+    layers = model_summary.layers(
+        "compact", CompactConfig.from_dict(about["config"]), {"": folder / "model.safetensors"}
+    )
+    kept = {
+        key: about[key] for key in ("name", "family", "language", "rate", "speakers", "config", "card") if key in about
+    }
+    shown = {**kept, "folder": str(folder), **_size("compact", layers)}
+    return {**shown, "stages": model_summary.compiled(folder), "layers": layers}
+
+
+def _family(name: str) -> dict[str, Any]:
+    from ...inspect import model_summary
+
+    family, found = model_summary.family(name), dict[str, Any]()
+    for size, config in family.configs.items():
+        found[size] = {**_size(name, model_summary.layers(name, config)), "config": config.to_dict()}
+    size, config = list(family.configs.items())[-1]
+    shown = {"configuration": size, "rows": model_summary.tree(name, config)}
+    return {"family": name, "configurations": found, "stages": family.stages, "tree": shown}
+
+
+def _size(name: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
+    from ...inspect import model_summary
+
+    return {
+        "parameters": model_summary.total(layers),
+        "multiply_adds": model_summary.total(layers, "multiply_adds"),
+        "counted_for": dict(model_summary.family(name).lengths),
+    }
+
+
+def _print(about: dict[str, Any]) -> None:
+    for key in ("name", "family", "language", "rate", "speakers", "folder"):
+        if key in about:
+            print(f"{key:<11} {_plain(about[key])}")
+    for key, value in about.get("card", {}).items():
+        print(f"{key:<11} {_plain(value)}")
+    for stage in about["stages"]:
+        print(f"stage {stage['name']:<6} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")
+    rows = [{"path": name, **found} for name, found in about.get("configurations", {}).items()] or about["layers"]
+    whole = about if "parameters" in about else rows[0]
+    length = ", ".join(f"{n} {what}" for what, n in whole["counted_for"].items())
+    print(f"\n{'':<62} parameters   multiply–adds for {length}")
+    for row in rows:
+        print(f"{row['path']:<50} {row.get('kind', ''):<11} {row['parameters']:>10,} {row['multiply_adds']:>15,}")
+    if "parameters" in about:
+        print(f"{'all':<62} {about['parameters']:>10,} {about['multiply_adds']:>15,}")
+    if "tree" in about:
+        _print_tree(**about["tree"])
+
+
+def _print_tree(configuration: str, rows: list[dict[str, Any]]) -> None:
+    from ...inspect import model_summary
+
+    names = [(row["path"] or "(the model)") + (f" ×{row['twins']}" if row["twins"] > 1 else "") for row in rows]
+    wide = max(map(len, names))
+    print(f"\n{configuration + ', block by block':<{wide}} {'parameters':>12} {'multiply–adds':>15}")
+    for name, row in zip(names, rows):
+        print(f"{name:<{wide}} {row['parameters']:>12,} {row['multiply_adds']:>15,}")
+        print(f"    {model_summary.brief(row['takes'])}  →  {model_summary.brief(row['makes'])}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(part)}" for key, part in value.items())
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)

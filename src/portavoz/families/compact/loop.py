@@ -1,0 +1,191 @@
+"""The loop of the compact family, written once: it does not know what runs its three stages.
+
+encode   ids [1, S], speaker [1] (, pitch [1])        → memory [1, S, hidden], log(1 + frames) [1, S, 1]
+decode   memory, index [1, F], place [1, F, 2]        → log-mel [1, F, mels]
+vocode   log-mel [1, F, mels]                         → spectrum [1, F, 2 · bins] or wave [1, F · hop]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blocks.durations import frames
+from ...errors import InputError
+from ...flow import Mel
+from ...ops.base import Ops
+from ...text.alphabet import ALPHABET, GAPS, START
+from ...weights.cursor import Weights
+from . import vocoder as compact_wave
+from .acoustic import Acoustic, layout
+from .config import CompactConfig
+
+Floats = NDArray[np.float32]
+# The stages' inputs and outputs by name; the text after a name says which axes vary.
+STAGES: dict[str, dict[str, tuple[str, ...]]] = {
+    "encode": {
+        "inputs": ("ids: batch symbols", "speaker: batch"),
+        "outputs": ("memory: batch symbols", "log_durations: batch symbols"),
+    },
+    "decode": {
+        "inputs": ("memory: batch symbols", "index: batch frames", "place: batch frames"),
+        "outputs": ("mel: batch frames",),
+    },
+    "vocode": {"inputs": ("mel: batch frames",), "outputs": ("sound: batch frames",)},
+}
+
+
+def inputs(c: CompactConfig, stage: str) -> tuple[str, ...]:
+    """The inputs of a stage of this configuration."""
+    more = ("pitch: batch",) if stage == "encode" and c.pitch else ()
+    return (*STAGES[stage]["inputs"], *more)
+
+
+@runtime_checkable
+class Stages(Protocol):
+    """The three stages on some runtime; NumPy in, NumPy out."""
+
+    def encode(
+        self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
+    ) -> tuple[Floats, Floats]: ...
+    def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats: ...
+    def vocode(self, mel: Floats) -> Floats: ...
+
+
+class Eager:
+    """The stages by calling the blocks on an eager back end."""
+
+    def __init__(self, w: Weights, c: CompactConfig) -> None:
+        self.ops: Ops = w.ops
+        self.acoustic = Acoustic(w / "acoustic", c)
+        self.vocoder = compact_wave.vocoder(w / "vocoder", c)
+        self.stage = compact_wave.stage(self.vocoder)
+
+    def encode(
+        self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        moved = None if pitch is None else self.ops.tensor(pitch)
+        memory, log_durations = self.acoustic.encode(self.ops.tensor(ids), self.ops.tensor(speaker), pitch=moved)
+        return self.ops.numpy(memory), self.ops.numpy(log_durations)
+
+    def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
+        t = self.ops.tensor
+        return self.ops.numpy(self.acoustic.decode(t(memory), t(index), t(place)))
+
+    def vocode(self, mel: Floats) -> Floats:
+        return self.ops.numpy(self.stage(self.ops.tensor(mel)))
+
+
+class Utterance(NamedTuple):
+    """What one piece of text becomes: when each symbol ends (seconds from its start), and its sound in pieces."""
+
+    ends: tuple[float, ...]
+    waves: Iterator[Floats]
+
+
+Adjust = Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]]
+
+
+class Compact:
+    """Symbols → durations → mel → wave on whatever runs the stages. Holds no state: many threads may call it."""
+
+    def __init__(self, stages: Stages, c: CompactConfig) -> None:
+        self.stages, self.c = stages, c
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of what it says."""
+        return self.c.mel.rate
+
+    def synthesize(
+        self,
+        symbols: Sequence[str],
+        *,
+        speaker: int = 0,
+        speed: float = 1.0,
+        pauses: float = 1.0,
+        pitch: float = 0.0,
+        adjust: Adjust | None = None,
+    ) -> Utterance:
+        """One piece of text, said. `adjust` may change the frames [S] that each symbol lasts before they are used.
+
+        Durations are worked out here; the mel and the wave when the first piece of sound is asked for.
+        Raises InputError for a speed, a speaker or durations that cannot be.
+        """
+        memory, predicted = self.encode(symbols, speaker, pitch=pitch)
+        lasting = self.durations(symbols, predicted, speed=speed, pauses=pauses)
+        if adjust is not None:
+            lasting = np.asarray(adjust(symbols, lasting))
+            if lasting.shape != (len(symbols),) or lasting.dtype.kind not in "iu" or (lasting < 0).any():
+                raise InputError(
+                    f"durations: got {lasting.dtype} {lasting.shape}, wanted {len(symbols)} whole numbers from 0 up"
+                )
+        ends = np.cumsum(lasting) * (self.c.mel.hop / self.c.mel.rate)
+        return Utterance(tuple(ends.tolist()), self._sound(memory, lasting.astype(np.int64)))
+
+    def _sound(self, memory: Floats, durations: NDArray[np.int64]) -> Iterator[Floats]:
+        yield from self.waves(self.mel(memory, durations))
+
+    def encode(self, symbols: Sequence[str], speaker: int = 0, *, pitch: float = 0.0) -> tuple[Floats, Floats]:
+        """Memory [1, S, hidden] and log(1 + frames) [S] of one utterance, its pitch moved by so many semitones.
+
+        Raises InputError when it is too long, or the model has no pitch to move.
+        """
+        if pitch and not self.c.pitch:
+            raise InputError(f"pitch {pitch:g}: this voice was trained without a pitch of its own; leave it at 0")
+        if not 0 <= speaker < self.c.speakers:
+            raise InputError(f"speaker {speaker}: this voice has speakers 0 to {self.c.speakers - 1}")
+        if len(symbols) > self.c.most_symbols:
+            raise InputError(f"{len(symbols)} symbols at once, the model holds {self.c.most_symbols}: split the text")
+        ids = np.array([ALPHABET.encode(symbols)], np.int64)
+        moved = (np.array([pitch], np.float32),) if self.c.pitch else ()
+        memory, log_durations = self.stages.encode(ids, np.array([speaker], np.int64), *moved)
+        return memory, log_durations[0, :, 0]
+
+    def durations(
+        self, symbols: Sequence[str], predicted: Floats, *, speed: float = 1.0, pauses: float = 1.0
+    ) -> NDArray[np.int64]:
+        """Frames a symbol [S]; `pauses` stretches the silence at gaps, and only that, to a 16th of `longest`.
+
+        A phoneme has at least one frame.
+        """
+        silent = np.array([s in GAPS or s == START for s in symbols])
+        if not np.isfinite(pauses) or pauses < 0:
+            raise InputError(f"pauses is {pauses!r}: give a number from 0 up, such as 0.5 or 2")
+        # The blank between two words is silent only by exception; a fraction of a frame there is no pause.
+        exact = np.where(np.array([s == " " for s in symbols]) & (np.expm1(predicted) < 1.0), 0.0, predicted)
+        out = frames(exact, speed=speed, scale=np.where(silent, pauses, 1.0))
+        most = np.where(silent, self.c.longest // 16, self.c.longest)
+        return np.clip(out, np.where(silent, 0, 1), most)
+
+    def mel(self, memory: Floats, durations: NDArray[np.int64]) -> Mel:
+        """The log-mel [1, F, mels] of one utterance. Raises InputError when it has no frame, or too many."""
+        total = int(durations.sum())
+        if not 0 < total <= self.c.longest:
+            seconds = self.c.longest * self.c.mel.hop / self.c.mel.rate
+            raise InputError(
+                f"{total} frames at once, it holds 1 to {self.c.longest} ({seconds:.0f} s): split the text"
+            )
+        index, place = layout(durations[None])
+        return Mel(self.stages.decode(memory, index, place), self.c.mel)
+
+    def waves(self, mel: Mel) -> Iterator[Floats]:
+        """The wave of a mel in pieces, block after block as they are made."""
+        state, at, values, far = compact_wave.Vocoding.start(self.c), 0, mel.values[0], compact_wave.reach(self.c)
+        while at < len(values):
+            stop = min(compact_wave.edge_after(state.done) + far, len(values))
+            final = stop == len(values)
+            piece, state = compact_wave.vocode(self.stages.vocode, self.c, state, values[at:stop], final=final)
+            at = stop
+            yield piece
+
+
+def eager(source: Any, c: CompactConfig, ops: Ops) -> Compact:
+    """A compact model on an eager back end from a safetensors file. Raises WeightError when it does not fit."""
+    w = Weights.load(source, ops)
+    model = Compact(Eager(w, c), c)
+    w.finish()
+    return model

@@ -1,0 +1,225 @@
+"""The loop of SpeechT5, written once: it does not know what runs its stages (see stages.py).
+
+One step makes r = `reduction_factor` frames; the last of them, before the post-net, is what the next step hears.
+Rows of a batch have lengths, masks and ends of their own, and each comes out as if it had been said alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blocks.durations import pad_rows
+from ...errors import BackendError, InputError
+from ...flow import Mel, Noise
+from . import validation
+from .config import SpeechT5Config
+from .pipelining import ordered_map, workers
+from .stages import AttentionStages, Eager, Stages, eager
+from .streaming import AudioChunk, Sound, Utterance, finite, shared
+from .validation import StoppingCriteria
+from .vocoder import EARLY, STRIDE, Edges
+
+Floats = NDArray[np.float32]
+
+__all__ = ["AttentionStages", "Eager", "Generated", "SpeechT5", "Stages", "StoppingCriteria", "Utterance", "eager"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One utterance: its mel [1, F, mels], its wave [F · hop], the stop probabilities [steps, r] that ended it.
+
+    `before` [F, mels] is the mel in front of the post-net, `alignment` [layers, heads, steps, S] the cross-attention
+    weights where they were asked for. `warnings` are sentences for the listener.
+    """
+
+    mel: Mel
+    wave: Floats
+    stops: Floats
+    before: Floats
+    alignment: Floats | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Step(NamedTuple):
+    """What one step gave a row: frames [r, mels], stops [r], weights [layers, heads, S] or None; was it the last?"""
+
+    row: int
+    frames: Floats
+    stops: Floats
+    weights: Floats | None
+    last: bool
+    warnings: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """What one row of a batch is said from, and in how many steps."""
+
+    ids: NDArray[np.int64]
+    speaker: Floats
+    masks: Floats
+    least: int
+    most: int
+
+
+class SpeechT5:
+    """ids → mel → wave on whatever runs the stages. Holds no state: many threads may call it.
+
+    `workers`: threads that make sound of what has been said while the loop goes on (a row has one at most); the sound
+    is the same.
+    """
+
+    def __init__(self, stages: Stages, c: SpeechT5Config, *, workers: int = 0) -> None:
+        self.stages, self.c, self.workers = stages, c, workers
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of what it says."""
+        return self.c.sampling_rate
+
+    def masks(self, seed: int, steps: int) -> Floats:
+        """What the pre-net keeps over the steps of one utterance: multipliers [layers, steps, units]."""
+        p, noise, shape = self.c.speech_decoder_prenet_dropout, Noise(seed), (steps, self.c.speech_decoder_prenet_units)
+        kept = [noise.keep(f"prenet.{i}", shape, p) > 0 for i in range(self.c.speech_decoder_prenet_layers)]
+        return (np.stack(kept) / (1 - p)).astype(np.float32)
+
+    def generate(
+        self,
+        ids: Sequence[Any],
+        speakers: Any,
+        *,
+        seed: int = 0,
+        masks: Sequence[Any] | None = None,
+        stop: StoppingCriteria | None = None,
+        look: bool = False,
+    ) -> list[Generated]:
+        """Say rows of ids (with "▁" and eos) together.
+
+        speakers: one embedding [X] for all, or one for each row [B, X]. masks: for each row what the pre-net keeps,
+        [layers, steps, units] (None: drawn from `seed`, the same for every row). look: keep the cross-attention
+        weights. Raises InputError for what cannot be said, WeightError when numbers are not finite, BackendError
+        when the stages cannot look.
+        """
+        stop = stop or StoppingCriteria()
+        steps: list[list[Step]] = [[] for _ in ids]
+        done: dict[int, Future[Generated]] = {}
+        with workers(self.workers) as worker:
+            for step in self.steps(self._rows(ids, speakers, seed, masks, stop), stop, look=look):
+                steps[step.row].append(step)
+                if step.last:
+                    done[step.row] = worker.submit(self._finish, steps[step.row])
+            return [done[row].result() for row in range(len(steps))]
+
+    def synthesize(
+        self, ids: Any, speaker: Any, *, seed: int = 0, masks: Any = None, stop: StoppingCriteria | None = None
+    ) -> Utterance:
+        """One row of ids, said piece after piece while the loop goes on; see `generate`.
+
+        What is given is checked here; the work is done when the first piece of sound is asked for. The stages behind
+        the loop run on windows with fixed ends, so the sound is the same, bit for bit, however it is pulled.
+        """
+        return self.synthesize_batch([ids], speaker, seed=seed, masks=None if masks is None else [masks], stop=stop)[0]
+
+    def synthesize_batch(
+        self,
+        ids: Sequence[Any],
+        speakers: Any,
+        *,
+        seed: int = 0,
+        masks: Sequence[Any] | None = None,
+        stop: StoppingCriteria | None = None,
+    ) -> list[Utterance]:
+        """Rows of ids, said together and heard one by one: each is what `utter` makes of it alone, to rounding."""
+        stop = stop or StoppingCriteria()
+        rows = self._rows(ids, speakers, seed, masks, stop)
+        return shared(self._heard(rows, stop), len(rows))
+
+    def _heard(self, rows: list[Row], stop: StoppingCriteria) -> Iterator[AudioChunk]:
+        # Several rows are not for who waits for the first sound: windows without many neighbours; but a worker that
+        # waits for half an utterance would be idle meanwhile.
+        edges = EARLY if len(rows) == 1 else Edges((), STRIDE if self.workers else 4 * STRIDE)
+        sounds = [Sound(self.stages, self.c, edges) for _ in rows]
+
+        def work(step: Step) -> list[AudioChunk]:
+            pieces = sounds[step.row].push(step.frames, final=step.last)
+            return [AudioChunk(step.row, pieces, step.last, step.warnings)]
+
+        # One more for several rows: when the loop is over, its core is free and sound is still to be made.
+        count = min(self.workers + 1, len(rows)) if self.workers else 0
+        with workers(count) as worker:
+            yield from ordered_map(worker, work, self.steps(rows, stop), lane=lambda step: step.row)
+
+    def _finish(self, steps: list[Step]) -> Generated:
+        before = np.concatenate([step.frames for step in steps])
+        mel = finite(self.stages.postnet(before[None]), "the mel")
+        wave = finite(self.stages.vocode(mel)[0], "the wave")
+        weights = [step.weights for step in steps if step.weights is not None]
+        return Generated(
+            Mel(mel, self.c.mel),
+            wave,
+            np.stack([step.stops for step in steps]),
+            before,
+            np.stack(weights, 2) if weights else None,
+            steps[-1].warnings,
+        )
+
+    def _rows(
+        self, ids: Sequence[Any], speakers: Any, seed: int, masks: Sequence[Any] | None, stop: StoppingCriteria
+    ) -> list[Row]:
+        texts = [validation.text(row, self.c) for row in ids]
+        if not texts:
+            raise InputError("there is no row of ids: give at least one")
+        bounds = [stop.bounds(len(row), self.c) for row in texts]
+        if masks is None:
+            masks = [self.masks(seed, max(most for _, most in bounds))] * len(texts)
+        if len(masks) != len(texts):
+            raise InputError(f"masks for {len(masks)} rows and {len(texts)} rows of ids: give one each")
+        speakers = validation.voices(speakers, len(texts), self.c)
+        kept = [validation.masks(mask, most, self.c) for mask, (_, most) in zip(masks, bounds)]
+        return [Row(*parts) for parts in zip(texts, speakers, kept, *zip(*bounds))]
+
+    def steps(self, rows: list[Row], stop: StoppingCriteria, *, look: bool = False) -> Iterator[Step]:
+        """The loop: every step of every row, in the order of the steps; a row that has ended leaves the batch."""
+        if look and not isinstance(self.stages, AttentionStages):
+            raise BackendError("this runtime keeps no attention weights: use the runtime 'eager' to look at them")
+        ids = pad_rows([row.ids for row in rows], self.c.pad_token_id)
+        speakers = np.stack([row.speaker for row in rows])
+        state = self.stages.encode(ids, ids != self.c.pad_token_id, speakers, max(row.most for row in rows))
+        frame = np.zeros((len(rows), 1, self.c.num_mel_bins), np.float32)
+        here, step = list(range(len(rows))), 0
+        while here:
+            masks = np.stack([rows[n].masks[:, step] for n in here], 1)
+            step += 1
+            frames, stops, state, weights = self._step(frame, state, masks, look)
+            stay: list[int] = []
+            for i, n in enumerate(here):
+                last, warnings = self._ends(rows[n], step, stops[i], stop)
+                seen = None if weights is None else weights[i, :, :, : len(rows[n].ids)]
+                yield Step(n, frames[i], stops[i], seen, last, warnings)
+                stay += [] if last else [i]
+            if 0 < len(stay) < len(here):
+                state = self.stages.keep(state, np.array(stay, np.int64))
+            here, frame = [here[i] for i in stay], frames[stay, -1:]
+
+    def _step(self, frame: Floats, state: Any, masks: Floats, look: bool) -> tuple[Floats, Floats, Any, Floats | None]:
+        weights = None
+        if look and isinstance(self.stages, AttentionStages):
+            frames, stops, state, weights = self.stages.look(frame, state, masks)
+        else:
+            frames, stops, state = self.stages.step(frame, state, masks)
+        finite(stops, "a stop probability")
+        return finite(frames, "the mel"), stops, state, weights
+
+    def _ends(self, row: Row, step: int, stops: Floats, stop: StoppingCriteria) -> tuple[bool, tuple[str, ...]]:
+        fired = bool(stops.sum() >= np.float32(stop.threshold))
+        if step < row.least or not (fired or step >= row.most):
+            return False, ()
+        if fired:
+            return True, ()
+        seconds = step * self.c.reduction_factor * self.c.hop / self.rate
+        return True, (f"the model never said it was done: cut off after {step} steps ({seconds:.1f} s)",)

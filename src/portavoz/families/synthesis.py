@@ -1,0 +1,127 @@
+"""What a voice asks of a family, whatever its model is."""
+
+# A caller may pass anything, whatever the annotations say: the checks that refuse it stay.
+# pyright: strict, reportUnnecessaryIsInstance=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, InputError
+from ..text.chunks import TextChunk
+
+if TYPE_CHECKING:
+    from ..text.lexicon import Lexicon
+
+MOST_THREADS = 256
+MOST_ROWS = 256  # said together: each has memory of its own
+Adjust = Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run it, and where its vocoder is when that lives in a folder of its own: see `portavoz.load`."""
+
+    runtime: str | None = None
+    backend: str | None = None
+    precision: str | None = None
+    device: str | None = None
+    threads: int = 1
+    vocoder: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        # Thousands of threads are not a wish but a slip, and would take the whole machine with them.
+        whole = isinstance(self.threads, int) and not isinstance(self.threads, bool)
+        if not whole or not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(f"threads is {self.threads!r}: give a whole number from 1 to {MOST_THREADS}")
+
+    def choose(self, family: str, runtimes: Sequence[str], precisions: Sequence[str], *, first: str) -> tuple[str, str]:
+        """The runtime, `first` unless asked for, and the precision, the first one unless so. Raises BackendError."""
+        runtime = self.runtime or ("eager" if self.backend or self.device else first)
+        if runtime not in runtimes:
+            raise BackendError(
+                f"runtime {runtime!r}: the {family} family runs on {' or '.join(runtimes)}; choose one of them"
+            )
+        precision = self.precision or precisions[0]
+        if precision not in precisions:
+            only = f"{precisions[0]} only; leave it out" if len(precisions) == 1 else f"one of {', '.join(precisions)}"
+            raise BackendError(f"precision {precision!r}: on the runtime {runtime} the {family} family runs in {only}")
+        if runtime != "eager" and (self.backend or self.device):
+            raise BackendError(
+                f"runtime {runtime!r} takes no backend or device ({self.backend or self.device!r}); "
+                "use runtime='eager' with them"
+            )
+        return runtime, precision
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisOptions:
+    """How to say it: see `Voice.speak`. `speaker` is what the family made of it."""
+
+    speaker: Any = None
+    speed: float = 1.0
+    pauses: float = 1.0
+    seed: int = 0
+    lexicon: Lexicon | None = None
+    adjust: Adjust | None = None
+    pitch: float = 0.0
+
+
+class SynthesisStream(NamedTuple):
+    """One piece of text on its way: when its symbols end (seconds; empty when unknown), and its sound in pieces.
+
+    `warnings` are sentences for the listener, complete when `waves` is.
+    """
+
+    ends: tuple[float, ...]
+    waves: Iterator[NDArray[np.float32]]
+    warnings: Sequence[str] = ()
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A model that says pieces of text. `timed`: it knows when each symbol sounds."""
+
+    timed: bool
+
+    @property
+    def rate(self) -> int: ...
+    @property
+    def speakers(self) -> tuple[str, ...]: ...
+    def speaker(self, wanted: Any) -> Any:
+        """What the family knows a speaker by. Raises InputError for one that it does not have."""
+        ...
+
+    def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
+        """The text in pieces that the model says at once. Raises InputError at once for a manner that it has not."""
+        ...
+
+    def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream: ...
+
+
+@runtime_checkable
+class BatchSynthesizer(Family, Protocol):
+    """A model that says several pieces in less time together than one after the other.
+
+    `batch`: how many at once, where nobody says how many.
+    """
+
+    batch: int
+
+    def synthesize_batch(self, chunks: Sequence[TextChunk], manner: SynthesisOptions) -> list[SynthesisStream]:
+        """Each piece as `utter` says it, to rounding; their sound may be read in any order."""
+        ...
+
+
+class Opened(NamedTuple):
+    """A family ready to speak, what is known about it, and the runtime it is on."""
+
+    model: Family
+    about: dict[str, Any]
+    runtime: str

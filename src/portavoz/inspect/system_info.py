@@ -1,0 +1,139 @@
+"""What this machine has: detected where there is a way to ask, never assumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..errors import BackendError, MissingExtra
+from .memory import peak_memory
+
+# Our name of a CPU feature → what /proc/cpuinfo (x86, ARM) and sysctl (macOS) call it.
+FEATURES: dict[str, tuple[str, ...]] = {
+    "avx2": ("avx2", "hw.optional.avx2_0"),
+    "avx512": ("avx512f", "hw.optional.avx512f"),
+    "vnni": ("avx512_vnni", "avx_vnni"),
+    "bf16": ("avx512_bf16", "bf16", "hw.optional.arm.feat_bf16"),
+    "amx": ("amx_tile", "hw.optional.amx_version"),
+    "neon": ("asimd", "neon", "hw.optional.neon", "hw.optional.advsimd"),
+    "i8mm": ("i8mm", "hw.optional.arm.feat_i8mm"),
+}
+
+# Extra → (what it adds, the modules it brings).
+LATER = "nothing yet: named for what comes next"
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "torch": ("the torch back end, exporting a voice", ("torch", "onnx", "onnxscript")),
+    "train": ("training", ("torch", "yaml", "psutil")),
+    "evaluate": ("word errors and intelligibility of a voice", ("pocketsphinx", "pystoi")),
+    "pesq": ("PESQ, where its licence allows you to use it", ("pesq",)),
+    "plot": ("pictures of a wave and its mel", ("matplotlib",)),
+    "hub": ("SpeechT5 checkpoints: their tokenizer, and their names on the hub", ("huggingface_hub", "sentencepiece")),
+    "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf")),
+    "mlx": ("the MLX back end", ("mlx",)),
+    "reference": ("comparing with transformers in the lab", ("transformers",)),
+    "stream": (LATER, ("av",)),
+    "serve": (LATER, ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "wyoming")),
+    "bulk": (LATER, ("ray",)),
+    "ttnn": (LATER, ("ttnn",)),
+}
+
+
+def system() -> dict[str, Any]:
+    """Python, the system, the processor's name and the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": cores,
+    }
+
+
+def features() -> dict[str, bool] | None:
+    """Which of FEATURES the processor says it has; None where it cannot be asked."""
+    listed = _field("flags", "Features") or _sysctl()
+    if not listed:
+        return None
+    words = set(listed.lower().split())
+    return {name: any(word in words for word in known) for name, known in FEATURES.items()}
+
+
+def devices() -> list[str]:
+    """Accelerators that PyTorch and MLX, where they are installed, can use: "cuda:0 NAME", "mps", "mlx gpu"."""
+    from .. import ops
+
+    found: list[str] = []
+    if find_spec("torch"):
+        from ..ops.torch import torch
+
+        found += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+        found += ["mps"] if torch.backends.mps.is_available() else []
+    try:
+        ops.open("mlx", device="gpu")
+    except (BackendError, MissingExtra):
+        return found
+    return [*found, "mlx gpu"]
+
+
+def extras() -> dict[str, dict[str, Any]]:
+    """Each extra: what it adds, whether all of it is installed, and the line that installs it."""
+    return {
+        name: {
+            "adds": adds,
+            "installed": all(find_spec(module) for module in modules),
+            "install": f"pip install 'portavoz[{name}]'",
+        }
+        for name, (adds, modules) in EXTRAS.items()
+    }
+
+
+def memory() -> float:
+    """The most memory this process has had, in MB; NaN where the system does not say."""
+    peak = peak_memory()
+    return float("nan") if peak is None else peak
+
+
+def cpuinfo() -> str:
+    """What Linux says about the processor; "" elsewhere."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def said(*command: str) -> str | None:
+    """What a command of the system prints; None where it is not there or fails."""
+    if shutil.which(command[0]) is None:
+        return None
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    name = _field("model name", "Model") or said("sysctl", "-n", "machdep.cpu.brand_string")
+    return (name or platform.processor() or platform.machine()).strip()
+
+
+def _field(*names: str) -> str:
+    """The value of the first of these fields of /proc/cpuinfo."""
+    for line in cpuinfo().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in names:
+            return value
+    return ""
+
+
+def _sysctl() -> str:
+    """The names of features that macOS reports as present, as words."""
+    lines = (said("sysctl", "hw.optional") or "").splitlines()
+    return " ".join(
+        name for name, _, value in (line.partition(":") for line in lines) if value.strip() not in ("", "0")
+    )

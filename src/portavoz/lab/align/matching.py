@@ -1,0 +1,281 @@
+"""Who is whose: the units of a running program beside those of a trace, before anything is compared.
+
+Layers are paired by their weights' fingerprints, which no layout changes; packed layers by the fingerprints of their
+rows. Words without weights are paired by their order between the layers around them, and by size. Names confirm, and
+decide only where values cannot; a map by hand overrides. Each pair says which rule made it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..instrument.fingerprint import Print
+from ..trace.trace import Info, Trace
+
+NEAR = 0.02  # sketches that lie this close, in units of their spread, may be one tensor that was rounded
+SAME_NAMES = 0.8  # so many equal paths, and names are the port's own word for who is whose
+
+
+@dataclass(slots=True)
+class Pairing:
+    """`units` live key → keys in the trace (several where the port packs layers), `layers` the same for paths.
+
+    `rules` says for each live key or path how it was paired; `packed` live path → which part gives each channel;
+    `alone` live keys without a partner, `uncovered` trace keys that nobody stands for, `fused` trace keys that the
+    port works out between two units that are paired: they are judged at the next edge (`inside` its own keys there).
+    """
+
+    layers: dict[str, list[str]] = field(default_factory=dict)
+    units: dict[str, list[str]] = field(default_factory=dict)
+    rules: dict[str, str] = field(default_factory=dict)
+    packed: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    alone: list[str] = field(default_factory=list)
+    fused: list[str] = field(default_factory=list)
+    inside: list[str] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the trace's units that are paired or judged at the next edge."""
+        met = {key for keys in self.units.values() for key in keys}
+        judged = len(met) + len(self.fused)
+        return judged / max(1, judged + len(self.uncovered))
+
+
+def align(live: Trace, file: Trace, *, by_hand: Mapping[str, str] | None = None) -> Pairing:
+    """Pair a running program's units with a trace's. `by_hand` maps live paths to the trace's."""
+    out = Pairing()
+    _layers(live, file, out, by_hand or {})
+    _calls(live, file, out)
+    _words(live, file, out)
+    _rest(live, file, out)
+    return out
+
+
+# Layers
+
+
+def _layers(live: Trace, file: Trace, out: Pairing, by_hand: Mapping[str, str]) -> None:
+    words = [{unit.path: unit.word for unit in t.units.values() if unit.weighted} for t in (live, file)]
+    mine, theirs = ([p for p in words[i] if p in t.layers] for i, t in enumerate((live, file)))
+    for path, other in by_hand.items():
+        if path in mine and other in theirs:
+            _pair(out, path, other, "by hand")
+    if mine and len(set(mine) & set(theirs)) >= SAME_NAMES * min(len(mine), len(theirs)):
+        for path in _free(mine, out):
+            if path in theirs and words[0][path] == words[1][path]:
+                same = _main(live, path).hash == _main(file, path).hash
+                _pair(out, path, path, "name and fingerprint" if same else "name")
+    _by_print(live, file, out, mine, theirs)
+    _by_rows(live, file, out, (mine, theirs))
+    _by_sketch(live, file, out, (mine, theirs))
+    for path in _free(mine, out):
+        ending = path.split(".")[-2:]
+        rest = [p for p in _open(theirs, out) if p.split(".")[-2:] == ending and _alike(live, file, path, p, words)]
+        if len(rest) == 1 and path.split(".")[-1] == rest[0].split(".")[-1] and len(ending) > 1:
+            _pair(out, path, rest[0], "end of the name")
+    _by_order(live, file, out, (mine, theirs), words)
+    # Layers whose weights one side does not say: names are all there is.
+    bare = [_free(words[0], out), _open(words[1], out)]
+    for path in bare[0]:
+        said = path in live.layers and path in file.layers
+        if path in bare[1] and words[0][path] == words[1][path] and not said:
+            _pair(out, path, path, "name, without weights")
+
+
+def _main(trace: Trace, path: str) -> Print:
+    roles = trace.layers[path]
+    return roles.get("weight") or next(iter(roles.values()))
+
+
+def _pair(out: Pairing, path: str, other: str, rule: str) -> None:
+    out.layers[path], out.rules[path] = [other], rule
+
+
+def _free(paths: Iterable[str], out: Pairing) -> list[str]:
+    return [p for p in paths if p not in out.layers]
+
+
+def _taken(out: Pairing) -> set[str]:
+    return {p for ps in out.layers.values() for p in ps}
+
+
+def _open(paths: Iterable[str], out: Pairing) -> list[str]:
+    taken = _taken(out)
+    return [p for p in paths if p not in taken]
+
+
+def _by_print(live: Trace, file: Trace, out: Pairing, mine: list[str], theirs: list[str]) -> None:
+    for whole in (True, False):  # first all roles together, then the weight alone: a bias may have been dropped
+        groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        for path in _open(theirs, out):
+            groups[_identity(file, path, whole)].append(path)
+        counts = Counter(_identity(live, path, whole) for path in _free(mine, out))
+        for path in _free(mine, out):
+            same = groups.get(_identity(live, path, whole), [])
+            if same and len(same) == counts[_identity(live, path, whole)]:
+                # Twins have the same numbers, so their order decides which is which.
+                rule = "fingerprint" if len(same) == 1 and counts[_identity(live, path, whole)] == 1 else "twins, order"
+                counts[_identity(live, path, whole)] -= 1
+                _pair(out, path, same.pop(0), rule)
+
+
+def _identity(trace: Trace, path: str, whole: bool) -> tuple[int, ...]:
+    roles = trace.layers[path]
+    return tuple(sorted(one.hash for one in roles.values())) if whole else (_main(trace, path).hash,)
+
+
+def _by_rows(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]]) -> None:
+    """Packed layers: every row of the larger one is a row of one of the smaller ones."""
+    mine, theirs = paths
+    rows = {row: (path, i) for path in _open(theirs, out) for i, row in enumerate(_main(file, path).rows)}
+    for path in _free(mine, out):
+        found = [rows.get(row) for row in _main(live, path).rows]
+        parts = [f for f in found if f is not None]
+        if parts and len(parts) == len(found) and len({p for p, _ in parts}) > 1:
+            out.layers[path] = list(dict.fromkeys(p for p, _ in parts))
+            out.packed[path], out.rules[path] = parts, "rows: packed"
+    rows = {row: (path, i) for path in _free(mine, out) for i, row in enumerate(_main(live, path).rows)}
+    for other in _open(theirs, out):
+        found = [rows.get(row) for row in _main(file, other).rows]
+        parts = [f for f in found if f is not None]
+        if parts and len(parts) == len(found) and len({p for p, _ in parts}) > 1:
+            for path in dict.fromkeys(p for p, _ in parts):
+                out.layers[path], out.rules[path] = [other], "rows: a part of it"
+                own = {i: j for j, (p, i) in enumerate(parts) if p == path}
+                out.packed[path] = [(other, own[i]) for i in sorted(own)]
+
+
+def _by_sketch(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]]) -> None:
+    mine, theirs = paths
+    for path in _free(mine, out):
+        near = sorted((_main(live, path).near(_main(file, p)), p) for p in _open(theirs, out))
+        clear = len(near) < 2 or near[1][0] > 5 * near[0][0]
+        if near and near[0][0] < NEAR and clear and _main(live, path).size > 16:
+            _pair(out, path, near[0][1], "values, within rounding")
+
+
+def _alike(live: Trace, file: Trace, path: str, other: str, words: list[dict[str, str]]) -> bool:
+    return words[0][path] == words[1][other] and sorted(_main(live, path).shape) == sorted(_main(file, other).shape)
+
+
+def _by_order(
+    live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]], words: list[dict[str, str]]
+) -> None:
+    """What is left: between the same two neighbours, the same word, the same size."""
+    mine, theirs = paths
+    for _ in range(2):
+        for path in _free(mine, out):
+            before = next((out.layers[p][-1] for p in reversed(mine[: mine.index(path)]) if p in out.layers), None)
+            start = theirs.index(before) + 1 if before in theirs else 0
+            left = [p for p in theirs[start:] if p in _open(theirs, out) and _alike(live, file, path, p, words)]
+            if left and (start or mine.index(path) == 0):
+                _pair(out, path, left[0], "order and shape")
+
+
+# Calls
+
+
+def _calls(live: Trace, file: Trace, out: Pairing) -> None:
+    for key, unit in live.units.items():
+        others = out.layers.get(unit.path, []) if unit.weighted else []
+        keys = [f"{p}#{unit.call}" for p in others]
+        if keys and all(k in file.units for k in keys):
+            if unit.word == "embedding" and not fits(unit, file.units[keys[0]]):
+                # Each looks its rows up in its own way (a table of distances): the next edge judges what came of it.
+                out.fused += keys
+                out.inside.append(key)
+                continue
+            out.units[key], out.rules[key] = keys, out.rules[unit.path]
+        elif keys and unit.word == "embedding" and f"{unit.path}#0" in out.inside:
+            out.inside.append(key)  # a table that the other side looks up once for all
+        elif unit.kind in ("border", "draw") and key in file.units:
+            out.units[key], out.rules[key] = [key], "name of the value"
+    tables = {key.rpartition("#")[0] for key in out.fused}
+    out.fused += [key for key, unit in file.units.items() if unit.path in tables and key not in out.fused]
+
+
+# Words without weights
+
+
+def _words(live: Trace, file: Trace, out: Pairing) -> None:
+    home = {key: keys[0] for key, keys in out.units.items()}
+    known = {k for keys in out.units.values() for k in keys}
+    for forward in (False, True):  # by the layer that follows, then by the one before
+        mine = _contexts(live, home, forward, set(out.units))
+        theirs = _contexts(file, {k: k for k in known}, forward, {k for ks in out.units.values() for k in ks})
+        for context, keys in mine.items():
+            others = theirs.get(context, [])
+            for key, other in _matched(live, file, keys, others, exact=not forward):
+                out.units[key] = [other]
+                out.rules[key] = "order, " + ("after" if forward else "before") + f" {context[0] or 'the end'}"
+
+
+def _contexts(trace: Trace, home: Mapping[str, str], forward: bool, done: set[str]) -> dict[tuple[str, str], list[str]]:
+    """(the nearest paired unit with weights, word) → the words there, nearest first."""
+    out: dict[tuple[str, str], list[str]] = defaultdict(list)
+    anchor = ""
+    for key in list(trace.units) if forward else reversed(list(trace.units)):
+        unit = trace.units[key]
+        if key in home and (unit.weighted or unit.kind == "border"):
+            anchor = home[key]
+        elif not (unit.weighted and unit.path in trace.layers) and unit.kind == "tap" and key not in done:
+            out[(anchor, unit.word)].append(key)
+    return out
+
+
+def _matched(live: Trace, file: Trace, keys: list[str], others: list[str], *, exact: bool) -> list[tuple[str, str]]:
+    """Keys beside others, nearest first, where the sizes agree (or one is the tail of the other)."""
+    out, start = [], 0
+    for key in keys:
+        for n in range(start, len(others)):
+            if fits(live.units[key], file.units[others[n]]):
+                out.append((key, others[n]))
+                start = n + 1
+                break
+    return out
+
+
+def fits(a: Info, b: Info) -> bool:
+    """Whether two units' first inputs can be one array in two shapes: sizes agree, or all axes but time do."""
+    place = "in0" if "in0" in a.shapes and "in0" in b.shapes else "out"
+    x, y = a.shapes.get(place, ()), b.shapes.get(place, ())
+    return int(np.prod(x)) == int(np.prod(y)) or (len(x) == len(y) == 3 and x[0] == y[0] and x[2] == y[2])
+
+
+# Coverage
+
+
+def _rest(live: Trace, file: Trace, out: Pairing) -> None:
+    out.alone = [key for key in live.units if key not in out.units]
+    met = {key for keys in out.units.values() for key in keys}
+    fused, out.uncovered = left(file, met, {p for ps in out.layers.values() for p in ps}, set(out.fused))
+    out.fused += fused
+
+
+def left(trace: Trace, met: set[str], reached: set[str], fused: set[str]) -> tuple[list[str], list[str]]:
+    """What nobody stands for: units inside the next edge, and units that were never met.
+
+    A unit lies inside an edge when a paired unit comes after it and its layer is paired with nothing: the port works
+    it out on its way. A layer that is paired, but was called less often, was never met.
+    """
+    order = list(trace.units)
+    last = max((i for i, key in enumerate(order) if key in met), default=-1)
+    inside: list[str] = []
+    never: list[str] = []
+    for i, key in enumerate(order):
+        unit = trace.units[key]
+        if key in met or key in fused or unit.kind == "draw":
+            continue
+        (inside if i < last and unit.kind == "tap" and unit.path not in reached else never).append(key)
+    return inside, never
+
+
+def turned(pairing: Pairing, live: Trace) -> Pairing:
+    """The same pairs, where the running program is the reference: what of it nobody stands for."""
+    inside, never = left(live, set(pairing.units), set(pairing.layers), set(pairing.inside))
+    return replace(pairing, fused=[*pairing.inside, *inside], uncovered=never)

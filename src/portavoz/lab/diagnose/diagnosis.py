@@ -1,0 +1,270 @@
+"""What a culprit looks like: hypotheses tested by function on its own arrays; the one that restores parity is named.
+
+A hypothesis is a text and the array that the port would have made, had it that fault. "Certain" means that it explains
+the error down to the floor; otherwise the residual says how much it leaves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..forcing.teacher_forcing import FAIL, LEAST, gone, relative
+from ..report.verdict import Culprit
+from ..trace.trace import Trace
+from .edge_hypotheses import exchanged, other_functions, others, scores, wild
+from .layer_hypotheses import ACTIVATIONS, leaf_hypotheses, rounded
+from .ode_hypotheses import other_steps, sums, times
+
+Floats = NDArray[np.float64]
+
+
+class Guess(NamedTuple):
+    """A hypothesis: had the port this fault, `made` would be what `target` is."""
+
+    text: str
+    made: Floats
+    target: Floats
+
+
+def diagnose(culprit: Culprit, file: Trace, *, mirrored: bool = False) -> None:
+    """Fill in a culprit's cause, the residual of that, and whether it is certain."""
+    check = culprit.check
+    if culprit.kind in ("facts", "shape", "crash") and check.note:
+        culprit.cause, culprit.certain, culprit.residual = check.note, culprit.kind != "crash", 0.0
+        if culprit.kind == "shape" and check.made is not None and check.wanted is not None:
+            # `made` is the running program's, which is the reference where it is mirrored.
+            pair = (check.wanted, check.made) if mirrored else (check.made, check.wanted)
+            culprit.cause = other_steps(*pair) or check.note
+        return
+    if check.made is None or check.wanted is None or check.made.shape != check.wanted.shape:
+        return
+    pair = [np.asarray(a, np.float64) for a in (check.made, check.wanted)]
+    if culprit.kind == "value" and check.made.size == 1:
+        pair = _series(culprit, file)
+    port, ref = reversed(pair) if mirrored else pair
+    limit = FAIL * max(check.floor, LEAST)
+    error = relative(port, ref, check.word)
+    best: tuple[float, str] | None = None
+    for guess in _guesses(culprit, file, port, ref, mirrored):
+        if guess.made.shape != guess.target.shape:
+            continue
+        left = relative(guess.made, guess.target, check.word if culprit.kind == "edge" else "")
+        if left <= 4 * limit and (left <= error / 20 or not math.isfinite(error)):
+            culprit.cause, culprit.residual, culprit.certain = guess.text, left, True
+            return
+        if math.isfinite(left) and left < 0.25 * min(error, 1e6) and (best is None or left < best[0]):
+            best = (left, guess.text)
+    if best is not None:
+        culprit.residual, culprit.cause = best[0], f"mostly {best[1]}"
+    elif not culprit.cause:
+        culprit.cause = _place(port, ref)
+
+
+def _series(culprit: Culprit, file: Trace) -> list[Floats]:
+    """One number a call: what was made and what was wanted, over all calls."""
+    wrong = {check.ref: check.made for check in (culprit.check, *culprit.also)}
+    path = file.units[culprit.check.ref].path
+    keys = [key for key, unit in file.units.items() if unit.kind == "border" and unit.path == path]
+    wanted = [np.asarray(file.array(key, "out"), np.float64).ravel() for key in keys]
+    made = [np.asarray(wrong.get(key, w), np.float64).ravel() for key, w in zip(keys, wanted)]
+    return [np.concatenate(made), np.concatenate(wanted)]
+
+
+def _guesses(culprit: Culprit, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> Iterator[Guess]:
+    check = culprit.check
+    if check.word == "softmax" and culprit.kind == "edge":
+        yield from _masks(port, ref)
+    if culprit.kind in ("leaf", "kernel") and check.unit is not None:
+        made, target = (ref, port) if mirrored else (port, ref)
+        yield from (
+            Guess(*g) for g in leaf_hypotheses(check.unit, check.given, made, target, mirrored, file, check.ref)
+        )
+    if culprit.kind in ("edge", "value"):
+        yield from (Guess(*g) for g in times(port, ref))
+    yield from _gains(port, ref, _lengths(check.ref, file), check.word)
+    yield from _moves(port, ref)
+    yield from _functions(port, ref)
+    if culprit.kind in ("edge", "value"):
+        yield from (Guess(*g) for g in sums(check.ref, file, port, ref))
+        yield from (Guess(*g) for g in others(check.ref, file, port, ref))
+        yield from (Guess(*g) for g in other_functions(check.ref, file, port, ref))
+        if check.word == "softmax":
+            yield from (Guess(*g) for g in scores(check.ref, file, port, ref))
+            yield from (Guess(*g) for g in exchanged(check.ref, file, port, ref))
+        yield from _blocks(port, ref)
+        yield from _among(port, ref)
+    yield from _channels(port, ref)
+    if culprit.kind == "edge" and ref.ndim == 3 and len(ref) > 1 and not (wild(port) or wild(ref)):
+        # Rows of a batch share nothing but weights and positions.
+        yield Guess("other positions (the same is added to every row of the batch)", ref + (port - ref).mean(0), port)
+    for kind in ("bfloat16", "float16"):
+        yield Guess(f"a calculation in {kind}", rounded(ref, kind), port)
+
+
+# Gains and constants
+
+
+def _lengths(key: str, file: Trace) -> list[int]:
+    """Lengths of axes near a unit, for names such as 1/√24."""
+    info = file.units.get(key)
+    sizes = {n for shape in (info.shapes.values() if info else ()) for n in shape}
+    order = list(file.units)
+    for near in order[max(0, order.index(key) - 4) : order.index(key)] if key in file.units else ():
+        sizes |= {n for shape in file.units[near].shapes.values() for n in shape}
+    heads = [shape[-3] for shape in (info.shapes.values() if info else ()) if len(shape) > 2]
+    sizes |= {n // h for n in list(sizes) for h in (*heads, 2, 4, 8) if h and n % h == 0}
+    return sorted(n for n in sizes if n > 1)
+
+
+def _gains(port: Floats, ref: Floats, lengths: list[int], word: str) -> Iterator[Guess]:
+    kept = ~(gone(ref, word) | gone(port, word))
+    size = float((ref[kept] ** 2).sum())
+    gain = float((port[kept] * ref[kept]).sum()) / size if size else 0.0
+    if gain and math.isfinite(gain):
+        yield Guess(_gain_text(gain, lengths), np.where(kept, gain * np.where(kept, ref, 0), port), port)
+    shift = float((port[kept] - ref[kept]).mean()) if kept.any() else 0.0
+    yield Guess(f"a constant of {shift:.4g} added", np.where(kept, ref + shift, port), port)
+
+
+def _gain_text(gain: float, lengths: list[int]) -> str:
+    if abs(gain + 1) < 1e-4:
+        return "the opposite sign"
+    for n in lengths:
+        for name, value in ((f"1/√{n}", n**-0.5), (f"1/{n}", 1 / n)):
+            if abs(gain * value - 1) < 1e-4:
+                return f"a missing scale {name}"
+            if abs(gain / value - 1) < 1e-4:
+                return f"a scale {name} too many"
+    for a, b in itertools.product(lengths, lengths):
+        if abs(gain / math.sqrt(a / b) - 1) < 1e-4:
+            return f"a scale 1/√{b} where 1/√{a} was wanted"
+    return f"a gain of {gain:.6g}"
+
+
+# Masks
+
+
+def _masks(port: Floats, ref: Floats) -> Iterator[Guess]:
+    there, wanted = gone(port, "softmax"), gone(ref, "softmax")
+    if (there == wanted).all():
+        return
+    both = there | wanted
+    unseen, over = int((wanted & ~there).sum()), int((there & ~wanted).sum())
+    text = f"a mask that hides {over} places too many and {unseen} too few"
+    if not there.any():
+        text = "a mask that is ignored"
+    elif (there[..., 1:] == wanted[..., :-1]).all() or (there[..., :-1] == wanted[..., 1:]).all():
+        text = "a mask that lies one step off"
+    elif (there != wanted).mean() > 0.99:
+        text = "a mask the wrong way round"
+    yield Guess(text, np.where(both, 0, port), np.where(both, 0, ref))
+
+
+# Moves of axes, steps and channels
+
+
+def _moves(port: Floats, ref: Floats) -> Iterator[Guess]:
+    axes = range(1 if ref.ndim > 2 else 0, ref.ndim)
+    names = {ref.ndim - 1: "the last axis", ref.ndim - 2: "time" if ref.ndim == 3 else "the last axis but one"}
+    for axis in axes:
+        yield Guess(f"{names.get(axis, f'axis {axis}')} the wrong way round", np.flip(ref, axis), port)
+        for by in (1, -1, 2, -2, 3, -3):
+            if abs(by) < ref.shape[axis]:
+                name = names.get(axis, f"axis {axis}")
+                rolled, kept = np.roll(ref, by, axis), _inner(ref.shape[axis], by)
+                yield Guess(f"a shift of {by} along {name}", rolled.take(kept, axis), port.take(kept, axis))
+    for order in itertools.permutations(range(ref.ndim)):
+        if order != tuple(range(ref.ndim)) and ref.transpose(order).shape == ref.shape:
+            yield Guess(f"transposed axes ({' '.join(map(str, order))})", ref.transpose(order), port)
+    for a in axes:
+        for other in itertools.permutations(ref.shape[a:]) if ref.ndim - a in (2, 3) else ():
+            # The right numbers read in another order: a reshape where a transpose was meant.
+            for order in itertools.permutations(range(len(other))):
+                if [other[i] for i in order] == list(ref.shape[a:]):
+                    front = tuple(range(a))
+                    view = ref.reshape(*ref.shape[:a], *other).transpose(*front, *(a + i for i in order))
+                    yield Guess("a reshape where a transpose is wanted", view, port)
+
+
+def _inner(length: int, by: int) -> NDArray[np.int64]:
+    return np.arange(by, length) if by > 0 else np.arange(0, length + by)
+
+
+def _blocks(port: Floats, ref: Floats) -> Iterator[Guess]:
+    """Channels in two or more parts whose order changed: a concatenation, a split of heads."""
+    n = ref.shape[-1]
+    for cut in range(1, n):
+        yield Guess(
+            f"parts of {cut} and {n - cut} channels joined in the other order",
+            np.concatenate([ref[..., cut:], ref[..., :cut]], -1), port,
+        )  # fmt: skip
+    for heads in (h for h in range(2, n) if n % h == 0):
+        mixed = ref.reshape(*ref.shape[:-1], heads, n // heads).swapaxes(-1, -2).reshape(ref.shape)
+        yield Guess(f"heads split the other way ({heads} × {n // heads})", mixed, port)
+
+
+def _among(port: Floats, ref: Floats) -> Iterator[Guess]:
+    """Some channels side by side differ, the others do not: one part of what was joined."""
+    if wild(port) or wild(ref) or ref.ndim < 2:
+        return
+    wrong = np.flatnonzero((np.abs(port - ref) > 1e-5 * (np.abs(ref).max() or 1.0)).reshape(-1, ref.shape[-1]).any(0))
+    if not 1 < len(wrong) < ref.shape[-1] or wrong[-1] - wrong[0] + 1 != len(wrong):
+        return
+    first, last = int(wrong[0]), int(wrong[-1])
+    a, b = port[..., first : last + 1], ref[..., first : last + 1]
+    for guess in itertools.chain(_gains(a, b, [], ""), _moves(a, b), _functions(a, b)):
+        yield Guess(f"{guess.text}, in channels {first} to {last}", guess.made, guess.target)
+
+
+def _channels(port: Floats, ref: Floats) -> Iterator[Guess]:
+    if ref.ndim < 2 or wild(port) or wild(ref):
+        return
+    a, b = port.reshape(-1, port.shape[-1]), ref.reshape(-1, ref.shape[-1])
+    yield Guess("a constant of its own in each channel (a bias)", ref + (a - b).mean(0), port)
+    size = (b * b).sum(0)
+    gain = np.where(size > 0, (a * b).sum(0) / np.where(size > 0, size, 1), 1)
+    if np.count_nonzero(np.abs(gain - 1) > 1e-5):
+        yield Guess("a gain of its own in each channel", ref * gain, port)
+    if len(b) > 4 and b.shape[1] <= 1024:
+        norms = [np.linalg.norm(m, axis=0) + 1e-30 for m in (a, b)]
+        match = ((a / norms[0]).T @ (b / norms[1])).argmax(1)
+        if len(set(match.tolist())) == len(match):
+            yield Guess("its channels in another order", ref[..., match], port)
+
+
+# Functions that are too many or too few
+
+
+def _functions(port: Floats, ref: Floats) -> Iterator[Guess]:
+    if wild(ref) or wild(port):
+        return
+    for name, function in ACTIVATIONS.items():
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield Guess(f"{name} applied that should not be there", function(ref), port)
+            yield Guess(f"a missing {name}", function(port), ref)
+    norm = np.linalg.norm(ref, axis=-1, keepdims=True)
+    yield Guess("an L2 norm that should not be there", ref / np.maximum(norm, 1e-12), port)
+    yield Guess("a missing L2 norm", port / np.maximum(np.linalg.norm(port, axis=-1, keepdims=True), 1e-12), ref)
+
+
+def _place(port: Floats, ref: Floats) -> str:
+    """Where the numbers differ, when no hypothesis says why."""
+    if np.isnan(port).any() and not np.isnan(ref).any():
+        return f"{int(np.isnan(port).sum())} numbers are NaN"
+    if ref.ndim < 2:
+        return ""
+    with np.errstate(invalid="ignore"):
+        wrong = np.abs(port - ref) > 1e-5 * (np.abs(ref).max() or 1.0)
+    parts = []
+    for axis, name in ((0, "rows of the batch"), (ref.ndim - 2, "steps"), (ref.ndim - 1, "channels")):
+        hit = np.flatnonzero(wrong.any(tuple(i for i in range(ref.ndim) if i != axis)))
+        if 0 < len(hit) < ref.shape[axis]:
+            few = ", ".join(map(str, hit[:4])) + (", …" if len(hit) > 4 else "")
+            parts.append(f"{name} {few}")
+    return f"only {' and '.join(parts)} differ" if parts else ""

@@ -1,0 +1,163 @@
+"""Hypotheses about what arrives: another value of the run, a sum with a part too many, scores of another pair."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blocks.attention import rotary
+from ..forcing.teacher_forcing import gone
+from ..report.verdict import unit_of
+from ..trace.trace import Trace
+from .layer_hypotheses import ACTIVATIONS, OPS
+
+Floats = NDArray[np.float64]
+Guessed = tuple[str, Floats, Floats]
+NEIGHBOURS = 40  # units before a culprit that may be what arrives instead, or what is missing in a sum
+
+
+def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
+    """What arrives is another value of the run, or one is missing in a sum, or twice in it."""
+    order = list(file.units)
+    place = order.index(key)
+    with np.errstate(invalid="ignore"):
+        delta = port - ref
+    for near in reversed(order[max(0, place - NEIGHBOURS) : place]):
+        for side in file.units[near].shapes:
+            value = _spread(file, near, side, ref)
+            if value is None or wild(value) or wild(delta):
+                continue
+            what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
+            yield f"{what} in its place", value, port
+            size = float((value * value).sum())
+            part = float((delta * value).sum()) / size if size else 0.0
+            if abs(part) > 1e-6:
+                text = f"{what}, {part:+.4g} times (a sum with it left out, or with it too often)"
+                yield text, ref + part * value, port
+
+
+def _spread(file: Trace, key: str, side: str, ref: Floats) -> Floats | None:
+    """A value of the run in the shape of `ref`; one vector a row of the batch is the same at every step."""
+    shape = file.units[key].shapes[side]
+    if int(np.prod(shape)) == ref.size:
+        return np.asarray(file.array(key, side), np.float64).reshape(ref.shape)
+    if ref.ndim == 3 and tuple(n for n in shape if n > 1) == (ref.shape[0], ref.shape[2]):
+        value = np.asarray(file.array(key, side), np.float64).reshape(ref.shape[0], 1, ref.shape[2])
+        # What a mask has set to zero shows nothing of it.
+        return np.where((ref != 0).any(-1, keepdims=True), value, 0.0)
+    return None
+
+
+def other_functions(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
+    """An activation of a value near by, where another one is wanted."""
+    order = list(file.units)
+    place = order.index(key)
+    for near in reversed(order[max(0, place - 3) : place]):
+        for side in file.units[near].shapes:
+            value = _spread(file, near, side, ref)
+            if value is None or wild(value):
+                continue
+            for name, function in ACTIVATIONS.items():
+                with np.errstate(over="ignore", invalid="ignore"):
+                    made = function(value)
+                    yield f"{name} of what {unit_of(near)} has, where another function is wanted", made, port
+                    # The same as a part of a sum.
+                    yield f"{name} of what {unit_of(near)} has, where it is wanted as it is", ref + made - value, port
+                    yield f"what {unit_of(near)} has, where {name} of it is wanted", ref + value - made, port
+
+
+def scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
+    """Scores of another pair: values instead of keys, keys instead of queries, heads split in another way."""
+    if ref.ndim not in (3, 4):
+        return
+    order = list(file.units)
+    place = order.index(key)
+    near = [k for k in order[max(0, place - 12) : place] if len(file.units[k].shapes.get("out", ())) == 3]
+    values = {k: np.asarray(file.array(k, "out"), np.float64) for k in near}
+    heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, next((v.shape[0] for v in values.values()), 1))
+    lost = gone(ref, "softmax") | gone(port, "softmax")
+    for a, b in itertools.product(values, values):
+        for how, made in _dots(values[a], values[b], heads):
+            if made.size != ref.size:
+                continue
+            made = made.reshape(ref.shape)
+            kept = ~lost
+            size = float((made[kept] ** 2).sum())
+            gain = float((port[kept] * made[kept]).sum()) / size if size else 0.0
+            text = f"scores of {unit_of(a).rpartition('.')[2]} and {unit_of(b).rpartition('.')[2]}{how}"
+            yield text, np.where(kept, gain * made, port), port
+
+
+def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
+    """Scores with one value where another is wanted, whatever else (a bias, relative positions) is added to them."""
+    if ref.ndim not in (3, 4):
+        return
+    order = list(file.units)
+    place = order.index(key)
+    near = [k for k in order[max(0, place - 6) : place] if len(file.units[k].shapes.get("out", ())) == 3]
+    values = {k: np.asarray(file.array(k, "out"), np.float64) for k in near}
+    sizes = [v.shape for v in values.values()]
+    kept = ~(gone(ref, "softmax") | gone(port, "softmax"))
+    heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, sizes[0][0] if sizes else 1)
+    for a, b, c in itertools.permutations(values, 3):
+        if values[b].shape != values[c].shape or values[a].shape[::2] != values[b].shape[::2]:
+            continue
+        if not heads or values[a].shape[2] % heads:
+            continue
+        change = _dot(values[a], values[c] - values[b], heads, interleaved=False)
+        if change.size != ref.size:
+            continue
+        change = change.reshape(ref.shape)
+        size = float((change[kept] ** 2).sum())
+        gain = float(((port[kept] - ref[kept]) * change[kept]).sum()) / size if size else 0.0
+        names = [unit_of(k).rpartition(".")[2] for k in (a, c, b)]
+        text = "scores of {} and {} where {} is wanted".format(*names)
+        yield text, np.where(kept, ref + gain * change, port), port
+
+
+def _dots(q: Floats, k: Floats, heads: int) -> Iterator[tuple[str, Floats]]:
+    """Scores of two values, with and without rotary positions, heads split either way."""
+    if q.shape[0] != k.shape[0] or q.shape[2] != k.shape[2] or not heads or q.shape[2] % heads:
+        return
+    size = q.shape[2] // heads
+    for base in (None, 10000.0, 1000.0) if size % 2 == 0 and q.shape[1] == k.shape[1] else (None,):
+        turned = [(x, x) if base is None else (_rope(x, heads, base), x) for x in (q, k)]
+        for u, v, how in (
+            (turned[0][0], turned[1][0], ""),
+            (turned[0][0], turned[1][1], ", the second without rotary positions"),
+            (turned[0][1], turned[1][0], ", the first without rotary positions"),
+        ):
+            if base is None and how:
+                continue
+            text = how + ("" if base in (None, 10000.0) else f", rotary positions of base {base:g}")
+            yield text, _dot(u, v, heads, interleaved=False)
+            yield f"{text}, heads split the other way", _dot(u, v, heads, interleaved=True)
+        if base is not None:
+            u, v = (_rope(x, heads, base, interleaved=True) for x in (q, k))
+            yield f", rotary pairs interleaved (base {base:g})", _dot(u, v, heads, interleaved=False)
+
+
+def _rope(x: Floats, heads: int, base: float, *, interleaved: bool = False) -> Floats:
+    size = x.shape[2] // heads
+    if not interleaved:
+        return OPS.rope(x, *rotary(x.shape[1], size, base), heads)
+    order = [h * size + 2 * i + odd for h in range(heads) for odd in (0, 1) for i in range(size // 2)]
+    out = OPS.rope(x[..., order], *rotary(x.shape[1], size, base), heads)
+    return out[..., np.argsort(order)]
+
+
+def _dot(q: Floats, k: Floats, heads: int, *, interleaved: bool) -> Floats:
+    size = q.shape[2] // heads
+    if interleaved:
+        u, v = (x.reshape(*x.shape[:2], size, heads).transpose(0, 3, 1, 2) for x in (q, k))
+    else:
+        u, v = (x.reshape(*x.shape[:2], heads, size).transpose(0, 2, 1, 3) for x in (q, k))
+    return u @ v.swapaxes(-1, -2)
+
+
+def wild(x: Floats) -> bool:
+    """Numbers that cannot be squared and summed: undefined ones, and those that a mask is written with."""
+    return not np.isfinite(x).all() or (x.size > 0 and float(np.abs(x).max()) > 1e30)

@@ -1,0 +1,250 @@
+"""Formulas that are mistaken for each other, and weights that were put in the wrong way: hypotheses about one leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...ops.base import Ops
+from ..instrument.observer import Unit
+from ..trace.trace import Trace
+
+Floats = NDArray[np.float64]
+OPS = Ops()
+EPS = (1e-3, 1e-5, 1e-6, 1e-8, 1e-12, 0.0)
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
+    "relu": OPS.relu,
+    "tanh": OPS.tanh,
+    "sigmoid": OPS.sigmoid,
+    "gelu": OPS.gelu,
+    "gelu_tanh": lambda x: OPS.gelu(x, True),
+    "quick gelu": lambda x: x * OPS.sigmoid(1.702 * x),
+    "silu": OPS.silu,
+    "mish": OPS.mish,
+    "elu": OPS.elu,
+    "clamp to ±1": lambda x: np.clip(x, -1, 1),
+    "clamp to ±0.99": lambda x: np.clip(x, -0.99, 0.99),
+    "absolute value": np.abs,
+    "exp": np.exp,
+    "leaky relu 0.01": lambda x: OPS.leaky_relu(x, 0.01),
+    "leaky relu 0.1": lambda x: OPS.leaky_relu(x, 0.1),
+    "leaky relu 0.2": lambda x: OPS.leaky_relu(x, 0.2),
+}
+
+Guessed = tuple[str, Floats, Floats]
+
+
+def rounded(x: Floats, kind: str) -> Floats:
+    """Numbers as a lower precision keeps them."""
+    with np.errstate(over="ignore"):
+        if kind == "float16":
+            return x.astype(np.float16).astype(np.float64)
+        bits = np.ascontiguousarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    even = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+    return even.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def leaf_hypotheses(
+    unit: Unit, given: list[Any], live: Floats, other: Floats, mirrored: bool, file: Trace, key: str
+) -> Iterator[Guessed]:
+    """Hypotheses about one leaf: `live` is what the running program made on `given`, `other` what the trace has.
+
+    The running program's weights are known. Is it the port, its weights put right must give the reference's output; is
+    it the reference, its weights put wrong must give the port's.
+    """
+    x = np.asarray(given[0])
+    x = x if x.dtype.kind in "iu" else x.astype(np.float64)
+    port = other if mirrored else live
+    weights = {role: np.asarray(w, np.float64) for role, w in unit.weights.items()}
+    facts = {**file.units[key].facts, **unit.facts} if key in file.units else unit.facts
+    if not weights and unit.word in OPS_ACTIVATIONS:
+        for name, function in ACTIVATIONS.items():
+            yield f"{name} where {unit.word.replace('_', ' ')} is wanted", function(x), port
+        yield "an activation that is left out", x, port
+        yield from _slope(x, port)
+    if unit.word == "softmax" and x.ndim > 2:
+        with np.errstate(invalid="ignore"):
+            e = np.exp(x - x.max(-2, keepdims=True))
+        yield "a softmax over the other axis", e / e.sum(-2, keepdims=True), port
+    if unit.word in ("layer_norm", "rms_norm", "batch_norm"):
+        # What is all but the running program's declared formula explains nothing.
+        declared = {"weight": 1.0, "bias": 0.0, "eps": 1e-5, **weights, **facts}
+        own = getattr(OPS, unit.word)(x, SimpleNamespace(**declared))
+        least = 0.05 * float(np.linalg.norm(live - other))
+        for guess in _norms(unit.word, x, weights, port):
+            if not float(np.linalg.norm(guess[1] - own)) <= least:
+                yield guess
+        yield from _affine(weights, live, other)
+    if unit.word in LINEAR:
+        for text, changed in _weights(unit.word, weights):
+            made = _run(unit.word, x, changed, facts)
+            if made is not None and made.shape == other.shape:
+                yield text, made, other
+        yield from _biases(unit, x, weights, facts, live, other)
+        yield from _gain(weights, live, other)
+    if unit.word in ("conv1d", "conv_transpose1d"):
+        yield from _geometry(unit.word, x, weights, facts, port)
+
+
+OPS_ACTIVATIONS = {"relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu"}
+LINEAR = {"linear", "conv1d", "conv_transpose1d", "embedding"}
+
+
+def _slope(x: Floats, port: Floats) -> Iterator[Guessed]:
+    below = x < 0
+    if below.any() and float((x[below] ** 2).sum()):
+        slope = float((x[below] * port[below]).sum() / (x[below] ** 2).sum())
+        yield f"a slope of {slope:.4g}", np.where(below, slope * x, x), port
+
+
+def _run(word: str, x: Any, weights: dict[str, Any], facts: dict[str, Any]) -> Floats | None:
+    defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    p = SimpleNamespace(**{**defaults, **facts, "bias": None, **weights})
+    if word == "embedding" and int(np.max(x)) >= len(p.weight):
+        return None
+    if not all(isinstance(getattr(p, k), int) for k in defaults):
+        return None
+    if word == "linear" and x.shape[-1] != p.weight.shape[1]:
+        return None
+    if word == "conv1d" and x.shape[-1] != p.weight.shape[1] * p.groups:
+        return None
+    if word == "conv_transpose1d" and x.shape[-1] != p.weight.shape[0]:
+        return None
+    return getattr(OPS, word)(x, p)
+
+
+def _weights(word: str, weights: dict[str, Floats]) -> Iterator[tuple[str, dict[str, Floats]]]:
+    w = weights["weight"]
+    square = w.ndim > 1 and w.shape[0] == w.shape[1]
+    if square:
+        yield "a transposed weight", {**weights, "weight": w.swapaxes(0, 1)}
+    if w.ndim == 3:
+        yield "a kernel the wrong way round in time", {**weights, "weight": w[:, :, ::-1]}
+        if square:
+            yield "a transposed kernel the wrong way round", {**weights, "weight": w.swapaxes(0, 1)[:, :, ::-1]}
+        for axis in (0, 1):
+            if w.shape[axis] == w.shape[2]:
+                yield f"a weight with axes {axis} and 2 exchanged", {**weights, "weight": w.swapaxes(axis, 2)}
+    yield "a weight of the opposite sign", {**weights, "weight": -w}
+    yield "a weight kept in bfloat16", {**weights, "weight": rounded(w, "bfloat16")}
+    yield "output channels in reverse order", {k: v[::-1] for k, v in weights.items()}
+    yield "rows of the weight in reverse order", {**weights, "weight": w[::-1]}
+    if w.ndim > 1:
+        yield "columns of the weight in reverse order", {**weights, "weight": w[:, ::-1]}
+    for by in (1, -1):
+        yield f"rows of the weight shifted by {by}", {**weights, "weight": np.roll(w, by, 0)}
+
+
+def _biases(
+    unit: Unit, x: Any, weights: dict[str, Floats], facts: dict[str, Any], live: Floats, other: Floats
+) -> Iterator[Guessed]:
+    bias = weights.get("bias")
+    step = (other - live).reshape(-1, other.shape[-1]).mean(0)
+    if bias is None or not bias.any():
+        yield "a dropped bias", live + step, other
+        return
+    for text, factor in (("a dropped bias", -1.0), ("a bias added twice", 1.0)):
+        # The running program has this bias; without it, or with it twice, it makes what the trace has.
+        yield text, live + factor * bias, other
+    off = int((np.abs(step) > 1e-5 * np.abs(other).max()).sum())
+    yield f"a bias that is wrong in {off} of {len(step)} channels", live + step, other
+
+
+def _gain(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[Guessed]:
+    """A weight, without its bias, of another size."""
+    bias = weights.get("bias", np.zeros(1))
+    size = float(((live - bias) ** 2).sum())
+    gain = float(((live - bias) * (other - bias)).sum()) / size if size else 1.0
+    # Whose weight is larger depends on which side runs; both are said.
+    yield (
+        f"a weight {max(gain, 1 / gain) if gain else 0:.6g} times too large or too small",
+        (live - bias) * gain + bias,
+        other,
+    )
+
+
+def _affine(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[Guessed]:
+    """What the running program makes, with another weight and bias for each channel."""
+    a, b = live.reshape(-1, live.shape[-1]), other.reshape(-1, other.shape[-1])
+    if len(a) < 4:
+        return
+    centre = a - a.mean(0)
+    size = (centre * centre).sum(0)
+    slope = np.where(size > 0, (centre * b).sum(0) / np.where(size > 0, size, 1), 1.0)
+    shift = b.mean(0) - slope * a.mean(0)
+    even = float(np.abs(slope - 1).max()) < 1e-4
+    text = "a bias that is left out or wrong" if even else "a weight and bias that are not the reference's"
+    if not even and (weights.get("weight", np.zeros(1)) == 1).all():
+        text = "a weight left at 1"
+    yield text, live * slope + shift, other
+
+
+def _norms(word: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iterator[Guessed]:
+    plain = {"weight": 1.0, "bias": 0.0, **weights}
+    for eps in EPS:
+        p = SimpleNamespace(**plain, eps=eps)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            yield f"an eps of {eps:g}", getattr(OPS, word)(x, p), port
+    for eps in EPS[:5]:
+        if word == "layer_norm":
+            d = x - x.mean(-1, keepdims=True)
+            n = x.shape[-1]
+            spread = np.sqrt((d * d).sum(-1, keepdims=True) / max(1, n - 1) + eps)
+            yield "a variance divided by n − 1", d / spread * plain["weight"] + plain["bias"], port
+            yield (
+                "a norm without subtracting the mean",
+                (x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * plain["weight"] + plain["bias"]),
+                port,
+            )
+            yield "a norm without its weight and bias", d / np.sqrt((d * d).mean(-1, keepdims=True) + eps), port
+            rest = d / np.sqrt((d * d).mean(-1, keepdims=True) + eps)
+            yield "a norm without its weight", rest + plain["bias"], port
+            yield "a norm without its bias", rest * plain["weight"], port
+            whole = x - x.mean(-2, keepdims=True)
+            over = whole / np.sqrt((whole * whole).mean(-2, keepdims=True) + eps)
+            yield "a norm over time", over * plain["weight"] + plain["bias"], port
+        if word == "batch_norm":
+            axes = tuple(range(x.ndim - 1))
+            d = x - x.mean(axes)
+            made = d / np.sqrt((d * d).mean(axes) + eps) * plain["weight"] + plain["bias"]
+            yield "statistics of the batch (training mode)", made, port
+            spread = np.sqrt(plain["running_var"] + eps)
+            no_mean = x / spread * plain["weight"] + plain["bias"]
+            yield "a running mean that is left out", no_mean, port
+            yield (
+                "a running variance that is left out",
+                ((x - plain["running_mean"]) * plain["weight"] + plain["bias"]),
+                port,
+            )
+            yield (
+                "a variance that is not rooted",
+                ((x - plain["running_mean"]) / (plain["running_var"] + eps) * plain["weight"] + plain["bias"]),
+                port,
+            )
+    yield "a norm that is left out", x, port
+
+
+def _geometry(
+    word: str, x: Floats, weights: dict[str, Floats], facts: dict[str, Any], port: Floats
+) -> Iterator[Guessed]:
+    kernel = weights["weight"].shape[-1]
+    for dilation in (1, 2, 3, 4, 5, 6, 12) if word == "conv1d" else ():
+        padding = dilation * (kernel - 1) // 2
+        made = _run(word, x, weights, {**facts, "dilation": dilation, "padding": padding})
+        if made is not None and made.shape == port.shape and dilation != facts.get("dilation"):
+            yield f"a dilation of {dilation}", made, port
+    if word == "conv1d" and facts.get("padding") and isinstance(facts["padding"], int):
+        wide = np.pad(x, ((0, 0), (2 * facts["padding"], 0), (0, 0)))
+        made = _run(word, wide, weights, {**facts, "padding": 0})
+        if made is not None and made.shape == port.shape:
+            yield "padding in front only (causal)", made, port
+        room = x.shape[1] > facts["padding"]
+        edge = np.pad(x, ((0, 0), (facts["padding"],) * 2, (0, 0)), mode="reflect") if room else None
+        made = None if edge is None else _run(word, edge, weights, {**facts, "padding": 0})
+        if made is not None and made.shape == port.shape:
+            yield "padding by reflection", made, port

@@ -1,0 +1,167 @@
+"""Loops: what a port decides when nothing forces it, and a run with a cache beside one that works everything out again.
+
+A forced comparison puts the reference's token, frame or state into each step (teacher forcing), so it judges every step
+by itself, and cannot see when a loop would have ended. A free run is judged here by what it decides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ..instrument.observer import Program
+from ..trace.trace import Info, Trace, record
+from .free_running import SPREAD, UNMEASURED
+from .noise_floor import identity, propagated_floors_of
+from .teacher_forcing import LEAST, Forcing, relative
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One named value over the calls of two free runs.
+
+    `first` is the first call that differs (a decision) or lies beyond 64 propagated floors (a number), None when none
+    does; `calls` how often the reference and the port came by. `worst` is the largest multiple of a floor.
+    """
+
+    name: str
+    kind: str  # "decision" or "number"
+    calls: tuple[int, int]
+    first: int | None
+    worst: float
+    place: int = 0  # of that call in the order of the reference's run
+
+    @property
+    def same(self) -> bool:
+        """As often, and never apart."""
+        return self.first is None and self.calls[0] == self.calls[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "name": self.name, "kind": self.kind, "calls_reference": self.calls[0], "calls_port": self.calls[1],
+            "first_apart": self.first, "worst": self.worst if math.isfinite(self.worst) else None, "same": self.same,
+        }  # fmt: skip
+
+
+def free(reference: Program | Trace, port: Program | Trace) -> list[Row]:
+    """Both sides run by themselves; every value that both name is compared, call by call."""
+    theirs = _plain(reference)
+    if not theirs.propagated_floors and not isinstance(reference, Trace):
+        theirs.propagated_floors = propagated_floors_of(reference, theirs)
+    mine = _plain(port)
+    names = [u.path for u in theirs.units.values() if u.kind == "border"]
+    there = {u.path for u in mine.units.values() if u.kind == "border"}
+    return [_row(theirs, mine, name) for name in dict.fromkeys(names) if name in there]
+
+
+def _plain(side: Program | Trace) -> Trace:
+    return side if isinstance(side, Trace) else record(side)
+
+
+def _row(theirs: Trace, mine: Trace, name: str) -> Row:
+    keys = [[k for k, u in t.units.items() if u.kind == "border" and u.path == name] for t in (theirs, mine)]
+    whole, first, worst, place = False, None, 0.0, 0
+    for key in (k for k in keys[0] if k in mine.units):
+        a, b = mine.array(key, "out"), theirs.array(key, "out")
+        whole = whole or b.dtype.kind in "iub"
+        error = relative(a, b)
+        floor = theirs.propagated_floors.get(key, {}).get("out")
+        ratio = error / (UNMEASURED if floor is None else max(floor, LEAST))
+        worst = max(worst, ratio)
+        if not ratio <= SPREAD and first is None:
+            first, place = theirs.units[key].call, list(theirs.units).index(key)
+    return Row(name, "decision" if whole else "number", (len(keys[0]), len(keys[1])), first, worst, place)
+
+
+def told(rows: list[Row]) -> str:
+    """What free runs show, as one sentence; empty when they are the same."""
+    ends = [row for row in rows if row.calls[0] != row.calls[1]]
+    apart = sorted((row for row in rows if row.first is not None), key=lambda row: row.place)
+    parts = [f"{row.name!r} came {row.calls[1]} times, {row.calls[0]} in the reference" for row in ends[:1]]
+    if apart and apart[0].kind == "decision":
+        parts.append(
+            f"the decision {apart[0].name!r} is another one at call {apart[0].first}, where every number is still "
+            "within its propagated floor: a tie, or another rule"
+        )
+    elif apart:
+        parts.append(f"{apart[0].name!r} leaves its propagated floor at call {apart[0].first}")
+    return "; ".join(parts)
+
+
+# A cache beside recomputation
+
+
+def stepwise(reference: Program, steps: int, *, only: str = "*", axis: int = 1) -> Trace:
+    """A run over all steps at once as the trace of a loop: call t of a unit is its row t.
+
+    What a program without a cache works out in one call of a whole history [batch, steps, channels] (scores
+    [batch, heads, steps, steps], the future masked) is cut into `steps` calls of one step, so a port that keeps a cache
+    is compared with it by forced edges, and a fault is named with its step. `only` is a glob of paths; units whose
+    `axis` is not `steps` long stay as they are. Floors are measured for each step. Raises InputError when no unit
+    that matches has that many steps.
+    """
+    whole = record(reference)
+    wide = Forcing(identity(whole), whole, {})
+    wide.made = {}
+    reference.follow(wide, wide=True)
+    out = Trace(f"{whole.name}, step by step")
+    out.layers = whole.layers
+    loop = [u for u in whole.units.values() if fnmatchcase(u.path, only) and _long(u, steps, axis)]
+    if not loop:
+        raise InputError(f"{whole.name}: no unit that matches {only!r} has {steps} steps on axis {axis}; check both")
+    inside, order = {u.key for u in loop}, list(whole.units.values())
+    end = order.index(loop[-1])
+    for unit in order[:end]:
+        if unit.key not in inside:
+            _copy(whole, wide.made, out, unit)
+    for step in range(steps):
+        for unit in loop:
+            _cut(whole, wide.made, out, unit, step, axis)
+    for unit in order[end + 1 :]:
+        _copy(whole, wide.made, out, unit)
+    return out
+
+
+def _long(unit: Info, steps: int, axis: int) -> bool:
+    shape = unit.shapes.get("in0") or unit.shapes.get("out") or ()
+    if unit.word == "softmax":
+        return shape[-2:] == (steps, steps)
+    return len(shape) > axis and shape[axis] == steps
+
+
+def _copy(whole: Trace, made: dict[str, NDArray[Any]], out: Trace, unit: Info) -> None:
+    out.units[unit.key] = unit
+    for place in unit.shapes:
+        out.arrays[f"{unit.key}:{place}"] = whole.array(unit.key, place)
+        _floor(out, unit.key, place, unit.word, made.get(f"{unit.key}:{place}"))
+
+
+def _cut(whole: Trace, made: dict[str, NDArray[Any]], out: Trace, unit: Info, step: int, axis: int) -> None:
+    key = unit.key.replace(f"#{unit.call}", f"#{step}", 1)
+    new = Info(key, unit.kind, unit.word, unit.path, step, unit.facts)
+
+    def part(a: NDArray[Any]) -> NDArray[Any]:
+        if unit.word == "softmax":
+            return a[..., step : step + 1, : step + 1]
+        return np.take(a, [step], axis)
+
+    for place in unit.shapes:
+        wide = made.get(f"{unit.key}:{place}")
+        out.arrays[f"{key}:{place}"] = np.array(part(whole.array(unit.key, place)))
+        new.shapes[place] = out.arrays[f"{key}:{place}"].shape
+        _floor(out, key, place, unit.word, None if wide is None else part(wide))
+    out.units[key] = new
+
+
+def _floor(out: Trace, key: str, place: str, word: str, wide: NDArray[Any] | None) -> None:
+    if wide is not None:
+        error = relative(wide, out.arrays[f"{key}:{place}"], word if place.startswith("in") else "")
+        if math.isfinite(error):
+            out.floors.setdefault(key, {})[place] = error

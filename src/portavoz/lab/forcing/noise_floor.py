@@ -1,0 +1,115 @@
+"""What precision costs the reference itself: float32 against float64, three ways, so that each check has its own floor.
+
+*Forced*: every unit by itself, on the inputs of the float32 run. *By stage*: only what crosses a border is forced, so a
+border's floor is its whole stage's: that is what a compiled runtime is judged by. *Propagated*: nothing is forced, so a
+unit's floor is all that came before it: that is what a free run, and two dead traces, are judged by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from ..align.matching import Pairing
+from ..instrument.observer import Arrays, Program, Run, Unit, Visitor
+from ..trace.trace import Trace
+from .teacher_forcing import Forcing, relative
+
+Floors = dict[str, dict[str, float]]
+
+
+def identity(trace: Trace, keys: Collection[str] | None = None) -> Pairing:
+    """Every unit (or those of `keys`, and every draw) its own partner."""
+    chosen = [k for k, unit in trace.units.items() if keys is None or k in keys or unit.kind == "draw"]
+    return Pairing(layers={p: [p] for p in trace.layers}, units={k: [k] for k in chosen})
+
+
+def floors_of(subject: Program, trace: Trace, keys: Collection[str] | None = None) -> Floors:
+    """What float32 costs at each place: the subject in float64, forced by its own trace.
+
+    With `keys` only those units are forced, and what lies between them counts to the next.
+    """
+    forcing = Forcing(identity(trace, keys), trace, {})
+    subject.follow(forcing, wide=True)
+    floors: Floors = {}
+    for check in forcing.checks:
+        if check.place.startswith(("in", "out")) and math.isfinite(check.error):
+            floors.setdefault(check.ref, {})[check.place] = check.error
+    return floors
+
+
+def stage_floors_of(subject: Program, trace: Trace) -> Floors:
+    """The floors of borders when nothing between them is forced."""
+    borders = [key for key, unit in trace.units.items() if unit.kind == "border"]
+    return floors_of(subject, trace, borders) if borders else {}
+
+
+def propagated_floors_of(subject: Program, trace: Trace) -> Floors:
+    """What float32 has cost by each place of a run that nothing forces; draws are the trace's.
+
+    Where the two precisions decide differently (a duration, a token), no later place has a floor.
+    """
+    free = Free(trace)
+    subject.follow(free, wide=True)
+    return free.floors
+
+
+class Free(Visitor):
+    """Compares and forces nothing but draws."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace, self.floors, self.together = trace, Floors(), True
+
+    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        info = self.trace.units.get(unit.key)
+        if info is None:
+            return None
+        if unit.kind == "draw":
+            return [self.trace.array(unit.key, "out")]
+        given = {"out": xs[0]} if unit.kind == "border" else {f"in{i}": x for i, x in enumerate(xs)}
+        made = [] if unit.kind == "border" else run(None)
+        given |= {f"out.{i}" if i else "out": y for i, y in enumerate(made)}
+        for place, value in given.items():
+            if place in info.shapes and self.together:
+                wanted = self.trace.array(unit.key, place)
+                error = relative(wanted, np.asarray(value), unit.word if place.startswith("in") else "")
+                whole = wanted.dtype.kind in "iub"
+                self.together = wanted.shape == np.shape(value) and not (whole and error)
+                if self.together and math.isfinite(error):
+                    self.floors.setdefault(unit.key, {})[place] = error
+        return made or None
+
+
+def behind_fused(trace: Trace, met: Collection[str], fused: Collection[str]) -> set[str]:
+    """Units that the port has, and before which it works something out that it does not show."""
+    out: set[str] = set()
+    since = False
+    for key in trace.units:
+        if key in fused:
+            since = True
+        elif key in met and since:
+            out.add(key)
+            since = trace.units[key].kind != "border"
+    return out
+
+
+def floors_for(trace: Trace, pairing: Pairing, reference: Program | None = None) -> Floors:
+    """The floors of one comparison: each place's own, and where the port fuses units, those of all that it fuses.
+
+    With the running reference these are measured; a trace alone has them for its borders (by stage), and elsewhere only
+    the propagated ones, which are never lower.
+    """
+    if not pairing.fused:
+        return trace.floors
+    met = {key for keys in pairing.units.values() for key in keys}
+    if reference is not None:
+        return floors_of(reference, trace, met)
+    out = dict(trace.floors)
+    for key in behind_fused(trace, met, set(pairing.fused)):
+        border = trace.units[key].kind == "border"
+        wider = (trace.stage_floors if border else trace.propagated_floors).get(key, {})
+        own = trace.floors.get(key, {})
+        out[key] = {place: max(own.get(place, 0.0), wider.get(place, 0.0)) for place in {**wider, **own}}
+    return out

@@ -1,0 +1,116 @@
+"""How the lab looks into a run: every unit of every program passes one visitor, as arrays `[batch, time, channels]`.
+
+A subject (see ops_subject, torch_subject) is a program that can be run under a visitor. The visitor sees each unit's
+inputs, runs it on them or on others, and may hand other outputs on. Recording, forcing and mirroring are visitors,
+so they are written once for every framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+Arrays = list[NDArray[Any]]
+Run = Callable[[Arrays | None], Arrays]
+
+
+@dataclass(slots=True)
+class Unit:
+    """One call of a leaf. `kind`: "tap" (a word), "border" (a value that `tap` named), "draw" (randomness).
+
+    `key` is ``path#call`` for a word with weights, ``block#call/word.ordinal`` for one without, ``name#call`` for a
+    border. `weights` by role, in PyTorch's order; `facts` what decides besides numbers (eps, stride, slope …).
+    """
+
+    key: str
+    kind: str
+    word: str
+    path: str
+    call: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class Later(Mapping[str, NDArray[Any]]):
+    """Arrays by role that are made when somebody asks: most visitors never look at a weight."""
+
+    def __init__(self, given: Mapping[str, Any], make: Callable[[str, Any], NDArray[Any]]) -> None:
+        self.given, self.make = given, make
+
+    def __getitem__(self, role: str) -> NDArray[Any]:
+        return self.make(role, self.given[role])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.given)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+
+class Visitor:
+    """Sees every unit and changes nothing; subclasses override `visit` and `kernel`."""
+
+    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        """A unit is about to run on `xs`. ``run(None)`` runs it as it is, ``run(other)`` on other inputs.
+
+        What this returns is handed on; None hands on what ``run(None)`` gives.
+        """
+        return None
+
+    def kernel(self, unit: Unit, native: NDArray[Any], body: NDArray[Any]) -> None:
+        """A back end's fused kernel and the body that it stands for gave these on the same inputs."""
+
+
+class Program(Protocol):
+    """A program that can be looked into. It must do the same each time it is followed."""
+
+    name: str
+
+    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+        """Run it once under `visitor`; `wide` in float64."""
+        ...
+
+
+class Active(Protocol):
+    """What a running subject does with a value that `tap` names."""
+
+    def border(self, name: str, value: Any) -> Any: ...
+
+
+ACTIVE: ContextVar[Active | None] = ContextVar("portavoz_lab_active", default=None)
+
+
+def tap(name: str, value: Any) -> Any:
+    """Name a value of your own program: a mask, a draw, a mel, a token, an output.
+
+    Recorded under ``name#call``; where a reference's value is forced, that is what comes back. Free otherwise.
+    """
+    active = ACTIVE.get()
+    return value if active is None else active.border(name, value)
+
+
+def flatten(value: Any, is_tensor: Callable[[Any], bool]) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """The tensors in nested tuples, lists and dictionaries, and how to put others in their places."""
+    if is_tensor(value):
+        return [value], lambda new: new[0]
+    if isinstance(value, dict):
+        keys = list(value)
+        parts, join = flatten([value[k] for k in keys], is_tensor)
+        return parts, lambda new: dict(zip(keys, join(new)))
+    if not isinstance(value, (list, tuple)):
+        return [], lambda new: value
+    split = [flatten(part, is_tensor) for part in value]
+
+    def joined(new: Sequence[Any]) -> Any:
+        out, start = [], 0
+        for parts, join in split:
+            out.append(join(new[start : start + len(parts)]))
+            start += len(parts)
+        kind: Any = type(value)
+        return kind(*out) if hasattr(value, "_fields") else kind(out)
+
+    return [t for parts, _ in split for t in parts], joined

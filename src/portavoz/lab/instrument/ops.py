@@ -1,0 +1,135 @@
+"""A model of ours, on any back end, as a subject of the lab."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...ops import open as open_ops
+from ...ops.base import Ops
+from ...ops.tracer import facts
+from ...ops.wrapper import OpsWrapper
+from ...ops.wrapper import Unit as Met
+from ...weights.cursor import Weights
+from ...weights.layout import relayout
+from .observer import ACTIVE, Arrays, Later, Unit, Visitor, flatten
+
+Build = Callable[[Weights], Callable[[], Any]]
+
+
+class OpsProgram:
+    """`build` makes a model from a cursor and gives a function that runs it; `arrays` are its weights, by path.
+
+    `ops` is a back end's name, or makes one for each run. With `spelled` off, a back end's own kernel of a composite
+    runs as it is, and nothing inside it is seen: what a program in another language can dump.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        ops: str | Callable[[], Ops] = "torch",
+        name: str = "",
+    ) -> None:
+        self.build, self.arrays = build, arrays
+        self.make: Callable[[], Ops] = (lambda: open_ops(ops)) if isinstance(ops, str) else ops
+        self.spelled = True
+        self.name = name or (ops if isinstance(ops, str) else "ours")
+
+    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+        """Build the model under the visitor and run it; `wide` on NumPy in float64."""
+        watch = Visiting(Ops() if wide else self.make(), visitor, spelled=self.spelled)
+        arrays = {k: _widened(a) for k, a in self.arrays.items()} if wide else self.arrays
+        run = self.build(Weights(arrays, watch))
+        watch.clear()
+        token = ACTIVE.set(watch)
+        try:
+            run()
+        finally:
+            ACTIVE.reset(token)
+
+
+def _widened(a: NDArray[Any]) -> NDArray[Any]:
+    return a.astype(np.float64) if a.dtype.kind == "f" else a
+
+
+class Visiting(OpsWrapper):
+    """Passes every tap on to a visitor. Composites run their own bodies, so that their glue is seen."""
+
+    def __init__(self, inner: Ops, visitor: Visitor, *, spelled: bool = True) -> None:
+        super().__init__(inner)
+        self.visitor, self.spelled, self.borders = visitor, spelled, Counter[str]()
+
+    def see(self, unit: Met, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if unit.kind != "tap":
+            return run(*args, **named)
+        tensors, join = flatten((args, named), self._is_tensor)
+        results: list[tuple[list[Any], Callable[..., Any]]] = []
+
+        def on(xs: Arrays | None) -> Arrays:
+            plain, by_name = join(tensors if xs is None else [self._like(x, t) for x, t in zip(xs, tensors)])
+            results.append(flatten(run(*plain, **by_name), self._is_tensor))
+            return [self.inner.numpy(t) for t in results[-1][0]]
+
+        handed = self.visitor.visit(self._unit(unit, args, named), [self.inner.numpy(t) for t in tensors], on)
+        if not results:
+            on(None)
+        out, put = results[-1]
+        return put(out if handed is None else [self._like(y, t) for y, t in zip(handed, out)])
+
+    def composite(self, unit: Met, native: Callable[..., Any] | None, body: Callable[..., Any]) -> Callable[..., Any]:
+        if native is not None and not self.spelled:
+            return native
+
+        def spelled(*args: Any, **named: Any) -> Any:
+            if native is not None:
+                plain = getattr(Ops, unit.word)(self.inner, *args, **named)
+                kernel = native(*args, **named)
+                about = Unit(unit.key, "kernel", unit.word, unit.path, _call(unit.key))
+                self.visitor.kernel(about, self.inner.numpy(kernel), self.inner.numpy(plain))
+            return body(*args, **named)
+
+        return spelled
+
+    def border(self, name: str, value: Any) -> Any:
+        """A value named by `tap`: seen like a word that changes nothing."""
+        call = self.borders[name]
+        self.borders[name] += 1
+        tensor = self._is_tensor(value) and not isinstance(value, np.ndarray)
+        array = self.inner.numpy(value) if tensor else np.asarray(value)
+        handed = self.visitor.visit(Unit(f"{name}#{call}", "border", "border", name, call), [array], lambda xs: [])
+        if handed is None:
+            return value
+        new = np.asarray(handed[0]).astype(array.dtype)
+        return self.inner.tensor(np.array(new)) if tensor else new
+
+    def _is_tensor(self, value: Any) -> bool:
+        return hasattr(value, "shape") and not hasattr(value, "path")
+
+    def _like(self, a: NDArray[Any], tensor: Any) -> Any:
+        own = self.inner.numpy(tensor).dtype
+        # MLX calls its 64-bit integers by another name of NumPy's for the same numbers: a view gives them ours.
+        return self.inner.tensor(np.array(a, dtype=own, copy=True).view(own))
+
+    def _unit(self, unit: Met, args: tuple[Any, ...], named: dict[str, Any]) -> Unit:
+        fields = vars(unit.layer) if unit.layer is not None else {}
+        given = {role: t for role, t in fields.items() if self._is_tensor(t) and not role.startswith("_")}
+
+        def canonical(role: str, t: Any) -> NDArray[Any]:
+            kind = unit.word if role == "weight" else ""
+            return np.asarray(relayout(self.inner.numpy(t), kind, self.inner.layout, "torch"))
+
+        known = {k: v for k, v in facts(unit, args, named).items() if k in FACTS}
+        return Unit(unit.key, "tap", unit.word, unit.path, _call(unit.key), known, Later(given, canonical))
+
+
+FACTS = ("eps", "stride", "padding", "dilation", "groups", "slope", "approximate")
+
+
+def _call(key: str) -> int:
+    return int(key.rpartition("#")[2].partition("/")[0])

@@ -1,0 +1,133 @@
+"""Any PyTorch program as a subject of the lab: nothing in it has to know of us.
+
+Words are caught where every module and every function ends up, in ``torch.nn.functional`` (a TorchFunctionMode);
+hooks on all modules say where in the program we are. So modules and hand-written functions are seen alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
+
+from . import torch_functions as words
+from .base import Following
+from .observer import ACTIVE, Visitor, flatten
+
+
+class TorchProgram:
+    """`run` is a function without arguments that runs the program.
+
+    `modules` gives roots a name ({"": model, "vocoder": vocoder}); a root that is met without one is called after its
+    class, with a number (a whole model that comes first has the names of its own checkpoint). `tensors` names the
+    weights of a program that has no modules; a weight without any name is called after its fingerprint. The program's
+    outputs are borders `result`, `result.1` …
+    """
+
+    def __init__(
+        self,
+        run: Callable[[], Any],
+        *,
+        modules: Mapping[str, torch.nn.Module] | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        name: str = "torch",
+    ) -> None:
+        self.run, self.modules, self.tensors, self.name = run, modules or {}, tensors or {}, name
+
+    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+        """Run it once under the visitor; `wide` with every float32 number as float64."""
+        mode = Hooked(visitor, self.modules, self.tensors, wide=wide)
+        token = ACTIVE.set(mode)
+        try:
+            with torch.no_grad(), mode:
+                out = self.run()
+                for i, value in enumerate(flatten(out, words.is_tensor)[0]):
+                    mode.border(f"result.{i}" if i else "result", value)
+        finally:
+            ACTIVE.reset(token)
+
+
+class Hooked(Following, TorchFunctionMode):
+    """Passes every word on to a visitor."""
+
+    def __init__(
+        self, visitor: Visitor, modules: Mapping[str, Any], tensors: Mapping[str, Tensor], *, wide: bool
+    ) -> None:
+        Following.__init__(self, visitor)
+        TorchFunctionMode.__init__(self)
+        self.wide = wide
+        for prefix, root in modules.items():
+            self.name(prefix, root)
+        for name, tensor in tensors.items():
+            self.owners.setdefault(tensor.data_ptr(), name.removesuffix(".weight").removesuffix(".bias"))
+
+    def is_tensor(self, value: Any) -> bool:
+        return words.is_tensor(value)
+
+    def array(self, tensor: Tensor) -> NDArray[Any]:
+        return words.array(tensor)
+
+    def like(self, array: NDArray[Any], tensor: Tensor) -> Tensor:
+        return words.like(array, tensor)
+
+    def identity(self, tensor: Tensor) -> int:
+        return tensor.data_ptr()
+
+    def parts(self, root: torch.nn.Module) -> Iterable[tuple[str, Any]]:
+        return root.named_modules()
+
+    def parameters(self, module: torch.nn.Module) -> Iterable[tuple[str, Tensor]]:
+        return module.named_parameters(recurse=False)
+
+    def __enter__(self) -> Hooked:
+        self.hooks = [
+            hooks.register_module_forward_pre_hook(lambda module, args: self.entered(module)),
+            hooks.register_module_forward_hook(lambda module, args, out: self.left(), always_call=True),
+        ]
+        return super().__enter__()
+
+    def __exit__(self, *problem: Any) -> None:
+        for hook in self.hooks:
+            hook.remove()
+        super().__exit__(*problem)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        # A weight is known by its own memory, so the name is looked up before it is widened.
+        given = words.word(func, args, kwargs)
+        owner = given.bind(args, kwargs).given if given is not None and self.wide else None
+        if self.wide:
+            args, kwargs, func = words.widened(func, args, kwargs)
+        name = getattr(func, "__name__", "")
+        if name == "scaled_dot_product_attention":
+            return self._attention(*args, **kwargs)
+        if name in words.DRAWS:
+            return self.drawn(name, func(*args, **kwargs))
+        word = words.word(func, args, kwargs) if given is not None else None
+        return func(*args, **kwargs) if word is None else self._word(word, args, kwargs, owner)
+
+    def _word(self, word: words.Word, args: Any, kwargs: Any, owner: Tensor | None = None) -> Any:
+        call = word.bind(args, kwargs)
+        call.given = call.given if owner is None else owner
+        return self.called(word.name, call)
+
+    def _attention(
+        self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+        scale: float | None = None, enable_gqa: bool = False,
+    ) -> Any:  # fmt: skip
+        """The fused kernel spelled out, so that scale, mask and softmax are seen."""
+        if enable_gqa:
+            k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
+        scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-1, -2))
+        if is_causal:
+            attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        if attn_mask is not None:
+            scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        softmax = words.word(torch.softmax, (scores, -1), {})
+        assert softmax is not None
+        return torch.matmul(self._word(softmax, (scores, -1), {}), v)

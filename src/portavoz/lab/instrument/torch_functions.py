@@ -1,0 +1,180 @@
+"""PyTorch's functions as words of ours: which are taps, what they are called with, how their axes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .base import Call
+
+# Randomness: recorded, and replayed where a reference's run is forced.
+DRAWS = {"rand", "randn", "rand_like", "randn_like", "bernoulli", "multinomial", "normal", "randint"}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of ours: its name, the function, and how its arguments are bound."""
+
+    name: str
+    func: Any
+    binder: Callable[[Any, dict[str, Any]], Call]
+
+    def bind(self, args: Any, kwargs: Any) -> Call:
+        """The call with these arguments."""
+        names = ARGUMENTS.get(self.name, ("input",))
+        given = {**dict(zip(names, args)), **kwargs}
+        return self.binder(self.func, given)
+
+
+ARGUMENTS = {
+    "linear": ("input", "weight", "bias"),
+    "embedding": ("input", "weight"),
+    "conv1d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    "conv_transpose1d": ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"),
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
+    "rms_norm": ("input", "normalized_shape", "weight", "eps"),
+    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "leaky_relu": ("input", "negative_slope", "inplace"),
+    "gelu": ("input",),
+    "elu": ("input", "alpha", "inplace"),
+    "softmax": ("input", "dim", "_stacklevel", "dtype"),
+    "l2_normalize": ("input", "p", "dim", "eps", "out"),
+    "relu": ("input", "inplace"),
+    "silu": ("input", "inplace"),
+    "mish": ("input", "inplace"),
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "conv1d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
+    "conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
+    "conv_transpose1d": {"stride": 1, "padding": 0, "groups": 1, "dilation": 1},
+    "layer_norm": {"eps": 1e-5},
+    "batch_norm": {"eps": 1e-5},
+    "rms_norm": {"eps": None},
+}
+# The facts that a word of ours declares too, under our names.
+DECLARED = {
+    "conv1d": ("stride", "padding", "dilation", "groups"),
+    "conv_transpose1d": ("stride", "padding"),
+    "layer_norm": ("eps",),
+    "batch_norm": ("eps",),
+}
+ROLES = ("weight", "bias", "running_mean", "running_var")
+
+
+def _weighted(name: str) -> Callable[[Any, dict[str, Any]], Call]:
+    def bind(func: Any, given: dict[str, Any]) -> Call:
+        whole = {**DEFAULTS.get(name, {}), **given}
+        x = given["input"]
+        weights = {role: given[role] for role in ROLES if isinstance(given.get(role), Tensor)}
+        facts = {k: _one(whole[k]) for k in DECLARED.get(name, ()) if not isinstance(whole[k], str)}
+        axis = 1 if name in ("conv1d", "conv2d", "conv_transpose1d", "batch_norm") else -1
+        rest = {k: v for k, v in given.items() if k != "input"}
+        return Call([x], lambda t: func(t[0], **rest), weights, facts, next(iter(weights.values()), None), axis)
+
+    return bind
+
+
+def _plain(func: Any, given: dict[str, Any]) -> Call:
+    rest = {k: v for k, v in given.items() if k not in ("input", "inplace")}
+    return Call([given["input"]], lambda t: func(t[0], **rest))
+
+
+def _gelu(func: Any, given: dict[str, Any]) -> Call:
+    how = given.get("approximate", "none")
+    return Call([given["input"]], lambda t: func(t[0], approximate=how), facts={"approximate": how == "tanh"})
+
+
+def _leaky(func: Any, given: dict[str, Any]) -> Call:
+    slope = given.get("negative_slope", 0.01)
+    return Call([given["input"]], lambda t: func(t[0], slope), facts={"slope": slope})
+
+
+def _softmax(func: Any, given: dict[str, Any]) -> Call:
+    x, kind = given["input"], given.get("dtype")
+    dim: int = -1 if given.get("dim") is None else given["dim"]
+    axis = dim - x.dim() if dim >= 0 else dim
+    return Call([x], lambda t: torch.softmax(t[0], axis, dtype=kind), axis=axis)
+
+
+def _normalize(func: Any, given: dict[str, Any]) -> Call:
+    axis = given.get("dim", 1)
+    axis = axis - given["input"].dim() if axis >= 0 else axis
+    rest = {k: v for k, v in given.items() if k != "input"}
+    return Call([given["input"]], lambda t: func(t[0], **rest), axis=axis)
+
+
+def _product(func: Any, given: dict[str, Any]) -> Call:
+    """``x @ w`` with a matrix that is a parameter: a linear without bias."""
+    x, w = given["input"], given["weight"]
+    return Call([x], lambda t: torch.matmul(t[0], w), {"weight": w.T}, {}, w)
+
+
+BINDERS: dict[str, Callable[[Any, dict[str, Any]], Call]] = {
+    **{name: _weighted(name) for name in (*DEFAULTS, "linear", "embedding")},
+    **dict.fromkeys(("relu", "silu", "mish", "elu", "tanh", "sigmoid"), _plain),
+    "gelu": _gelu, "leaky_relu": _leaky, "softmax": _softmax, "l2_normalize": _normalize,
+}  # fmt: skip
+NAMES = {**{name: name for name in BINDERS}, "normalize": "l2_normalize"}
+
+
+def word(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Word | None:
+    """Which tap a function of PyTorch is, or None."""
+    name = getattr(func, "__name__", "")
+    if name in ("matmul", "__matmul__") and len(args) == 2 and isinstance(args[1], torch.nn.Parameter):
+        return Word("linear", func, _product) if args[1].dim() == 2 else None
+    if name not in NAMES or not isinstance(args[0] if args else kwargs.get("input"), Tensor):
+        return None
+    return Word(NAMES[name], func, BINDERS[NAMES[name]])
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a tensor with numbers in it."""
+    return isinstance(value, Tensor)
+
+
+def array(t: Tensor) -> NDArray[Any]:
+    """A copy in NumPy; bfloat16 and half as float32."""
+    t = t.detach().cpu()
+    return np.array((t.float() if t.dtype in (torch.bfloat16, torch.float16) else t).numpy(), copy=True)
+
+
+def like(a: NDArray[Any], t: Tensor) -> Tensor:
+    """An array as a tensor of another's kind and place."""
+    return torch.from_numpy(np.array(a, order="C", copy=True)).to(t.device, t.dtype)
+
+
+def _one(value: Any) -> Any:
+    return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
+
+
+KEEP = ("__get__", "__set__", "__setitem__", "dim", "size", "stride", "data_ptr", "is_floating_point", "numel")
+
+
+def widened(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+    """The same call in float64. What changes a tensor in place keeps that tensor's own precision."""
+    name = getattr(func, "__name__", "")
+    if name in KEEP or (name.endswith("_") and not name.endswith("__")):
+        return args, kwargs, func
+    kwargs = {k: _double(v) for k, v in kwargs.items()}
+    if name == "float":
+        return (args[0].double(),), {}, torch.Tensor.double
+    return _double(args), kwargs, func
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.double() if value.dtype in (torch.float32, torch.float16, torch.bfloat16) else value
+    if isinstance(value, torch.dtype):
+        return torch.float64 if value in (torch.float32, torch.float16, torch.bfloat16) else value
+    if isinstance(value, (tuple, list)):
+        parts = [_double(v) for v in value]
+        kind: Any = type(value)
+        return kind(*parts) if hasattr(value, "_fields") else kind(parts)
+    return value

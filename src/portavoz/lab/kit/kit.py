@@ -1,0 +1,233 @@
+"""A kit for people who port a family in another language: what to say it with, what must come out, in which order.
+
+    kit.json               the family's configuration, every tensor's shape and checksum, the stages in order
+    weights.safetensors    tiny sensitised weights, in the layout that was asked for
+    inputs.safetensors     what one run is given
+    goldens/0-words.trace  every word by itself; then 1-… one trace for each stage, in the order to bring them up
+    expected.json          decisions: durations, or the step at which each row stops
+    README.md              what to do first, second, …
+
+The goldens are traces (docs/porting.md), and so is what a port hands in: `opened` makes the kit's reference run on the
+kit's own weights and inputs, and `progress` says how far a port has come.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atomic import atomic
+from ...errors import InputError, PortavozError
+from ...weights import file
+from ...weights.layout import NAMES, relayout
+from ..compare import traced
+from ..instrument.observer import Program, Visitor
+from ..report.verdict import Verdict, unit_of
+from ..trace.trace import Streamed, Trace, read
+from . import families
+from .families import Arrays, Kind
+from .page import page
+from .vectors import PREFIX, Vectors, cases
+
+FORMAT, VERSION = "portavoz-kit", 1
+WORDS = "words"  # the stage that has no order
+
+
+class Both:
+    """Several subjects, one after the other, as one."""
+
+    def __init__(self, name: str, parts: list[Program]) -> None:
+        self.name, self.parts = name, parts
+
+    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+        """Run each once under the visitor."""
+        for part in self.parts:
+            part.follow(visitor, wide=wide)
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """An opened kit: its folder, what kit.json says, and the reference on the kit's own weights and inputs."""
+
+    folder: Path
+    about: dict[str, Any]
+    subject: Program
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One stage: how many of its units the port handed in and were judged, how many of them are wrong."""
+
+    stage: str
+    golden: str
+    units: int
+    judged: int
+    wrong: int
+
+    @property
+    def done(self) -> bool:
+        """Whether all of it was judged and found right."""
+        return self.judged == self.units and not self.wrong
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "done": self.done}
+
+
+def write(family: str, folder: str | Path, *, layout: str = "torch", config: str = "") -> dict[str, Any]:
+    """Write a kit and give what kit.json says. Raises InputError for a family, layout or configuration there is not.
+
+    The same arguments make the same bytes; the goldens do not depend on the layout.
+    """
+    if layout not in NAMES:
+        raise InputError(f"there is no layout {layout!r}: choose one of {', '.join(NAMES)}")
+    kind = families.named(family, config)
+    folder = Path(folder)
+    try:
+        (folder / "goldens").mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(f"{folder}: no folder can be made there ({problem.strerror}); choose another") from problem
+    arrays, roles = kind.weights()
+    words = {f"{case.path}.{role}": (a, case.word if role == "weight" else "") for case in cases()
+             for role, a in case.weights.items()}  # fmt: skip
+    arrays, roles = (
+        {**arrays, **{k: a for k, (a, _) in words.items()}},
+        {**roles, **{k: r for k, (_, r) in words.items()}},
+    )
+    stored = {k: np.asarray(relayout(a, roles[k], "torch", layout), order="C") for k, a in arrays.items()}
+    inputs = kind.inputs()
+    file.write(folder / "weights.safetensors", stored, {"layout": layout})
+    file.write(folder / "inputs.safetensors", inputs, {})
+    whole = traced(_subject(kind, arrays, inputs))
+    stages = _goldens(whole, kind, folder)
+    expected = kind.expected(whole)
+    about: dict[str, Any] = {
+        "format": FORMAT, "version": VERSION, "family": family, "name": kind.name, "layout": layout,
+        "config": kind.config, "stages": stages, "expected": expected,
+        "tensors": {k: {"shape": list(a.shape), "role": roles[k], "check": checksum(a)} for k, a in stored.items()},
+    }  # fmt: skip
+    _text(folder / "expected.json", _json(expected))
+    _text(folder / "README.md", page(about, kind, inputs))
+    about["files"] = {str(p.relative_to(folder)): _digest(p) for p in _files(folder, stages)}
+    _text(folder / "kit.json", _json(about))
+    return about
+
+
+def checksum(a: NDArray[Any]) -> float:
+    """The sum of each number times 1 + its place modulo 251, in the order of the file: other axes, another sum."""
+    flat = np.ascontiguousarray(a, np.float64).ravel()
+    return float(f"{float((flat * (1 + np.arange(flat.size) % 251)).sum()):.9g}")
+
+
+def opened(folder: str | Path) -> Kit:
+    """A kit that `write` made. Raises InputError for a folder that is none, or whose files are damaged."""
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / "kit.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{folder}: no kit (kit.json: {problem}); make one with portavoz lab kit FAMILY") from problem
+    if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
+        raise InputError(f"{folder}: kit.json is not of this portavoz' version {VERSION}; make the kit again")
+    try:
+        tensors, layout = about["tensors"], about["layout"]
+        stored, inputs = (file.read(folder / f"{name}.safetensors")[0] for name in ("weights", "inputs"))
+        arrays = {k: relayout(a, tensors[k]["role"], layout, "torch") for k, a in stored.items()}
+        kind = families.of(about["family"], about["config"])
+    except (KeyError, TypeError, PortavozError) as problem:
+        raise InputError(f"{folder}: the kit is damaged ({problem}); make it again") from problem
+    return Kit(folder, about, _subject(kind, arrays, inputs))
+
+
+def is_kit(name: str) -> bool:
+    """Whether this is a kit's folder."""
+    return (Path(name) / "kit.json").is_file()
+
+
+def progress(kit: Kit, verdict: Verdict) -> list[Progress]:
+    """How far a port has come, stage by stage. What it fuses counts where it handed in something of that stage."""
+    met = {check.ref for check in verdict.checks}
+    wrong = {unit for c in verdict.culprits for unit in (c.unit, *c.shared)}
+    left = set(verdict.pairing.uncovered)
+    out: list[Progress] = []
+    for stage in kit.about["stages"]:
+        keys = list(read(kit.folder / stage["file"]).units)
+        judged = len([k for k in keys if k not in left]) if met.intersection(keys) else 0
+        judged = judged if stage["name"] != WORDS else len(met.intersection(keys))
+        bad = len({unit_of(key) for key in keys} & wrong)
+        out.append(Progress(stage["name"], stage["file"], len(keys), judged, bad))
+    return out
+
+
+def settle(verdict: Verdict, stages: list[Progress]) -> Verdict:
+    """The verdict on these stages of a kit: PASS when each is done, whatever the others lack."""
+    if verdict.answer == "FAIL":
+        return verdict
+    open_ = [stage.stage for stage in stages if not stage.done]
+    names = ", ".join(stage.stage for stage in stages)
+    verdict.answer = "UNDECIDABLE" if open_ else "PASS"
+    verdict.reason = f"not handed in, or in part: {', '.join(open_)}" if open_ else f"every unit of {names} passed"
+    return verdict
+
+
+def _subject(kind: Kind, arrays: Mapping[str, NDArray[Any]], inputs: Arrays) -> Program:
+    words = Vectors({k: a for k, a in arrays.items() if k.startswith(PREFIX)})
+    model = {k: a for k, a in arrays.items() if not k.startswith(PREFIX)}
+    return Both(kind.name, [words, kind.subject(model, inputs)])
+
+
+def _goldens(whole: Trace, kind: Kind, folder: Path) -> list[dict[str, Any]]:
+    """One trace for each stage, and what kit.json says of them."""
+    starts = [(WORDS, f"{PREFIX}*"), *kind.starts]
+    keys: dict[str, list[str]] = {name: [] for name, _ in starts}
+    now = 0
+    for key in whole.units:
+        if now + 1 < len(starts) and fnmatch.fnmatchcase(key, starts[now + 1][1]):
+            now += 1
+        keys[starts[now][0]].append(key)
+    out: list[dict[str, Any]] = []
+    for n, (name, _) in enumerate(starts):
+        target = f"goldens/{n}-{name}.trace"
+        _part(whole, keys[name], folder / target)
+        gives = [key for key in keys[name] if whole.units[key].kind == "border"]
+        out.append({"name": name, "file": target, "units": len(keys[name]), "gives": gives})
+    return out
+
+
+def _part(whole: Trace, keys: list[str], path: Path) -> None:
+    part = Trace(whole.name)
+    part.producer, part.precision = whole.name, whole.precision
+    part.units = {key: whole.units[key] for key in keys}
+    part.layers = {p: whole.layers[p] for p in dict.fromkeys(u.path for u in part.units.values()) if p in whole.layers}
+    part.floors = {key: whole.floors[key] for key in keys if key in whole.floors}
+    with TemporaryFile() as body:
+        sink = Streamed(part, body, once=False)  # every tensor by its own name: simpler to read elsewhere
+        for key in keys:
+            sink.put(whole.units[key], {place: whole.array(key, place) for place in whole.units[key].shapes})
+        sink.finish(path)
+
+
+def _files(folder: Path, stages: list[dict[str, Any]]) -> list[Path]:
+    names = ["README.md", "expected.json", "inputs.safetensors", "weights.safetensors"]
+    return [folder / name for name in (*names, *(stage["file"] for stage in stages))]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _text(path: Path, text: str) -> None:
+    with atomic(path, "w") as out:
+        out.write(text)

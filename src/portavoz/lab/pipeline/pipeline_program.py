@@ -1,0 +1,65 @@
+"""Any side of `lab swap` as a subject of a comparison: only what crosses the borders of its stages is seen.
+
+That is all that a compiled runtime shows, so such a verdict says "at stage level": ``arctic@numpy`` beside
+``arctic@onnx``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...ops.base import Ops
+from ..instrument.observer import Unit, Visitor
+from .pipeline import Staged, Values
+from .pipeline_loader import Request, on, parted, side
+
+
+class Wide(Ops):
+    """NumPy in float64 inside the stages: the judge of a reference's own precision. Borders are float32, as always."""
+
+    def tensor(self, a: Any, train: bool = False) -> Any:
+        a = np.asarray(a)
+        return a.astype(np.float64) if a.dtype == np.float32 else a
+
+    def numpy(self, x: Any) -> Any:
+        x = np.asarray(x)
+        return x.astype(np.float32) if x.dtype == np.float64 else x
+
+
+class PipelineProgram:
+    """A voice or a probe on a runtime, by its name (see sides.side), or any row of stages."""
+
+    def __init__(self, name: str, request: Request | None = None, *, stages: Staged | None = None) -> None:
+        self.name, self.request = name, request or Request()
+        self.made: dict[bool, Staged] = {} if stages is None else {False: stages}
+
+    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+        """Run stage after stage; the visitor sees each value once, where it was made."""
+        if wide not in self.made:
+            self.made[wide] = self._wide() if wide else side(self.name, self.request)
+        values: Values = {}
+        calls = Counter[str]()
+        for stage in self.made[wide].stages:
+            before, values = values, dict(stage.run(values))
+            for name, value in values.items():
+                if value is not before.get(name):
+                    values[name] = _seen(visitor, name, calls[name], value)
+                    calls[name] += 1
+
+    def _wide(self) -> Staged:
+        base, runtime = parted(self.name)
+        if runtime not in ("numpy", "torch", "mlx"):
+            raise InputError(
+                f"{self.name}: this runtime has no float64, so it cannot be the reference; give {base}@numpy first"
+            )
+        return on(Wide(), base, self.request, name=self.name)
+
+
+def _seen(visitor: Visitor, name: str, call: int, value: Any) -> Any:
+    array = np.asarray(value)
+    handed = visitor.visit(Unit(f"{name}#{call}", "border", "border", name, call), [array], lambda xs: [])
+    return value if handed is None else np.asarray(handed[0]).astype(array.dtype)

@@ -1,0 +1,131 @@
+"""A swap in words, in a table, as JSON, and as sound."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...audio.files import write
+from ...audio.limit import soft_limit
+from ...errors import InputError
+from ...flow import Wave
+from .swap import RECORDED, Apart, Crossing, Swap
+
+
+def sentence(swap: Swap) -> str:
+    """What is wrong, and on which side of which border."""
+    return _all(swap) if swap.every else _one(swap)
+
+
+def to_dict(swap: Swap) -> dict[str, Any]:
+    """Plain values, for JSON."""
+    faults = [{"stage": c.stage, "before": c.border, "behind": swap.behind(c)} for c in swap.faulty]
+    return {
+        "reference": swap.reference.name,
+        "port": swap.port.name,
+        "limit": swap.limit,
+        "sentence": sentence(swap),
+        "faults": faults if swap.every else [],
+        "whole_port": swap.whole.to_dict(),
+        "crossings": [c.to_dict() for c in swap.crossings],
+    }
+
+
+def _all(swap: Swap) -> str:
+    if not swap.faulty:
+        if not swap.port.runs:
+            return f"Nothing in {swap.port.name} takes the reference's end further away than {swap.limit:g}."
+        return (
+            f"No stage of {swap.port.name} is further than {swap.limit:g} from {swap.reference.name}'s on the same "
+            f"values; the whole port ends {_said(swap.whole)} from it."
+        )
+    first, *rest = swap.faulty
+    if not swap.port.runs:
+        return (
+            f"The fault is {swap.port.name}'s, {_between(swap, first)}: the port's {first.border} takes the "
+            f"reference's end {_said(first.back)} away, and what the port made before that does not. What it makes "
+            f"behind {first.border} is only recorded."
+        )
+    also = f" So {'are' if len(rest) > 1 else 'is'} {', '.join(c.stage for c in rest)}." if rest else ""
+    return (
+        f"The fault is {swap.port.name}'s {first.stage}, {_between(swap, first)}: with the reference before "
+        f"{first.border} the port ends {_said(first.onward)} from the reference, and by itself this stage takes the "
+        f"reference's end {_said(first.alone)} away.{also}"
+    )
+
+
+def _one(swap: Swap) -> str:
+    (c,) = swap.crossings
+    if not swap.port.runs:
+        where = "is not before" if c.back.l2 <= swap.limit else "is before"
+        return f"The fault {where} {c.border}: port first, reference behind ends {_said(c.back)} from the reference."
+    wrong = {"before": c.back.l2 > swap.limit, "behind": c.onward.l2 > swap.limit}
+    ends = (
+        f"reference first, port behind ends {_said(c.onward)} from the reference, port first, reference behind "
+        f"{_said(c.back)}"
+    )
+    if not any(wrong.values()):
+        return f"Neither side of {c.border} carries a fault above {swap.limit:g}: {ends}."
+    if all(wrong.values()):
+        return f"{swap.port.name} carries faults on both sides of {c.border}: {ends}."
+    which = "before" if wrong["before"] else "behind"
+    return f"The fault is {swap.port.name}'s, {which} {c.border}: {ends}."
+
+
+def _between(swap: Swap, c: Crossing) -> str:
+    before = swap.behind(c)
+    return f"behind {before} and before {c.border}" if before else f"before {c.border}"
+
+
+def _said(apart: Apart) -> str:
+    if apart.broke:
+        return f"nowhere ({apart.broke})"
+    if not math.isfinite(apart.l2):
+        a, b = apart.lengths
+        length = f" ({a} samples for {b})" if a != b else ""
+        return f"with other lengths or whole numbers{length}"
+    return f"{apart.l2:.1e} ({apart.snr:.0f} dB)" if apart.l2 else "nothing"
+
+
+def lines(swap: Swap) -> list[str]:
+    """The sentence, and the table: for each border relative L2, SNR in dB and mel distance in dB of both ways."""
+    head = ("reference, then port", "port, then reference", "the port's stage alone")
+    wide = max(12, *(len(c.border) + 1 for c in swap.crossings))
+    out = [sentence(swap), "", f"{'':<{wide}}" + "".join(f"{name:<28}" for name in head)]
+    out.append(f"{'border':<{wide}}" + f"{'rel. L2':>8} {'SNR':>6} {'mel':>7}     " * 3)
+    for c in swap.crossings:
+        cells = "".join(f"{_cell(apart)}     " for apart in (c.onward, c.back, c.alone))
+        out.append(f"{c.border:<{wide}}{cells}{c.stage}".rstrip())
+    return out
+
+
+def _cell(a: Apart) -> str:
+    if a.broke:
+        return f"{'–' if a.broke == RECORDED else 'broke':>8} {'':>6} {'':>7}"
+    mel = "" if a.mel is None else f"{a.mel:.2f}"
+    if not math.isfinite(a.l2):
+        return f"{'other':>8} {'':>6} {mel:>7}"
+    snr = "∞" if a.l2 == 0 else f"{a.snr:.0f}"
+    return f"{a.l2:>8.1e} {snr:>6} {mel:>7}"
+
+
+def write_waves(swap: Swap, folder: str | Path) -> list[Path]:
+    """Every sound of the table as a WAV in `folder`. Raises InputError where there is no sound or no rate."""
+    if not swap.reference.rate:
+        raise InputError(f"{swap.reference.name}: a program does not say its rate; give one with --rate")
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(f"{place}: cannot be made ({problem.strerror}); choose another folder") from problem
+    named = dict(swap.waves)
+    for c in swap.crossings:
+        named |= {f"{c.border}-{name}": wave for name, wave in c.waves.items()}
+    out: list[Path] = []
+    for name, wave in named.items():
+        out.append(place / f"{name}.wav")
+        write(out[-1], Wave(soft_limit(np.nan_to_num(wave).astype(np.float32)), swap.reference.rate))
+    return out

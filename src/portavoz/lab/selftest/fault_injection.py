@@ -1,0 +1,260 @@
+"""The lab's own test: named faults are planted in a port, one or three at a time, and it must name them at their place.
+
+Beside it the usual gates look at the same ports: Pearson's correlation of what comes out above 0.94 or 0.99, and the
+first unit whose output differs in a plain run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...ops import BACKENDS
+from ...ops import open as open_ops
+from ...ops.base import Ops
+from .. import speecht5_probe
+from ..compact_probe import CONFIGS, compact
+from ..compare import correlation, forced, inventory, mirrored, propagated, traced
+from ..instrument.observer import Program
+from ..report.verdict import Verdict
+from ..trace.trace import Trace, record
+from .faults import Arrays, Fault
+from .scoring import Clean, Outcome, Score, total
+
+__all__ = ["FaultTarget", "Score", "backends", "catalogue", "grade", "judge_one", "planted", "total"]
+
+SENTENCES = ("The lab says one sentence.", "Yes.", "Numbers such as 1984 are read out, and so is $3.50!")
+KINDS = ("edge", "leaf", "facts", "shape", "value", "weights")
+
+
+@dataclass(slots=True)
+class FaultTarget:
+    """Where faults are planted: a reference, its trace, and how to make a port of it; `out` is what is heard."""
+
+    reference: Program
+    trace: Trace
+    port: Callable[..., Any]
+    arrays: Arrays
+    out: str = "wave#0:out"
+
+
+def _compact_ground(probe: str, seed: int) -> FaultTarget:
+    config = CONFIGS[probe or "istft"]
+    reference = compact(config, seed=seed, ops="numpy")
+    arrays = dict(reference.arrays)
+
+    def port(**how: Any) -> Program:
+        return compact(config, seed=seed, **{"arrays": arrays, **how})
+
+    return FaultTarget(reference, traced(reference, spread=True), port, arrays)
+
+
+def _speecht5_ground(probe: str, seed: int) -> FaultTarget:
+    reference, arrays = speecht5_probe.reference(seed)
+
+    def port(**how: Any) -> Program:
+        return speecht5_probe.ours(speecht5_probe.TINY, seed=seed, **{"arrays": arrays, **how})
+
+    return FaultTarget(reference, traced(reference, spread=True), port, dict(arrays))
+
+
+def _stranger_ground(probe: str, seed: int) -> FaultTarget:
+    from ..references import reference as package
+    from . import handwritten_port
+
+    model = package("transformers").Reference.fresh(speecht5_probe.TINY, 0)
+    reference, weights = handwritten_port.reference(model, seed), handwritten_port.arrays(model)
+
+    def port(*, arrays: Arrays = weights, edit: Any = None, ops: Any = None) -> Program:
+        return handwritten_port.port(arrays, seed=seed, edit=edit)
+
+    return FaultTarget(reference, traced(reference, spread=True), port, weights, "result#0:out")
+
+
+GROUNDS: dict[str, Callable[[str, int], FaultTarget]] = {
+    "compact": _compact_ground,
+    "speecht5": _speecht5_ground,
+    "stranger": _stranger_ground,
+}
+
+
+def catalogue(family: str) -> list[Fault]:
+    """A family's faults by name. Raises InputError for a family without any."""
+    if family == "compact":
+        from .faults.compact import FAULTS
+    elif family == "speecht5":
+        from .faults.speecht5 import FAULTS
+    elif family == "stranger":
+        from .faults.handwritten_port import FAULTS
+    else:
+        raise InputError(f"there are no planted faults for the family {family!r}: choose one of {', '.join(GROUNDS)}")
+    return FAULTS
+
+
+def planted(ground: FaultTarget, faults: Iterable[Fault], backend: str = "torch") -> Any:
+    """A port with these faults in it."""
+    faults = list(faults)
+    arrays = dict(ground.arrays)
+    words: dict[str, Any] = {}
+    for fault in faults:
+        if fault.weights is not None:
+            fault.weights(arrays)
+        words |= fault.words or {}
+
+    def edit(model: Any, vocoder: Any) -> None:
+        for fault in faults:
+            if fault.edit is not None:
+                fault.edit(model, vocoder)
+
+    def make() -> Ops:
+        kind: Any = type(open_ops(backend))
+        return type("Faulty", (kind,), words)()
+
+    return ground.port(arrays=arrays, ops=make if words else backend, edit=edit)
+
+
+def named(verdict: Verdict, fault: Fault) -> bool:
+    """Whether a fault is among the culprits."""
+    every = [f"{one.kind}:{unit}" for one in verdict.culprits for unit in (one.unit, *one.shared)]
+    return any(re.match(fault.want, one) for one in every)
+
+
+def judge_one(ground: FaultTarget, fault: Fault, method: str) -> Outcome:
+    """Plant one fault, look for it, and ask the usual gates."""
+    port = planted(ground, [fault])
+    wants = [fault.want]
+    if method == "forced":
+        verdict = forced(ground.trace, port)
+    else:
+        if fault.want.startswith("kernel:"):
+            # A dump shows what the kernel gave, not the kernel: the unit behind it is the nearest that both have.
+            port.spelled, wants = False, [r"(edge|leaf):.*(attention|attn)\.(out|out_proj)$"]
+        verdict = mirrored(ground.reference, dumped(port, outputs_only=method == "outputs only"))
+    first = verdict.culprits[0] if verdict.culprits else None
+    right = first is not None and re.search(fault.cause, first.cause) is not None
+    exact = first is not None and any(re.match(want, first.id) for want in wants)
+    if method == "outputs only" and first is not None:  # an edge and the leaf behind it are one there
+        exact = any(re.match(want, f"{kind}:{first.unit}") for want in wants for kind in KINDS)
+    out = Outcome(
+        fault.name, method, first.id if first else "", [one.id for one in verdict.culprits],
+        verdict.answer == "FAIL", exact,
+        first.cause if first else "", bool(first and first.certain), right,
+        first.ratio if first else math.inf,
+    )  # fmt: skip
+    if method == "forced":
+        _usual(ground, port, fault, out)
+    return out
+
+
+def dumped(port: Program, *, outputs_only: bool = False) -> Trace:
+    """A port as the file that it would hand in; a crash ends it early."""
+    trace, _ = inventory(port)
+    if outputs_only:
+        for info in trace.units.values():
+            info.shapes = {place: shape for place, shape in info.shapes.items() if place.startswith("out")}
+    return trace
+
+
+def _usual(ground: FaultTarget, port: Program, fault: Fault, out: Outcome) -> None:
+    plain, crash = inventory(port)
+    out.pcc = 0.0 if crash else correlation(plain.arrays[ground.out], ground.trace.arrays[ground.out])
+    seen = propagated(ground.trace, plain)
+    if seen.culprits:
+        out.first_propagated = seen.culprits[0].id
+        out.propagated_right = re.match(fault.want, out.first_propagated) is not None
+
+
+def backends() -> list[str]:
+    """The back ends that this machine has."""
+    return [name for name, about in BACKENDS.items() if importlib.util.find_spec(about[2].split(".")[0])]
+
+
+def clean_runs(family: str, count: int, score: Score) -> None:
+    """Faultless ports on every back end present, forced and mirrored in turn: anything named is a false alarm."""
+    probes = list(CONFIGS) if family == "compact" else [""]
+    present = ["torch"] if family == "stranger" else backends()
+    kinds = [(probe, live, b) for probe in probes for live in (True, False) for b in present]
+    grounds: dict[tuple[str, int], FaultTarget] = {}
+    for n in range(count):
+        seed, (probe, live, backend) = n // len(kinds), kinds[n % len(kinds)]
+        if (probe, seed) not in grounds:
+            grounds = {(probe, seed): GROUNDS[family](probe, seed)}
+        ground = grounds[(probe, seed)]
+        port = ground.port(ops=backend)
+        verdict = forced(ground.trace, port) if live else mirrored(ground.reference, record(port))
+        score.clean.append(_clean(backend, verdict))
+        if verdict.answer != "PASS":
+            score.alarms.append(f"{family} on {backend}, seed {seed}: {verdict.answer}, {verdict.reason}")
+
+
+def stage_runs(count: int, score: Score) -> None:
+    """The bundled voice on ONNX Runtime, which shows only what crosses its stages' borders, beside NumPy."""
+    from ..pipeline.pipeline_loader import Request
+    from ..pipeline.pipeline_program import PipelineProgram
+
+    for n in range(count):
+        request = Request(SENTENCES[n % len(SENTENCES)])
+        sides = [PipelineProgram(f"arctic@{runtime}", request) for runtime in ("numpy", "onnx")]
+        verdict = forced(traced(sides[0], spread=True), sides[1])
+        score.clean.append(_clean("onnx, by stage", verdict))
+        if verdict.answer != "PASS":
+            score.alarms.append(f"the bundled voice on onnx: {verdict.answer}, {verdict.reason}")
+
+
+def _clean(backend: str, verdict: Verdict) -> Clean:
+    spread = max((a.ratio for a in verdict.arrived if not math.isnan(a.floor)), default=math.nan)
+    return Clean(backend, verdict.method, verdict.largest_clean, spread)
+
+
+def triples(ground: FaultTarget, faults: list[Fault], count: int, seed: int, score: Score) -> None:
+    """Three faults of different places at once: how many of them one run names."""
+    draw = np.random.default_rng(seed)
+    while count:
+        some = [faults[i] for i in draw.choice(len(faults), 3, replace=False)]
+        ends = sum("value:wave" in f.want for f in some)
+        if len({f.want for f in some}) < 3 or sum(bool(f.words) for f in some) > 1 or ends > 1:
+            continue  # two changes of one and the same function are one fault
+        count -= 1
+        port = planted(ground, some)
+        verdicts = [forced(ground.trace, port)]
+        if not any(fault.want.startswith("kernel:") for fault in some):
+            verdicts.append(mirrored(ground.reference, dumped(port)))
+        for verdict in verdicts:
+            found = [fault for fault in some if named(verdict, fault)]
+            score.triples.append((verdict.method, 3, len(found)))
+            if len(found) < 3:
+                lost = ", ".join(fault.name for fault in some if fault not in found)
+                score.lost.append(f"{verdict.method}: {lost} (among {', '.join(fault.name for fault in some)})")
+
+
+def grade(
+    family: str,
+    *,
+    seeds: int = 1,
+    clean: int = 24,
+    threes: int = 12,
+    methods: Iterable[str] = ("forced", "mirrored", "outputs only"),
+    only: Callable[[Fault], bool] | None = None,
+) -> Score:
+    """Plant a family's whole catalogue. Raises InputError for a family without faults."""
+    faults, score, start, cpu = catalogue(family), Score(), time.perf_counter(), time.process_time()
+    faults = [f for f in faults if only is None or only(f)]
+    for seed in range(seeds):
+        for probe in dict.fromkeys(f.probe for f in faults):
+            ground, here = GROUNDS[family](probe, seed), [f for f in faults if f.probe == probe]
+            for fault in here:
+                score.outcomes += [judge_one(ground, fault, method) for method in methods]
+            if threes and len(here) > 6:
+                triples(ground, here, threes, seed, score)
+    stage_runs(min(len(SENTENCES), clean // 10) if family == "compact" else 0, score)
+    clean_runs(family, clean - len(score.clean), score)
+    score.seconds, score.cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+    return score

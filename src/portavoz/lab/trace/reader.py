@@ -1,0 +1,192 @@
+"""Reading a trace that somebody else wrote: every way in which it may be damaged is one sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ..instrument.fingerprint import Print, fingerprint
+from .trace import DTYPES, ENTRY, FORMAT, VERSION, Info, Trace
+
+NAME = re.compile(r"(?P<key>.*#\d+(/[^:]+)?):(?P<place>(in|out)[\w.]*)")
+WEIGHT = re.compile(r"(?P<path>[^#:]+):(?P<role>weight|bias|running_mean|running_var)")
+
+
+class Mapped(Trace):
+    """A trace on disk: an array is read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.name)
+        self.path = path
+        self.index: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
+        self.turned: set[str] = set()
+
+    def array(self, key: str, place: str) -> NDArray[Any]:
+        return self.tensor(f"{key}:{place}")
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        """One tensor by its whole name."""
+        kind, shape, offset = self.index[name]
+        count = int(np.prod(shape))
+        out = np.fromfile(self.path, kind, count, offset=offset).reshape(shape)
+        return np.ascontiguousarray(out.swapaxes(-1, -2)) if name in self.turned else out
+
+
+def opened(path: Path) -> Mapped:
+    """A trace whose file is whole. Raises InputError with the first thing that is wrong."""
+    trace = Mapped(path)
+    index, metadata, start = _head(path)
+    _tensors(trace, index, start)
+    header = _header(path, metadata)
+    trace.producer, trace.precision = str(header.get("producer", "")), str(header.get("precision", "float32"))
+    for kind in ("floors", "stage_floors", "propagated_floors"):
+        setattr(trace, kind, _floors(path, kind, header.get(kind, {})))
+    weights = [m for m in map(WEIGHT.fullmatch, trace.index) if m]
+    _units(trace, header, {m[0] for m in weights})
+    try:
+        for layer, roles in header.get("layers", {}).items():
+            trace.layers[layer] = {role: Print.from_dict(one) for role, one in roles.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise InputError(f"{path}: a fingerprint in the header cannot be read ({problem!r}); leave it out") from problem
+    words = {unit.path: unit.word for unit in trace.units.values()}
+    for m in weights:
+        word = words.get(m["path"], "") if m["role"] == "weight" else ""
+        trace.layers.setdefault(m["path"], {})[m["role"]] = fingerprint(trace.tensor(m[0]), word)
+    return trace
+
+
+def _head(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in seen and ":" in name:
+                raise InputError(f"{path}: {name} is there twice; a call that repeats needs the next number after '#'")
+            seen[name] = value
+        return seen
+
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = path.stat().st_size
+            if length > size - 8:
+                raise InputError(f"{path}: no trace, or cut off in its header; write it again")
+            parsed = json.loads(file.read(length), object_pairs_hook=once)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (ValueError, RecursionError) as problem:
+        raise InputError(f"{path}: not a safetensors file ({problem}); write it as docs/porting.md says") from problem
+    if not isinstance(parsed, dict):
+        raise InputError(f"{path}: not a safetensors file; write it as docs/porting.md says")
+    return parsed, parsed.pop("__metadata__", {}) or {}, length + 8
+
+
+def _tensors(trace: Mapped, index: dict[str, Any], start: int) -> None:
+    size = trace.path.stat().st_size
+    for name, about in index.items():
+        try:
+            kind, shape, (begin, end) = about["dtype"], tuple(map(int, about["shape"])), about["data_offsets"]
+        except (KeyError, TypeError, ValueError) as problem:
+            raise InputError(f"{trace.path}: the entry of {name} cannot be read; write it again") from problem
+        if kind not in DTYPES:
+            raise InputError(f"{trace.path}: {name} holds {kind} numbers, wanted {', '.join(DTYPES)}; write it as F32")
+        bytes_wanted = int(np.prod(shape)) * np.dtype(DTYPES[kind]).itemsize
+        if end - begin != bytes_wanted:
+            raise InputError(
+                f"{trace.path}: {name} has {end - begin} bytes, wanted {bytes_wanted} for {kind} {list(shape)}; "
+                "its dtype or its shape is wrong"
+            )
+        if start + end > size:
+            raise InputError(f"{trace.path}: {name} is cut off (the file ends {start + end - size} bytes early)")
+        if not NAME.fullmatch(name) and not WEIGHT.fullmatch(name):
+            raise InputError(
+                f"{trace.path}: {name!r} is no name of a tensor, wanted 'path#call:in0' or 'path#call:out'"
+            )
+        trace.index[name] = (np.dtype(DTYPES[kind]).newbyteorder("<"), shape, start + int(begin))
+
+
+def _header(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+    if ENTRY not in metadata:
+        raise InputError(f"{path}: the header is missing: put a JSON object into the metadata as {ENTRY!r}")
+    try:
+        header = json.loads(metadata[ENTRY])
+    except (ValueError, TypeError) as problem:
+        raise InputError(f"{path}: the header {ENTRY!r} is not JSON ({problem}); write it again") from problem
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InputError(f'{path}: the header says {_short(header)}, wanted {{"format": "{FORMAT}", …}}')
+    if header.get("version") != VERSION:
+        raise InputError(f"{path}: version {header.get('version')!r} of the trace, this portavoz reads {VERSION}")
+    if not isinstance(header.get("units"), list):
+        raise InputError(f"{path}: the header has no list of 'units'; put every unit there, in the order they ran")
+    return header
+
+
+def _floors(path: Path, kind: str, given: Any) -> dict[str, dict[str, float]]:
+    """Floors by key and place. Raises InputError for anything else."""
+    try:
+        return {str(key): {str(place): float(f) for place, f in places.items()} for key, places in given.items()}
+    except (AttributeError, TypeError, ValueError) as problem:
+        raise InputError(
+            f'{path}: {kind} of the header cannot be read ({problem}); wanted {{"path#call": {{"out": 6e-8}}}}, or none'
+        ) from problem
+
+
+def _units(trace: Mapped, header: dict[str, Any], weights: set[str]) -> None:
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, (_, shape, _) in trace.index.items():
+        match = NAME.fullmatch(name)
+        if match and name not in weights:
+            shapes.setdefault(match["key"], {})[match["place"]] = shape
+    for about in header["units"]:
+        key = about.get("key") if isinstance(about, dict) else about
+        if not isinstance(key, str) or "#" not in key:
+            raise InputError(f"{trace.path}: a unit's key is {_short(key)}, wanted 'path#call'")
+        if key in trace.units:
+            raise InputError(f"{trace.path}: the unit {key} is listed twice; each call has its own number after '#'")
+        shared = _shared(trace, key, about)
+        if shared:
+            shapes.setdefault(key, {}).update(shared)
+        if key not in shapes:
+            raise InputError(f"{trace.path}: the unit {key} is listed, but none of its tensors is there")
+        about = about if isinstance(about, dict) else {}
+        path, _, rest = key.rpartition("#")
+        call, _, word = rest.partition("/")
+        if not call.isdigit():
+            raise InputError(f"{trace.path}: a unit's key is {_short(key)}, wanted 'path#call'")
+        word = str(about.get("word") or word.rpartition(".")[0])
+        info = Info(key, about.get("kind", "tap"), word, about.get("path", path), int(call), about.get("facts", {}))
+        places = sorted(shapes.pop(key).items(), key=lambda p: (p[0].startswith("out"), p[0]))
+        info.shapes = dict(places)
+        trace.units[key] = info
+    if shapes:
+        raise InputError(f"{trace.path}: {next(iter(shapes))} has tensors, but is not in the header's list of units")
+
+
+def _shared(trace: Mapped, key: str, about: Any) -> dict[str, tuple[int, ...]]:
+    """Places whose numbers are in the file under another name: from now on they have both. Raises InputError."""
+    out: dict[str, tuple[int, ...]] = {}
+    for kind in ("same", "turned"):
+        given = about.get(kind) or {} if isinstance(about, dict) else {}
+        for place, name in given.items() if isinstance(given, dict) else [(kind, given)]:
+            own = f"{key}:{place}"
+            found = trace.index.get(name) if isinstance(name, str) and name not in trace.turned else None
+            if found is None or not NAME.fullmatch(own) or (kind == "turned" and len(found[1]) < 2):
+                raise InputError(
+                    f"{trace.path}: {own} is said to be {_short(name)}, which is no such tensor of the file"
+                )
+            trace.index[own] = found
+            out[place] = found[1]
+            if kind == "turned":
+                trace.turned.add(own)
+                out[place] = (*found[1][:-2], found[1][-1], found[1][-2])
+    return out
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else text[:57] + "…"

@@ -1,0 +1,104 @@
+"""Recording: what every unit of a model took and gave, as NumPy copies."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Ops
+from .wrapper import OpsWrapper, Unit
+
+
+@dataclass(slots=True)
+class Entry:
+    """One unit: its tensors by place and its declared facts (stride, eps, slope, heads …).
+
+    A place is "in0", "in1" … for what was given in order, "in:mask" for what was given by name, "out" for what
+    came back; a part of a tuple has its number or name behind a dot ("out.1", "in1.k").
+    """
+
+    kind: str
+    word: str
+    path: str
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Tracer(OpsWrapper):
+    """Keeps an `Entry` for every tap, composite and block, in the order in which they began.
+
+    Tensors are copied at once: a back end may write in place later. `overrides` says how far a back end's own
+    kernel of a composite lies from the body (relative L2 on the same inputs).
+    """
+
+    def clear(self) -> None:
+        """Forget everything and count calls from 0 again."""
+        super().clear()
+        self.entries: dict[str, Entry] = {}
+        self.overrides: dict[str, float] = {}
+
+    def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if unit.kind == "glue":
+            return run(*args, **named)
+        entry = self.entries[unit.key] = Entry(unit.kind, unit.word, unit.path)
+        entry.facts = facts(unit, args, named)
+        given = [*((f"in{i}", a) for i, a in enumerate(args)), *((f"in:{k}", a) for k, a in named.items())]
+        for place, value in given:
+            entry.arrays.update(self._copies(place, value))
+        out = run(*args, **named)
+        entry.arrays.update(self._copies("out", out))
+        return out
+
+    def override(self, unit: Unit, native: Any, body: Any) -> None:
+        a, b = (np.asarray(self.inner.numpy(x), np.float64) for x in (native, body))
+        self.overrides[unit.key] = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), 1e-300))
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Everything by ``key:place``, as a trace file stores it."""
+        return {f"{key}:{place}": a for key, entry in self.entries.items() for place, a in entry.arrays.items()}
+
+    def _copies(self, place: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+        for name, leaf in leaves(place, value):
+            yield (
+                name,
+                np.array(leaf if isinstance(leaf, (np.ndarray, np.generic)) else self.inner.numpy(leaf), copy=True),
+            )
+
+
+def leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The tensors in a value, each with its place: ``in1`` → ``in1.k``, ``in1.v`` for a named tuple."""
+    if hasattr(value, "path"):
+        return  # a layer: its tensors are weights
+    if hasattr(value, "shape"):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from leaves(f"{place}.{name}", part)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        names: Sequence[Any] = getattr(value, "_fields", range(len(value)))
+        for name, part in zip(names, value):
+            yield from leaves(f"{place}.{name}", part)
+
+
+def facts(unit: Unit, args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """What a unit declares besides tensors: a layer's stride, eps …; a word's slope, heads, axis by their names."""
+    if unit.layer is not None:
+        given = {
+            k: v for k, v in vars(unit.layer).items() if not k.startswith("_") and k not in ("ops", "word", "path")
+        }
+    elif unit.kind == "block":
+        given = dict(named)
+    else:
+        bound = inspect.signature(getattr(Ops, unit.word)).bind(None, *args, **named)
+        bound.apply_defaults()
+        given = {k: v for k, v in bound.arguments.items() if k != "self"}
+    plain = {k: dataclasses.asdict(cast(Any, v)) if dataclasses.is_dataclass(v) else v for k, v in given.items()}
+    return {
+        k: v for k, v in plain.items() if isinstance(v, (bool, int, float, str, dict, tuple)) and not any(leaves("", v))
+    }

@@ -1,0 +1,169 @@
+"""A folder of recordings with labels, as training sees it: mels, durations, waves, in memory-mapped arrays.
+
+    corpus.json    {"rate": 22050, "alphabet": 1, "speakers": ["slt"], …}
+    index.jsonl    {"id", "text", "wav", "speaker", "split": "train" | "held_out", "symbols": […], "ends": […]}
+    features/KEY/  mels and waves, made once; KEY is a hash of the sounds' content and the mel's specification
+
+`ends` are seconds: the end of each symbol; the last is the length of the wave. `wav` is a path from the folder, or an
+absolute one; where `from` (seconds) is given, the utterance begins there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...flow import MelSpec
+from ...text.alphabet import ALPHABET
+from .features import Cut, Features
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One recording: frame and symbol ranges into the corpus' joined arrays."""
+
+    id: str
+    text: str
+    speaker: int
+    split: str
+    symbols: slice
+    frames: slice
+
+    @property
+    def length(self) -> int:
+        """Frames."""
+        return self.frames.stop - self.frames.start
+
+
+def index(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a corpus folder's index.jsonl. Raises InputError for a line without one of its values."""
+    path = folder / "index.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as problem:
+        raise InputError(f"{path}: not there; {folder} is no corpus folder (see the training guide)") from problem
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{path}: not UTF-8 (byte {problem.start}); make the corpus again") from problem
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+            missing = [k for k in ("id", "text", "wav", "speaker", "split", "symbols", "ends") if k not in values]
+        except (ValueError, TypeError) as problem:
+            raise InputError(f"{path} line {number}: not JSON ({problem}); mend it") from problem
+        if missing:
+            raise InputError(f"{path} line {number}: {', '.join(missing)} missing; add them")
+        yield values
+
+
+class Corpus:
+    """All utterances of a folder for one mel specification.
+
+    mels [frames, mels] float32, waves [frames · hop] int16, ids and durations [symbols] int64: each utterance's
+    part lies at its slices. `speakers` gives each name its number where a model has a table already; the corpus'
+    own order is the default. Raises InputError naming the file and the line for anything that does not hold together.
+    """
+
+    def __init__(self, folder: str | Path, spec: MelSpec, speakers: list[str] | None = None) -> None:
+        self.folder, self.spec = Path(folder), spec
+        try:
+            self.about: dict[str, Any] = json.loads((self.folder / "corpus.json").read_text())
+        except OSError as problem:
+            raise InputError(
+                f"{problem.filename}: not there; {self.folder} is no corpus folder (see the training guide)"
+            ) from problem
+        except ValueError as problem:
+            raise InputError(f"{self.folder}/corpus.json: not JSON ({problem}); make the corpus again") from problem
+        self.lines = list(index(self.folder))
+        self.speakers: list[str] = speakers or self.about.get("speakers") or []
+        self._check()
+        self.features = Features(self.folder, [self._cut(line) for line in self.lines], spec)
+        self.mels, self.waves = self.features.mels, self.features.waves
+        rows = [np.array(ALPHABET.encode(line["symbols"]), np.int64) for line in self.lines]
+        self.ids = np.concatenate(rows)
+        self.durations = np.concatenate([self._durations(*pair) for pair in zip(self.lines, self.features.frames)])
+        self.utterances = list(self._slices())
+
+    @staticmethod
+    def names(folder: Path) -> list[str]:
+        """The speakers that a corpus folder lists; none where it cannot be read, which opening it will say."""
+        try:
+            return list(json.loads((folder / "corpus.json").read_text())["speakers"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def split(self, name: str) -> list[Utterance]:
+        """The utterances of one split, "train" or "held_out"."""
+        return [u for u in self.utterances if u.split == name]
+
+    def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation of each mel band over the training split; one utterance in memory at a time."""
+        count, total, squares = 0, np.zeros(self.spec.mels), np.zeros(self.spec.mels)
+        for u in self.split("train"):
+            mel = self.mels[u.frames].astype(np.float64)
+            count, total, squares = count + len(mel), total + mel.sum(0), squares + (mel**2).sum(0)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+        return mean.astype(np.float32), deviation.astype(np.float32)
+
+    def wave(self, u: Utterance, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
+        """The samples of one utterance, float32; or of so many `frames` of it from frame `start`."""
+        hop, first = self.spec.hop, u.frames.start + start
+        last = u.frames.stop if frames is None else first + frames
+        return np.divide(self.waves[first * hop : last * hop], 32768, dtype=np.float32)
+
+    def _check(self) -> None:
+        if self.about.get("rate") != self.spec.rate:
+            raise InputError(
+                f"{self.folder}: recorded at {self.about.get('rate')} Hz, the model wants {self.spec.rate}; resample it"
+            )
+        if self.about.get("alphabet") != ALPHABET.version:
+            raise InputError(
+                f"{self.folder}: alphabet {self.about.get('alphabet')}, wanted {ALPHABET.version}; label it anew"
+            )
+        for number, line in enumerate(self.lines, 1):
+            where = f"{self.folder}/index.jsonl line {number}"
+            if len(line["symbols"]) != len(line["ends"]) or not line["ends"]:
+                raise InputError(f"{where}: {len(line['symbols'])} symbols, {len(line['ends'])} ends; mend the line")
+            if line["speaker"] not in self.speakers:
+                known = ", ".join(self.speakers) or "none"
+                raise InputError(f"{where}: speaker {line['speaker']!r} is not one of {known}; add it to corpus.json")
+        if not any(line["split"] == "train" for line in self.lines):
+            raise InputError(f"{self.folder}/index.jsonl: no utterance has split 'train'; there is nothing to train on")
+
+    def _cut(self, line: dict[str, Any]) -> Cut:
+        start = float(line.get("from", 0.0))
+        return Cut(self.folder / line["wav"], start, start + line["ends"][-1])
+
+    def _durations(self, line: dict[str, Any], frames: int) -> NDArray[np.int64]:
+        ends = np.round(np.asarray(line["ends"]) * self.spec.rate / self.spec.hop).astype(np.int64)
+        ends[-1] = frames
+        durations = np.diff(ends, prepend=0)
+        if (durations < 0).any():
+            raise InputError(
+                f"{self.folder}/index.jsonl {line['id']}: the ends of the symbols go backwards; mend the labels"
+            )
+        return durations
+
+    def _slices(self) -> Iterator[Utterance]:
+        speakers = {name: i for i, name in enumerate(self.speakers)}
+        symbol = frame = 0
+        for line, f in zip(self.lines, self.features.frames):
+            s = len(line["symbols"])
+            yield Utterance(
+                line["id"],
+                line["text"],
+                speakers[line["speaker"]],
+                line["split"],
+                slice(symbol, symbol + s),
+                slice(frame, frame + f),
+            )
+            symbol, frame = symbol + s, frame + f

@@ -1,0 +1,190 @@
+"""Any folder of recordings → a corpus folder: looked at, read by the front end, aligned. Sounds are not copied.
+
+OUT/report.json     what validation found
+OUT/corpus.json, OUT/index.jsonl   as `corpus` reads them; `wav` points into the source
+OUT/alignments.json which labels look wrong, the most doubtful first; OUT/alignments/ID.png with pictures
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ...atomic import atomic
+from ...errors import InputError
+from ...flow import MelSpec
+from ...text.alphabet import ALPHABET, GAPS
+from . import align, alignment_qc, labels, layouts
+from .features import Cut, Features
+from .validate import Finding, Report, Take, inspect
+
+HELD_OUT = 0.04  # share of the lines; at least one, at most two hundred
+
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A take with its ends in seconds; `score` is the alignment's mean log-likelihood, None for labels from files."""
+
+    take: Take
+    symbols: tuple[str, ...]
+    ends: tuple[float, ...]
+    score: float | None = None
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    spec: MelSpec,
+    *,
+    steps: int = 0,
+    pictures: int = 0,
+    say: Say = lambda line: None,
+) -> Path:
+    """Make the corpus folder `out` of the recordings in `source`; what is there already and fits is kept.
+
+    `steps` is how long the aligner learns (0: by the size of the corpus), `pictures` how many of the most doubtful
+    labels are drawn. Raises InputError when nothing can be learnt from, or most texts do not fit their recordings.
+    """
+    out = Path(out)
+    found = layouts.find(source)
+    key = _key(found, spec, steps)
+    if _made(out) == key:
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    faults = [Finding("line", m.line, m.problem) for m in found.malformed]
+    report = Report(faults, recordings=len(faults))
+    takes = list(inspect(_watched(found.recordings, f"recordings of {Path(source).name}"), report))
+    report.write(out / "report.json")
+    for line in report.lines():
+        say(line)
+    if not takes:
+        raise InputError(f"{source}: not one recording can be learnt from; {out / 'report.json'} says why of each")
+    labelled = [*_from_files(Path(source), takes, say)]
+    rest = [t for t in takes if t.recording.id not in {line.take.recording.id for line in labelled}]
+    if rest:
+        _fitting(source, rest, report)
+        say(f"{len(rest)} recordings without labels: learning which sound is where")
+        labelled += _learnt(out, rest, spec, steps=steps, say=say)
+    lines = sorted(labelled, key=lambda line: line.take.recording.id)
+    _index(out, lines)
+    scores = {line.take.recording.id: line.score for line in lines if line.score is not None}
+    alignment_qc.report(out, spec, scores=scores, pictures=pictures, say=say)
+    _about(out, found.kind, lines, key, spec)
+    return out
+
+
+def _watched(items: Sequence[T], what: str) -> Iterable[T]:
+    """With a bar on standard error: standard output is for reports."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, what, console=Console(stderr=True))
+
+
+def _fitting(source: str | Path, takes: Sequence[Take], report: Report) -> None:
+    """Raises InputError where most of the recordings to align are too fast or too slow for their texts."""
+    odd = {finding.id: finding.detail for finding in report.findings if finding.kind == "pace"}
+    odd = {t.recording.id: odd[t.recording.id] for t in takes if t.recording.id in odd}
+    if 2 * len(odd) > len(takes):
+        id, detail = next(iter(odd.items()))
+        raise InputError(
+            f"{source}: {len(odd)} of {len(takes)} recordings too fast or too slow for their texts ({id}: {detail}): "
+            "that is not what is said in them; look which column is the text, and which file is which"
+        )
+
+
+def _key(found: layouts.Layout, spec: MelSpec, steps: int) -> str:
+    rows = []
+    for r in found.recordings:
+        status = r.wav.stat() if r.wav.is_file() else None
+        rows.append([r.id, r.text, str(r.wav), r.speaker, status and [status.st_size, status.st_mtime_ns]])
+    about = json.dumps([rows, spec.rate, spec.hop, steps, ALPHABET.version])
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
+
+
+def _made(out: Path) -> str | None:
+    try:
+        return json.loads((out / "corpus.json").read_text())["made_from"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _from_files(source: Path, takes: Sequence[Take], say: Say) -> Iterator[Labelled]:
+    """Takes that have a label file; it says what was spoken, the text only which marks stand in it."""
+    for take in takes:
+        path = labels.find(source, take.recording.id, take.recording.wav)
+        if path is not None:
+            try:
+                symbols, ends = labels.read(path, [s for s in take.symbols if s in GAPS])
+            except InputError as problem:
+                say(f"{problem}; it will be aligned like those without labels")
+                continue
+            whole = Take(take.recording, take.symbols, 0.0, ends[-1])
+            yield Labelled(whole, tuple(symbols), tuple(ends))
+
+
+def _learnt(out: Path, takes: Sequence[Take], spec: MelSpec, *, steps: int, say: Say) -> Iterator[Labelled]:
+    features = Features(out, [Cut(t.recording.wav, t.start, t.stop) for t in takes], spec)
+    stops = np.cumsum(features.frames)
+    mels = [features.mels[stop - count : stop] for stop, count in zip(stops, features.frames)]
+    mean, scale = _statistics(mels)
+    ids = [np.array(ALPHABET.encode(t.symbols), np.int64) for t in takes]
+    spoken = [align.Spoken(i, m, mean, scale) for i, m in zip(ids, mels)]
+    fits = [s.frames >= int((~s.skip).sum()) for s in spoken]
+    for take in (t for t, fit in zip(takes, fits) if not fit):
+        say(f"{take.recording.id}: shorter than its text, left out")
+    fitting = [(t, s) for t, s, fit in zip(takes, spoken, fits) if fit]
+    if not fitting:
+        raise InputError(f"{out}: every recording is shorter than its text; compare some of them with their texts")
+    # Some three hundred utterances' worth at least, and no more than a few thousand steps.
+    count = steps or int(np.clip(3 * len(fitting), 400, 3000))
+    model = align.learn([s for _, s in fitting], steps=count, report=_telling(say, count))
+    for take, s in _watched(fitting, "alignments"):
+        found = align.align(model, s)
+        ends = np.cumsum(found.durations) * spec.hop / spec.rate
+        yield Labelled(take, take.symbols, tuple(ends.tolist()), found.score)
+
+
+def _telling(say: Say, count: int) -> Callable[[int, float], None]:
+    def report(step: int, loss: float) -> None:
+        if step % max(1, count // 5) == 0:
+            say(f"aligner: step {step} of {count}, {loss:.3f} nats a frame")
+
+    return report
+
+
+def _statistics(mels: Sequence[Any]) -> tuple[Any, Any]:
+    count = sum(len(m) for m in mels)
+    mean = sum(m.sum(0, dtype=np.float64) for m in mels) / count
+    variance = sum(((m - mean) ** 2).sum(0) for m in mels) / count
+    return mean, np.sqrt(np.maximum(variance, 1e-6))
+
+
+def _index(out: Path, lines: Sequence[Labelled]) -> None:
+    every = max(min(round(1 / HELD_OUT), max(2, len(lines))), len(lines) // 200)
+    with atomic(out / "index.jsonl", "w") as file:
+        for number, line in enumerate(lines):
+            r = line.take.recording
+            values = {
+                "id": r.id, "text": r.text, "wav": str(r.wav.resolve()), "from": line.take.start, "speaker": r.speaker,
+                "split": "held_out" if number % every == every // 2 else "train",
+                "symbols": line.symbols, "ends": line.ends,
+            }  # fmt: skip
+            file.write(json.dumps(values) + "\n")
+
+
+def _about(out: Path, kind: str, lines: Sequence[Labelled], key: str, spec: MelSpec) -> None:
+    """corpus.json with the key comes last: whoever finds that finds everything."""
+    speakers = sorted({line.take.recording.speaker for line in lines})
+    about = {"rate": spec.rate, "alphabet": ALPHABET.version, "speakers": speakers, "layout": kind, "made_from": key}
+    with atomic(out / "corpus.json", "w") as file:
+        json.dump(about, file)

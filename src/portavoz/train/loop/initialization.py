@@ -1,0 +1,161 @@
+"""What a training begins with: fresh weights, a voice to fine-tune, or a smaller model to grow from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ... import folder
+from ...errors import InputError, SpecError
+from ...families.compact.config import CompactConfig, named
+from ...flow import MelSpec
+from ...ops.torch import TorchOps
+from ...weights.cursor import Weights
+from ..config import LOSSES, TrainConfig
+from ..data import toy
+from ..data.corpus import Corpus
+from ..data.pitch import of_symbols, statistics
+from ..data.prepare import prepare
+from ..tasks.compact import VALUES
+from ..voice import grow as growth
+from ..voice.bundle import trained
+
+SPEAKERS = "acoustic.encoder.speaker.weight"
+Arrays = dict[str, NDArray[Any]]
+
+
+def weights_file(name: str) -> Path:
+    """The safetensors file that a name means: a file, a voice folder, or a bundled voice. Raises InputError."""
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise InputError(
+                f"{name}: there is no such file; give a training's result, a voice folder or a voice's name"
+            )
+        return path
+    return folder.find(name) / "model.safetensors"
+
+
+def known_speakers(name: str) -> list[str]:
+    """The speakers of a voice that is fine-tuned, in their order; none for a bare safetensors file."""
+    if not name or name.endswith(".safetensors"):
+        return []
+    return list(folder.describe(folder.find(name))["speakers"])
+
+
+def speakers(config: TrainConfig, own: Sequence[str]) -> list[str]:
+    """The speaker table: the corpus' own speakers, behind those of the voice where they are added to it."""
+    before = known_speakers(config.start) if config.speakers == "add" else []
+    return [*before, *(name for name in own if name not in before)]
+
+
+def shape(config: TrainConfig, count: int) -> CompactConfig:
+    """The model's configuration, with room for `count` speakers. Raises SpecError when `start` is missing."""
+    if config.model == "start":
+        if not config.start:
+            raise SpecError("model is 'start', but no weights to start from are named; set start, or choose a model")
+        values: Mapping[str, Any] = trained(weights_file(config.start))[1].to_dict()
+    else:
+        values = named(config.model).to_dict()
+    return CompactConfig.from_dict({**values, "speakers": max(1, count)})
+
+
+def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps) -> Weights:
+    """The cursor that the model takes its tensors from. Raises PortavozError for weights that do not fit."""
+    if config.start:
+        tensors = trained(weights_file(config.start))[0]
+        if SPEAKERS in tensors:
+            tensors = {**tensors, SPEAKERS: table(tensors[SPEAKERS], known_speakers(config.start), corpus.speakers)}
+        w = Weights(tensors, ops, train=True)
+        if config.part != "joint":
+            other = "vocoder" if config.part == "acoustic" else "acoustic"
+            w.ignore(other, why="the other half is trained on its own")
+        return w
+    return Weights.fresh(ops, config.seed, constants=constants(corpus, c, config.part))
+
+
+def constants(corpus: Corpus, c: CompactConfig, part: str) -> Arrays:
+    """The statistics of a corpus under the names that a half's weights have for them; of part "joint" both."""
+    if part == "joint":
+        return {**constants(corpus, c, "acoustic"), **constants(corpus, c, "vocoder")}
+    mean, scale = corpus.statistics()
+    prefix = "acoustic.decoder" if part == "acoustic" else "vocoder"
+    out: Arrays = {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
+    if part == "acoustic" and (c.pitch or c.energy):
+        facts = statistics(of_symbols(corpus))
+        for name, at in VALUES.items():
+            for key, value in zip(("mean", "scale"), facts[at]):
+                out[f"acoustic.{name}.{key}"] = np.array([value], np.float32)
+    return out
+
+
+def chosen(config: TrainConfig, w: Weights) -> dict[str, Tensor]:
+    """The tensors that change; the others need no gradient. Raises SpecError when there are none."""
+    only, every = tuple(config.only), w.tensors()
+    found = {k: t for k, t in every.items() if not only or k.startswith(only)}
+    if not found:
+        raise SpecError(f"only is {list(only)}: no weight's path begins so; they are {', '.join([*every][:3])}, …")
+    for k, t in every.items():
+        t.requires_grad_(k in found)
+    return found
+
+
+def defaults(config: TrainConfig) -> dict[str, Any]:
+    """What stands in a checkpoint for settings that nobody wrote."""
+    plain = TrainConfig(corpus="", model=CompactConfig().to_dict()).identity()
+    return json.loads(json.dumps({**plain, "losses": LOSSES.get(config.part, LOSSES)}))
+
+
+def grow(config: TrainConfig, c: CompactConfig, w: Weights) -> None:
+    """Give fresh weights what a smaller model has learnt. Raises SpecError where it cannot grow into this one."""
+    if not config.grow:
+        return
+    path = weights_file(config.grow)
+    arrays, small = trained(path)
+    growth.check(small, c)
+    mine = {k: a for k, a in arrays.items() if config.part in ("joint", k.partition(".")[0])}
+    for k, a in growth.grown(mine, w.record.shapes, config.seed).items():
+        with torch.no_grad():
+            w.record.taken[k].copy_(torch.from_numpy(np.ascontiguousarray(a)))
+
+
+def table(rows: NDArray[Any], known: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
+    """The speaker table [wanted, hidden] from another one: who is in both keeps the row, others begin as the mean."""
+    rows = rows.astype(np.float32)
+    mean = rows.mean(0)
+    return np.stack([rows[known.index(name)] if name in known else mean for name in wanted] or [mean])
+
+
+def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Callable[[str], None]) -> Path:
+    from ..voice.distil import speak
+
+    if not config.teacher:
+        raise SpecError(f"corpus {config.corpus}: a text has no sound; name the voice that speaks it with teacher")
+    return speak(config.corpus, config.teacher, out, spec, pictures=config.align_pictures, say=say)
+
+
+def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> tuple[Corpus, CompactConfig]:
+    """The corpus that a configuration names, made where it is not one yet, and the model that fits its speakers."""
+    spec = shape(config, 1).mel
+    if config.corpus == "toy":
+        folder = out / "toy"
+        if not (folder / "corpus.json").is_file():
+            toy.make(folder)
+    elif config.corpus.endswith(".txt"):
+        folder = _spoken(config, out / "corpus", spec, say)
+    elif (Path(config.corpus) / "corpus.json").is_file():
+        folder = Path(config.corpus)
+    else:
+        folder = prepare(
+            config.corpus, out / "corpus", spec, steps=config.align_steps, pictures=config.align_pictures, say=say
+        )
+    own = Corpus.names(folder)
+    names = speakers(config, own)
+    return Corpus(folder, spec, names), shape(config, len(names))

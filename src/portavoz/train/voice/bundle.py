@@ -1,0 +1,100 @@
+"""Trained halves → a voice folder: weights in float16, compiled stages, voice.json with a checksum of each file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atomic import atomic
+from ...errors import WeightError
+from ...families.compact.config import CompactConfig
+from ...families.compact.loop import STAGES
+from ...folder import FORMAT
+from ...graph.compact import export_stages
+from ...weights import file
+from ...weights.quantized import unpacked
+
+FILES = ("model.safetensors", *(f"{stage}.onnx" for stage in STAGES))
+
+
+def trained(path: str | Path) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
+    """The tensors and the configuration of a training's result (acoustic.safetensors), or of a voice's weights."""
+    tensors, metadata = file.read(path)
+    if "config" not in metadata:
+        raise WeightError(f"{path}: its metadata has no configuration; give the result of a training")
+    return unpacked(tensors), CompactConfig.from_dict(json.loads(metadata["config"]))
+
+
+def bundle(
+    halves: Sequence[str | Path],
+    out: str | Path,
+    *,
+    name: str,
+    speakers: Sequence[str],
+    card: Mapping[str, Any],
+    half: bool = True,
+) -> Path:
+    """Write a voice folder from an acoustic and a vocoder half (or one file that holds both).
+
+    Weights are rounded to float16 once (not without `half`) and the graphs exported from the rounded ones, so every
+    runtime computes with the same numbers. Raises SpecError or WeightError when the halves do not fit together.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, config = joined(halves)
+    kind = np.float16 if half else np.float32
+    metadata = {"family": "compact", "layout": "torch", "config": json.dumps(config.to_dict()), "name": name}
+    file.write(folder / "model.safetensors", {k: a.astype(kind) for k, a in tensors.items()}, metadata)
+    export_stages(folder / "model.safetensors", config, folder, half=half)
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "family": "compact",
+        "language": "en",
+        "rate": config.mel.rate,
+        "alphabet": config.alphabet,
+        "speakers": list(speakers),
+        "config": config.to_dict(),
+        "card": dict(card),
+    }
+    return seal(folder, about)
+
+
+def joined(halves: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
+    """The tensors of all halves, and the configuration of the acoustic one.
+
+    Raises WeightError where there is none, or where the halves do not mean the same mel and vocoder.
+    """
+    tensors: dict[str, NDArray[Any]] = {}
+    acoustic: CompactConfig | None = None
+    shared = set()
+    for path in halves:
+        arrays, config = trained(path)
+        tensors.update(arrays)
+        shared.add(repr([config.mel, config.vocoder, config.istft, config.hifigan]))
+        if any(name.startswith("acoustic.") for name in arrays):
+            acoustic = config
+    where = ", ".join(map(str, halves))
+    if acoustic is None:
+        raise WeightError(f"{where}: no acoustic half is among them; name it too")
+    if len(shared) > 1:
+        raise WeightError(f"{where}: trained for different mels or vocoders; train both under one configuration")
+    return tensors, acoustic
+
+
+def seal(folder: Path, about: Mapping[str, Any]) -> Path:
+    """Write voice.json: `about`, with size and checksum of the weights and the graphs that lie in the folder."""
+    contents = {name: (folder / name).read_bytes() for name in FILES}
+    files = {name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in contents.items()}
+    card = {"card": about["card"]} if "card" in about else {}
+    rest = {key: value for key, value in about.items() if key != "card"}
+    with atomic(folder / "voice.json", "w") as written:
+        json.dump({**rest, "files": files, **card}, written, indent=2)
+        written.write("\n")
+    return folder

@@ -1,0 +1,66 @@
+"""What an acoustic half makes of a corpus: the mels that a vocoder will really hear."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atomic import atomic
+from ...errors import SpecError
+from ...families.compact.config import CompactConfig
+from ...ops.torch import TorchOps
+from ...weights.cursor import Weights
+from ..config import TrainConfig
+from ..data.corpus import Corpus
+from ..loop.initialization import weights_file
+from ..tasks.compact import AcousticTask
+from .bundle import trained
+
+
+class Predicted(Mapping[str, NDArray[np.float32]]):
+    """Mels [frames, mels] by utterance id, in a memory-mapped file beside the corpus' own."""
+
+    def __init__(self, path: Path, corpus: Corpus) -> None:
+        shape = corpus.mels.shape
+        self.mels: NDArray[np.float32] = np.memmap(path, np.float32, "r", shape=shape)
+        self.frames = {u.id: u.frames for u in corpus.utterances}
+
+    def __getitem__(self, id: str) -> NDArray[np.float32]:
+        return self.mels[self.frames[id]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def predicted_mels(name: str, c: CompactConfig, corpus: Corpus) -> Predicted:
+    """Every utterance's mel as an acoustic half (a file, or a voice) makes it with the corpus' durations.
+
+    Made once for these weights and labels: a resumed training finds them. Raises PortavozError.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    weights = weights_file(name)
+    own = trained(weights)[1]
+    if own.mel != c.mel:
+        raise SpecError(f"predicted_by {name}: speaks {own.mel}, the vocoder hears {c.mel}; choose one of the same mel")
+    about = hashlib.sha256(weights.read_bytes())
+    about.update(corpus.ids.tobytes() + corpus.durations.tobytes())
+    path = corpus.features.place / f"predicted-{about.hexdigest()[:16]}.f32"
+    if not path.is_file() or path.stat().st_size != corpus.mels.nbytes:
+        w = Weights.load(weights, TorchOps())
+        w.ignore("vocoder", why="only the acoustic half is wanted")
+        task = AcousticTask(w, own, corpus, TrainConfig(corpus="", batch=1))
+        w.finish()
+        shown = Console(stderr=True)  # standard output is for reports
+        with atomic(path) as out:
+            for u in track(corpus.utterances, "predicted mels", console=shown):
+                out.write(task.predicted(u).astype(np.float32).tobytes())
+    return Predicted(path, corpus)
