@@ -84,7 +84,7 @@ def test_say_uses_the_choice(run, folder: Path, cache: Path, tmp_path: Path, mon
         ran.append((len(ids), dict(model.stages.choices), model.workers))
         return genuine(model, ids, *rest, **named)
 
-    monkeypatch.setattr(SpeechT5, "together", together)
+    monkeypatch.setattr(SpeechT5, "synthesize_batch", together)
     say = ("say", "One. Two and a half. Three! Four?", "--voice", str(folder), "--speaker", str(speaker))
     done = run(*say, "-o", "a.wav")
     assert done.code == 0, done.err
