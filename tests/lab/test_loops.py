@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from portavoz.errors import InputError
+from portavoz.lab import tap
 from portavoz.lab.compare import compare, forced, mirrored, traced
 from portavoz.lab.forcing.loops import free, stepwise, told
-from portavoz.lab.instrument.observer import tap
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import exit_code, first_line, lines, to_dict
 from portavoz.lab.trace.trace import record

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from portavoz.blocks.durations import DurationPredictor
+from portavoz.lab import tap
 from portavoz.lab.compact_probe import sensitised
 from portavoz.lab.compare import mirrored
-from portavoz.lab.instrument.observer import tap
 from portavoz.lab.instrument.ops import OpsProgram
 from portavoz.lab.report.text import first_line, lines
 from portavoz.lab.trace.trace import read

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from portavoz.errors import InputError
+from portavoz.lab import tap
 from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import forced, mirrored
-from portavoz.lab.instrument.observer import tap
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import to_dict
 from portavoz.lab.trace.reader import opened

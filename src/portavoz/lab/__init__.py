@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from ..ops.tap import tap
 from .compare import assert_parity, compare
-from .instrument.observer import tap
 
 __all__ = ["assert_parity", "compare", "tap"]

@@ -16,8 +16,8 @@ from ..families.compact.acoustic import Acoustic, keep, layout
 from ..families.compact.config import CompactConfig, HifiConfig, IstftConfig
 from ..flow import MelSpec
 from ..ops.base import Ops
+from ..ops.tap import tap
 from ..weights.cursor import Weights
-from .instrument.observer import tap
 from .instrument.ops import OpsProgram
 
 Arrays = dict[str, NDArray[Any]]

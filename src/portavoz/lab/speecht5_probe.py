@@ -17,8 +17,8 @@ from ..families.speecht5.config import TINY, SpeechT5Config
 from ..families.speecht5.decoder import Acoustic
 from ..families.speecht5.encoder import allowed
 from ..flow import Noise
+from ..ops.tap import tap
 from ..weights.cursor import Weights
-from .instrument.observer import tap
 from .instrument.ops import OpsProgram
 
 VOCODER = "vocoder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 import weakref
@@ -49,7 +50,7 @@ class Worker:
         with self.turn:
             self.settle((args, named))
         done: Future[Any] = Future()
-        self.calls.put((done, self._in_turn, (run, args, named), {}))
+        self.calls.put((done, contextvars.copy_context().run, (self._in_turn, run, args, named), {}))
         return done.result()
 
     def _in_turn(self, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:

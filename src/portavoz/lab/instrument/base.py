@@ -174,7 +174,7 @@ class Following:
         handed = self.visitor.visit(unit, [self.array(value)], lambda xs: [])
         return value if handed is None else self.like(handed[0], value)
 
-    def border(self, name: str, value: Any) -> Any:
+    def named_value(self, name: str, value: Any) -> Any:
         """A value named by `tap`: seen like a word that changes nothing."""
         call = self.count(f"{name}\0border")
         array: NDArray[Any] = self.array(value) if self.is_tensor(value) else np.asarray(value)

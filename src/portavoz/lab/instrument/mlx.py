@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ops.base import Ops
+from ...ops.tap import observing
 from . import mlx_functions as words
 from .base import Call, Following
-from .observer import ACTIVE, Visitor, flatten
+from .observer import Visitor, flatten
 
 
 class MlxProgram:
@@ -39,14 +40,10 @@ class MlxProgram:
     def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
         """Run it once under the visitor; `wide` with every word worked out in float64."""
         mode = Wrapped(visitor, self.modules, wide=wide)
-        token = ACTIVE.set(mode)
-        try:
-            with mode.around():
-                out = self.run()
-                for i, value in enumerate(flatten(out, words.is_tensor)[0]):
-                    mode.border(f"result.{i}" if i else "result", value)
-        finally:
-            ACTIVE.reset(token)
+        with observing(mode), mode.around():
+            out = self.run()
+            for i, value in enumerate(flatten(out, words.is_tensor)[0]):
+                mode.named_value(f"result.{i}" if i else "result", value)
 
 
 class Wrapped(Following):

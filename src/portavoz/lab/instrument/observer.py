@@ -8,7 +8,6 @@ so they are written once for every framework.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -73,24 +72,6 @@ class Program(Protocol):
     def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
         """Run it once under `visitor`; `wide` in float64."""
         ...
-
-
-class Active(Protocol):
-    """What a running subject does with a value that `tap` names."""
-
-    def border(self, name: str, value: Any) -> Any: ...
-
-
-ACTIVE: ContextVar[Active | None] = ContextVar("portavoz_lab_active", default=None)
-
-
-def tap(name: str, value: Any) -> Any:
-    """Name a value of your own program: a mask, a draw, a mel, a token, an output.
-
-    Recorded under ``name#call``; where a reference's value is forced, that is what comes back. Free otherwise.
-    """
-    active = ACTIVE.get()
-    return value if active is None else active.border(name, value)
 
 
 def flatten(value: Any, is_tensor: Callable[[Any], bool]) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:

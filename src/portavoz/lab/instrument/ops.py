@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from ...ops import open as open_ops
 from ...ops.base import Ops
+from ...ops.tap import observing
 from ...ops.tracer import facts
 from ...ops.wrapper import OpsWrapper
 from ...ops.wrapper import Unit as Met
 from ...weights.cursor import Weights
 from ...weights.layout import relayout
-from .observer import ACTIVE, Arrays, Later, Unit, Visitor, flatten
+from .observer import Arrays, Later, Unit, Visitor, flatten
 
 Build = Callable[[Weights], Callable[[], Any]]
 
@@ -47,11 +48,8 @@ class OpsProgram:
         arrays = {k: _widened(a) for k, a in self.arrays.items()} if wide else self.arrays
         run = self.build(Weights(arrays, watch))
         watch.clear()
-        token = ACTIVE.set(watch)
-        try:
+        with observing(watch):
             run()
-        finally:
-            ACTIVE.reset(token)
 
 
 def _widened(a: NDArray[Any]) -> NDArray[Any]:
@@ -96,7 +94,7 @@ class Visiting(OpsWrapper):
 
         return spelled
 
-    def border(self, name: str, value: Any) -> Any:
+    def named_value(self, name: str, value: Any) -> Any:
         """A value named by `tap`: seen like a word that changes nothing."""
         call = self.borders[name]
         self.borders[name] += 1

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
+from ...ops.tap import observing
 from . import torch_functions as words
 from .base import Following
-from .observer import ACTIVE, Visitor, flatten
+from .observer import Visitor, flatten
 
 
 class TorchProgram:
@@ -42,14 +43,10 @@ class TorchProgram:
     def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
         """Run it once under the visitor; `wide` with every float32 number as float64."""
         mode = Hooked(visitor, self.modules, self.tensors, wide=wide)
-        token = ACTIVE.set(mode)
-        try:
-            with torch.no_grad(), mode:
-                out = self.run()
-                for i, value in enumerate(flatten(out, words.is_tensor)[0]):
-                    mode.border(f"result.{i}" if i else "result", value)
-        finally:
-            ACTIVE.reset(token)
+        with observing(mode), torch.no_grad(), mode:
+            out = self.run()
+            for i, value in enumerate(flatten(out, words.is_tensor)[0]):
+                mode.named_value(f"result.{i}" if i else "result", value)
 
 
 class Hooked(Following, TorchFunctionMode):
