@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 
 import pytest
+
+# Two test processes share two cores: one thread each. Threads that wait for each other would cost ten times more.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -15,14 +19,9 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(request: pytest.FixtureRequest) -> Path:
+def tiny() -> Path:
     """The folder of a small voice that babbles (see support/voices.py); not to be changed, `voices.copied` is."""
+    import built
     import voices
 
-    # Exporting takes ten seconds, so the folder is kept as long as the code that makes it stays the same.
-    folder = request.config.cache.mkdir(f"tiny-{voices.fingerprint()}") / "voice"
-    if not (folder / "voice.json").is_file():
-        for old in folder.parent.parent.glob("tiny-*"):
-            shutil.rmtree(old)
-        voices.tiny(folder)
-    return folder
+    return built.made("tiny", voices.tiny)

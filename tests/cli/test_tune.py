@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
+import built
 import checkpoints
 import numpy as np
 import pytest
-import voices
 
 import portavoz
 from portavoz.families.speecht5.loop import SpeechT5
@@ -30,12 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Compiled stages are kept from one test run to the next, as long as the code that makes them is the same."""
-    place = request.config.cache.mkdir(f"tune-{voices.fingerprint()}")
-    for old in place.parent.glob("tune-*"):
-        if old != place:
-            shutil.rmtree(old)
+    place = built.place("tune")
     for old in place.glob("tuned-*.json"):
         old.unlink()
     monkeypatch.setenv("PORTAVOZ_CACHE", str(place))
@@ -78,7 +74,7 @@ def test_say_uses_the_choice(run, folder: Path, cache: Path, tmp_path: Path, mon
     tuning._keep(Tuned({1: alone, 3: three}, 1, 3, ()), origin, tuning.Settings(batches=(1, 3)), Cache())
 
     ran: list[tuple[int, dict[str, Choice], int]] = []
-    genuine = SpeechT5.together
+    genuine = SpeechT5.synthesize_batch
 
     def together(model: SpeechT5, ids, *rest, **named):
         ran.append((len(ids), dict(model.stages.choices), model.workers))

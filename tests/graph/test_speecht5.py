@@ -7,15 +7,14 @@ Past 16 keys OpenVINO's attention of varying length goes silently wrong (2026.4)
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import built
 import numpy as np
 import pytest
-import voices
 
 from portavoz import ops
 from portavoz.blocks.hifigan import HifiGanConfig
@@ -62,13 +61,9 @@ def plain(tensors) -> Eager:
 
 
 @pytest.fixture(scope="module")
-def cache(request: pytest.FixtureRequest) -> Cache:
+def cache() -> Cache:
     """Kept from one test run to the next, as long as the code that fills it stays the same."""
-    place = request.config.cache.mkdir(f"speecht5-{voices.fingerprint()}")
-    for old in place.parent.glob("speecht5-*"):
-        if old != place:
-            shutil.rmtree(old)
-    return Cache(place)
+    return Cache(built.place("speecht5"))
 
 
 def snr(ours: np.ndarray, wanted: np.ndarray) -> float:
