@@ -20,8 +20,8 @@ from portavoz.train.voice.train_voice import train
 HOLD = """
 import sys
 from pathlib import Path
-from portavoz.train import place
-with place.held(Path(sys.argv[1])):
+from portavoz.train import run_directory
+with run_directory.held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

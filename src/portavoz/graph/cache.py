@@ -7,37 +7,25 @@ end with a whole one; a seal with each file's checksum tells a damaged one, whic
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import platform
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 SEAL = "entry.json"
 
 
 def folder() -> Path:
-    """Where this user's compiled stages are: $PORTAVOZ_CACHE, else the system's place for caches."""
-    given = os.environ.get("PORTAVOZ_CACHE")
-    if given:
-        return Path(given)
-    if platform.system() == "Darwin":
-        return Path.home() / "Library" / "Caches" / "portavoz"
-    if platform.system() == "Windows":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "portavoz" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "portavoz"
+    """Where this user's compiled stages are: $PORTAVOZ_CACHE, else the system's folder for caches."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("PORTAVOZ_CACHE") or user_cache_dir("portavoz", appauthor=False))
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -81,8 +69,10 @@ class Cache:
         return place
 
     def _put(self, beside: Path, place: Path) -> None:
-        """Rename into place, unless somebody else has just put a whole one there."""
-        with self._alone():
+        """Rename into place, unless another process has just put a whole one there."""
+        from filelock import FileLock
+
+        with FileLock(self.root / ".lock"):
             if whole(place):
                 return
             if place.exists():
@@ -90,14 +80,6 @@ class Cache:
                 os.rename(place, old)
                 shutil.rmtree(old, ignore_errors=True)
             os.rename(beside, place)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process puts anything into place meanwhile. (Where locks are not known, a rename has to do.)"""
-        with (self.root / ".lock").open("w") as lock:
-            if fcntl is not None:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _beside(self, place: Path) -> Path:
         return self.root / f".{place.name}-{secrets.token_hex(8)}.part"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ..atomic import DISK
 from ..errors import InputError, JobError
@@ -23,29 +25,20 @@ def made(folder: Path) -> Path:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a training's folder; the system lets go of it when the process dies. Without file locks nothing is held.
+    """Hold a training's folder; the system releases it when the process dies.
 
-    Raises JobError where another training holds it, InputError where nothing can be written.
+    Raises JobError when another training holds it, InputError when nothing can be written there.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    try:
-        file = (folder / ".lock").open("a")
-    except OSError as problem:
-        raise InputError(f"{folder}: cannot be written ({problem.strerror}); choose another folder") from problem
-    with file:
-        # Some network disks have no locks.
-        with suppress(OSError):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as problem:
-                raise JobError(
-                    f"{folder}: another training is writing here; wait until it ends, stop it, or choose another --out "
-                    "folder"
-                ) from problem
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(folder / ".lock", blocking=False))
+        except Timeout as problem:
+            raise JobError(
+                f"{folder}: another training is writing here; wait until it ends, stop it, or choose another --out "
+                "folder"
+            ) from problem
+        except OSError as problem:
+            raise InputError(f"{folder}: cannot be written ({problem.strerror}); choose another folder") from problem
         yield
 
 

@@ -14,13 +14,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from ...atomic import atomic
@@ -51,7 +52,7 @@ class Features:
         self.key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
         self.place = base / self.key
         if not whole(self.place, spec):
-            with locked(base / f"{self.key}.lock"):
+            with FileLock(base / f"{self.key}.lock"):
                 if not whole(self.place, spec):
                     build(self.place, cuts, spec)
         self.frames: list[int] = json.loads((self.place / "frames.json").read_text())
@@ -98,19 +99,6 @@ def whole(place: Path, spec: MelSpec) -> bool:
     return sizes == [total * spec.mels * 4, total * spec.hop * 2]
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; the system lets go of it when the process dies. Without file locks both do the work."""
-    with path.open("w") as file:
-        try:
-            import fcntl
-        except ImportError:
-            yield
-            return
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def build(place: Path, cuts: Sequence[Cut], spec: MelSpec) -> None:
     """Make the arrays beside their place, one recording in memory at a time, and move them there.
 
@@ -123,9 +111,7 @@ def build(place: Path, cuts: Sequence[Cut], spec: MelSpec) -> None:
         _write(beside, cuts, spec, of=place.parent)
         # Something that is not whole may lie there, after a power cut.
         shutil.rmtree(place, ignore_errors=True)
-        # Another process was faster where there are no locks; its arrays are the same.
-        with suppress(OSError):
-            beside.rename(place)
+        beside.rename(place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
