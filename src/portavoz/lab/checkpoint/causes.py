@@ -6,6 +6,7 @@ A cause is certain when undoing it gives the reference's numbers exactly (a gain
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...weights.store import DTYPES, PRECISION, Stored, widened
 from ..instrument.fingerprint import mixed
+from ..numbers import figure
 
 Floats = NDArray[Any]
 HEAD = 64  # numbers that are compared before all of them are
@@ -162,11 +164,13 @@ def _gains(x: Floats, r: Floats, kind: str) -> Iterator[Cause]:
         if number is None:
             continue
         if name == "shift":
-            yield Cause("shifted", f"is the reference's plus {number:.6g}", {"op": "add", "number": -number})
+            text = figure(number, limit * float(np.abs(x).max()) / math.sqrt(x.size), 6)
+            yield Cause("shifted", f"is the reference's plus {text}", {"op": "add", "number": -number})
         elif abs(number + 1) < limit:
             yield Cause("negated", "has every sign turned", {"op": "scale", "by": -1.0})
         else:
-            yield Cause("scaled", f"is the reference's times {number:.6g}", {"op": "scale", "by": 1.0 / number})
+            text = figure(number, limit * abs(number) / math.sqrt(x.size), 6)
+            yield Cause("scaled", f"is the reference's times {text}", {"op": "scale", "by": 1.0 / number})
 
 
 def _gain(x: Floats, r: Floats, limit: float) -> float | None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..forcing.teacher_forcing import FAIL, LEAST, gone, relative
+from ..numbers import figure, fit_one, mean_of
 from ..report.verdict import Culprit
 from ..trace.trace import Trace
 from .edge_hypotheses import exchanged, other_functions, others, scores, wild
@@ -124,15 +125,14 @@ def _lengths(key: str, file: Trace) -> list[int]:
 
 def _gains(port: Floats, ref: Floats, lengths: list[int], word: str) -> Iterator[Guess]:
     kept = ~(gone(ref, word) | gone(port, word))
-    size = float((ref[kept] ** 2).sum())
-    gain = float((port[kept] * ref[kept]).sum()) / size if size else 0.0
+    gain, error = fit_one(ref[kept], port[kept])
     if gain and math.isfinite(gain):
-        yield Guess(_gain_text(gain, lengths), np.where(kept, gain * np.where(kept, ref, 0), port), port)
-    shift = float((port[kept] - ref[kept]).mean()) if kept.any() else 0.0
-    yield Guess(f"a constant of {shift:.4g} added", np.where(kept, ref + shift, port), port)
+        yield Guess(_gain_text(gain, error, lengths), np.where(kept, gain * np.where(kept, ref, 0), port), port)
+    shift, error = mean_of(port[kept] - ref[kept]) if kept.any() else (0.0, 0.0)
+    yield Guess(f"a constant of {figure(shift, error)} added", np.where(kept, ref + shift, port), port)
 
 
-def _gain_text(gain: float, lengths: list[int]) -> str:
+def _gain_text(gain: float, error: float, lengths: list[int]) -> str:
     if abs(gain + 1) < 1e-4:
         return "the opposite sign"
     for n in lengths:
@@ -144,7 +144,7 @@ def _gain_text(gain: float, lengths: list[int]) -> str:
     for a, b in itertools.product(lengths, lengths):
         if abs(gain / math.sqrt(a / b) - 1) < 1e-4:
             return f"a scale 1/√{b} where 1/√{a} was wanted"
-    return f"a gain of {gain:.6g}"
+    return f"a gain of {figure(gain, error, 6)}"
 
 
 # Masks

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...blocks.attention import rotary
 from ..forcing.teacher_forcing import gone
+from ..numbers import figure, fit_one
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
 from .layer_hypotheses import ACTIVATIONS, OPS
@@ -32,10 +33,10 @@ def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
                 continue
             what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
             yield f"{what} in its place", value, port
-            size = float((value * value).sum())
-            part = float((delta * value).sum()) / size if size else 0.0
+            part, error = fit_one(value, delta)
             if abs(part) > 1e-6:
-                text = f"{what}, {part:+.4g} times (a sum with it left out, or with it too often)"
+                times = figure(part, error, sign=True)
+                text = f"{what}, {times} times (a sum with it left out, or with it too often)"
                 yield text, ref + part * value, port
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...ops.base import Ops
 from ..instrument.observer import Unit
+from ..numbers import figure, fit_one
 from ..trace.trace import Trace
 
 Floats = NDArray[np.float64]
@@ -98,8 +99,8 @@ LINEAR = {"linear", "conv1d", "conv_transpose1d", "embedding"}
 def _slope(x: Floats, port: Floats) -> Iterator[Guessed]:
     below = x < 0
     if below.any() and float((x[below] ** 2).sum()):
-        slope = float((x[below] * port[below]).sum() / (x[below] ** 2).sum())
-        yield f"a slope of {slope:.4g}", np.where(below, slope * x, x), port
+        slope, error = fit_one(x[below], port[below])
+        yield f"a slope of {figure(slope, error)}", np.where(below, slope * x, x), port
 
 
 def _run(word: str, x: Any, weights: dict[str, Any], facts: dict[str, Any]) -> Floats | None:
@@ -158,14 +159,10 @@ def _biases(
 def _gain(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[Guessed]:
     """A weight, without its bias, of another size."""
     bias = weights.get("bias", np.zeros(1))
-    size = float(((live - bias) ** 2).sum())
-    gain = float(((live - bias) * (other - bias)).sum()) / size if size else 1.0
-    # Whose weight is larger depends on which side runs; both are said.
-    yield (
-        f"a weight {max(gain, 1 / gain) if gain else 0:.6g} times too large or too small",
-        (live - bias) * gain + bias,
-        other,
-    )
+    gain, error = fit_one(live - bias, other - bias)
+    # Which side's weight is larger depends on which side runs, so the text says both.
+    times = figure(gain, error, 6) if abs(gain) >= 1 or not gain else figure(1 / gain, error / gain**2, 6)
+    yield f"a weight {times} times too large or too small", (live - bias) * gain + bias, other
 
 
 def _affine(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[Guessed]:

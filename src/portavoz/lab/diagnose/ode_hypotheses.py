@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..numbers import Fit, figure, fit
 from ..trace.trace import Trace
 
 Floats = NDArray[np.float64]
@@ -66,19 +67,14 @@ def sums(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
     """A weighted sum of two earlier values (two halves of a batch, a state and its change) with other weights."""
     for u, v, names in _parts(key, file, ref):
         basis = np.stack([u.ravel(), v.ravel()], 1)
-        wanted, left = _fit(basis, ref)
-        if left > CLOSE or np.abs(wanted).min() < 1e-6:
+        wanted = fit(basis, ref.ravel())
+        if wanted.residual > CLOSE or np.abs(wanted.values).min() < 1e-6:
             continue
-        made, _ = _fit(basis, port)
-        if np.abs(made - wanted - np.round(made - wanted)).max() < 1e-4:
+        made = fit(basis, port.ravel())
+        change = made.values - wanted.values
+        if np.abs(change - np.round(change)).max() < 1e-4:
             continue  # a part left out, or there too often: sums that others recognise
-        yield _text(made, wanted, names), (basis @ made).reshape(port.shape), port
-
-
-def _fit(basis: Floats, target: Floats) -> tuple[Floats, float]:
-    weights = np.asarray(np.linalg.lstsq(basis, target.ravel(), rcond=None)[0], np.float64)
-    size = float(np.linalg.norm(target))
-    return weights, float(np.linalg.norm(basis @ weights - target.ravel())) / size if size else math.inf
+        yield _text(made, wanted, names), (basis @ made.values).reshape(port.shape), port
 
 
 def _parts(key: str, file: Trace, ref: Floats) -> Iterator[tuple[Floats, Floats, tuple[str, str]]]:
@@ -100,15 +96,17 @@ def _parts(key: str, file: Trace, ref: Floats) -> Iterator[tuple[Floats, Floats,
         yield u, v, (a, b)
 
 
-def _text(made: Floats, wanted: Floats, names: tuple[str, str]) -> str:
-    (a, b), (c, d) = (tuple(float(x) for x in pair) for pair in (made, wanted))
+def _text(made: Fit, wanted: Fit, names: tuple[str, str]) -> str:
+    (a, b), (c, d) = (tuple(float(x) for x in one.values) for one in (made, wanted))
+    # A difference of two coefficients is as uncertain as the less certain of them.
+    error, right = float(made.errors.max()), float(wanted.errors.max())
     if np.allclose((a, b), (d, c), atol=1e-4):
         return "the two halves exchanged (with and without the condition)"
     if abs(a + b - 1) < 1e-4 and abs(c + d - 1) < 1e-4:
-        if abs((a - 1) + (c - 1)) < 1e-4:
-            return f"guidance of the opposite sign (a rate of {a - 1:.4g} where {c - 1:.4g} is wanted)"
-        return f"guidance at a rate of {a - 1:.4g} where {c - 1:.4g} is wanted"
+        rates = f"a rate of {figure(a - 1, error)} where {figure(c - 1, right)} is wanted"
+        return f"guidance of the opposite sign ({rates})" if abs(a + c - 2) < 1e-4 else f"guidance at {rates}"
     for same, mine, theirs in ((a - c, b, d), (b - d, a, c)):
         if abs(same) < 1e-5 and abs(abs(c if mine is b else d) - 1) < 1e-4:
-            return f"a step of {mine:.4g} where {theirs:.4g} is wanted"
-    return f"{a:.4g} × {names[0]} and {b:.4g} × {names[1]}, where {c:.4g} and {d:.4g} are wanted"
+            return f"a step of {figure(mine, error)} where {figure(theirs, right)} is wanted"
+    parts = f"{figure(a, error)} × {names[0]} and {figure(b, error)} × {names[1]}"
+    return f"{parts}, where {figure(c, right)} and {figure(d, right)} are wanted"

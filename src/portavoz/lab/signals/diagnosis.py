@@ -170,7 +170,8 @@ def told(sign: Sign) -> str:
 def _figure(sign: Sign, value: float, *, unit: bool = True) -> str:
     if sign.share:
         return f"{100 * min(max(value, 0.0), 1.0):.3g}{' %' if unit else ''}"
-    return f"{value:.0f}" if sign.name == "frames of the wave" else f"{value:.2f}"
+    digits = 0 if sign.name == "frames of the wave" else 2
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 turns −0 into 0
 
 
 def lines(report: Report) -> list[str]:
