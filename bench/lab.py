@@ -23,10 +23,12 @@ from portavoz.families.speecht5.config import named
 from portavoz.lab import speecht5_probe
 from portavoz.lab.align.matching import align
 from portavoz.lab.compare import compare
+from portavoz.lab.forcing.noise_floor import write
 from portavoz.lab.forcing.teacher_forcing import Forcing, walk
 from portavoz.lab.instrument.fingerprint import fingerprint
 from portavoz.lab.instrument.observer import Visitor
-from portavoz.lab.trace.trace import Recorder, Streamed, Trace, record, write
+from portavoz.lab.trace.recorder import Recorder, Streamed, record
+from portavoz.lab.trace.trace import Trace
 from portavoz.weights.cursor import Weights
 
 

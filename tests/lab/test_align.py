@@ -7,9 +7,11 @@ import pytest
 
 from portavoz.lab.align.matching import align
 from portavoz.lab.compact_probe import CONFIGS, compact
-from portavoz.lab.compare import forced, traced
+from portavoz.lab.compare import forced
+from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.instrument.fingerprint import fingerprint
-from portavoz.lab.trace.trace import Info, Trace, record
+from portavoz.lab.trace.recorder import record
+from portavoz.lab.trace.trace import Info, Trace
 
 
 def renamed(trace: Trace) -> tuple[Trace, dict[str, str]]:

@@ -8,10 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from portavoz.lab.compare import forced, mirrored, traced
+from portavoz.lab.compare import forced, mirrored
+from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import lines
-from portavoz.lab.trace.trace import record
+from portavoz.lab.trace.recorder import record
 
 B, T, C, H = 2, 7, 12, 3
 

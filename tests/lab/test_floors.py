@@ -11,11 +11,12 @@ import pytest
 from portavoz.errors import InputError
 from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import compare, mirrored, propagated
-from portavoz.lab.forcing.noise_floor import propagated_floors_of, stage_floors_of
+from portavoz.lab.forcing.noise_floor import propagated_floors_of, stage_floors_of, write
 from portavoz.lab.instrument.observer import Arrays, Program, Run, Unit, Visitor
 from portavoz.lab.report.text import first_line, lines, to_dict
-from portavoz.lab.trace.reader import opened
-from portavoz.lab.trace.trace import ENTRY, Taps, Trace, read, record, write
+from portavoz.lab.trace.reader import read
+from portavoz.lab.trace.recorder import Taps, record
+from portavoz.lab.trace.trace import ENTRY, Trace
 
 BORDERS = ("log_durations*", "durations*", "memory*", "mel*", "wave*")
 
@@ -82,7 +83,7 @@ def test_floors_that_are_no_floors_are_one_sentence(tmp_path: Path) -> None:
     head = json.dumps(meta).encode()
     (tmp_path / "t.trace").write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
     with pytest.raises(InputError, match="propagated_floors of the header cannot be read"):
-        opened(tmp_path / "t.trace")
+        read(tmp_path / "t.trace")
 
 
 def test_two_clean_files_are_judged_by_propagated_floors(kept: Trace) -> None:

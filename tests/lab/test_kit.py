@@ -15,12 +15,13 @@ from kit_port import Port
 from portavoz.errors import InputError
 from portavoz.lab.compact_probe import CONFIGS, compact
 from portavoz.lab.compare import compare
+from portavoz.lab.forcing.noise_floor import write as traced
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.kit import kit
 from portavoz.lab.report.text import first_line, lines
 from portavoz.lab.report.verdict import Verdict
-from portavoz.lab.trace.trace import read, record
-from portavoz.lab.trace.trace import write as traced
+from portavoz.lab.trace.reader import read
+from portavoz.lab.trace.recorder import record
 from portavoz.ops.base import COMPOSITE, GLUE, TAPS
 from portavoz.weights.layout import relayout
 

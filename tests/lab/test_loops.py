@@ -14,11 +14,12 @@ from torch import nn
 
 from portavoz.errors import InputError
 from portavoz.lab import tap
-from portavoz.lab.compare import compare, forced, mirrored, traced
+from portavoz.lab.compare import compare, forced, mirrored
 from portavoz.lab.forcing.loops import free, stepwise, told
+from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import exit_code, first_line, lines, to_dict
-from portavoz.lab.trace.trace import record
+from portavoz.lab.trace.recorder import record
 
 STEPS, WIDTH = 10, 6
 

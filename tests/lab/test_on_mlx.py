@@ -9,7 +9,7 @@ import pytest
 from portavoz.lab.compare import forced, mirrored
 from portavoz.lab.report.text import lines
 from portavoz.lab.selftest import fault_injection
-from portavoz.lab.trace.trace import record
+from portavoz.lab.trace.recorder import record
 
 GROUNDS = [("compact", "istft"), ("compact", "hifigan"), ("speecht5", "")]
 

@@ -16,7 +16,7 @@ from portavoz.lab.compact_probe import sensitised
 from portavoz.lab.compare import mirrored
 from portavoz.lab.instrument.ops import OpsProgram
 from portavoz.lab.report.text import first_line, lines
-from portavoz.lab.trace.trace import read
+from portavoz.lab.trace.reader import read
 from portavoz.weights.cursor import Weights
 
 STEPS, CHANNELS, INNER = 9, 6, 5

@@ -16,13 +16,14 @@ from matplotlib.image import imread
 
 from portavoz.lab import speecht5_probe
 from portavoz.lab.compact_probe import compact
-from portavoz.lab.compare import compare, forced, mirrored, propagated, traced
+from portavoz.lab.compare import compare, forced, mirrored, propagated
+from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.pipeline.pipeline_program import PipelineProgram
 from portavoz.lab.report import html
 from portavoz.lab.report.pictures import COLOURS, png
 from portavoz.lab.report.text import first_line, to_dict
 from portavoz.lab.report.verdict import Verdict
-from portavoz.lab.trace.trace import Taps, record
+from portavoz.lab.trace.recorder import Taps, record
 
 
 def scale(acoustic: Any, vocoder: Any) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from portavoz.errors import InputError
 from portavoz.lab.compact_probe import CONFIGS, compact
-from portavoz.lab.compare import assert_parity, compare, forced, inventory, mirrored, propagated, traced
-from portavoz.lab.forcing.noise_floor import floors_of
+from portavoz.lab.compare import assert_parity, compare, forced, inventory, mirrored, propagated
+from portavoz.lab.forcing.noise_floor import floors_of, traced
 from portavoz.lab.report.text import exit_code, first_line, lines, since, to_dict
-from portavoz.lab.trace.trace import Taps, Trace, record
+from portavoz.lab.trace.recorder import Taps, record
+from portavoz.lab.trace.trace import Trace
 
 Edit = Callable[[Any, Any], None]
 

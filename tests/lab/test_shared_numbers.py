@@ -13,8 +13,11 @@ import torch
 from portavoz.errors import InputError
 from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import mirrored
+from portavoz.lab.forcing.noise_floor import write
 from portavoz.lab.instrument.torch import TorchProgram
-from portavoz.lab.trace.trace import ENTRY, read, record, write
+from portavoz.lab.trace.reader import read
+from portavoz.lab.trace.recorder import record
+from portavoz.lab.trace.trace import ENTRY
 
 
 def stack() -> TorchProgram:

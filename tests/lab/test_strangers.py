@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from portavoz.families.speecht5.config import TINY
-from portavoz.lab.compare import compare, forced, inventory, mirrored, traced
+from portavoz.lab.compare import compare, forced, inventory, mirrored
+from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.references.transformers import Reference
 from portavoz.lab.selftest import handwritten_port
 from portavoz.lab.selftest.faults import Fault
 from portavoz.lab.selftest.faults.handwritten_port import FAULTS
-from portavoz.lab.trace.trace import Trace, record
+from portavoz.lab.trace.recorder import record
+from portavoz.lab.trace.trace import Trace
 
 LAYERS = "speecht5.encoder.wrapped_encoder.layers."
 FIRST = LAYERS + "0."

@@ -27,7 +27,7 @@ from portavoz.lab.pipeline.swap import Swap, swap
 from portavoz.lab.pipeline.swap_report import lines, sentence, to_dict, write_waves
 from portavoz.lab.pipeline.traced_pipeline import recorded, tapped
 from portavoz.lab.references.transformers import Reference
-from portavoz.lab.trace.trace import record
+from portavoz.lab.trace.recorder import record
 from portavoz.weights.cursor import Weights
 
 TEXT = "One small lab."

@@ -14,10 +14,12 @@ from portavoz.errors import InputError
 from portavoz.lab import tap
 from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import forced, mirrored
+from portavoz.lab.forcing.noise_floor import write
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import to_dict
-from portavoz.lab.trace.reader import opened
-from portavoz.lab.trace.trace import ENTRY, Streamed, Taps, Trace, read, record, write
+from portavoz.lab.trace.reader import read
+from portavoz.lab.trace.recorder import Streamed, Taps, record
+from portavoz.lab.trace.trace import ENTRY, Trace
 
 UNITS = [{"key": "net.a#0", "word": "linear"}, {"key": "net.b#0", "word": "relu"}]
 X = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
@@ -45,7 +47,7 @@ GOOD = {"net.a#0:in0": X, "net.a#0:out": X, "net.b#0:out": X}
 
 
 def test_a_file_written_by_hand_is_read(tmp_path: Path) -> None:
-    trace = opened(written(tmp_path / "t.trace", GOOD))
+    trace = read(written(tmp_path / "t.trace", GOOD))
     assert list(trace.units) == ["net.a#0", "net.b#0"]
     assert trace.units["net.a#0"].shapes == {"in0": (1, 2, 3), "out": (1, 2, 3)}
     assert (trace.array("net.b#0", "out") == X).all()
@@ -78,7 +80,7 @@ def test_a_file_written_by_hand_is_read(tmp_path: Path) -> None:
 def test_damage_is_one_sentence(change: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     path = written(tmp_path / "t.trace", **change)
     with pytest.raises(InputError) as caught:
-        opened(path)
+        read(path)
     assert sentence in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -86,7 +88,7 @@ def test_a_tensor_that_is_there_twice(tmp_path: Path) -> None:
     path = written(tmp_path / "t.trace", {**GOOD, "net.b#1:out": X})
     path.write_bytes(path.read_bytes().replace(b"net.b#1:out", b"net.b#0:out"))
     with pytest.raises(InputError, match=r"net\.b#0:out is there twice"):
-        opened(path)
+        read(path)
 
 
 @pytest.mark.parametrize("keep", [0, 4, 40, -1])
@@ -94,15 +96,15 @@ def test_a_truncated_file(keep: int, tmp_path: Path) -> None:
     path = written(tmp_path / "t.trace", GOOD)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"cut off|not a safetensors|no trace"):
-        opened(path)
+        read(path)
 
 
 def test_what_is_not_there_or_not_a_trace(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        opened(tmp_path / "nowhere.trace")
+        read(tmp_path / "nowhere.trace")
     (tmp_path / "text").write_text("this is a text file, and rather longer than eight bytes")
     with pytest.raises(InputError, match="no trace"):
-        opened(tmp_path / "text")
+        read(tmp_path / "text")
 
 
 def test_a_streamed_trace_says_what_a_trace_in_memory_says(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import torch
 from portavoz.lab.compare import mirrored
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import lines
-from portavoz.lab.trace.trace import ENTRY, FORMAT, VERSION, read
+from portavoz.lab.trace.reader import read
+from portavoz.lab.trace.trace import ENTRY, FORMAT, VERSION
 
 PROGRAM = r"""
 #include "trace.hpp"

@@ -12,12 +12,13 @@ from .align.matching import Pairing, align, turned
 from .diagnose.diagnosis import diagnose
 from .forcing.free_running import SPREAD, arrivals, mels
 from .forcing.loops import free, told
-from .forcing.noise_floor import floors_for, floors_of, propagated_floors_of
+from .forcing.noise_floor import floors_for, traced
 from .forcing.teacher_forcing import CRASHES, Against, Check, Forcing, walk
 from .instrument.fingerprint import Print
 from .instrument.observer import Program
 from .report.verdict import Culprit, Verdict, culprits, judge
-from .trace.trace import Recorder, Sink, Trace, record
+from .trace.recorder import Recorder, Sink, record
+from .trace.trace import Trace
 
 ROUNDED = 1e-5  # sketches within this spread are the same numbers, rounded otherwise (folded, merged)
 
@@ -62,17 +63,6 @@ def _freely(verdict: Verdict, reference: Program | Trace, port: Program | Trace)
     if verdict.answer == "PASS" and not all(row.same for row in verdict.free):
         verdict.answer, verdict.reason = "UNDECIDABLE", f"run freely, {told(verdict.free)}"
     return verdict
-
-
-def traced(reference: Program | Trace, *, spread: bool = False) -> Trace:
-    """A reference's trace with the floors of its units; with `spread` also the propagated ones."""
-    if isinstance(reference, Trace):
-        return reference
-    trace = record(reference)
-    trace.floors = floors_of(reference, trace)
-    if spread:
-        trace.propagated_floors = propagated_floors_of(reference, trace)
-    return trace
 
 
 def inventory(subject: Program) -> tuple[Trace, str]:
@@ -269,12 +259,3 @@ def correlation(a: Any, b: Any) -> float:
     x, y = x - x.mean(), y - y.mean()
     size = float(np.linalg.norm(x) * np.linalg.norm(y))
     return float(x @ y) / size if size else 0.0
-
-
-def loaded(path: str) -> Trace:
-    """A trace by its path. Raises InputError."""
-    from .trace.trace import read
-
-    if not path.endswith((".trace", ".safetensors")):
-        raise InputError(f"{path}: a trace's name ends with .trace or .safetensors; give its file")
-    return read(path)

@@ -6,7 +6,8 @@ from ..errors import InputError
 from ..families.speecht5.config import TINY
 from . import speecht5_probe
 from .compact_probe import CONFIGS, compact, sensitised
-from .compare import forced, traced
+from .compare import forced
+from .forcing.noise_floor import traced
 from .instrument.ops import OpsProgram
 from .report.verdict import Verdict
 

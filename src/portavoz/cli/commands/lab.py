@@ -138,7 +138,7 @@ def side(name: str, config: str = "tiny") -> Any:
             f"{name}: there is no such trace, and it is no family and no 'module:function'; "
             f"families with a probe are {', '.join(FAMILIES)}"
         )
-    from ...lab.trace.trace import read
+    from ...lab.trace.reader import read
 
     return read(name)
 
@@ -185,7 +185,9 @@ def _by_hand(path: str | None) -> dict[str, str]:
 
 
 def _trace(args: argparse.Namespace) -> int:
-    from ...lab.trace.trace import Taps, Trace, write
+    from ...lab.forcing.noise_floor import write
+    from ...lab.trace.recorder import Taps
+    from ...lab.trace.trace import Trace
 
     if args.out is None:
         raise InputError("lab trace: say where to with -o FILE")
@@ -206,7 +208,7 @@ def _trace(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from ...lab.trace.trace import read
+    from ...lab.trace.reader import read
 
     trace = read(args.names[0])
     inputs = sum(any(p.startswith("in") for p in unit.shapes) for unit in trace.units.values())

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..instrument.observer import Program
-from ..trace.trace import Info, Trace, record
+from ..trace.recorder import record
+from ..trace.trace import Info, Trace
 from .free_running import SPREAD, UNMEASURED
 from .noise_floor import identity, propagated_floors_of
 from .teacher_forcing import LEAST, Forcing, relative

@@ -8,12 +8,16 @@ unit's floor is all that came before it: that is what a free run, and two dead t
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 
 from ..align.matching import Pairing
 from ..instrument.observer import Arrays, Program, Run, Unit, Visitor
+from ..trace.reader import read
+from ..trace.recorder import Recorder, Streamed, Taps, record
 from ..trace.trace import Trace
 from .teacher_forcing import Forcing, relative
 
@@ -113,3 +117,32 @@ def floors_for(trace: Trace, pairing: Pairing, reference: Program | None = None)
         own = trace.floors.get(key, {})
         out[key] = {place: max(own.get(place, 0.0), wider.get(place, 0.0)) for place in {**wider, **own}}
     return out
+
+
+def traced(reference: Program | Trace, *, spread: bool = False) -> Trace:
+    """A reference's trace with the floors of its units; with `spread` also the propagated ones."""
+    if isinstance(reference, Trace):
+        return reference
+    trace = record(reference)
+    trace.floors = floors_of(reference, trace)
+    if spread:
+        trace.propagated_floors = propagated_floors_of(reference, trace)
+    return trace
+
+
+def write(subject: Program, path: str | Path, *, taps: Taps | None = None, floors: bool = True) -> Trace:
+    """Run a subject and write its trace to `path`, tensor after tensor; with the floors of three runs in float64."""
+    trace = Trace(subject.name)
+    trace.producer = subject.name
+    with tempfile.TemporaryFile() as body:
+        sink = Streamed(trace, body)
+        recorder = Recorder(sink, taps)
+        subject.follow(recorder)
+        recorder.finish()
+        sink.finish(path)
+        if floors:
+            whole = read(path)
+            trace.floors, trace.stage_floors = floors_of(subject, whole), stage_floors_of(subject, whole)
+            trace.propagated_floors = propagated_floors_of(subject, whole)
+            sink.finish(path)
+    return trace

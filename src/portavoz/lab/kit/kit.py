@@ -29,10 +29,12 @@ from ...atomic import atomic
 from ...errors import InputError, PortavozError
 from ...weights import file
 from ...weights.layout import NAMES, relayout
-from ..compare import traced
+from ..forcing.noise_floor import traced
 from ..instrument.observer import Program, Visitor
 from ..report.verdict import Verdict, unit_of
-from ..trace.trace import Streamed, Trace, read
+from ..trace.reader import read
+from ..trace.recorder import Streamed
+from ..trace.trace import Trace
 from . import families
 from .families import Arrays, Kind
 from .page import page

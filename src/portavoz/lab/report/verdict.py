@@ -7,17 +7,15 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from ..align.matching import Pairing
 from ..forcing.free_running import Arrival
+from ..forcing.loops import Row
 from ..forcing.teacher_forcing import FAIL, Check
 from ..trace.trace import Trace
-
-if TYPE_CHECKING:
-    from ..forcing.loops import Row
 
 Answer = Literal["PASS", "FAIL", "UNDECIDABLE"]
 

@@ -22,10 +22,12 @@ from ...ops import open as open_ops
 from ...ops.base import Ops
 from .. import speecht5_probe
 from ..compact_probe import CONFIGS, compact
-from ..compare import correlation, forced, inventory, mirrored, propagated, traced
+from ..compare import correlation, forced, inventory, mirrored, propagated
+from ..forcing.noise_floor import traced
 from ..instrument.observer import Program
 from ..report.verdict import Verdict
-from ..trace.trace import Trace, record
+from ..trace.recorder import record
+from ..trace.trace import Trace
 from .faults import Arrays, Fault
 from .scoring import Clean, Outcome, Score, total
 

@@ -38,8 +38,9 @@ class Mapped(Trace):
         return np.ascontiguousarray(out.swapaxes(-1, -2)) if name in self.turned else out
 
 
-def opened(path: Path) -> Mapped:
-    """A trace whose file is whole. Raises InputError with the first thing that is wrong."""
+def read(path: str | Path) -> Mapped:
+    """A trace from a file; its tensors stay on disk until they are used. Raises InputError with the first problem."""
+    path = Path(path)
     trace = Mapped(path)
     index, metadata, start = _head(path)
     _tensors(trace, index, start)
