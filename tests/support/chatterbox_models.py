@@ -45,3 +45,53 @@ def relative(got: Any, want: Any) -> float:
     a, b = (np.asarray(x, np.float64) for x in (got, want))
     assert a.shape == b.shape, (a.shape, b.shape)
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def stages(name: str = "tiny", back: str = "torch") -> Any:
+    """Our stages with the reference's weights."""
+    from portavoz.families.chatterbox.stages import PARTS, eager
+
+    return eager({part: tensors(part, name) for part in PARTS}, CONFIGS[name], ops.open(back), places={})
+
+
+def tokenizer(folder: Any, variant: str = "english") -> str:
+    """A tokenizer file of the true format, made here: the published ones are not in the package."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    path = folder / "tokenizer.json"
+    if variant == "turbo":
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        vocab = {letter: i for i, letter in enumerate(letters)}
+        table = Tokenizer(models.BPE(vocab, []))
+        table.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        table.add_special_tokens(["<|endoftext|>"])
+    else:
+        special = ["[STOP]", "[UNK]", "[SPACE]", "[PAD]", "[en]", "[ko]", "[de]"]
+        letters = [chr(c) for c in range(33, 127)] + ["́", "̈"]
+        vocab = {token: i for i, token in enumerate([*special, *letters, "th", "he"])}
+        vocab["[START]"] = 255
+        table = Tokenizer(models.BPE(vocab, [("t", "h"), ("h", "e")], unk_token="[UNK]"))
+        table.pre_tokenizer = pre_tokenizers.Whitespace()
+        table.add_special_tokens([*special, "[START]"])
+    table.save(str(path))
+    return str(path)
+
+
+def prompt(folder: Any, seconds: float = 2.5, rate: int = 24_000) -> str:
+    """A recording of something like a voice."""
+    import soundfile
+
+    path = folder / f"prompt-{seconds}-{rate}.wav"
+    soundfile.write(path, speech(seconds, rate), rate)
+    return str(path)
+
+
+def speech(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
+    """Something like a voice: harmonics that come and go, a little noise, silence at both ends."""
+    t = np.arange(round(seconds * rate)) / rate
+    pitch = 2 * np.pi * np.cumsum(140 + 30 * np.sin(2 * np.pi * 0.7 * t)) / rate
+    wave = sum(np.sin(k * pitch) / k for k in range(1, 20)) * (0.55 + 0.45 * np.sin(2 * np.pi * 2.3 * t))
+    wave = 0.2 * wave + 0.003 * np.random.default_rng(seed).standard_normal(len(t))
+    wave[: rate // 5] *= 1e-3
+    wave[-rate // 4 :] *= 1e-3
+    return wave.astype(np.float32)

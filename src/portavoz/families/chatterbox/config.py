@@ -182,7 +182,7 @@ def small(config: ChatterboxConfig) -> ChatterboxConfig:
     tokens = replace(
         config.tokens, hidden=64, inner=96, layers=layers, heads=4, queries=5, perceiver_heads=2, speaker=24,
         aligned_heads=tuple((layer, head % 4) for layer, head in config.tokens.aligned_heads),
-        text_vocab=min(config.tokens.text_vocab, 704), longest=1024, max_speech=1100,
+        text_vocab=min(config.tokens.text_vocab, 2454), longest=1024, max_speech=1100,
     )  # fmt: skip
     return replace(
         config,

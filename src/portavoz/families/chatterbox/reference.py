@@ -97,6 +97,8 @@ def t3(c: TokensConfig) -> Any:
     hp.use_perceiver_resampler, hp.emotion_adv, hp.speaker_embed_size = c.perceiver, c.emotion, c.speaker
     hp.max_text_tokens, hp.max_speech_tokens = c.max_text - 2, c.max_speech - 4
     configs[name] = {**base, **sizes, **more}
+    if c.aligned_heads:  # read when an utterance begins
+        models("t3.inference.alignment_stream_analyzer").LLAMA_ALIGNED_HEADS = list(c.aligned_heads)
     conditioning = models("t3.modules.cond_enc")
     resampler = functools.partial(conditioning.Perceiver, c.queries, c.hidden, c.hidden, c.perceiver_heads)
     with changed(conditioning, Perceiver=resampler):
@@ -204,3 +206,47 @@ def sensitised(part: str, c: ChatterboxConfig, sensitise: Any) -> Any:
     pitch.weight.data.mul_(40.0)
     pitch.bias.data.fill_(180.0)
     return whole
+
+
+class Unmarked:
+    """In place of the reference's watermarker: the sound as it is."""
+
+    def apply_watermark(self, wave: Any, sample_rate: int) -> Any:
+        return wave
+
+
+@contextmanager
+def _stand_in(name: str, **content: Any) -> Iterator[None]:
+    """A module of this name while something that imports it is imported."""
+    old, new = sys.modules.get(name), types.ModuleType(name)
+    new.__dict__.update(content)
+    sys.modules[name] = new
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if old is not None:
+            sys.modules[name] = old
+
+
+def pipeline(parts: dict[str, Any], tokenizer: str, variant: str) -> Any:
+    """The reference's ChatterboxTTS (or its multilingual or turbo form) around models, unmarked.
+
+    `parts`: "t3", "s3gen" and "voice"; `tokenizer`: a tokenizer file.
+    """
+    names = {"english": ("tts", "ChatterboxTTS"), "multilingual": ("mtl_tts", "ChatterboxMultilingualTTS")}
+    module_name, kind = names.get(variant, ("tts_turbo", "ChatterboxTurboTTS"))
+    models("t3")
+    with _stand_in("perth", PerthImplicitWatermarker=Unmarked), _stand_in("pyloudnorm"):
+        module = importlib.import_module(f"chatterbox.{module_name}")
+    if variant == "english":
+        table = module.EnTokenizer(tokenizer)
+    elif variant == "multilingual":
+        kinds = models("tokenizers.tokenizer")
+        with changed(kinds, ChineseCangjieConverter=lambda folder: None):
+            table = module.MTLTokenizer(tokenizer)
+    else:
+        end = "<|endoftext|>"
+        kind_of = importlib.import_module("transformers").PreTrainedTokenizerFast
+        table = kind_of(tokenizer_file=tokenizer, eos_token=end, pad_token=end)
+    return getattr(module, kind)(parts["t3"], parts["s3gen"], parts["voice"], table, "cpu")

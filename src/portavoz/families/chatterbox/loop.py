@@ -1,0 +1,249 @@
+"""The loop of Chatterbox, written once: it does not know what runs its stages (see stages.py).
+
+prompt → voice; voice and ids → tokens, one at a time; tokens → mel by a few steps of the flow; mel → wave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blocks.flow_matching import euler, guide, times
+from ...blocks.harmonic_source import SourceSpec, draw, source
+from ...errors import InputError, WeightError
+from ...flow import Mel, Noise
+from . import features
+from .codes import tokens as code_tokens
+from .config import CODES, PROMPT_RATE, ChatterboxConfig
+from .guard import AlignmentGuard
+from .prompt import FLOW_SECONDS, SHORTEST, T3_SECONDS, Conditionals, checked, fitted
+from .sampling import DEFAULTS, Sampling, guided, next_token
+from .stages import Stages, Step
+
+Floats = NDArray[np.float32]
+Whole = NDArray[np.int64]
+
+MOST_TOKENS = 1000  # 40 seconds
+SILENCE = (4299, 4299, 4299)  # what turbo's mel ends with
+FADE = 0.02  # seconds that are silent at the start, and as many that rise: what spills over from the prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How to say a text: sampling, the flow's steps and schedule (None: the model's own), and the most tokens."""
+
+    sampling: Sampling
+    most: int = MOST_TOKENS
+    steps: int | None = None
+    schedule: str | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One utterance: its tokens [T], mel [1, 2 T, 80], wave [samples], and sentences for the listener."""
+
+    tokens: Whole
+    mel: Mel
+    wave: Floats
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Utterance:
+    """What the token loop says beside its tokens: warnings, complete when it has ended."""
+
+    warnings: list[str] = field(default_factory=list)
+
+
+class Chatterbox:
+    """Text ids and a voice → sound, on whatever runs the stages. Holds no state: many threads may call it."""
+
+    def __init__(self, stages: Stages, c: ChatterboxConfig) -> None:
+        self.stages, self.c = stages, c
+        v, hop = c.vocoder, c.spec.hop
+        self.source = SourceSpec(c.spec.rate, hop, v.harmonics, v.sine, v.noise, v.voiced)
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of what it says."""
+        return self.c.spec.rate
+
+    def generation(self, **values: Any) -> Generation:
+        """The variant's own way to say it, with the values that are not None. Raises InputError for a bad one."""
+        keys = ("most", "steps", "schedule", "rate")
+        flow = {key: values.pop(key) for key in keys if values.get(key) is not None}
+        sampling = DEFAULTS[self.c.variant].changed(**values)
+        if not 1 <= flow.get("most", 1) <= self.c.tokens.max_speech - 4:
+            raise InputError(f"{flow['most']} tokens at most: give 1 to {self.c.tokens.max_speech - 4}")
+        times(flow.get("steps", 1), flow.get("schedule", "linear"))
+        return Generation(sampling, **flow)
+
+    # prompt → voice
+
+    def clone(self, samples: NDArray[Any], rate: int, emotion: float | None = None) -> Conditionals:
+        """The voice of a prompt [samples] at `rate` Hz. Raises InputError for a prompt that has none."""
+        wave, notes = checked(samples, rate, SHORTEST[self.c.variant])
+        high = features.resampled(wave, rate, self.c.spec.rate)
+        if self.c.variant == "turbo":
+            high = features.levelled(high, self.c.spec.rate)
+        low = features.resampled(high, self.c.spec.rate, PROMPT_RATE)
+        shown = high[: int(FLOW_SECONDS * self.c.spec.rate)]
+        shown_low = features.sinc_resampled(shown, self.c.spec.rate, PROMPT_RATE)
+        mel = features.prompt_mel(shown)
+        heard = low[: int(T3_SECONDS[self.c.variant] * PROMPT_RATE)]
+        voice = Conditionals(
+            speaker=self._speaker(low),
+            t3_prompt=self._codes(heard, self.c.tokens.prompt_tokens),
+            flow_prompt=fitted(self._codes(shown_low), len(mel)),
+            mel=mel[None],
+            x_vector=self.stages.x_vector(features.x_vector_bank(shown_low)[None]),
+            notes=notes,
+        )
+        return voice.with_emotion(emotion)
+
+    def _speaker(self, low: Floats) -> Floats:
+        vectors = self.stages.voice(features.voice_mel(low, self.c.voice.mels))
+        mean = vectors.mean(0)
+        norm = float(np.linalg.norm(mean))
+        if not norm > 0:
+            raise InputError("prompt: no voice is heard in it; give a recording of speech")
+        return (mean / norm).astype(np.float32)[None, None]
+
+    def _codes(self, low: Floats, most: int | None = None) -> Whole:
+        mel = features.codes_mel(low, self.c.codes.mels)
+        return code_tokens(self.stages.codes((mel if most is None else mel[: 4 * most])[None]))
+
+    # voice and ids → tokens
+
+    def tokens(self, ids: Whole, voice: Conditionals, how: Generation, noise: Noise, said: Utterance) -> Iterator[int]:
+        """Speech tokens as they are drawn, without start and stop. `said` gathers warnings."""
+        c, s = self.c.tokens, how.sampling
+        rows = 2 if c.guided and s.guidance > 0 else 1
+        condition = self.stages.condition(voice.speaker, voice.t3_prompt, voice.emotion)
+        step = self.stages.prefill(condition, ids, rows)
+        seen, draws = [c.start_speech], noise.generator("tokens")
+        guard = AlignmentGuard(ids.shape[1], c.stop_speech) if c.aligned_heads else None
+        first = condition.shape[1]
+        for _ in range(how.most):
+            logits = self._logits(step, s, guard, seen, first)
+            token = next_token(logits, seen[1:] or seen if s.penalty_last else seen, s, draws.random())
+            if token == c.stop_speech:
+                self._ended(guard, said)
+                return
+            seen.append(token)
+            if token < CODES:
+                yield token
+            step = self.stages.step(token, step.state)
+        said.warnings.append(f"no stop token after {how.most} tokens ({how.most / 25:.0f} s); the speech was cut off")
+
+    def _logits(self, step: Step, s: Sampling, guard: AlignmentGuard | None, seen: list[int], first: int) -> Floats:
+        if not np.isfinite(step.logits).all():
+            raise WeightError(
+                "tokens: a logit is not finite, so nothing can be said; fetch or convert the weights again"
+            )
+        logits = guided(step.logits, s.guidance)
+        if guard is None:
+            return logits
+        attention = np.mean(step.attention, 0)
+        if guard.steps == 0:
+            attention = attention[first + guard.symbols :]
+        return guard.step(logits, attention[:, first : first + guard.symbols], seen[-1])
+
+    def _ended(self, guard: AlignmentGuard | None, said: Utterance) -> None:
+        if guard is not None and guard.reason:
+            said.warnings.append(f"the speech was ended early: {guard.reason}")
+
+    # tokens → mel
+
+    def mel(
+        self, tokens: Sequence[int] | Whole, voice: Conditionals, how: Generation, start: Floats, *, final: bool = True,
+        watch: Callable[[int, Floats], None] | None = None,
+    ) -> Mel:  # fmt: skip
+        """The tokens' mel. `start` [frames, 80]: noise for prompt and tokens, of which the first frames are taken.
+
+        Not `final`: the last three tokens are only looked at, as more will come. `watch` sees the flow after each step.
+        """
+        given = np.concatenate([voice.flow_prompt[0], np.asarray(tokens, np.int64)])
+        mu = self.stages.mu(given[None])
+        if not final:
+            mu = mu[:, : -2 * self.c.flow.lookahead]
+        shown, frames = voice.mel.shape[1], mu.shape[1]
+        if frames <= shown:
+            raise InputError("there are no tokens to make a mel of")
+        prompt = np.zeros_like(mu)
+        prompt[:, :shown] = voice.mel
+        x = self._flow(start[None, :frames], mu, self.stages.project(voice.x_vector), prompt, how, watch)
+        if not np.isfinite(x).all():
+            raise WeightError("the mel: holds NaN or infinity; fetch or convert the weights again")
+        return Mel(x[:, shown:], self.c.spec)
+
+    def _flow(
+        self, x: Floats, mu: Floats, speaker: Floats, prompt: Floats, how: Generation,
+        watch: Callable[[int, Floats], None] | None,
+    ) -> Floats:  # fmt: skip
+        f = self.c.flow
+        rate = f.guidance if how.rate is None else how.rate
+        pairs = [np.concatenate([a, np.zeros_like(a)]) for a in (mu, speaker, prompt)]
+
+        def estimate(x: Floats, t: float, then: float) -> Floats:
+            if f.meanflow or rate == 0:
+                return self.stages.velocity(x, mu, speaker, prompt, (t, then))
+            twice = np.concatenate([x, x])
+            both = self.stages.velocity(twice, pairs[0], pairs[1], pairs[2], (t, then))
+            return guide(both[:1], both[1:], rate)
+
+        end = x
+        for i, end in euler(estimate, x, times(how.steps or f.steps, how.schedule or f.schedule)):
+            if watch is not None:
+                watch(i, end)
+        return end
+
+    def start(self, noise: Noise, frames: int) -> Floats:
+        """The noise that the flow of an utterance starts from, prompt's frames first: [frames, 80]."""
+        return noise.draw("flow.start", (frames, self.c.spec.mels))
+
+    # mel → wave
+
+    def wave(self, mel: Mel, noise: Noise) -> Floats:
+        """The mel's sound [frames · hop], its start faded in."""
+        phase, drawn = draw(noise, self.source, mel.values.shape[1])
+        sines = source(self.stages.pitch(mel.values)[0], self.source, phase, drawn)
+        wave = self.stages.vocode(mel.values, self.stages.excite(sines[None]))[0]
+        if not np.isfinite(wave).all():
+            raise WeightError("the wave: holds NaN or infinity; fetch or convert the weights again")
+        return faded(wave, self.rate)
+
+    def generate(
+        self,
+        ids: Whole,
+        voice: Conditionals,
+        how: Generation | None = None,
+        *,
+        seed: int = 0,
+        noise: Noise | None = None,
+    ) -> Generated:
+        """Say ids [1, S] (start and stop included) with a voice: tokens, mel and wave, each of the whole text."""
+        how, noise, said = how or self.generation(), noise or Noise(seed), Utterance()
+        tokens = list(self.tokens(ids, voice, how, noise, said))
+        if not tokens:
+            said.warnings.append("the model said nothing")
+        spoken = [*tokens, *SILENCE] if self.c.variant == "turbo" else tokens
+        if not spoken:
+            empty = Mel(np.zeros((1, 0, self.c.spec.mels), np.float32), self.c.spec)
+            return Generated(np.zeros(0, np.int64), empty, np.zeros(0, np.float32), tuple(said.warnings))
+        frames = 2 * (voice.flow_prompt.shape[1] + len(spoken))
+        mel = self.mel(spoken, voice, how, self.start(noise, frames))
+        return Generated(np.array(tokens, np.int64), mel, self.wave(mel, noise), tuple(said.warnings))
+
+
+def faded(wave: Floats, rate: int) -> Floats:
+    """20 ms of silence, then 20 ms of a raised cosine, at the start: what spills over from the prompt stays unheard."""
+    trim = int(rate * FADE)
+    rise = (np.cos(np.linspace(np.pi, 0, trim)) + 1) / 2
+    fade = np.concatenate([np.zeros(trim), rise]).astype(np.float32)[: len(wave)]
+    return np.concatenate([wave[: len(fade)] * fade, wave[len(fade) :]])

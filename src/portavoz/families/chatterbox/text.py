@@ -1,0 +1,138 @@
+"""Text → ids: the reference's clean-up, and the tokenizer in the checkpoint's own file."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError, MissingExtra
+from .config import TokensConfig
+
+START, STOP, UNKNOWN, SPACE = "[START]", "[STOP]", "[UNK]", "[SPACE]"
+REPLACED = (
+    ("...", ", "), ("…", ", "), (":", ","), (" - ", ", "), (";", ", "), ("—", "-"), ("–", "-"), (" ,", ","),
+    ("“", '"'), ("”", '"'), ("‘", "'"), ("’", "'"),
+)  # fmt: skip
+TURBO_KEEPS = ("...", " - ", ";")
+ENDS = (".", "!", "?", "-", ",")
+MORE_ENDS = ("、", "，", "。", "？", "！")
+LANGUAGES = "ar da de el en es fi fr he hi it ja ko ms nl no pl pt ru sv sw tr zh".split()
+# What the reference reads with packages of its own (pykakasi, spacy-pkuseg, dicta-onnx, russian-text-stresser).
+NEED_MORE = {"ja": "kanji as kana", "zh": "characters as Cangjie codes", "he": "vowel points", "ru": "stress marks"}
+
+
+def punctuated(text: str, variant: str = "english") -> str:
+    """Spaces, quotes and dashes made plain, a capital in front, an end mark behind (the reference's `punc_norm`).
+
+    Raises InputError for a text without a word.
+    """
+    text = " ".join(text.split())
+    if not any(c.isalnum() for c in text):
+        raise InputError(f"there is nothing to say in {text[:40]!r}: give a text with at least one word")
+    if text[0].islower():
+        text = text[0].upper() + text[1:]
+    for old, new in REPLACED:
+        if variant != "turbo" or old not in TURBO_KEEPS:
+            text = text.replace(old, new)
+    text = text.rstrip(" ")
+    ends = ENDS + MORE_ENDS if variant == "multilingual" else ENDS
+    return text if text.endswith(ends) else text + "."
+
+
+class Tokenizer:
+    """Text in pieces that T3 knows by number.
+
+    English: the file's merges, spaces as ``[SPACE]``; multilingual: lower case, decomposed, the language in front;
+    turbo: GPT-2's bytes.
+    """
+
+    def __init__(self, path: Path, config: TokensConfig, variant: str = "english") -> None:
+        """Raises InputError for a file that is no tokenizer of this variant, MissingExtra without `tokenizers`."""
+        try:
+            import tokenizers
+        except ImportError as problem:
+            raise MissingExtra("tokenizers", "hub", "reading a Chatterbox tokenizer") from problem
+        try:
+            content = path.read_text(encoding="utf-8")
+            self.table: Any = tokenizers.Tokenizer.from_str(content)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise InputError(f"{path}: cannot be read ({problem}); fetch the checkpoint's tokenizer again") from problem
+        except Exception as problem:
+            raise InputError(f"{path}: not a tokenizer ({problem}); fetch the checkpoint's again") from problem
+        self.path, self.c, self.variant = path, config, variant
+        known = self.table.get_vocab()
+        missing = [] if variant == "turbo" else [name for name in (START, STOP) if name not in known]
+        if missing:
+            raise InputError(f"{path}: has no {' and no '.join(missing)}; this is another model's tokenizer")
+        if known and max(known.values()) >= config.text_vocab:
+            raise InputError(
+                f"{path}: {max(known.values()) + 1} entries, the model has {config.text_vocab}; another variant's?"
+            )
+
+    def ids(self, text: str, language: str | None = None) -> NDArray[np.int64]:
+        """Ids [1, symbols] of a text that `punctuated` has seen, between the start and the stop symbol.
+
+        Raises InputError for a text in letters that the tokenizer does not know, or one too long for the model.
+        """
+        if self.variant == "turbo":
+            ids = list(self.table.encode(text).ids)
+        else:
+            given = _multilingual(text, language) if self.variant == "multilingual" else text
+            ids = list(self.table.encode(given.replace(" ", SPACE)).ids)
+            self._refuse_unknown(text, ids)
+            ids = [self.c.start_text, *ids, self.c.stop_text]
+        if len(ids) > self.c.max_text:
+            raise InputError(f"{len(ids)} symbols at once, the model has {self.c.max_text} places: give shorter pieces")
+        return np.array([ids], np.int64)
+
+    def _refuse_unknown(self, text: str, ids: list[int]) -> None:
+        number = self.table.token_to_id(UNKNOWN)
+        unknown = ids.count(number) if number is not None else 0
+        if unknown and 2 * unknown >= len(ids):
+            raise InputError(
+                f"{text[:40]!r}: written in letters that this model does not know; use the multilingual one"
+            )
+
+
+def _multilingual(text: str, language: str | None) -> str:
+    text = unicodedata.normalize("NFKD", text.lower())
+    if language is None:
+        return text
+    if language not in LANGUAGES:
+        raise InputError(f"language {language!r}: this model speaks {', '.join(LANGUAGES)}")
+    if language in NEED_MORE:
+        raise InputError(f"language {language!r} needs {NEED_MORE[language]}, which portavoz does not make yet")
+    return f"[{language}]{_jamo(text) if language == 'ko' else text}"
+
+
+def _jamo(text: str) -> str:
+    """Korean syllables as their letters; decomposed text has them already."""
+    return unicodedata.normalize("NFD", text).strip()
+
+
+def tokenizer_file(folder: Path, variant: str) -> Path:
+    """Where a folder has the variant's tokenizer. Raises InputError when it has none."""
+    names = {
+        "english": ("tokenizer.json",),
+        "multilingual": ("grapheme_mtl_merged_expanded_v1.json", "mtl_tokenizer.json", "tokenizer.json"),
+        "turbo": ("tokenizer.json",),
+    }[variant]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    if variant == "turbo" and (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        return folder / "vocab.json"
+    raise InputError(f"{folder}: there is no {' or '.join(names)}; fetch the checkpoint's tokenizer too")
+
+
+def is_tokenizer(path: Path) -> bool:
+    """Whether a file looks like one of the `tokenizers` package."""
+    try:
+        return "model" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
