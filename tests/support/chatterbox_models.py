@@ -27,8 +27,10 @@ def theirs(part: str, name: str = "tiny") -> Any:
 
 def tensors(part: str, name: str = "tiny") -> dict[str, np.ndarray]:
     """Its state dict as NumPy arrays, folded as a checkpoint is when it is opened."""
-    state = {key: tensor.numpy() for key, tensor in theirs(part, name).state_dict().items()}
-    return folded(state, CONFIGS[name])
+    state = theirs(part, name).state_dict()
+    # Having spoken once, the reference's T3 has itself as a part.
+    own = {key: tensor.numpy() for key, tensor in state.items() if not key.startswith("patched_model.")}
+    return folded(own, CONFIGS[name])
 
 
 def cursor(part: str, name: str = "tiny", back: str = "torch") -> Weights:
