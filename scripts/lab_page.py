@@ -1,6 +1,6 @@
-"""Put what `portavoz lab plant` measured into docs/lab.md and docs/lab-calibration.json.
+"""Put what `portavoz lab selftest` measured into docs/lab.md and docs/lab-calibration.json.
 
-portavoz lab plant --json > plant.json
+portavoz lab selftest --json > plant.json
 python scripts/lab_page.py plant.json
 """
 
@@ -30,7 +30,7 @@ def main(path: str) -> None:
         "smallest_declared": report["smallest_declared"],
         "clean_runs": report["clean_runs"],
         "false_alarms": report["false_alarms"],
-        "command": "portavoz lab plant --json",
+        "command": "portavoz lab selftest --json",
     }
     CALIBRATION.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     text = "\n\n".join([grades(report), calibration(report)])
@@ -73,9 +73,9 @@ def grades(report: dict[str, Any]) -> str:
     summary = (
         f"{report['detected']} of {report['faults']} faults are detected, {report['exact']} are named first at their "
         f"place; the cause in first place is right for {100 * why['right_share']:.0f} %, and "
-        f"{100 * why['certain_and_wrong_share']:.1f} % of the causes given as certain are wrong. `portavoz lab plant "
-        f"--json` took {busy:.1f} minutes of processor time for all of it ({minutes:.1f} on the clock), one thread of "
-        "an Intel Cascade Lake with two busy cores."
+        f"{100 * why['certain_and_wrong_share']:.1f} % of the causes given as certain are wrong. `portavoz lab "
+        f"selftest --json` took {busy:.1f} minutes of processor time for all of it ({minutes:.1f} on the clock), one "
+        "thread of an Intel Cascade Lake with two busy cores."
     )
     return f"{_table(['detected / named first, exactly', *heads], rows)}\n\n{_filled(summary)}"
 

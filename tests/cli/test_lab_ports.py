@@ -28,7 +28,7 @@ def run():
 
 
 def model():
-    from portavoz.lab.subjects import compact
+    from portavoz.lab.compact_probe import compact
 
     return compact(ops="numpy")
 """
@@ -111,22 +111,22 @@ def test_a_compiled_voice_passes_at_stage_level(run: Any) -> None:
     ("words", "sentence"),
     [
         (("trace", "nowhere:run", "-o", "x"), "cannot be imported"),
-        (("trace", "compact"), "say where to with -o"),
+        (("trace", "compact"), "required: -o/--out"),
         (("trace", "compact", "-o", "x", "--every", "0"), "whole numbers"),
         (("trace", "json:__name__", "-o", "x"), "give a function without arguments"),
         (("trace", "json:dumps", "-o", "x"), "cannot be called"),
         (("check", "nowhere.trace"), "cannot be read"),
-        (("check",), "give one name"),
+        (("check",), "required: TRACE"),
         (("compare", "compact"), "give a port too"),
         (("compare", "nobody", "nobody.trace"), "it is no family"),
         (("compare", "compact", "compact", "--map", "nowhere.json"), "cannot be read as JSON"),
         (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),
         (("compare", "compact", "compact", "--gate", "new"), "with --since"),
-        (("compare", "compact", "compact", "--precision", "int3"), "there is no precision"),
+        (("compare", "compact", "compact", "--precision", "int3"), "invalid choice: 'int3'"),
         (("compare", "arctic@onnx", "arctic@numpy"), "give arctic@numpy first"),
-        (("plant", "compact"), "unrecognized arguments"),
-        (("plant", "--triples", "-1"), "from 0 up"),
-        (("plant", "--clean", "-1"), "from 0 up"),
+        (("selftest", "compact"), "unrecognized arguments"),
+        (("selftest", "--triples", "-1"), "from 0 up"),
+        (("selftest", "--clean", "-1"), "from 0 up"),
     ],
 )
 def test_what_is_refused(refused: Any, words: tuple[str, ...], sentence: str) -> None:
@@ -144,7 +144,7 @@ def test_the_catalogue_as_a_table(run: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
     some = fault_injection.catalogue("compact")[:3]
     monkeypatch.setattr(fault_injection, "catalogue", lambda family: some)
-    done = run("lab", "plant", "--family", "compact", "--clean", "2")
+    done = run("lab", "selftest", "--family", "compact", "--clean", "2")
     assert done.code == 0 and "compact: 3 faults" in done.out.decode() and "0 false alarms" in done.out.decode()
-    report = json.loads(run("lab", "plant", "--family", "compact", "--clean", "0", "--json").out)
+    report = json.loads(run("lab", "selftest", "--family", "compact", "--clean", "0", "--json").out)
     assert (report["faults"], report["detected"], report["exact"], report["false_alarms"]) == (3, 3, 3, 0)

@@ -12,20 +12,9 @@ import pytest
 import soundfile
 from safetensors.numpy import save_file
 
-from portavoz.cli import PARTS, main
 from portavoz.weights import file
 
 TEXT = ("--text", "One lab.")
-
-
-@pytest.mark.parametrize("part", ["swap", "precision", "signals"])
-def test_each_has_help_with_examples(part: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert part in PARTS["lab"]
-    with pytest.raises(SystemExit) as leaving:
-        main(["lab", part, "--help"])
-    shown = capsys.readouterr().out
-    assert leaving.value.code == 0 and "\nexamples:\n" in shown
-    assert shown.count(f"portavoz lab {part}") >= 3
 
 
 # swap

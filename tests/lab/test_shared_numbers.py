@@ -83,7 +83,7 @@ def test_names_of_nothing_are_a_sentence(entry: dict[str, Any], tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_short_probe_of_the_published_size(tmp_path: Path) -> None:
-    from portavoz.cli.commands.lab import side
+    from portavoz.cli.programs import side
 
     write(side("speecht5", "base"), tmp_path / "base.trace", floors=False)
     assert (tmp_path / "base.trace").stat().st_size <= 64e6

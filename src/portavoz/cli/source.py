@@ -7,7 +7,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -29,6 +29,13 @@ def source_options(parser: argparse.ArgumentParser) -> None:
     """The text, and the file it may come from instead."""
     parser.add_argument("text", metavar="TEXT", nargs="?", help="what to say; '-' reads standard input")
     parser.add_argument("--file", metavar="F", help="read the text from this file (UTF-8)")
+
+
+def hint(unknown: Sequence[str]) -> str:
+    """What may be meant by arguments that no option takes."""
+    if any(word.startswith("-") and not word.startswith("--") for word in unknown):
+        return "; a text that begins with '-' goes behind '--'"
+    return "" if any(word.startswith("-") for word in unknown) else "; put a text of several words in quotes"
 
 
 def opened(args: argparse.Namespace) -> Source:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ...voice import Voice
     from ..extras import Picture, Timestamps
 
+hint = source.hint
 SHOWN = 10  # warnings printed one by one; a text in another language would fill the screen
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ...text.chunks import TextChunk
 
 
+hint = source.hint
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """What `text` takes."""
     source.source_options(parser)

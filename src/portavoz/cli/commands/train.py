@@ -28,6 +28,8 @@ from ..options import json_option, note, print_json
 if TYPE_CHECKING:
     from ...train.loop.trainer import Trainer
 
+INTERMIXED = True  # settings may stand behind the options too
+
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `train` takes."""
@@ -35,8 +37,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("changes", metavar="KEY=VALUE", nargs="*", help="settings instead of the file's, dots allowed")
     parser.add_argument("--out", metavar="DIR", required=True, help="the folder of checkpoints, log and result")
     json_option(parser)
-    # So that settings may stand behind the options too.
-    parser.parse_args = parser.parse_intermixed_args  # pyright: ignore[reportAttributeAccessIssue] (the same call)
 
 
 def run(args: argparse.Namespace) -> int:

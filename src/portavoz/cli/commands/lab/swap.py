@@ -18,8 +18,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ...errors import InputError
-from ..options import json_option, note, print_json
+from ....errors import InputError
+from ...options import json_option, note, print_json
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def said(parser: argparse.ArgumentParser) -> None:
 
 def request(args: argparse.Namespace) -> Any:
     """What `said` chose."""
-    from ...lab.pipeline.pipeline_loader import SENTENCE, Request
+    from ....lab.pipeline.pipeline_loader import SENTENCE, Request
 
     speaker = int(args.speaker) if args.speaker is not None and args.speaker.isdecimal() else args.speaker
     return Request(SENTENCE if args.text is None else args.text, speaker, args.seed)
@@ -51,8 +51,8 @@ def request(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Cross the borders. Raises PortavozError; gives 1 when a stage is at fault."""
-    from ...lab.pipeline.swap import LIMIT, swap
-    from ...lab.pipeline.swap_report import lines, to_dict, write_waves
+    from ....lab.pipeline.swap import LIMIT, swap
+    from ....lab.pipeline.swap_report import lines, to_dict, write_waves
 
     limit = LIMIT if args.limit is None else args.limit
     if not limit > 0:
@@ -72,9 +72,9 @@ def sides(args: argparse.Namespace) -> tuple[Any, Any]:
     """Both sides; a port that is a trace has the borders that the reference, as `lab compare` runs it, names."""
     if not args.port.endswith(".trace"):
         return side(args.reference, args, None), side(args.port, args, args.reference)
-    from ...lab.pipeline.traced_pipeline import recorded, tapped
-    from ...lab.trace.trace import Trace
-    from .lab import side as compared
+    from ....lab.pipeline.traced_pipeline import recorded, tapped
+    from ....lab.trace.trace import Trace
+    from ...programs import side as compared
 
     reference, trace = compared(args.reference), compared(args.port)
     if isinstance(reference, Trace):
@@ -87,10 +87,10 @@ def side(name: str, args: argparse.Namespace, beside: str | None) -> Any:
     """One side: stages that are known, or a program with borders of its own. Raises PortavozError."""
     from pathlib import Path
 
-    from ...lab.pipeline.pipeline_loader import parted
-    from ...lab.pipeline.pipeline_loader import side as known
-    from ...lab.pipeline.traced_pipeline import tapped
-    from .lab import program
+    from ....lab.pipeline.pipeline_loader import parted
+    from ....lab.pipeline.pipeline_loader import side as known
+    from ....lab.pipeline.traced_pipeline import tapped
+    from ...programs import program
 
     if ":" in name and not parted(name)[1] and not Path(name).exists():
         made = program(name)

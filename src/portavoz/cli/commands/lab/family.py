@@ -6,15 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
-from ...jsonfile import read_object
-from ..options import note, print_json
+from ....errors import InputError
+from ...options import note, print_json
+from ...programs import config_of
 
 FAILED = 1
 LENGTHS = (7, 40, 130)  # symbols; the longest goes past the farthest relative position of a small model
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def options(parser: argparse._ArgumentGroup) -> None:
     """What the comparison of a family takes."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -37,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
     """Compare. Raises PortavozError; gives 1 when something fails."""
     if args.steps < 1 or args.seeds < 1:
         raise InputError(f"--steps {args.steps} --seeds {args.seeds}: give whole numbers from 1 up")
-    from ... import ops
-    from ...lab.references import reference
-
-    kind, back = reference(args.reference).Reference, ops.open(args.backend)
     if args.vocoder and not args.weights:
         raise InputError("--vocoder is a folder beside --weights: give both, or neither")
     config = None if args.weights else config_of(args.config)
+    from .... import ops
+    from ....lab.references import reference
+
+    kind, back = reference(args.reference).Reference, ops.open(args.backend)
     runs: list[Any] = []
     for seed in range(args.seeds):
         model = kind.fresh(config, seed) if config else _opened(kind, args.weights, args.vocoder)
@@ -53,15 +53,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _opened(kind: Any, folder: str, vocoder: str | None) -> Any:
     """The reference of a checkpoint, its vocoder where the family looks for it. Raises PortavozError."""
-    from ...families.speecht5.checkpoint import Checkpoint
+    from ....families.speecht5.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.open(Path(folder), Path(vocoder) if vocoder else None)
     return kind.open(checkpoint.folder, checkpoint.vocoder)
 
 
 def _compare(model: Any, back: Any, seed: int, steps: int) -> list[Any]:
-    from ...families.speecht5.loop import StoppingCriteria
-    from ...lab import components as lab
+    from ....families.speecht5.loop import StoppingCriteria
+    from ....lab import components as lab
 
     c = model.config
     texts = lab.rows(c, LENGTHS, seed)
@@ -77,24 +77,8 @@ def _compare(model: Any, back: Any, seed: int, steps: int) -> list[Any]:
     return runs
 
 
-def config_of(name: str) -> Any:
-    """A configuration by name, or from a file. Raises PortavozError."""
-    from ...families.speecht5.checkpoint import described, vocoder_of
-    from ...families.speecht5.config import CONFIGS, SpeechT5Config, named
-
-    path = Path(name)
-    if name in CONFIGS or not path.is_file():
-        return named(name)
-    values = read_object(path, "give the values of its config.json")
-    if "model" in values:
-        return SpeechT5Config.from_dict(values["model"], values.get("vocoder"))
-    # A checkpoint's config.json says nothing about its vocoder, which has one of its own where the family looks for it.
-    vocoder = vocoder_of(path.parent)
-    return SpeechT5Config.from_dict(values, described(vocoder) if vocoder else None)
-
-
 def _report(args: argparse.Namespace, runs: list[Any]) -> int:
-    from ...lab.components import furthest
+    from ....lab.components import furthest
 
     lines = furthest(runs)
     passed = all(line.passed for line in lines)

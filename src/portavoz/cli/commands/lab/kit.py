@@ -15,8 +15,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ...errors import InputError
-from ..options import json_option, note, print_json
+from ....errors import InputError
+from ...options import json_option, note, print_json
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the kit. Raises PortavozError."""
-    from ...lab.kit.kit import write
+    from ....lab.kit.kit import write
 
     if args.out is None:
         raise InputError("lab kit: say which folder with -o KIT")
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def judged(name: str, verdict: Any, stage: str | None) -> list[Any]:
     """How far a port of a kit has come; with `stage` its verdict becomes that of this stage. Raises InputError."""
-    from ...lab.kit.kit import is_kit, opened, progress, settle
+    from ....lab.kit.kit import is_kit, opened, progress, settle
 
     if not is_kit(name):
         if stage is not None:

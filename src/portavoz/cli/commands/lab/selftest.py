@@ -1,14 +1,16 @@
-"""Grade the lab: plant its catalogue of named faults, one at a time and three at once, and see what it names first.
+"""Grade the lab itself: plant each fault of a catalogue in a port, and see what the lab names.
 
-Ports of both families and one written by hand are broken in each way that the catalogue has; each is judged as a
-running port (forced), as a file (mirrored) and as a file of outputs alone, and by the usual gates beside that.
-Faultless ports on every back end here show that nothing is named without reason; how close they come to the limit is
-the calibration. Exit code 0: every fault detected, 95 % named at their place, no false alarm; else 1.
+The ports are of both families, and one written by hand; faults are planted one at a time and three at once. Each port
+is judged while it runs (teacher forcing), as a trace (mirrored forcing), as a trace of outputs alone, and by the usual
+gates (PCC, first difference). Faultless ports on every back end here measure false alarms; how close they come to the
+limit is the calibration.
+
+Exit code: 0 when every fault is detected, 95 % are named at their place and there is no false alarm; else 1.
 
 Examples:
-  portavoz lab plant
-  portavoz lab plant --family compact --clean 24
-  portavoz lab plant --json > plant.json
+  portavoz lab selftest
+  portavoz lab selftest --family compact --clean 24
+  portavoz lab selftest --json > selftest.json
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ...errors import InputError
-from ..options import json_option, note, print_json
+from ....errors import InputError
+from ...options import json_option, note, print_json
 
 FAMILIES = ("compact", "speecht5", "stranger")
 METHODS = {"torch": "torch", "numpy": "NumPy", "mlx": "MLX"}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """What `lab plant` takes."""
+    """What `lab selftest` takes."""
     json_option(parser)
     parser.add_argument("--family", metavar="F", choices=FAMILIES, help=f"{', '.join(FAMILIES)} (default: all)")
     parser.add_argument("--clean", metavar="N", type=int, default=80, help="faultless runs a family (default: 80)")
@@ -33,7 +35,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plant and grade. Raises PortavozError."""
-    from ...lab.selftest.fault_injection import grade, total
+    from ....lab.selftest.fault_injection import grade, total
 
     for name in ("clean", "triples"):
         if getattr(args, name) < 0:

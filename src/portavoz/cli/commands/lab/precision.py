@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import argparse
 
-from ...errors import InputError
-from ..options import json_option, print_json
-from .lab_swap import request, said
+from ....errors import InputError
+from ...options import json_option, print_json
+from .swap import request, said
 
 NAMES = {"bf16": "bfloat16", "fp16": "float16", "int8": "int8"}
 
@@ -37,7 +37,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try them. Raises PortavozError."""
-    from ...lab.pipeline.precision import lines, sensitivity
+    from ....lab.pipeline.precision import lines, sensitivity
 
     if args.only is not None and not args.layers:
         raise InputError("--only chooses among layers: give --layers too")

@@ -20,9 +20,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
-from ..options import json_option, print_json
-from .lab_swap import request, said
+from ....errors import InputError
+from ...options import json_option, print_json
+from .swap import request, said
 
 MELS = (".npy", ".safetensors")
 
@@ -43,7 +43,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Listen. Raises PortavozError; gives 1 when there is a symptom."""
-    from ...lab.signals.diagnosis import lines, listen
+    from ....lab.signals.diagnosis import lines, listen
 
     if args.wave is None and args.mel is None and args.voice is None:
         raise InputError("lab signals was given nothing: give a sound, a --mel or a --voice")
@@ -68,7 +68,7 @@ class _Voice:
     """What a voice says and listens to."""
 
     def __init__(self, staged: Any, other: Any) -> None:
-        from ...lab.signals.conditioning import responses
+        from ....lab.signals.conditioning import responses
 
         self.values = dict(zip(staged.borders, staged.after(None, {})))
         self.spec, self.rate = staged.spec, staged.rate
@@ -82,15 +82,15 @@ class _Voice:
     @property
     def wave(self) -> Any:
         """As it is heard."""
-        from ...audio.limit import soft_limit
-        from ...flow import Wave
+        from ....audio.limit import soft_limit
+        from ....flow import Wave
 
         return Wave(soft_limit(self.values["wave"]["wave"]), self.rate)
 
 
 def _voice(args: argparse.Namespace) -> _Voice:
-    from ... import ops
-    from ...lab.pipeline.pipeline_loader import on, other_speaker
+    from .... import ops
+    from ....lab.pipeline.pipeline_loader import on, other_speaker
 
     back, wanted = ops.open(ops.preferred()), request(args)
     another = other_speaker(args.voice, wanted)
@@ -99,7 +99,7 @@ def _voice(args: argparse.Namespace) -> _Voice:
 
 def _spoken(args: argparse.Namespace, voice: _Voice, wave: Any, mel: Any, known: Any) -> tuple[Any, Any, Any, Any]:
     """Where nothing else is given, the voice's own speech is what a sound is compared with, or is itself the sound."""
-    from ...lab.signals.signals import Heard
+    from ....lab.signals.signals import Heard
 
     if wave is None and mel is None:
         return voice.wave, voice.mel, known, None
@@ -116,14 +116,14 @@ def _spoken(args: argparse.Namespace, voice: _Voice, wave: Any, mel: Any, known:
 
 
 def _wave(path: str, rate: int | None) -> Any:
-    from ...audio.files import read
+    from ....audio.files import read
 
     return read(path, rate=rate)
 
 
 def _known(args: argparse.Namespace, spec: Any) -> Any:
-    from ...audio.mel import mel_spectrogram
-    from ...lab.signals.signals import Heard
+    from ....audio.mel import mel_spectrogram
+    from ....lab.signals.signals import Heard
 
     path = args.reference or args.prompt
     if path is None:
@@ -137,7 +137,7 @@ def _known(args: argparse.Namespace, spec: Any) -> Any:
 
 def _spec(path: str | None, wave: Any, mel: str | None) -> Any:
     """A definition from a file; else the usual one at the wave's rate, with the mel's number of channels."""
-    from ...flow import MelSpec
+    from ....flow import MelSpec
 
     if path is not None:
         try:
@@ -170,7 +170,7 @@ def _array(path: str) -> Any:
             return np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as problem:
             raise InputError(f"{path}: cannot be read as an array ({problem}); save it with numpy.save") from problem
-    from ...weights import file
+    from ....weights import file
 
     tensors = file.read(path)[0]
     named = [name for name in tensors if name.partition("#")[0] == "mel"] or list(tensors)

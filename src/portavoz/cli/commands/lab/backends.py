@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ...errors import InputError
-from ..options import print_json
+from ....errors import InputError
+from ...options import print_json
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare each probe of the family. Raises PortavozError; the exit code is the worst verdict's."""
     if args.seeds < 1:
         raise InputError(f"--seeds {args.seeds}: give a whole number from 1 up")
-    from ...lab.cross_backend import compare
-    from ...lab.report.text import exit_code, lines, to_dict
+    from ....lab.cross_backend import compare
+    from ....lab.report.text import exit_code, lines, to_dict
 
     if args.weights or args.config != "tiny":
         raise InputError(

@@ -1,0 +1,55 @@
+"""The checkpoint that a `weights` command names, and the options that say which model it is of."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+
+def model_options(parser: argparse.ArgumentParser, *, layout: str) -> None:
+    """Which model the weights belong to; `layout` is the help of --layout."""
+    model = parser.add_argument_group("the model, where the file and its folder do not say")
+    model.add_argument("--family", metavar="F", choices=("compact", "speecht5"), help="compact or speecht5")
+    model.add_argument("--part", metavar="P", choices=("model", "vocoder"), help="of a SpeechT5: model or vocoder")
+    model.add_argument("--config", metavar="C", help="a configuration's name, or a JSON file")
+    model.add_argument("--layout", metavar="L", choices=("torch", "mlx"), help=layout)
+
+
+def refuse_pickle(path: str) -> None:
+    """Raises InputError for a pickled checkpoint (a file, or a folder with nothing else), naming how to convert it."""
+    from ..weights.convert import is_pickle
+
+    found = Path(path)
+    if found.is_dir() and not any(found.glob("*.safetensors*")):
+        found = next(iter(sorted(found.glob("*.bin"))), found)
+    if found.is_file() and is_pickle(found):
+        target = found.with_suffix(".safetensors")
+        raise InputError(
+            f"{found}: a pickle, which can run code when it is opened; if you trust its source, convert it first: "
+            f"portavoz weights convert {found} {target} --trust-pickle"
+        )
+
+
+def ledgers(args: argparse.Namespace) -> tuple[list[Any], list[Any]]:
+    """The ledgers of the parts, and those of the reference's (None without one). Raises PortavozError."""
+    refuse_pickle(args.file)
+    from ..lab.checkpoint.ledger import account
+    from ..lab.checkpoint.models import opened
+
+    chosen = {"family": args.family, "part": args.part, "config": args.config}
+    parts = opened(args.file, **chosen, beside=args.against)
+    if args.against is None:
+        return [account(part, layout=args.layout) for part in parts], [None] * len(parts)
+    refuse_pickle(args.against)
+    there = {part.part: account(part) for part in opened(args.against, **chosen, beside=args.file)}
+    other = next((ledger.part.family for ledger in there.values() if ledger.part.family != parts[0].family), None)
+    if other is not None:
+        raise InputError(f"--against {args.against}: is a {other}, {args.file} a {parts[0].family}; give its reference")
+    missing = [part.part for part in parts if part.part not in there]
+    if missing:
+        raise InputError(f"--against {args.against}: has no {missing[0]}, which {args.file} is; give its reference")
+    against = [there[part.part] for part in parts]
+    return [account(part, other, layout=args.layout) for part, other in zip(parts, against)], against

@@ -1,0 +1,37 @@
+"""Account for every tensor of a checkpoint: missing, left over, mis-shaped, ignored, untrained, duplicate, NaN.
+
+The order of axes of every kernel is checked by its role. With --against, each tensor is compared with the reference's,
+and a fault that a repair would undo for certain is marked. FILE is a safetensors file, an index of shards, or a folder.
+Exit code: 0 no fault, 1 faults.
+
+Examples:
+  portavoz weights audit model.safetensors --family speecht5
+  portavoz weights audit model.safetensors --against speecht5_tts --json
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from ...checkpoints import ledgers, model_options
+from ...options import json_option, print_json
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What `weights audit` takes."""
+    parser.add_argument("file", metavar="FILE", help="a safetensors file, an index of shards, or a checkpoint's folder")
+    parser.add_argument("--against", metavar="REF", help="the reference's file or folder")
+    model_options(parser, layout="the order of axes that FILE has: torch or mlx (default: what it declares)")
+    json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit. Raises PortavozError; gives 1 when there are faults."""
+    found, against = ledgers(args)
+    from ....lab.checkpoint.report import lines, whole
+
+    if args.json:
+        print_json(whole(found, against))
+    else:
+        print("\n".join(line for one, other in zip(found, against) for line in lines(one, other)))
+    return 0 if all(one.ok for one in found) else 1

@@ -1,0 +1,75 @@
+"""Write a checkpoint as one safetensors file: merge shards, change the layout or the dtype, open a pickle.
+
+Without --layout, --dtype and --fix every number is copied. A layout converted there and back gives the same bytes. A
+pickled checkpoint is opened with --trust-pickle only, in a process of its own that knows nothing but tensors.
+
+Examples:
+  portavoz weights convert speecht5_tts/pytorch_model.bin speecht5_tts/model.safetensors --trust-pickle
+  portavoz weights convert model.safetensors mlx.safetensors --layout mlx --dtype bfloat16
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ...checkpoints import model_options
+from ...options import json_option, note, print_json
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What `weights convert` takes."""
+    parser.add_argument("source", metavar="IN", help="a safetensors file, an index of shards, a folder, or a pickle")
+    parser.add_argument("target", metavar="OUT", help="the safetensors file to write")
+    dtypes = ("float32", "float16", "bfloat16")
+    parser.add_argument("--dtype", metavar="D", choices=dtypes, help=", ".join(dtypes))
+    parser.add_argument("--fix", action="store_true", help="first fix what names and shapes make certain")
+    parser.add_argument("--trust-pickle", action="store_true", help="open a pickled IN")
+    parser.add_argument(
+        "--against", metavar="REF", help="the reference's file or folder, which settles the order of axes"
+    )
+    model_options(parser, layout="the order of axes to write: torch or mlx")
+    json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert. Raises PortavozError."""
+    from .... import __version__
+    from ....weights.convert import convert, is_pickle
+
+    about = {"converted_by": f"portavoz {__version__}"}
+    source, target = args.source, args.target
+    if not (args.layout or args.dtype or args.fix):
+        done = convert(source, target, trust_pickle=args.trust_pickle, metadata=about)
+    elif is_pickle(source):
+        # Beside its config.json no longer, so what that says is asked of the pickle's own folder.
+        with tempfile.TemporaryDirectory() as folder:
+            opened = Path(folder) / f"{Path(source).stem}.safetensors"
+            made = convert(source, opened, trust_pickle=args.trust_pickle)["metadata"]
+            about |= {key: made[key] for key in ("converted_from", "sha256")}
+            done = _relayout(args, str(opened), target, about)
+    else:
+        done = _relayout(args, source, target, about)
+    if args.json:
+        print_json(done)
+    else:
+        back = ", byte for byte what it was made from" if done.get("restored") else ""
+        note(f"{target}: {done['tensors']} tensors, {done['bytes'] / 1e6:.1f} MB{back}")
+    return 0
+
+
+def _relayout(args: argparse.Namespace, source: str, target: str, about: dict[str, str]) -> dict[str, Any]:
+    from ....lab.checkpoint.ledger import account
+    from ....lab.checkpoint.models import opened
+    from ....lab.checkpoint.relayout import relayout
+
+    chosen = {"family": args.family, "part": args.part, "config": args.config}
+    beside = args.source if source != args.source else args.against
+    part = opened(source, **chosen, beside=beside)[0]
+    against = None
+    if args.against is not None:
+        there = [p for p in opened(args.against, **chosen, beside=beside) if p.part == part.part]
+        against = account(there[0]) if there else None
+    return relayout(account(part, against), target, layout=args.layout, dtype=args.dtype, fix=args.fix, metadata=about)

@@ -1,0 +1,142 @@
+"""The two sides of a comparison as the command line names them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+from ..errors import InputError, PortavozError, ProgramError
+from ..jsonfile import read_object
+
+FAMILIES = ("compact", "speecht5")
+
+
+def check_names(*names: str) -> None:
+    """Raises InputError for a side that cannot be one, before anything heavy is imported."""
+    for name in names:
+        known = (
+            name in FAMILIES
+            or "@" in name
+            or ":" in name
+            or Path(name).is_file()
+            or (Path(name) / "kit.json").is_file()
+        )
+        if not known:
+            there = "a folder, but no kit" if Path(name).is_dir() else "there is no such file"
+            raise InputError(
+                f"{name}: {there}, and it is no family and no 'module:function'; "
+                f"families with a probe are {', '.join(FAMILIES)}"
+            )
+
+
+def side(name: str, config: str = "tiny") -> Any:
+    """A trace that is read, or a program that can be run. Raises InputError. `config` is that of a family's probe."""
+    check_names(name)
+    if Path(name).is_file():
+        from ..lab.trace.reader import read
+
+        return read(name)
+    from ..lab.pipeline.pipeline_program import PipelineProgram
+
+    if "@" in name:
+        return PipelineProgram(name)
+    if ":" in name:
+        made = program(name)
+        return PipelineProgram(name, stages=made) if hasattr(made, "stages") else made
+    if name == "compact":
+        from ..lab.compact_probe import compact, configured
+
+        return compact(configured(config), ops="numpy")
+    if name == "speecht5":
+        from ..lab.speecht5_probe import reference
+
+        # 16 frames of mel, as many as a short probe has; the small one has 12.
+        return reference(config=config_of(config), steps=6 if config == "tiny" else 8)[0]
+    from ..lab.kit.kit import opened
+
+    return opened(name).subject
+
+
+def program(name: str) -> Any:
+    """What 'package.module:function' runs: the subject that the function returns, or else the function itself."""
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise InputError(f"{name}: cannot be imported ({problem}); give 'package.module:function'") from problem
+    if not callable(function):
+        raise InputError(f"{name}: is a {type(function).__name__}; give a function without arguments")
+    _check_signature(name, function)
+    made = function()
+    if any(hasattr(made, kind) for kind in ("follow", "stages", "units")):
+        return made
+    if _on_mlx(made):
+        from ..lab.instrument.mlx import MlxProgram
+
+        return MlxProgram(function, name=name)
+    from ..lab.instrument.torch import TorchProgram
+
+    return TorchProgram(function, name=name)
+
+
+def _check_signature(name: str, function: Any) -> None:
+    import inspect
+
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"{name}: cannot be called ({problem}); give a function without arguments") from problem
+
+
+def _on_mlx(made: Any) -> bool:
+    """Whether a program returned MLX arrays, or nothing while MLX is loaded and PyTorch is not."""
+    from ..lab.instrument.observer import flatten
+
+    kinds = [type(t).__module__.partition(".")[0] for t in flatten(made, lambda value: hasattr(value, "shape"))[0]]
+    return "mlx" in kinds or (not kinds and "mlx.nn" in sys.modules and "torch" not in sys.modules)
+
+
+@contextmanager
+def crashes(*names: str) -> Iterator[None]:
+    """Raises ProgramError for an exception inside one of the programs 'package.module:function' among `names`.
+
+    It is the program's when the program's own package is in the traceback; any other one is ours, and passes through.
+    """
+    try:
+        yield
+    except PortavozError:
+        raise
+    except (Exception, SystemExit) as error:
+        packages = {name.partition(":")[0].partition(".")[0]: name for name in names if ":" in name}
+        for frame, line in reversed(list(walk_tb(error.__traceback__))):
+            name = packages.get(str(frame.f_globals.get("__name__")).partition(".")[0])
+            if name is not None:
+                where = f"{Path(frame.f_code.co_filename).name}, line {line}"
+                raise ProgramError(
+                    f"{name}: raised {type(error).__name__}: {str(error)[:300]} ({where}); it cannot be compared"
+                ) from error
+        raise
+
+
+def config_of(name: str) -> Any:
+    """A configuration by name, or from a file. Raises PortavozError."""
+    from ..families.speecht5.checkpoint import described, vocoder_of
+    from ..families.speecht5.config import CONFIGS, SpeechT5Config, named
+
+    path = Path(name)
+    if name in CONFIGS or not path.is_file():
+        return named(name)
+    values = read_object(path, "give the values of its config.json")
+    if "model" in values:
+        return SpeechT5Config.from_dict(values["model"], values.get("vocoder"))
+    # A checkpoint's config.json says nothing about its vocoder, which has one of its own where the family looks for it.
+    vocoder = vocoder_of(path.parent)
+    return SpeechT5Config.from_dict(values, described(vocoder) if vocoder else None)
