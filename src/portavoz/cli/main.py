@@ -117,7 +117,7 @@ class Command(Parser):
             self.set_defaults(run=module.run)
         if self._nested:
             return super().parse_known_args(args, namespace)
-        given = list(args or ())
+        given: list[str] = list(args or ())
         hint = getattr(self._module, "hint", None)
         glued = next((a for a in given[: given.index("--") if "--" in given else None] if _is_glued_help(a)), None)
         if glued is not None:
@@ -151,7 +151,8 @@ def _add_commands(parser: Parser, commands: Mapping[str, str], group: str = "") 
 
     parser.set_defaults(run=show_help)  # where no command is given; each command sets its own
     dest = "verb" if group else "command"
-    added = parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest, parser_class=_any_parser)
+    kinds: Any = _any_parser  # argparse calls it as it would a class
+    added = parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest, parser_class=kinds)
     for name, about in commands.items():
         path = f"{group}.{name}" if group else name
         added.add_parser(name, prog=f"{parser.prog} {name}", help=about, aliases=ALIASES.get(name, []), path=path)
