@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from portavoz.train.data.corpus import Corpus
-from portavoz.train.loop import initialization
-from portavoz.train.voice.bundle import bundle, trained
+from portavoz.train.tasks import initialization
+from portavoz.train.tasks.pretrained import trained
+from portavoz.train.voice.bundle import bundle
 from portavoz.weights import file
 
 NAME = "arctic"  # both teachers are voices of CMU ARCTIC

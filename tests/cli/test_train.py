@@ -58,7 +58,7 @@ def test_trains_and_resumes(run, config, part: str) -> None:
 def test_on_a_terminal_a_bar_says_how_far_it_is(run, config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr(logging, "TELL", 0.0)
+    monkeypatch.setattr(logging, "TICK", 0.0)
     moved, update = [], Progress.update
 
     def noted(self: Progress, task: Any, **values: Any) -> None:

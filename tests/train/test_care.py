@@ -35,7 +35,7 @@ def config(corpus, **more):
     return TrainConfig.from_dict({**values, **more})
 
 
-RIVALS = {"adversarial": 1.0, "features": 2.0}
+ADVERSARIAL = {"adversarial": 1.0, "features": 2.0}
 
 
 @pytest.mark.parametrize("part", ["acoustic", "vocoder"])
@@ -43,7 +43,9 @@ def test_gradients_in_pieces_are_those_of_the_batch(corpus, tmp_path, part):
     extra = {"losses": {"ssim": 0.5, "mel_l2": 0.5} if part == "acoustic" else {"features": 2.0, "adversarial": 1.0}}
     gradients = {}
     for pieces in (1, 3, 4):
-        trainer = Trainer(config(corpus, part=part, accumulate=pieces, rival=1, **extra), tmp_path / str(pieces))
+        trainer = Trainer(
+            config(corpus, part=part, accumulate=pieces, discriminator_channels=1, **extra), tmp_path / str(pieces)
+        )
         found = trainer._gradients(trainer.task.rows(0))
         gradients[pieces] = {k: t.grad.clone() for k, t in trainer.tensors.items()}, found
     whole, losses = gradients[1]
@@ -80,7 +82,7 @@ def test_where_memory_runs_out_the_batch_is_computed_in_smaller_pieces(corpus, t
     tight.task.losses = narrow
     tight.train_step()
     assert tight.pieces == 4
-    assert said == [f"step 0: out of memory, going on with batches in {n} pieces" for n in (2, 4)]
+    assert said == [f"step 0: out of memory, continuing with batches in {n} pieces" for n in (2, 4)]
     for path, tensor in plain.tensors.items():
         assert torch.allclose(tensor, tight.tensors[path], atol=1e-4), path
     tight.save()
@@ -131,8 +133,10 @@ def test_a_loss_that_is_no_number_stops_and_names_the_batch(corpus, tmp_path, wh
     assert Trainer(config(corpus, every=1), tmp_path).step == 1
 
 
-@pytest.mark.parametrize("settings", [{}, {"losses": RIVALS, "rival": 1, "rival_from": 0.4}])
-def test_a_vocoder_with_rivals_resumes_bit_by_bit(corpus, tmp_path, settings):
+@pytest.mark.parametrize(
+    "settings", [{}, {"losses": ADVERSARIAL, "discriminator_channels": 1, "discriminators_from": 0.4}]
+)
+def test_a_vocoder_with_discriminators_resumes_bit_by_bit(corpus, tmp_path, settings):
     settings = {"part": "vocoder", **settings}
     whole = Trainer(config(corpus, **settings), tmp_path / "whole")
     whole.run()
@@ -145,9 +149,9 @@ def test_a_vocoder_with_rivals_resumes_bit_by_bit(corpus, tmp_path, settings):
     assert second.step == 6
     assert all(torch.equal(t, second.tensors[k]) for k, t in whole.tensors.items())
     if settings.get("losses"):
-        assert whole.rivals.steps == second.rivals.steps == 4
-        state = second.task.rivals.state_dict()
-        assert all(torch.equal(t, state[k]) for k, t in whole.task.rivals.state_dict().items())
+        assert whole.adversary.steps == second.adversary.steps == 4
+        state = second.discriminators.state_dict()
+        assert all(torch.equal(t, state[k]) for k, t in whole.discriminators.state_dict().items())
 
 
 def test_training_stops_early_with_the_best(corpus, tmp_path):
@@ -179,7 +183,7 @@ def test_a_signal_saves_and_the_rest_equals_an_uninterrupted_training(corpus, tm
 
     first.task.rows = at_step_two
     assert first.run() is None
-    assert said == ["SIGTERM: step 2 is saved; the same command goes on from there"]
+    assert said == ["SIGTERM: step 2 is saved; the same command resumes from there"]
     second = Trainer(config(corpus), tmp_path / "cut")
     assert second.step == 2
     second.run()
@@ -202,7 +206,7 @@ def test_a_signal_ends_a_rest(corpus, tmp_path):
     assert trainer.run() is None
     # How many steps come before the first look at the sensor is the machine's affair.
     at = f"step {trainer.step}"
-    assert said == [f"{at}: 99 °C: rested 0 s", f"SIGTERM: {at} is saved; the same command goes on from there"]
+    assert said == [f"{at}: 99 °C: rested 0 s", f"SIGTERM: {at} is saved; the same command resumes from there"]
     assert checkpoint.load(checkpoint.found(tmp_path)[-1]).step == trainer.step
 
 
@@ -210,7 +214,7 @@ def test_between_two_looks_it_tells_how_far_it_is(corpus, tmp_path, monkeypatch)
     ticks = []
     Trainer(config(corpus, steps=2, every=9), tmp_path / "seldom").run(tick=ticks.append)
     assert ticks == [{"step": 0}]
-    monkeypatch.setattr(logging, "TELL", 0.0)
+    monkeypatch.setattr(logging, "TICK", 0.0)
     ticks.clear()
     Trainer(config(corpus), tmp_path / "often").run(tick=ticks.append)
     assert [row["step"] for row in ticks] == [0, 1, 2, 4, 5]
@@ -226,8 +230,8 @@ def test_a_vocoder_without_anything_to_judge_it_by_says_so_once(corpus, tmp_path
     assert longest <= 192
     trainer.run()
     assert said == [
-        f"no held-out recording is longer than 192 frames (4 times frames), the longest has {longest}: there will be "
-        "no held_loss, no best.safetensors, and no stop by patience"
+        f"no held-out recording is longer than 192 frames (4 times frames), the longest has {longest}: no held_loss, "
+        "no best.safetensors, no stop by patience"
     ]
 
 
@@ -308,7 +312,7 @@ def test_flipped_bits_are_found(tmp_path):
     raw = bytearray(path.read_bytes())
     raw[-100] ^= 4
     path.write_bytes(raw)
-    with pytest.raises(WeightError, match="not those that were written"):
+    with pytest.raises(WeightError, match="damaged"):
         checkpoint.load(path)
     assert checkpoint.newest(tmp_path, {}).step == 1
 
@@ -316,7 +320,7 @@ def test_flipped_bits_are_found(tmp_path):
 def test_differences_have_dotted_keys_and_new_settings_a_default():
     old, new = {"model": {"hidden": 64, "heads": 2}, "steps": 5}, {"model": {"hidden": 96, "heads": 2}, "steps": 9}
     assert checkpoint.differences(old, new) == ["model.hidden: 64 → 96"]
-    assert checkpoint.differences({"rival": 16, **old}, {**old, "rival": 16}) == []
+    assert checkpoint.differences({"batch": 16, **old}, {**old, "batch": 16}) == []
 
 
 def test_a_path_in_the_trainings_own_folder_may_move(tmp_path):
@@ -341,7 +345,7 @@ SAVE = """
 import sys
 from pathlib import Path
 import numpy as np
-from portavoz.train import checkpoint
+from portavoz.train.loop import checkpoint
 def save(folder, step):
     checkpoint.save(Path(folder), step, {"weights": {"a": np.full(100_000, step, np.float32)}}, {"c": 1})
 save(sys.argv[1], 0)

@@ -15,7 +15,8 @@ import portavoz
 from portavoz.errors import InputError, SpecError, WeightError
 from portavoz.graph import storage
 from portavoz.ops import open as open_ops
-from portavoz.train.voice.bundle import bundle, trained
+from portavoz.train.tasks.pretrained import trained
+from portavoz.train.voice.bundle import bundle
 from portavoz.train.voice.compress import KINDS, compress, prune
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights

@@ -46,7 +46,7 @@ def test_changes_of_the_command_line(tmp_path):
         ("average=2", "average is 2: wanted a number from 0 up and below 1"),
         ("average=1", "average is 1: wanted"),
         ("cooldown=5", "cooldown is 5: wanted a number from 0 to 1"),
-        ("rival_from=7", "rival_from is 7: wanted a number from 0 to 1"),
+        ("discriminators_from=7", "discriminators_from is 7: wanted a number from 0 to 1"),
         ("warmup=-4", "warmup is -4: wanted a number from 0 up"),
         ("patience=-1", "patience is -1: wanted"),
         ("losses.mel=-1", "losses: mel is -1: wanted a number from 0 up"),

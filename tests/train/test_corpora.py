@@ -213,7 +213,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 def test_validation_names_each_fault(tmp_path):
     def recording(id, text="one two three", wav=None):
-        return layouts.Tracer(id, text, wav or tmp_path / f"{id}.wav", "s")
+        return layouts.Recording(id, text, wav or tmp_path / f"{id}.wav", "s")
 
     for id in ("good", "words", "script", "empty"):
         tone(tmp_path / f"{id}.wav")
@@ -397,7 +397,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from portavoz.flow import MelSpec
-from portavoz.train.features import Cut, Features
+from portavoz.train.data.features import Cut, Features
 folder = Path(sys.argv[1])
 print(Features(folder, [Cut(p) for p in sorted(folder.glob("*.wav"))], MelSpec()).mels.sum())
 """

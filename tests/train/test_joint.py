@@ -15,7 +15,7 @@ from portavoz.train.config import TrainConfig
 from portavoz.train.data import toy
 from portavoz.train.loop.trainer import Trainer
 from portavoz.train.tasks.compact import AcousticTask, VocoderTask
-from portavoz.train.tasks.joint import SOUND, half
+from portavoz.train.tasks.joint import SOUND, part_settings
 from portavoz.train.voice.train_voice import train
 
 
@@ -44,8 +44,8 @@ def test_losses_are_those_of_each_half_alone(corpus: Path, tmp_path: Path) -> No
     with torch.no_grad():
         found = task.losses(rows, rows, step=0)
         alone = task.acoustic.losses(said, said)
-        mels = {u.id: task.acoustic.predicted(u) for u in said}
-        voiced = VocoderTask(trainer.weights, trainer.model, trainer.corpus, half(c, "vocoder"), mels=mels)
+        mels = {u.id: task.acoustic.mel(u) for u in said}
+        voiced = VocoderTask(trainer.weights, trainer.model, trainer.corpus, part_settings(c, "vocoder"), mels=mels)
         heard = voiced.losses(rows, rows, step=0)
     assert isinstance(task.acoustic, AcousticTask)
     for name in ("mel", "mel_l2", "duration"):
@@ -77,8 +77,8 @@ def test_pieces_add_up_and_short_utterances_are_only_read(corpus: Path, tmp_path
         assert float(value) == pytest.approx(sum(float(part.get(name, 0.0)) for part in parts), rel=1e-3), name
 
 
-def test_resumes_bit_by_bit_with_rivals(corpus: Path, tmp_path: Path) -> None:
-    more = {"losses": {"vocoder": {"adversarial": 0.1}}, "rival": 2}
+def test_resumes_bit_by_bit_with_discriminators(corpus: Path, tmp_path: Path) -> None:
+    more = {"losses": {"vocoder": {"adversarial": 0.1}}, "discriminator_channels": 2}
     whole = Trainer(config(corpus, **more), tmp_path / "whole")
     whole.run()
     cut = Trainer(config(corpus, **more), tmp_path / "cut")

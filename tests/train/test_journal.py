@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portavoz.errors import JobError, MissingExtra
-from portavoz.train.loop.logging import Journal
+from portavoz.train.loop.logging import TrainingLog
 
 ROW = {"step": 20, "train_loss": 0.5, "held_mel_l2": 0.25, "note": "no number"}
 
@@ -46,7 +46,7 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 def test_one_folder_is_one_run_of_weights_and_biases(wandb: Fake, tmp_path: Path) -> None:
     for step in (0, 20):
-        with Journal(tmp_path, step, ["wandb"], settings={"batch": 4}) as journal:
+        with TrainingLog(tmp_path, step, ["wandb"], settings={"batch": 4}) as journal:
             journal.row({**ROW, "step": step + 20})
     first, second = wandb.began
     assert (first["config"], first["resume"], first["dir"]) == ({"batch": 4}, "allow", str(tmp_path))
@@ -58,7 +58,7 @@ def test_one_folder_is_one_run_of_weights_and_biases(wandb: Fake, tmp_path: Path
 
 
 def test_a_stopped_training_ends_its_run(wandb: Fake, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Journal(tmp_path, 0, ["wandb"]):
+    with pytest.raises(KeyboardInterrupt), TrainingLog(tmp_path, 0, ["wandb"]):
         raise KeyboardInterrupt
     assert wandb.ended == 1
 
@@ -70,16 +70,16 @@ def test_a_log_without_its_package_is_refused_with_the_extra(
     monkeypatch.setitem(sys.modules, "wandb", None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtra, match=rf"portavoz\[{name}\]"):
-        Journal(tmp_path, 0, [name])
+        TrainingLog(tmp_path, 0, [name])
 
 
 def test_rows_after_the_step_of_a_resume_are_made_again(tmp_path: Path) -> None:
-    with Journal(tmp_path, 0) as journal:
+    with TrainingLog(tmp_path, 0) as journal:
         for step in (10, 20, 30):
             journal.row({"step": step})
     with (tmp_path / "log.jsonl").open("a") as out:
         out.write('{"step": 4')
-    with Journal(tmp_path, 20) as journal:
+    with TrainingLog(tmp_path, 20) as journal:
         journal.row({"step": 30})
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 10}\n{"step": 20}\n{"step": 30}\n'
 
@@ -87,7 +87,7 @@ def test_rows_after_the_step_of_a_resume_are_made_again(tmp_path: Path) -> None:
 def test_a_full_disk_is_named_with_its_folder(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "note": "x" * 100_000}) + "\n")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Journal(tmp_path, 10) as journal:
+    with TrainingLog(tmp_path, 10) as journal:
         resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "log.jsonl").stat().st_size, before[1]))
         try:
             with pytest.raises(JobError) as refused:

@@ -99,19 +99,21 @@ def test_stft_loss_is_that_of_parallel_wavegan():
 def test_adversarial_losses_are_those_of_hifigan():
     real = [[torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 1.5]])], [torch.tensor([[3.0]]), torch.tensor([[2.0]])]]
     fake = [[torch.tensor([[0.0, 4.0]]), torch.tensor([[0.2, 0.4]])], [torch.tensor([[1.0]]), torch.tensor([[-1.0]])]]
-    assert float(discriminator.deceive(fake)) == pytest.approx((0.8**2 + 0.6**2) / 2 + 4)
-    assert float(discriminator.discern(real, fake)) == pytest.approx((0.25 + 0.25) / 2 + (0.04 + 0.16) / 2 + 1 + 1)
-    assert float(discriminator.match(real, fake)) == pytest.approx((1 + 2) / 2 + 2)
+    assert float(discriminator.generator_loss(fake)) == pytest.approx((0.8**2 + 0.6**2) / 2 + 4)
+    assert float(discriminator.discriminator_loss(real, fake)) == pytest.approx(
+        (0.25 + 0.25) / 2 + (0.04 + 0.16) / 2 + 1 + 1
+    )
+    assert float(discriminator.feature_matching_loss(real, fake)) == pytest.approx((1 + 2) / 2 + 2)
 
 
 def test_discriminators_have_the_papers_shapes():
-    rivals = discriminator.Rivals(32, seed=1)
-    periods = [rivals.kinds[i] for i in range(5)]
+    discriminators = discriminator.Discriminators(32, seed=1)
+    periods = [discriminators.kinds[i] for i in range(5)]
     assert [p.period for p in periods] == [2, 3, 5, 7, 11]
     assert [c.weight.shape[0] for c in periods[0].convs] == [32, 128, 512, 1024, 1024]
-    assert [c.weight.shape[0] for c in rivals.kinds[5].convs] == [128, 128, 256, 512, 1024, 1024, 1024]
-    small = discriminator.Rivals(4, seed=1)
-    again = discriminator.Rivals(4, seed=1)
+    assert [c.weight.shape[0] for c in discriminators.kinds[5].convs] == [128, 128, 256, 512, 1024, 1024, 1024]
+    small = discriminator.Discriminators(4, seed=1)
+    again = discriminator.Discriminators(4, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(small.state_dict().values(), again.state_dict().values()))
     out = small(torch.randn(2, 4096, generator=torch.Generator().manual_seed(0)))
     assert [len(features) for features in out] == [6] * 5 + [8] * 3

@@ -27,7 +27,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "only the decoder": {"only": ["acoustic.decoder"]},
     "istft": {"part": "vocoder"},
     "hifigan": {"part": "vocoder", "model": HIFI},
-    "against rivals": {"part": "vocoder", "losses": {"adversarial": 0.2, "features": 0.4}, "rival": 4},
+    "adversarial": {"part": "vocoder", "losses": {"adversarial": 0.2, "features": 0.4}, "discriminator_channels": 4},
 }
 
 
@@ -65,7 +65,7 @@ def test_one_step_is_torchs(kind: str, corpus: Path, tmp_path: Path) -> None:
     assert got == pytest.approx(want, rel=1e-5)
     # What a fresh iSTFT vocoder says is nearly nothing, and the loss takes its log: to move torch's own weights by 1e-7
     # moves its gradients by 6e-4. The next test holds the model itself to 1e-5.
-    steep = kind in ("istft", "against rivals")
+    steep = kind in ("istft", "adversarial")
     assert far(gathered(there), gathered(here)) <= (4e-3 if steep else 1e-5)
     assert far(there.tensors, here.tensors) <= (4e-4 if steep else 1e-5)
     assert far(here.tensors, first) > 1e-4  # it was a step

@@ -39,7 +39,9 @@ def test_a_step_has_no_float64(tmp_path, part) -> None:
     }[part]
     values = {"corpus": str(toy.make(tmp_path / "toy", count=9)), "part": part, "model": "minimal", "losses": every}
     with Wide() as seen:
-        trainer = Trainer(TrainConfig(**values, batch=2, frames=8, rival=4, accumulate=2), tmp_path / "out")
+        trainer = Trainer(
+            TrainConfig(**values, batch=2, frames=8, discriminator_channels=4, accumulate=2), tmp_path / "out"
+        )
         trainer.train_step()
         trainer.averaged()
     assert seen.words <= {TAKEN_OVER}

@@ -12,7 +12,7 @@ import torch
 
 from portavoz.train.config import TrainConfig
 from portavoz.train.data import toy
-from portavoz.train.loop.optimizer import Averaged, Optimised
+from portavoz.train.loop.optimizer import NamedAdamW, WeightAverage
 from portavoz.train.loop.trainer import Trainer
 
 
@@ -55,7 +55,7 @@ def test_steps_are_adamws_and_only_matrices_decay() -> None:
     """Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2."""
     first = {"w": np.array([[1.0, -2.0]]), "b": np.array([3.0])}
     tensors = {k: torch.tensor(a, dtype=torch.float64, requires_grad=True) for k, a in first.items()}
-    adam = Optimised(tensors, rate=1.0, decay=0.1, betas=(0.9, 0.98))
+    adam = NamedAdamW(tensors, rate=1.0, decay=0.1, betas=(0.9, 0.98))
     assert not adam.step(0.5)  # without gradients there is no step
     m, v = ({k: np.zeros_like(a) for k, a in first.items()} for _ in range(2))
     for step, rate in enumerate((0.5, 0.25), 1):
@@ -74,7 +74,7 @@ def test_steps_are_adamws_and_only_matrices_decay() -> None:
 
 def test_the_average_opens_up_and_then_keeps() -> None:
     t = {"w": torch.zeros(1)}
-    average = Averaged(t, 0.5)
+    average = WeightAverage(t, 0.5)
     want = 0.0
     for step in range(1, 30):
         t["w"].fill_(float(step))
@@ -82,6 +82,6 @@ def test_the_average_opens_up_and_then_keeps() -> None:
         keep = min(0.5, (1 + step) / (10 + step))
         want = keep * want + (1 - keep) * step
         assert float(average.values["w"]) == pytest.approx(want, rel=1e-5)
-    with average.shown():
+    with average.applied():
         assert float(t["w"]) == pytest.approx(want, rel=1e-5)
     assert float(t["w"]) == 29

@@ -20,8 +20,7 @@ from portavoz.train.config import TrainConfig
 from portavoz.train.data import toy
 from portavoz.train.data.corpus import Corpus
 from portavoz.train.loop.trainer import Trainer
-from portavoz.train.tasks import losses
-from portavoz.train.voice import distil
+from portavoz.train.tasks import distil, losses
 from portavoz.train.voice.train_voice import train
 from portavoz.weights.cursor import Weights
 
@@ -72,7 +71,7 @@ def test_it_is_spoken_once(text: Path, tiny: Path, tmp_path: Path) -> None:
     own.write_text("Something else. It is short.")
     told: list[str] = []
     distil.speak(own, str(tiny), tmp_path / "corpus", MelSpec(), say=told.append)
-    assert "of another text" in told[0]
+    assert "from another text" in told[0]
     assert len(index.read_text().splitlines()) == 2
 
 
@@ -116,7 +115,7 @@ def test_recordings_of_a_known_speaker_can_be_learnt_from_too(tiny: Path, tmp_pa
     assert trainer.model.speakers == 1
     assert trainer.task.speaker.tolist() == [1]
     assert not np.allclose(trainer.task.corpus.mels[:20], trainer.corpus.mels[:20])
-    with pytest.raises(SpecError, match="does not speak as toy; it has first, second"):
+    with pytest.raises(SpecError, match="has no speaker toy, only first, second"):
         Trainer(config(toy.make(tmp_path / "other", count=9), tiny), tmp_path / "out2")
 
 
@@ -143,19 +142,21 @@ def test_refusals(text: Path, tiny: Path, tmp_path: Path) -> None:
         Trainer(config(text, tiny, model=other), tmp_path)
     short = tmp_path / "short.txt"
     short.write_text("Hello.")
-    with pytest.raises(InputError, match="1 sentences that can be read"):
+    with pytest.raises(InputError, match="1 readable sentences"):
         Trainer(config(short, tiny), tmp_path)
 
 
-def test_likeness_is_about_which_steps_are_alike() -> None:
+def test_similarity_is_about_which_steps_are_alike() -> None:
     draw = torch.Generator().manual_seed(0)
     steps, wide = torch.randn(9, 12, generator=draw), torch.randn(9, 20, generator=draw)
     turn = torch.linalg.qr(torch.randn(12, 12, generator=draw))[0]
-    assert float(losses.likeness(3 * steps @ turn + 5, steps)) < 1e-9
+    assert float(losses.similarity_loss(3 * steps @ turn + 5, steps)) < 1e-9
     rows = []
     for x in (steps, wide):
         centred = x - x.mean(0)
         gram = centred @ centred.T
         rows.append(gram / gram.norm(dim=1, keepdim=True))
-    assert float(losses.likeness(steps, wide)) == pytest.approx(float(((rows[0] - rows[1]) ** 2).sum(1).mean()), 1e-5)
-    assert 0 < float(losses.likeness(steps, wide)) < 4
+    assert float(losses.similarity_loss(steps, wide)) == pytest.approx(
+        float(((rows[0] - rows[1]) ** 2).sum(1).mean()), 1e-5
+    )
+    assert 0 < float(losses.similarity_loss(steps, wide)) < 4

@@ -28,27 +28,31 @@ def test_each_process_has_its_part_and_a_batch_must_be_large_enough(monkeypatch,
     whole = trainer._gradients(rows)
     parts = []
     for rank in (0, 1):
-        trainer.together.rank, trainer.together.size = rank, 2
-        monkeypatch.setattr(trainer.together, "add", lambda tensors, losses: losses)
+        trainer.group.rank, trainer.group.size = rank, 2
+        monkeypatch.setattr(trainer.group, "sum_gradients", lambda tensors, losses: losses)
         parts.append(trainer._gradients(rows))
     assert parts[0]["loss"] + parts[1]["loss"] == pytest.approx(whole["loss"], rel=1e-5)
     with pytest.raises(SpecError, match="set batch to 2"):
-        trainer.together.own(rows[:1])
+        trainer.group.shard(rows[:1])
 
 
 def test_alone_nothing_changes():
     alone = ProcessGroup(__import__("torch").device("cpu"))
-    assert (alone.first, alone.own([1, 2]), alone.add([], {"loss": 1.0})) == (True, [1, 2], {"loss": 1.0})
-    assert alone.agree(True)
-    assert not alone.agree(False)
+    assert (alone.first, alone.shard([1, 2]), alone.sum_gradients([], {"loss": 1.0})) == (True, [1, 2], {"loss": 1.0})
+    assert alone.any(True)
+    assert not alone.any(False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["acoustic", "vocoder"])
 def test_two_processes_give_the_curve_of_one(tmp_path, part):
     toy.make(tmp_path / "corpus", count=16)
-    rivals = "losses: {adversarial: 1.0, features: 1.0}\nrival: 1\nrival_from: 0.5\n" if part == "vocoder" else ""
-    (tmp_path / "c.yaml").write_text(f"{SETTINGS}part: {part}\n{rivals}")
+    adversarial = (
+        "losses: {adversarial: 1.0, features: 1.0}\ndiscriminator_channels: 1\ndiscriminators_from: 0.5\n"
+        if part == "vocoder"
+        else ""
+    )
+    (tmp_path / "c.yaml").write_text(f"{SETTINGS}part: {part}\n{adversarial}")
     one = [sys.executable, "-m", "portavoz"]
     spread = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
     two = [sys.executable, "-m", *spread, "-m", "portavoz"]

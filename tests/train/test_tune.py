@@ -12,10 +12,10 @@ from portavoz.errors import InputError, SpecError
 from portavoz.text.alphabet import SYMBOLS
 from portavoz.train.config import TrainConfig
 from portavoz.train.data import toy
-from portavoz.train.loop import initialization
 from portavoz.train.loop.trainer import Trainer
+from portavoz.train.tasks import initialization
 from portavoz.train.tasks.compact import EMBEDDING
-from portavoz.train.voice.bundle import trained
+from portavoz.train.tasks.pretrained import trained
 from portavoz.train.voice.train_voice import train
 from portavoz.weights import file
 

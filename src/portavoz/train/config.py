@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError, SpecError
 
-# Each half's losses and their weights; a training's `losses` changes some of them, and 0 switches one off.
+# Each part's losses and their weights; a training's `losses` changes some of them, and 0 switches one off.
 LOSSES: dict[str, dict[str, float]] = {
     "acoustic": {"mel": 1.0, "mel_l2": 0.0, "ssim": 0.0, "duration": 1.0, "pitch": 0.1, "energy": 0.1, "features": 0.0},
     "vocoder": {"stft": 1.0, "mel": 0.5, "adversarial": 0.0, "features": 0.0},
@@ -28,11 +28,11 @@ MOST, ABOVE_0, BELOW_1 = sys.float_info.max, math.ulp(0.0), math.nextafter(1.0, 
 COUNT, SIZE = (1, MOST, "a whole number from 1 up"), (0, MOST, "a number from 0 up")
 SHARE = (0, 1, "a number from 0 to 1")
 RANGES: dict[str, tuple[float, float, str]] = {
-    **dict.fromkeys(("steps", "batch", "frames", "every", "accumulate", "keep", "rival"), COUNT),
+    **dict.fromkeys(("steps", "batch", "frames", "every", "accumulate", "keep", "discriminator_channels"), COUNT),
     **dict.fromkeys(("warmup", "most_frames", "patience", "samples", "align_steps", "align_pictures"), SIZE),
     **dict.fromkeys(("weight_decay", "memory", "heat"), SIZE),
     **dict.fromkeys(("rate", "clip"), (ABOVE_0, MOST, "a number above 0")),
-    **dict.fromkeys(("cooldown", "rival_from"), SHARE),
+    **dict.fromkeys(("cooldown", "discriminators_from"), SHARE),
     "average": (0, BELOW_1, "a number from 0 up and below 1"),
     "seed": (0, 2**32 - 1, "a whole number from 0 to 4294967295"),
     "threads": (0, 1024, "a whole number from 0 (as many as there are cores) to 1024"),
@@ -52,12 +52,12 @@ class TrainConfig:
     speakers      of a fine-tuned voice: "own" (the corpus' speakers take over), or "add" (they join the voice's)
     only          beginnings of the paths of the weights that are trained, others stay as they are; () is all
     grow          weights of a smaller model to begin with: the larger one first says exactly what the smaller says
-    predicted_by  (vocoder) an acoustic half or voice whose mels replace the recorded ones
+    predicted_by  (vocoder) an acoustic model or voice whose mels replace the recorded ones
     steps, batch, frames      how long, utterances a step, (vocoder) frames of each
     rate, warmup, cooldown    the learning rate; steps of its rise; the share of steps in which it falls
     losses        weight of each loss, see LOSSES; 0 is off (of part "voice": a mapping for each half)
-    rival_from    (vocoder) the share of steps after which the discriminators take part
-    rival         (vocoder) channels of the discriminators' first layers
+    discriminators_from    (vocoder) the share of steps after which the discriminators take part
+    discriminator_channels    (vocoder) channels of the discriminators' first layers
     accumulate    pieces that a batch is computed in; the gradient is that of the whole
     most_frames   (acoustic) frames in one piece at most, padding included: bounds the memory; 0 is no bound
     precision     "float32" or "bfloat16" (autocast); recompute: activations again instead of keeping them
@@ -92,8 +92,8 @@ class TrainConfig:
     device: str = "cpu"
     backend: str = "torch"
     losses: Mapping[str, Any] = field(default_factory=dict)
-    rival_from: float = 0.0
-    rival: int = 16
+    discriminators_from: float = 0.0
+    discriminator_channels: int = 16
     accumulate: int = 1
     most_frames: int = 0
     precision: str = "float32"
@@ -142,7 +142,7 @@ class TrainConfig:
         for key, bounds in RANGES.items():
             _within(key, getattr(self, key), bounds)
         if self.part == "joint" and self.backend != "torch":
-            raise SpecError(f"backend {self.backend!r}: trains one half after the other; set part to voice")
+            raise SpecError(f"backend {self.backend!r}: trains the parts one after the other; set part to voice")
         if "features" in self.taught() and not self.teacher:
             raise SpecError("losses: features compares the model with a teacher's; name a teacher, or leave it out")
         if self.start and self.grow:
@@ -153,7 +153,7 @@ class TrainConfig:
         return {k: float(v) for k, v in {**LOSSES[self.part], **self.losses}.items() if v}
 
     def taught(self) -> Mapping[str, Any]:
-        """The losses of the acoustic half that are switched on by hand; none where only a vocoder is trained."""
+        """The acoustic losses that are switched on by hand; none where only a vocoder is trained."""
         chosen = self.losses.get("acoustic", {}) if self.part in WHOLE else self.losses
         return {k: v for k, v in chosen.items() if v and self.part != "vocoder"}
 

@@ -11,7 +11,7 @@ absolute one; where `from` (seconds) is given, the utterance begins there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import atomic
 from ...errors import InputError
 from ...flow import MelSpec
 from ...text.alphabet import ALPHABET
@@ -64,6 +65,32 @@ def index(folder: Path) -> Iterator[dict[str, Any]]:
         yield values
 
 
+def about(folder: Path) -> dict[str, Any]:
+    """The values of a corpus folder's corpus.json; empty where it cannot be read."""
+    try:
+        values = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def made_from(folder: Path) -> str | None:
+    """The key of what a corpus folder was made from; None where it is not one, or not finished."""
+    return about(folder).get("made_from")
+
+
+def write_about(folder: Path, **values: Any) -> None:
+    """Write corpus.json. It comes last: a folder that has it is complete."""
+    with atomic(folder / "corpus.json", "w") as file:
+        json.dump({"alphabet": ALPHABET.version, **values}, file)
+
+
+def write_index(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write index.jsonl, a line for each utterance."""
+    with atomic(folder / "index.jsonl", "w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
 class Corpus:
     """All utterances of a folder for one mel specification.
 
@@ -94,11 +121,9 @@ class Corpus:
 
     @staticmethod
     def names(folder: Path) -> list[str]:
-        """The speakers that a corpus folder lists; none where it cannot be read, which opening it will say."""
-        try:
-            return list(json.loads((folder / "corpus.json").read_text())["speakers"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
+        """The speakers that a corpus folder lists; none where it cannot be read, which opening it reports."""
+        found = about(folder).get("speakers")
+        return list(found) if isinstance(found, list) else []
 
     def split(self, name: str) -> list[Utterance]:
         """The utterances of one split, "train" or "held_out"."""
@@ -158,12 +183,6 @@ class Corpus:
         symbol = frame = 0
         for line, f in zip(self.lines, self.features.frames):
             s = len(line["symbols"])
-            yield Utterance(
-                line["id"],
-                line["text"],
-                speakers[line["speaker"]],
-                line["split"],
-                slice(symbol, symbol + s),
-                slice(frame, frame + f),
-            )
+            spans = slice(symbol, symbol + s), slice(frame, frame + f)
+            yield Utterance(line["id"], line["text"], speakers[line["speaker"]], line["split"], *spans)
             symbol, frame = symbol + s, frame + f

@@ -29,6 +29,7 @@ from ...audio.files import read
 from ...audio.mel import mel_spectrogram
 from ...errors import InputError
 from ...flow import MelSpec
+from ..progress import track
 from ..run_directory import made, room
 
 
@@ -117,9 +118,6 @@ def build(place: Path, cuts: Sequence[Cut], spec: MelSpec) -> None:
 
 
 def _write(beside: Path, cuts: Sequence[Cut], spec: MelSpec, *, of: Path) -> None:
-    from rich.console import Console
-    from rich.progress import track
-
     frames: list[int] = []
     each = spec.mels * 4 + spec.hop * 2  # bytes of a frame
 
@@ -127,12 +125,10 @@ def _write(beside: Path, cuts: Sequence[Cut], spec: MelSpec, *, of: Path) -> Non
         """Of all cuts, if those that are not read yet are as long as the others."""
         return each * sum(frames) / max(1, len(frames)) * len(cuts)
 
-    # Standard output is for reports.
-    shown = track(cuts, f"features of {of.parent.name}", console=Console(stderr=True))
     with room(of, f"mels and waves of {len(cuts)} recordings", size):
         beside.mkdir()
         with (beside / "mels.f32").open("wb") as mels, (beside / "waves.i16").open("wb") as waves:
-            for cut in shown:
+            for cut in track(cuts, f"features of {of.parent.name}"):
                 mel, samples = features(cut, spec)
                 frames.append(len(mel))
                 mels.write(mel.tobytes())

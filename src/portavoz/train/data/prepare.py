@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from ...atomic import atomic
 from ...errors import InputError
 from ...flow import MelSpec
 from ...text.alphabet import ALPHABET, GAPS
+from ..progress import track
 from . import align, alignment_qc, labels, layouts
+from .corpus import made_from, write_about, write_index
 from .features import Cut, Features
 from .validate import Finding, Report, Take, inspect
 
 HELD_OUT = 0.04  # share of the lines; at least one, at most two hundred
 
 Say = Callable[[str], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ def prepare(
     out = Path(out)
     found = layouts.find(source)
     key = _key(found, spec, steps)
-    if _made(out) == key:
+    if made_from(out) == key:
         return out
     out.mkdir(parents=True, exist_ok=True)
     faults = [Finding("line", m.line, m.problem) for m in found.malformed]
     report = Report(faults, recordings=len(faults))
-    takes = list(inspect(_watched(found.recordings, f"recordings of {Path(source).name}"), report))
+    takes = list(inspect(track(found.recordings, f"recordings of {Path(source).name}"), report))
     report.write(out / "report.json")
     for line in report.lines():
         say(line)
@@ -75,19 +75,12 @@ def prepare(
         say(f"{len(rest)} recordings without labels: learning which sound is where")
         labelled += _learnt(out, rest, spec, steps=steps, say=say)
     lines = sorted(labelled, key=lambda line: line.take.recording.id)
-    _index(out, lines)
+    write_index(out, _lines(lines))
     scores = {line.take.recording.id: line.score for line in lines if line.score is not None}
     alignment_qc.report(out, spec, scores=scores, pictures=pictures, say=say)
-    _about(out, found.kind, lines, key, spec)
+    speakers = sorted({line.take.recording.speaker for line in lines})
+    write_about(out, rate=spec.rate, speakers=speakers, layout=found.kind, made_from=key)
     return out
-
-
-def _watched(items: Sequence[T], what: str) -> Iterable[T]:
-    """With a bar on standard error: standard output is for reports."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, what, console=Console(stderr=True))
 
 
 def _fitting(source: str | Path, takes: Sequence[Take], report: Report) -> None:
@@ -109,13 +102,6 @@ def _key(found: layouts.Layout, spec: MelSpec, steps: int) -> str:
         rows.append([r.id, r.text, str(r.wav), r.speaker, status and [status.st_size, status.st_mtime_ns]])
     about = json.dumps([rows, spec.rate, spec.hop, steps, ALPHABET.version])
     return hashlib.sha256(about.encode()).hexdigest()[:16]
-
-
-def _made(out: Path) -> str | None:
-    try:
-        return json.loads((out / "corpus.json").read_text())["made_from"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _from_files(source: Path, takes: Sequence[Take], say: Say) -> Iterator[Labelled]:
@@ -148,7 +134,7 @@ def _learnt(out: Path, takes: Sequence[Take], spec: MelSpec, *, steps: int, say:
     # Some three hundred utterances' worth at least, and no more than a few thousand steps.
     count = steps or int(np.clip(3 * len(fitting), 400, 3000))
     model = align.learn([s for _, s in fitting], steps=count, report=_telling(say, count))
-    for take, s in _watched(fitting, "alignments"):
+    for take, s in track(fitting, "alignments"):
         found = align.align(model, s)
         ends = np.cumsum(found.durations) * spec.hop / spec.rate
         yield Labelled(take, take.symbols, tuple(ends.tolist()), found.score)
@@ -169,22 +155,13 @@ def _statistics(mels: Sequence[Any]) -> tuple[Any, Any]:
     return mean, np.sqrt(np.maximum(variance, 1e-6))
 
 
-def _index(out: Path, lines: Sequence[Labelled]) -> None:
+def _lines(lines: Sequence[Labelled]) -> Iterator[dict[str, Any]]:
+    """The utterances as index.jsonl has them, every so many held out."""
     every = max(min(round(1 / HELD_OUT), max(2, len(lines))), len(lines) // 200)
-    with atomic(out / "index.jsonl", "w") as file:
-        for number, line in enumerate(lines):
-            r = line.take.recording
-            values = {
-                "id": r.id, "text": r.text, "wav": str(r.wav.resolve()), "from": line.take.start, "speaker": r.speaker,
-                "split": "held_out" if number % every == every // 2 else "train",
-                "symbols": line.symbols, "ends": line.ends,
-            }  # fmt: skip
-            file.write(json.dumps(values) + "\n")
-
-
-def _about(out: Path, kind: str, lines: Sequence[Labelled], key: str, spec: MelSpec) -> None:
-    """corpus.json with the key comes last: whoever finds that finds everything."""
-    speakers = sorted({line.take.recording.speaker for line in lines})
-    about = {"rate": spec.rate, "alphabet": ALPHABET.version, "speakers": speakers, "layout": kind, "made_from": key}
-    with atomic(out / "corpus.json", "w") as file:
-        json.dump(about, file)
+    for number, line in enumerate(lines):
+        r = line.take.recording
+        yield {
+            "id": r.id, "text": r.text, "wav": str(r.wav.resolve()), "from": line.take.start, "speaker": r.speaker,
+            "split": "held_out" if number % every == every // 2 else "train",
+            "symbols": line.symbols, "ends": line.ends,
+        }  # fmt: skip

@@ -1,17 +1,16 @@
-"""A corpus made of nothing: every phoneme is a sound of its own, so a training can be tried in a minute anywhere."""
+"""A generated corpus: every phoneme is a sound of its own, so a training can be tried anywhere in a minute."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import atomic
 from ...audio.files import write
 from ...flow import Wave
-from ...text.alphabet import CONSONANTS, START, VERSION, VOWELS
+from ...text.alphabet import CONSONANTS, START, VOWELS
+from .corpus import write_about, write_index
 
 RATE = 22050
 
@@ -27,32 +26,13 @@ def make(folder: str | Path, *, count: int = 24, seed: int = 0) -> Path:
         lengths = [int(draw.integers(4, 12)) if s not in (" ",) else 0 for s in symbols]
         name = f"{number:04d}"
         write(folder / "wavs" / f"{name}.wav", Wave(_sound(symbols, lengths, draw), RATE))
-        ends = (np.cumsum(lengths) * 256 / RATE).tolist()
-        split = "held_out" if number % 8 == 0 else "train"
-        lines.append(
-            {
-                "id": name,
-                "text": name,
-                "wav": f"wavs/{name}.wav",
-                "speaker": "toy",
-                "split": split,
-                "symbols": symbols,
-                "ends": ends,
-            }
-        )
-    with atomic(folder / "index.jsonl", "w") as out:
-        out.writelines(json.dumps(line) + "\n" for line in lines)
-    with atomic(folder / "corpus.json", "w") as out:
-        json.dump(
-            {
-                "rate": RATE,
-                "alphabet": VERSION,
-                "speakers": ["toy"],
-                "teacher": "sums of sines",
-                "licence": "Apache-2.0",
-            },
-            out,
-        )
+        lines.append({
+            "id": name, "text": name, "wav": f"wavs/{name}.wav", "speaker": "toy",
+            "split": "train" if number % 8 else "held_out",
+            "symbols": symbols, "ends": (np.cumsum(lengths) * 256 / RATE).tolist(),
+        })  # fmt: skip
+    write_index(folder, lines)
+    write_about(folder, rate=RATE, speakers=["toy"], teacher="sums of sines", licence="Apache-2.0")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file each, written whole or not at all, with everything that a resume needs."""
+"""Checkpoints: one safetensors file each, written atomically, with everything that a resume needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...errors import JobError, WeightError
 from ...weights import file
 
 KEEP = 2  # the newest ones; the best by held-out loss is kept beside them
-# May change between runs: how long to train, how often to look, what is kept, on what machine and how carefully.
+# May change between runs: length, validation, what is kept, the machine and its guards.
 FREE = (
     "steps", "every", "keep", "patience", "samples", "memory", "heat", "logs", "accumulate", "most_frames", "recompute",
     "threads", "device", "backend", "align_steps", "align_pictures",
@@ -27,7 +27,7 @@ Groups = Mapping[str, Mapping[str, NDArray[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was read: tensors by group ("weights", "average", "moment1", …), the step, the configuration.
+    """A checkpoint: tensors by group ("weights", "average", "moment1", …), the step, the configuration.
 
     `state` holds plain values that belong to the training and to no tensor, such as the best loss so far.
     """
@@ -38,8 +38,8 @@ class Checkpoint:
     state: dict[str, Any] = field(default_factory=dict)
 
 
-def at(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+def path_of(folder: Path, step: int) -> Path:
+    """The file of a step's checkpoint."""
     return folder / f"checkpoint-{step:08d}.safetensors"
 
 
@@ -53,7 +53,7 @@ def save(
     keep: int = KEEP,
 ) -> Path:
     """Write ``checkpoint-STEP.safetensors`` and remove all but the newest `keep`. Raises InputError on a full disk."""
-    path = at(folder, step)
+    path = path_of(folder, step)
     tensors = {f"{group}/{name}": np.asarray(a) for group, named in groups.items() for name, a in named.items()}
     about = {"step": str(step), "config": json.dumps(config), "state": json.dumps(state or {}), "layout": "torch"}
     file.write(path, tensors, {**about, "sum": _sum(tensors)})
@@ -80,7 +80,7 @@ def load(path: Path) -> Checkpoint:
     if "step" not in metadata or "config" not in metadata:
         raise WeightError(f"{path}: a safetensors file, but not a training checkpoint; give one from a training folder")
     if metadata.get("sum", wanted := _sum(tensors)) != wanted:
-        raise WeightError(f"{path}: its numbers are not those that were written; the one before it is taken")
+        raise WeightError(f"{path}: damaged (its checksum differs); the one before it is used")
     groups: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in tensors.items():
         group, name = key.split("/", 1)
@@ -98,9 +98,9 @@ def newest(
 ) -> Checkpoint | None:
     """The newest readable checkpoint of a folder, or None. A damaged one falls back to the one before it.
 
-    `defaults` stand for what is not said, now or then (a checkpoint's time may not have known it). Raises JobError when
-    it was made under another configuration, with the keys that differ. Of settings that are `derived`, paths in the
-    training's own folder, the last two names count: the folder may be moved, and spelled in another way.
+    `defaults` fill in what either configuration lacks (an older one may not know a setting). Raises JobError when it
+    was made under another configuration, with the keys that differ. Of `derived` settings (paths in the training's own
+    folder) only the last two names count, since the folder may be moved.
     """
     for path in reversed(found(folder)):
         try:
@@ -120,7 +120,7 @@ def newest(
 
 
 def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, and the defaults of what they leave out, at every depth."""
+    """The values, with defaults for missing keys, at every depth."""
     out = {**defaults, **values}
     for key, inner in values.items():
         if isinstance(inner, Mapping) and isinstance(defaults.get(key), Mapping):

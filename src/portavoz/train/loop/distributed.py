@@ -1,4 +1,4 @@
-"""Several processes that train one model: each computes its part of every batch, and the gradients are added up.
+"""Data-parallel training: each process computes its part of every batch, and the gradients are summed.
 
 Started by ``torchrun --nproc-per-node 2 -m portavoz train …``. A piece's share of a batch's losses is already divided
 by the whole batch, so the sum over processes is the gradient of one process with the whole batch. The first process
@@ -20,7 +20,7 @@ from ...errors import SpecError
 
 
 class ProcessGroup:
-    """Which process this is, of how many. Alone, everything here does nothing."""
+    """The rank of this process and the number of processes. With one process every method is a no-op."""
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -34,22 +34,22 @@ class ProcessGroup:
         return self.rank == 0
 
     @contextmanager
-    def one_after_the_other(self) -> Iterator[None]:
-        """The first process does it, the others afterwards, when what it makes is there."""
+    def first_alone(self) -> Iterator[None]:
+        """The first process runs the block alone, the others afterwards."""
         if not self.first:
             self.wait()
         yield
         if self.first:
             self.wait()
 
-    def own(self, rows: Sequence[Any]) -> Sequence[Any]:
+    def shard(self, rows: Sequence[Any]) -> Sequence[Any]:
         """This process' part of a batch. Raises SpecError for a batch of fewer rows than processes."""
         if len(rows) < self.size:
             raise SpecError(f"a batch of {len(rows)} for {self.size} processes: set batch to {self.size} at least")
         return rows[self.rank :: self.size]
 
-    def add(self, tensors: Iterable[Tensor], losses: dict[str, float]) -> dict[str, float]:
-        """Add the gradients of all processes up, in one message; gives the sums of the losses."""
+    def sum_gradients(self, tensors: Iterable[Tensor], losses: dict[str, float]) -> dict[str, float]:
+        """Sum the gradients of all processes in one all-reduce; gives the sums of the losses."""
         if self.size == 1:
             return losses
         with_gradient = list(tensors)
@@ -63,16 +63,15 @@ class ProcessGroup:
             at += part.numel()
         return dict(zip(sorted(losses), flat[at:].tolist()))
 
-    def agree(self, asked: bool) -> bool:
-        """Whether any process was asked to stop: then all do, at the same step."""
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
         if self.size == 1:
-            return asked
-        flag = torch.tensor([float(asked)])
-        flag = flag.cuda() if distributed.get_backend() == "nccl" else flag
-        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-        return bool(flag.item())
+            return flag
+        found = torch.tensor([float(flag)], device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return bool(found.item())
 
     def wait(self) -> None:
-        """Until all have come here."""
+        """Wait for all processes."""
         if self.size > 1:
             distributed.barrier()

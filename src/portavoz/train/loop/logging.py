@@ -1,4 +1,4 @@
-"""What a training writes down: log.jsonl always, TensorBoard and Weights & Biases where asked for."""
+"""Training logs: log.jsonl always, TensorBoard and Weights & Biases on request."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ...atomic import atomic
 from ...errors import MissingExtra
 from ..run_directory import room
 
-TELL = 1.0  # seconds between two words about a training within a look
+TICK = 1.0  # seconds between two reports of progress
 
 
-class Board(Protocol):
-    """Where numbers go beside log.jsonl."""
+class Tracker(Protocol):
+    """An experiment tracker beside log.jsonl."""
 
-    def show(self, numbers: Mapping[str, float], step: int) -> None:
-        """The numbers of one look, by names such as train/loss."""
+    def write(self, numbers: Mapping[str, float], step: int) -> None:
+        """The numbers of one step, by names such as train/loss."""
         ...
 
     def close(self) -> None:
-        """The training ends, or stops for now."""
+        """The training has ended, or stops for now."""
         ...
 
 
-class Journal:
-    """Rows of a training's log. Rows after the step that a resume begins with are dropped: they are made again.
+class TrainingLog:
+    """The rows of a training's log. A resume drops the rows after its first step: they are written again.
 
     Raises MissingExtra for a log whose package is not installed, JobError where the disk is full.
     """
@@ -42,11 +42,11 @@ class Journal:
         self, out: Path, step: int, logs: Sequence[str] = (), *, settings: Mapping[str, Any] | None = None
     ) -> None:
         self.path = out / "log.jsonl"
-        self._boards: list[Board] = []
+        self._trackers: list[Tracker] = []
         if "tensorboard" in logs:
-            self._boards.append(_TensorBoard(out, step))
+            self._trackers.append(_TensorBoard(out, step))
         if "wandb" in logs:
-            self._boards.append(_WandB(out, settings or {}))
+            self._trackers.append(_WandB(out, settings or {}))
         kept = []
         if self.path.is_file():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -57,28 +57,28 @@ class Journal:
         with atomic(self.path, "w") as out_file:
             out_file.writelines(f"{line}\n" for line in kept)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> TrainingLog:
         self._file = self.path.open("a", encoding="utf-8")
         return self
 
     def row(self, values: Mapping[str, Any]) -> None:
-        """One line; its numbers go to the boards too."""
+        """Write one row; its numbers go to the trackers too."""
         line = json.dumps(values) + "\n"
         numbers = {k.replace("_", "/", 1): v for k, v in values.items() if k != "step" and isinstance(v, (int, float))}
         with room(self.path.parent, "a line of log.jsonl and its copies", lambda: len(line)):
             self._file.write(line)
             self._file.flush()
-            for board in self._boards:
-                board.show(numbers, values["step"])
+            for tracker in self._trackers:
+                tracker.write(numbers, values["step"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What a full disk did not take is written again here, and refused again.
+        # Closing writes again what a full disk has refused, and fails again.
         with suppress(OSError):
             self._file.close()
-        for board in self._boards:
-            board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 class _TensorBoard:
@@ -89,7 +89,7 @@ class _TensorBoard:
             raise MissingExtra("tensorboard", "tensorboard", "logs: [tensorboard]") from problem
         self.writer: Any = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
-    def show(self, numbers: Mapping[str, float], step: int) -> None:
+    def write(self, numbers: Mapping[str, float], step: int) -> None:
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
@@ -115,34 +115,34 @@ class _WandB:
             config=dict(settings),
         )  # fmt: skip
 
-    def show(self, numbers: Mapping[str, float], step: int) -> None:
+    def write(self, numbers: Mapping[str, float], step: int) -> None:
         self.run.log(dict(numbers), step=step)
 
     def close(self) -> None:
         self.run.finish()
 
 
-class Look:
-    """Losses and time since the last look."""
+class Progress:
+    """Losses and time since the last row of the log."""
 
     def __init__(self, step: int) -> None:
         self.first, self.began, self.since = step, time.monotonic(), list[dict[str, float]]()
-        self._told = self.began
+        self._last_tick = self.began
 
     def add(self, losses: dict[str, float]) -> None:
         """One step's losses."""
         self.since.append(losses)
 
     def due(self) -> bool:
-        """Whether TELL seconds have gone by since the look, or since this was last so."""
+        """Whether TICK seconds have passed since the last row, or since this was last true."""
         now = time.monotonic()
-        if now - self._told < TELL:
+        if now - self._last_tick < TICK:
             return False
-        self._told = now
+        self._last_tick = now
         return True
 
     def row(self, step: int, steps: int) -> dict[str, Any]:
-        """Means, speed, and the seconds that are left at this speed."""
+        """Mean losses, speed, and the seconds left at this speed."""
         took = time.monotonic() - self.began
         speed = (step - self.first) / max(took, 1e-9)
         names = dict.fromkeys(k for losses in self.since for k in losses)

@@ -13,8 +13,8 @@ from torch import Tensor
 MOMENTS = {"exp_avg": "1", "exp_avg_sq": "2"}
 
 
-class Optimised:
-    """Named tensors and their optimiser. Matrices decay, biases and scales do not."""
+class NamedAdamW:
+    """AdamW over named tensors. Matrices decay, biases and scales do not."""
 
     def __init__(self, tensors: Mapping[str, Tensor], *, rate: float, decay: float, betas: tuple[float, float]) -> None:
         self.tensors, self.steps = dict(tensors), 0
@@ -24,16 +24,16 @@ class Optimised:
         self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=betas, foreach=True) if self.tensors else None
 
     def clear(self) -> None:
-        """No gradients."""
+        """Drop all gradients."""
         for t in self.tensors.values():
             t.grad = None
 
     def clip(self, most: float) -> float:
-        """Scale the gradients so that their norm is `most` at most; gives the norm before."""
+        """Clip the gradients to the norm `most`; gives the norm before."""
         return float(torch.nn.utils.clip_grad_norm_(list(self.tensors.values()), most, foreach=True))
 
     def step(self, rate: float) -> bool:
-        """One step, where there are gradients; tells whether there were."""
+        """One step; False where there are no gradients."""
         if self.optimiser is None or all(t.grad is None for t in self.tensors.values()):
             return False
         for group in self.optimiser.param_groups:
@@ -43,7 +43,7 @@ class Optimised:
         return True
 
     def groups(self, name: str) -> dict[str, dict[str, NDArray[Any]]]:
-        """Both moments by path, as `name`1 and `name`2."""
+        """Both moments by path, as groups `name`1 and `name`2."""
         state = {k: self.optimiser.state.get(t, {}) for k, t in self.tensors.items()} if self.optimiser else {}
         return {
             f"{name}{number}": {k: s[key].detach().cpu().numpy() for k, s in state.items() if key in s}
@@ -51,7 +51,7 @@ class Optimised:
         }
 
     def restore(self, groups: Mapping[str, Mapping[str, NDArray[Any]]], name: str, steps: int) -> None:
-        """Take both moments back from what `groups` gave."""
+        """Restore both moments from what `groups` gave."""
         self.steps = steps
         for k, t in self.tensors.items():
             if self.optimiser is None or k not in groups.get(f"{name}1", {}):
@@ -65,7 +65,7 @@ class Optimised:
             }
 
 
-class Averaged:
+class WeightAverage:
     """An exponential moving average of weights."""
 
     def __init__(self, tensors: Mapping[str, Tensor], keep: float) -> None:
@@ -73,14 +73,14 @@ class Averaged:
         self.values = {k: t.detach().clone() for k, t in tensors.items()}
 
     def update(self, step: int) -> None:
-        """After a step. Early on the average would remember the random start; it opens up with the steps."""
+        """After a step. Early on the window is short, so that the random initialisation is forgotten."""
         keep = min(self.keep, (1 + step) / (10 + step))
         with torch.no_grad():
             for k, average in self.values.items():
                 average.lerp_(self.tensors[k], 1 - keep)
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Inside, the model has the averaged weights."""
         with torch.no_grad():
             live = {k: t.clone() for k, t in self.tensors.items()}

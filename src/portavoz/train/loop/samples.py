@@ -1,4 +1,4 @@
-"""What a training is judged by: held-out utterances, as waves, mels and alignments at a step; and whether any are."""
+"""Held-out utterances as the model synthesises them at a step: waves, mels and alignments in `samples/`."""
 
 from __future__ import annotations
 
@@ -8,63 +8,37 @@ from pathlib import Path
 import numpy as np
 
 from ...audio.files import write
-from ...audio.griffin_lim import mel_to_wave
+from ...audio.mel import mel_spectrogram
 from ...flow import Wave
 from ...text.alphabet import ALPHABET
 from .. import run_directory
-from ..data.corpus import Corpus
-from ..tasks.compact import AcousticTask, Task, VocoderTask
-from ..tasks.joint import Drawn, JointTask
+from ..data.corpus import Corpus, Utterance
+from ..tasks.base import Sample, Task
 
 
-def draw(task: Drawn, corpus: Corpus, out: Path, *, step: int, count: int) -> list[Path]:
-    """Write ``samples/STEP-ID.wav`` (and .png with the extra `plot`) of the first held-out utterances.
-
-    The acoustic half's mel is made with the recording's durations, and heard through Griffin-Lim: how good a
-    vocoder is, is the vocoder's matter. Both halves in one training are heard as they speak.
-    """
+def write_samples(task: Task, corpus: Corpus, out: Path, *, step: int, count: int) -> list[Path]:
+    """Write ``samples/STEP-ID.wav`` (and .png with the extra `plot`) of the first `count` held-out utterances."""
     folder = run_directory.made(out / "samples")
-    made: list[Path] = []
+    paths: list[Path] = []
     for u in corpus.split("held_out")[:count]:
-        # An id is whatever the recordings' owner wrote: it may hold a slash, or a dot that begins no ending.
+        # An id may hold a slash, or a dot that begins no suffix.
         name = f"{step:08d}-{u.id.replace('/', '-')}"
-        wav, png = folder / f"{name}.wav", folder / f"{name}.png"
-        if isinstance(task, JointTask):
-            mel = task.acoustic.predicted(u)
-            samples = task.spoken(mel)
-        elif isinstance(task, AcousticTask):
-            mel = task.predicted(u)
-            samples = mel_to_wave(mel, corpus.spec)
-        else:
-            samples, mel = task.vocoded(u), None
-        write(wav, Wave(np.clip(samples, -1.0, 1.0).astype(np.float32), corpus.spec.rate))
-        made.append(wav)
-        if find_spec("matplotlib") is None:
-            continue
-        from ...audio.mel import mel_spectrogram
-        from ...audio.plot import plot_alignment, plot_mel, save
-
-        if mel is None:
-            figure = plot_mel(mel_spectrogram(samples, corpus.spec), corpus.spec, title=f"{u.id}, step {step}")
-        else:
-            symbols = ALPHABET.decode(corpus.ids[u.symbols].tolist())
-            durations = corpus.durations[u.symbols]
-            figure = plot_alignment(durations, symbols, mel=mel, spec=corpus.spec, title=f"{u.id}, step {step}")
-        save(figure, png)
-        made.append(png)
-    return made
+        sample = task.sample(u)
+        paths.append(folder / f"{name}.wav")
+        write(paths[-1], Wave(np.clip(sample.wave, -1.0, 1.0).astype(np.float32), corpus.spec.rate))
+        if find_spec("matplotlib") is not None:
+            paths.append(folder / f"{name}.png")
+            _plot(sample, u, corpus, paths[-1], title=f"{u.id}, step {step}")
+    return paths
 
 
-def unjudged(task: Task, corpus: Corpus) -> str:
-    """What to say of a training without anything to judge it by; nothing where there is something."""
-    if isinstance(task, JointTask):
-        task = task.acoustic
-    if not isinstance(task, AcousticTask | VocoderTask) or task.held:
-        return ""
-    lengths = [u.length for u in corpus.split("held_out")]
-    if isinstance(task, VocoderTask) and lengths:
-        why = f"no held-out recording is longer than {4 * task.frames} frames (4 times frames), the longest has "
-        why += f"{max(lengths)}"
+def _plot(sample: Sample, u: Utterance, corpus: Corpus, path: Path, *, title: str) -> None:
+    from ...audio.plot import plot_alignment, plot_mel, save
+
+    if sample.mel is None:
+        figure = plot_mel(mel_spectrogram(sample.wave, corpus.spec), corpus.spec, title=title)
     else:
-        why = f"{corpus.folder} has no held-out recording"
-    return f"{why}: there will be no held_loss, no best.safetensors, and no stop by patience"
+        symbols = ALPHABET.decode(corpus.ids[u.symbols].tolist())
+        durations = corpus.durations[u.symbols]
+        figure = plot_alignment(durations, symbols, mel=sample.mel, spec=corpus.spec, title=title)
+    save(figure, path)

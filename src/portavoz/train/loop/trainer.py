@@ -1,4 +1,4 @@
-"""The training loop: one task, its optimisers, averaged weights, checkpoints, and a log of every look at the losses."""
+"""The training loop: one task, its optimisers, averaged weights, checkpoints, validation and log."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ from ...errors import JobError
 from ...weights import file
 from .. import run_directory
 from ..config import TrainConfig
-from ..tasks.compact import AcousticTask, Task, VocoderTask
-from ..tasks.joint import Drawn, JointTask, acoustic
-from ..voice.predict import predicted_mels
-from . import checkpoint, guards, initialization, samples
+from ..tasks import initialization
+from ..tasks.base import Task
+from . import checkpoint, guards, samples
 from .distributed import ProcessGroup
-from .logging import Journal, Look
-from .optimizer import Averaged, Optimised
-from .precision import TrainOps, autocast, recompute
+from .logging import Progress, TrainingLog
+from .optimizer import NamedAdamW, WeightAverage
+from .precision import TrainOps, autocast
 
 __all__ = ["TrainConfig", "Trainer"]
 Row = dict[str, Any]
 Say = Callable[[str], None]
 
 
-def _nothing(line: Any) -> None:
-    """Says nothing: what one process of several has said already."""
+def _ignore(line: Any) -> None:
+    """Report nothing."""
 
 
 class Trainer:
-    """Everything that a training holds: the task, its weights, their moving average, the optimisers.
+    """The state of a training: the task, its weights, their moving average, the optimisers.
 
-    `derived` names settings that nobody wrote: paths in the folder of the whole training, which may be moved.
+    `derived` names settings that the training of a whole voice has filled in: paths in its folder, which may be moved.
     """
 
     def __init__(
-        self, config: TrainConfig, out: str | Path, *, say: Say = _nothing, derived: Collection[str] = ()
+        self, config: TrainConfig, out: str | Path, *, say: Say = _ignore, derived: Collection[str] = ()
     ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
         self.ops = TrainOps(config.device)
-        self.together = ProcessGroup(self.ops.device)
-        self.config, self.out, self.say = config, Path(out), say if self.together.first else _nothing
+        self.group = ProcessGroup(self.ops.device)
+        self.config, self.out, self.say = config, Path(out), say if self.group.first else _ignore
         run_directory.made(self.out)
-        with self.together.one_after_the_other():
+        with self.group.first_alone():
             self.corpus, self.model = initialization.open_corpus(config, self.out, self.say)
         self.weights = initialization.weights(config, self.model, self.corpus, self.ops)
-        self.task: Task = self._task()
+        self.task: Task = initialization.task(config, self.model, self.corpus, self.weights)
         initialization.grow(config, self.model, self.weights)
-        self.tensors: dict[str, Tensor] = initialization.chosen(config, self.weights)
-        self.own = Optimised(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
-        rivals = dict(self.task.rivals.named_parameters()) if self.task.rivals else {}
-        self.rivals = Optimised(rivals, rate=config.rate, decay=config.weight_decay, betas=(0.8, 0.99))
-        self.averaged_weights = Averaged(self.tensors, config.average)
+        self.tensors: dict[str, Tensor] = initialization.trainable(config, self.weights)
+        self.optimizer = NamedAdamW(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
+        self.discriminators = self.task.discriminators
+        theirs = dict(self.discriminators.named_parameters()) if self.discriminators else {}
+        self.adversary = NamedAdamW(theirs, rate=config.rate, decay=config.weight_decay, betas=(0.8, 0.99))
+        self.averaged_weights = WeightAverage(self.tensors, config.average)
         self.step, self.pieces = 0, config.accumulate
         self.best, self.stale = math.inf, 0
         self.heat = guards.Heat(config.heat)
@@ -69,22 +69,6 @@ class Trainer:
     def average(self) -> dict[str, Tensor]:
         """The moving average of the weights, by path."""
         return self.averaged_weights.values
-
-    def _task(self) -> AcousticTask | VocoderTask | JointTask:
-        c = self.config
-        if c.part == "acoustic":
-            task: AcousticTask | VocoderTask | JointTask = acoustic(self.weights, self.model, self.corpus, c)
-        elif c.part == "joint":
-            task = JointTask(self.weights, self.model, self.corpus, c)
-        else:
-            mels = predicted_mels(c.predicted_by, self.model, self.corpus) if c.predicted_by else None
-            task = VocoderTask(self.weights, self.model, self.corpus, c, mels=mels)
-        if c.start:
-            self.weights.finish()
-        for model in task.models if isinstance(task, JointTask) else (task.model,):
-            if c.recompute:
-                recompute(model)
-        return task
 
     def rate(self, step: int) -> float:
         """The learning rate: a linear warm-up, constant, then down to a hundredth over the last `cooldown` share."""
@@ -112,41 +96,43 @@ class Trainer:
                         f"step {self.step}: one utterance alone does not fit into memory ({problem}); leave out long "
                         "recordings, set recompute: true, or choose a smaller model"
                     ) from problem
-            self.own.clear()
-            self.rivals.clear()
-            self._smaller(len(rows))
+            self._clear()
+            self._smaller_pieces(len(rows))
         self._check(found, rows)
-        self.own.step(self.rate(self.step))
-        if self.rivals.step(self.rate(self.step)) and self.task.rivals:
-            self.task.rivals.moved()
+        self.optimizer.step(self.rate(self.step))
+        if self.adversary.step(self.rate(self.step)) and self.discriminators:
+            self.discriminators.update_spectral_norm()
         self.step += 1
         self.averaged_weights.update(self.step)
         return found
 
-    def _smaller(self, rows: int) -> None:
+    def _clear(self) -> None:
+        self.optimizer.clear()
+        self.adversary.clear()
+
+    def _smaller_pieces(self, rows: int) -> None:
         guards.clear(self.ops.device)
         self.pieces = min(2 * self.pieces, rows)
-        self.say(f"step {self.step}: out of memory, going on with batches in {self.pieces} pieces")
+        self.say(f"step {self.step}: out of memory, continuing with batches in {self.pieces} pieces")
 
     def _gradients(self, rows: Sequence[Any]) -> dict[str, float]:
-        """The gradients of a whole batch, gathered piece by piece; gives its losses."""
-        self.own.clear()
-        self.rivals.clear()
+        """Accumulate the gradients of a whole batch, piece by piece; gives its losses."""
+        self._clear()
         total: dict[str, float] = {}
-        for piece in self._split(self.together.own(rows)):
+        for piece in self._split(self.group.shard(rows)):
             with autocast(self.ops.device, self.config.precision):
                 losses = self.task.losses(piece, rows, step=self.step)
-            rivals = losses.get("rivals")
+            theirs = losses.get("discriminators")
             losses["loss"].backward()
-            if rivals is not None:
-                rivals.backward()
+            if theirs is not None:
+                theirs.backward()
             for key, value in losses.items():
                 total[key] = total.get(key, 0.0) + float(value.detach())
-        rivals = [*self.rivals.tensors.values()] if "rivals" in total else []
-        return self.together.add([*self.tensors.values(), *rivals], total)
+        adversary = [*self.adversary.tensors.values()] if "discriminators" in total else []
+        return self.group.sum_gradients([*self.tensors.values(), *adversary], total)
 
     def _split(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
-        """A batch in pieces: as many as were asked for, or as memory and `most_frames` make necessary."""
+        """A batch in pieces: as many as configured, or as memory and `most_frames` require."""
         count, most = min(self.pieces, len(rows)), self.config.most_frames
         while True:
             edges = [len(rows) * i // count for i in range(count + 1)]
@@ -156,37 +142,37 @@ class Trainer:
             count += 1
 
     def _check(self, losses: dict[str, float], rows: Sequence[Any]) -> None:
-        norm = self.own.clip(self.config.clip)
+        norm = self.optimizer.clip(self.config.clip)
         wrong = next((k for k, v in losses.items() if not math.isfinite(v)), None)
         if wrong is None and math.isfinite(norm):
             return
-        self.own.clear()
+        self.optimizer.clear()
         named = ", ".join(dict.fromkeys(row.id for row in rows))
         what = f"the loss {wrong!r} is {losses[wrong]}" if wrong else f"the gradient's norm is {norm}"
         raise JobError(
-            f"step {self.step}: {what} on the batch {named}; the last checkpoint is kept: look at these recordings, or "
+            f"step {self.step}: {what} on the batch {named}; the last checkpoint is kept: check these recordings, or "
             f"start from {self.out}/best.safetensors in another folder with a rate below {self.config.rate}"
         )
 
     def averaged(self) -> dict[str, float]:
         """Held-out losses of the averaged weights."""
-        with self.averaged_weights.shown(), autocast(self.ops.device, self.config.precision):
+        with self.averaged_weights.applied(), autocast(self.ops.device, self.config.precision):
             return self.task.validate()
 
     def save(self) -> Path:
-        """A checkpoint of this step, atomically. Raises JobError when the disk is too full to try."""
-        path = checkpoint.at(self.out, self.step)
-        if not self.together.first:
+        """Write a checkpoint of this step. Raises JobError when the disk has no room for it."""
+        path = checkpoint.path_of(self.out, self.step)
+        if not self.group.first:
             return path
         arrays = {k: self.ops.numpy(v) for k, v in self.weights.record.taken.items()}
         groups = {"weights": arrays, "average": {k: self.ops.numpy(v) for k, v in self.average.items()}}
-        groups.update(self.own.groups("moment"))
-        if self.task.rivals:
-            groups["rivals"] = {k: self.ops.numpy(v) for k, v in self.task.rivals.state_dict().items()}
-            groups.update(self.rivals.groups("rival_moment"))
+        groups.update(self.optimizer.groups("moment"))
+        if self.discriminators:
+            groups["discriminators"] = {k: self.ops.numpy(v) for k, v in self.discriminators.state_dict().items()}
+            groups.update(self.adversary.groups("discriminator_moment"))
         guards.room(self.out, sum(a.nbytes for named in groups.values() for a in named.values()) / guards.MIB)
         state = {"best": self.best if math.isfinite(self.best) else None, "stale": self.stale, "pieces": self.pieces}
-        state.update(own=self.own.steps, rivals=self.rivals.steps)
+        state.update(optimizer=self.optimizer.steps, adversary=self.adversary.steps)
         checkpoint.save(self.out, self.step, groups, self._identity(), state=state, keep=self.config.keep)
         return path
 
@@ -201,82 +187,81 @@ class Trainer:
             for k, t in self.tensors.items():
                 t.copy_(torch.from_numpy(last.groups["weights"][k].copy()))
                 self.average[k].copy_(torch.from_numpy(last.groups["average"][k].copy()))
-        self.own.restore(last.groups, "moment", last.state.get("own", last.step))
-        if self.task.rivals and "rivals" in last.groups:
-            self.task.rivals.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in last.groups["rivals"].items()})
-            self.rivals.restore(last.groups, "rival_moment", last.state.get("rivals", 0))
+        self.optimizer.restore(last.groups, "moment", last.state.get("optimizer", last.step))
+        if self.discriminators and "discriminators" in last.groups:
+            theirs = last.groups["discriminators"]
+            self.discriminators.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in theirs.items()})
+            self.adversary.restore(last.groups, "discriminator_moment", last.state.get("adversary", 0))
         self.step = last.step
         best = last.state.get("best")
         self.best, self.stale = math.inf if best is None else best, last.state.get("stale", 0)
         self.pieces = max(self.pieces, last.state.get("pieces", 1))
 
     def result(self) -> dict[str, Any]:
-        """Averaged weights and constants by path: what a voice ships."""
+        """Averaged weights and constants by path, as a voice ships them."""
         arrays = self.weights.arrays()
         return self.task.finish({**arrays, **{k: self.ops.numpy(v) for k, v in self.average.items()}})
 
-    def run(self, report: Callable[[Row], None] = _nothing, tick: Callable[[Row], None] = _nothing) -> Path | None:
-        """Train to `steps`, or until `patience` is over; `report` gets a row every `every` steps.
+    def run(self, report: Callable[[Row], None] = _ignore, tick: Callable[[Row], None] = _ignore) -> Path | None:
+        """Train to `steps`, or until `patience` is exhausted; `report` gets a row every `every` steps.
 
-        `tick` gets the first step, the last one where a signal stopped it, and a row every second at most in between.
-        Returns the file of averaged weights, or None when a signal asked it to stop: then a checkpoint of the last
-        step is written, and the same training goes on from there.
+        `tick` gets the first step, the last one when a signal stops it, and a row every second at most in between.
+        Returns the file of averaged weights, or None when a signal stopped it: then a checkpoint of the last step is
+        written, and the same training resumes from there.
         """
-        c, last = self.config, Look(self.step)
-        journal = nullcontext()
-        if self.together.first:
-            journal = Journal(self.out, self.step, c.logs, settings=self._identity())
-        if self.step < c.steps and (warning := samples.unjudged(self.task, self.corpus)):
-            self.say(warning)
-        tick = tick if self.together.first else _nothing
+        c, progress = self.config, Progress(self.step)
+        log = TrainingLog(self.out, self.step, c.logs, settings=self._identity()) if self.group.first else None
+        if self.step < c.steps and (why := self.task.no_validation()):
+            self.say(f"{why}: no held_loss, no best.safetensors, no stop by patience")
+        tick = tick if self.group.first else _ignore
         tick({"step": self.step})
-        with guards.Signals() as asked, journal:
-            while self.step < c.steps and not self._patient_no_more():
-                last.add(self.train_step())
-                self._careful(lambda: bool(asked.stop))
-                if self.together.agree(bool(asked.stop)):
+        with guards.Signals() as signals, log or nullcontext():
+            while self.step < c.steps and not self._out_of_patience():
+                progress.add(self.train_step())
+                self._check_resources(lambda: bool(signals.stop))
+                if self.group.any(bool(signals.stop)):
                     self.save()
                     tick({"step": self.step})
-                    reason = asked.stop or "another process"
-                    self.say(f"{reason}: step {self.step} is saved; the same command goes on from there")
+                    reason = signals.stop or "another process"
+                    self.say(f"{reason}: step {self.step} is saved; the same command resumes from there")
                     return None
                 if self.step % c.every and self.step != c.steps:
-                    if last.due():
-                        tick({**last.row(self.step, c.steps), **self._memory()})
+                    if progress.due():
+                        tick({**progress.row(self.step, c.steps), **self._memory()})
                     continue
-                row = {**last.row(self.step, c.steps), **self._look(), **self._memory()}
+                row = {**progress.row(self.step, c.steps), **self._validate(), **self._memory()}
                 guards.clear(self.ops.device)
                 self.save()
-                if isinstance(journal, Journal):
-                    journal.row(row)
+                if log:
+                    log.row(row)
                     report(row)
-                last = Look(self.step)
-        early = self._patient_no_more() and self.step < c.steps
+                progress = Progress(self.step)
+        early = self._out_of_patience() and self.step < c.steps
         path = self._best() if early else self._write(f"{c.part}.safetensors")
-        self.together.wait()
+        self.group.wait()
         return path
 
     def _memory(self) -> Row:
         return {f"memory_{k}": v for k, v in guards.memory(self.ops.device).items()}
 
-    def _look(self) -> Row:
-        """Held-out losses, whether they are the best so far, and samples."""
+    def _validate(self) -> Row:
+        """Held-out losses; writes the best weights so far, and samples."""
         held = self.averaged()
         if held and held["loss"] < self.best:
             self.best, self.stale = held["loss"], 0
             self._write("best.safetensors")
         elif held:
             self.stale += 1
-        if self.config.samples and self.together.first and isinstance(self.task, Drawn):
-            with self.averaged_weights.shown():
-                samples.draw(self.task, self.corpus, self.out, step=self.step, count=self.config.samples)
+        if self.config.samples and self.group.first:
+            with self.averaged_weights.applied():
+                samples.write_samples(self.task, self.corpus, self.out, step=self.step, count=self.config.samples)
         return {f"held_{k}": round(v, 5) for k, v in held.items()}
 
-    def _patient_no_more(self) -> bool:
+    def _out_of_patience(self) -> bool:
         return 0 < self.config.patience <= self.stale
 
-    def _careful(self, stop: Callable[[], bool]) -> None:
-        """The guards that look now and then."""
+    def _check_resources(self, stop: Callable[[], bool]) -> None:
+        """Rest when the machine is hot; use smaller pieces when the process is too large."""
         if done := self.heat(stop):
             self.say(f"step {self.step}: {done}")
         limit = self.config.memory
@@ -284,18 +269,18 @@ class Trainer:
             guards.clear(self.ops.device)
             rows = self.config.batch
             if guards.resident() > limit and self.pieces < rows:
-                self._smaller(rows)
+                self._smaller_pieces(rows)
 
     def _best(self) -> Path:
         path = self.out / f"{self.config.part}.safetensors"
-        if self.together.first:
+        if self.group.first:
             file.write(path, *file.read(self.out / "best.safetensors"))
         return path
 
     def _write(self, name: str) -> Path:
-        if not self.together.first:
+        if not self.group.first:
             return self.out / name
-        metadata = {"family": "compact", "layout": "torch", "config": json.dumps(self.model.to_dict())}
+        metadata = {"family": self.config.family, "layout": "torch", "config": json.dumps(self.model.to_dict())}
         metadata.update(step=str(self.step), speakers=json.dumps(self.corpus.speakers))
         file.write(self.out / name, self.result(), metadata)
         return self.out / name

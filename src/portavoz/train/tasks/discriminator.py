@@ -1,7 +1,7 @@
-"""The discriminators of HiFi-GAN (arXiv:2010.05646) and what they and the vocoder make small against each other.
+"""The discriminators of HiFi-GAN (arXiv:2010.05646), and the adversarial losses.
 
-Each gives a map of scores and the features of every layer. Five look at a wave folded into rows of a prime period,
-three at the wave itself and its averages over 2 and 4 samples. Channels are the paper's times `channels` / 32.
+Each gives the features of every layer and a map of scores. Five see the wave folded into rows of a prime period, three
+the wave itself and its averages over 2 and 4 samples. Channels are the paper's times `channels` / 32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Features = list[Tensor]
 normed = parametrizations.weight_norm
 
 
-class Period(nn.Module):
+class PeriodDiscriminator(nn.Module):
     """wave [B, samples] → features of 5 layers and the scores; the wave is folded to [B, 1, rows, period]."""
 
     def __init__(self, period: int, channels: int) -> None:
@@ -37,7 +37,7 @@ class Period(nn.Module):
         return _layers(wave.unflatten(2, (-1, self.period)), self.convs, self.last)
 
 
-class Scale(nn.Module):
+class ScaleDiscriminator(nn.Module):
     """wave [B, samples] → features of 7 layers and the scores, after averaging over `factor` samples."""
 
     def __init__(self, factor: int, channels: int) -> None:
@@ -46,7 +46,7 @@ class Scale(nn.Module):
         c = 4 * channels
         sizes = [(1, c, 15, 1, 1), (c, c, 41, 2, 4), (c, 2 * c, 41, 2, 16), (2 * c, 4 * c, 41, 4, 16)]
         sizes += [(4 * c, 8 * c, 41, 4, 16), (8 * c, 8 * c, 41, 1, 16), (8 * c, 8 * c, 5, 1, 1)]
-        # The undivided wave is the hardest to judge: the paper keeps its judge smooth by the spectral norm.
+        # The paper normalises the one on the raw wave by the spectral norm, the others by the weight norm.
         wrap = parametrizations.spectral_norm if factor == 1 else normed
         self.convs = nn.ModuleList(
             wrap(nn.Conv1d(a, b, k, stride, (k - 1) // 2, groups=min(groups, a))) for a, b, k, stride, groups in sizes
@@ -68,24 +68,26 @@ def _layers(x: Tensor, convs: nn.ModuleList, last: nn.Module) -> Features:
     return [*out, last(x)]
 
 
-class Rivals(nn.Module):
-    """All discriminators: wave [B, samples] → for each one its features, the scores last. First values from `seed`."""
+class Discriminators(nn.Module):
+    """All discriminators: wave [B, samples] → features of each, the scores last. Initialised from `seed`."""
 
     def __init__(self, channels: int, seed: int) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            kinds = [Period(p, channels) for p in PERIODS] + [Scale(f, channels) for f in (1, 2, 4)]
+            kinds = [PeriodDiscriminator(p, channels) for p in PERIODS] + [
+                ScaleDiscriminator(f, channels) for f in (1, 2, 4)
+            ]
         self.kinds = nn.ModuleList(kinds)
 
-        # The spectral norm's estimate moves with every look in training mode; `moved` lets it, once a step.
+        # In training mode every call moves the estimate of the spectral norm; `update_spectral_norm` does, once a step.
         self.eval()
 
     def forward(self, wave: Tensor) -> list[Features]:
         return [kind(wave) for kind in self.kinds]
 
-    def moved(self) -> None:
-        """After a step of their weights: let the estimate of the spectral norm follow by one iteration."""
+    def update_spectral_norm(self) -> None:
+        """One power iteration of the spectral norm; call it after each step of the weights."""
         self.train()
         with torch.no_grad():
             for layer in self.modules():
@@ -94,17 +96,17 @@ class Rivals(nn.Module):
         self.eval()
 
 
-def deceive(fake: Sequence[Features]) -> Tensor:
-    """What the vocoder makes small: Σ mean (D(G(s)) − 1)² (equation 2 of arXiv:2010.05646)."""
+def generator_loss(fake: Sequence[Features]) -> Tensor:
+    """The vocoder's adversarial loss: Σ mean (D(G(s)) − 1)² (equation 2 of arXiv:2010.05646)."""
     return torch.stack([((f[-1] - 1) ** 2).mean() for f in fake]).sum()
 
 
-def discern(real: Sequence[Features], fake: Sequence[Features]) -> Tensor:
-    """What the discriminators make small: Σ mean (D(x) − 1)² + mean D(G(s))² (equation 1)."""
+def discriminator_loss(real: Sequence[Features], fake: Sequence[Features]) -> Tensor:
+    """The discriminators' loss: Σ mean (D(x) − 1)² + mean D(G(s))² (equation 1)."""
     return torch.stack([((r[-1] - 1) ** 2).mean() + (f[-1] ** 2).mean() for r, f in zip(real, fake)]).sum()
 
 
-def match(real: Sequence[Features], fake: Sequence[Features]) -> Tensor:
+def feature_matching_loss(real: Sequence[Features], fake: Sequence[Features]) -> Tensor:
     """Feature matching: Σ over discriminators and layers of the mean absolute difference (equation 4)."""
     pairs = [(r, f) for rs, fs in zip(real, fake) for r, f in zip(rs[:-1], fs[:-1])]
     return torch.stack([(r.detach() - f).abs().mean() for r, f in pairs]).sum()

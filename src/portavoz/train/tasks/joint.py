@@ -1,8 +1,8 @@
-"""Both halves of a voice in one training: the vocoder hears the mels that the acoustic half makes at that step.
+"""Acoustic model and vocoder in one training: the vocoder gets the mels that the acoustic model makes at that step.
 
-One step takes a batch of utterances. The acoustic half makes their mels and is compared with the recorded ones; a
-stretch of each goes on to the vocoder, whose wave is compared with the recording's. The gradient of the wave's losses
-goes through the mel into the acoustic half too, as in JETS (Lim et al. 2022, arXiv:2203.16852).
+One step takes a batch of utterances. Their predicted mels are compared with the recorded ones; a stretch of each goes
+on to the vocoder, whose wave is compared with the recording's. The gradient of the wave's losses goes through the mel
+into the acoustic model too, as in JETS (Lim et al. 2022, arXiv:2203.16852).
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from ...families.compact.config import CompactConfig
 from ...weights.cursor import Weights
 from ..config import TrainConfig
 from ..data.corpus import Corpus, Utterance
-from ..voice.distil import Taught
-from . import discriminator
-from .compact import AcousticTask, Stretch, VocoderTask
+from .base import Sample, Stretch, Task
+from .compact import AcousticTask, VocoderTask
+from .distil import DistilledAcousticTask
 
 SOUND = "sound_"  # before the names of the vocoder's losses
 
 
-class JointTask:
-    """Symbols and durations → mel → wave. An utterance shorter than a stretch is heard by the acoustic half alone."""
+class JointTask(Task):
+    """Symbols and durations → mel → wave. An utterance shorter than a stretch trains the acoustic model alone."""
 
     def __init__(self, w: Weights, c: CompactConfig, corpus: Corpus, settings: TrainConfig) -> None:
-        self.acoustic = acoustic(w, c, corpus, half(settings, "acoustic"))
-        self.vocoder = VocoderTask(w, c, corpus, half(settings, "vocoder"))
-        self.rivals: discriminator.Rivals | None = self.vocoder.rivals
+        self.acoustic = acoustic(w, c, corpus, part_settings(settings, "acoustic"))
+        self.vocoder = VocoderTask(w, c, corpus, part_settings(settings, "vocoder"))
+        self.discriminators = self.vocoder.discriminators
         self.models = (self.acoustic.model, self.vocoder.model)
+        self.held = self.acoustic.held
         self.seed, self.frames = settings.seed, settings.frames
 
     def rows(self, step: int) -> list[Stretch]:
@@ -48,23 +49,23 @@ class JointTask:
     def cost(self, rows: Sequence[Stretch]) -> int:
         return self.acoustic.cost([s.utterance for s in rows])
 
-    def losses(self, rows: Sequence[Stretch], whole: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
-        said = [s.utterance for s in rows]
-        made = self.acoustic.made(said)
-        out = self.acoustic.judged(made, said, [s.utterance for s in whole])
+    def losses(self, rows: Sequence[Stretch], batch: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
+        utterances = [s.utterance for s in rows]
+        predicted = self.acoustic.forward(utterances)
+        out = self.acoustic.loss_terms(predicted, utterances, [s.utterance for s in batch])
         long = [i for i, s in enumerate(rows) if s.frames]
         if not long:
             return out
-        mels = torch.stack([made.mel[i, rows[i].start : rows[i].start + self.frames] for i in long]).float()
-        heard = self.vocoder.judged(
-            self.vocoder.model(mels).float(), [rows[i] for i in long], [s for s in whole if s.frames], step=step
+        mels = torch.stack([predicted.mel[i, rows[i].start : rows[i].start + self.frames] for i in long]).float()
+        sound = self.vocoder.loss_terms(
+            self.vocoder.model(mels).float(), [rows[i] for i in long], [s for s in batch if s.frames], step=step
         )
-        total = out["loss"] + heard.pop("loss")
-        rivals = {"rivals": heard.pop("rivals")} if "rivals" in heard else {}
-        return {**out, **{f"{SOUND}{name}": value for name, value in heard.items()}, **rivals, "loss": total}
+        total = out["loss"] + sound.pop("loss")
+        theirs = {name: sound.pop(name) for name in ("discriminators",) if name in sound}
+        return {**out, **{f"{SOUND}{name}": value for name, value in sound.items()}, **theirs, "loss": total}
 
     def validate(self) -> dict[str, float]:
-        held = [self._stretch(u, 0.5) for u in self.acoustic.held]
+        held = [self._stretch(u, 0.5) for u in self.held]
         parts: list[dict[str, float]] = []
         with torch.no_grad():
             for at in range(0, len(held), self.acoustic.batch):
@@ -76,21 +77,16 @@ class JointTask:
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return self.acoustic.finish(arrays)
 
-    def spoken(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The wave [samples] of a mel [frames, mels]."""
-        ops = self.vocoder.ops
-        with torch.no_grad():
-            return ops.numpy(self.vocoder.model(ops.tensor(mel[None])).float())[0]
-
-
-Drawn = AcousticTask | VocoderTask | JointTask
+    def sample(self, u: Utterance) -> Sample:
+        mel = self.acoustic.mel(u)
+        return Sample(self.vocoder.wave(mel), mel)
 
 
 def acoustic(w: Weights, c: CompactConfig, corpus: Corpus, settings: TrainConfig) -> AcousticTask:
-    """The acoustic half's task, with a teacher where one is named."""
-    return (Taught if settings.teacher else AcousticTask)(w, c, corpus, settings)
+    """The acoustic model's task, with a teacher where one is named."""
+    return (DistilledAcousticTask if settings.teacher else AcousticTask)(w, c, corpus, settings)
 
 
-def half(settings: TrainConfig, part: str) -> TrainConfig:
-    """The settings of one half, with its own losses."""
+def part_settings(settings: TrainConfig, part: str) -> TrainConfig:
+    """The settings of one part, with its own losses."""
     return replace(settings, part=part, losses=settings.losses.get(part, {}))

@@ -1,7 +1,7 @@
-"""What training makes small, each from its paper, on torch tensors.
+"""The losses, each from its paper, on torch tensors.
 
-Every loss is a mean over a whole batch. A piece of a batch gives its share of that mean: its own sum over the number
-of things in the whole (`of`), so that the shares of all pieces add up to what the batch at once would give.
+Every loss is a mean over a batch. A piece of a batch gives its share of that mean: its own sum divided by the number of
+terms in the whole batch (`of`), so that the shares of all pieces add up to the loss of the batch.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ RESOLUTIONS = ((256, 64), (512, 128), (1024, 256), (2048, 512))  # (fft, hop) in
 SSIM_SIZE, SSIM_SIGMA = 11, 1.5
 
 
-def _share(error: Tensor, keep: Tensor | None, of: float | None) -> Tensor:
+def _share(error: Tensor, mask: Tensor | None, of: float | None) -> Tensor:
     """The sum of an error [B, T, C] over real steps, over `of` steps (None: those of this piece) and all channels."""
-    total = error.sum() if keep is None else (error * keep).sum()
-    steps = of or float(error.shape[0] * error.shape[1] if keep is None else keep.sum())
+    total = error.sum() if mask is None else (error * mask).sum()
+    steps = of or float(error.shape[0] * error.shape[1] if mask is None else mask.sum())
     return total / (steps * error.shape[2])
 
 
 def mel_l1(
-    predicted: Tensor, target: Tensor, scale: Tensor, keep: Tensor | None = None, of: float | None = None
+    predicted: Tensor, target: Tensor, scale: Tensor, mask: Tensor | None = None, of: float | None = None
 ) -> Tensor:
-    """Mean absolute error of log-mels [B, F, mels] in units of each band's standard deviation; keep [B, F, 1]."""
-    return _share((predicted - target).abs() / scale, keep, of)
+    """Mean absolute error of log-mels [B, F, mels] in units of each band's standard deviation; mask [B, F, 1]."""
+    return _share((predicted - target).abs() / scale, mask, of)
 
 
 def mel_l2(
-    predicted: Tensor, target: Tensor, scale: Tensor, keep: Tensor | None = None, of: float | None = None
+    predicted: Tensor, target: Tensor, scale: Tensor, mask: Tensor | None = None, of: float | None = None
 ) -> Tensor:
-    """Mean squared error of log-mels [B, F, mels] in units of each band's standard deviation; keep [B, F, 1]."""
-    return _share(((predicted - target) / scale) ** 2, keep, of)
+    """Mean squared error of log-mels [B, F, mels] in units of each band's standard deviation; mask [B, F, 1]."""
+    return _share(((predicted - target) / scale) ** 2, mask, of)
 
 
-def duration_mse(predicted: Tensor, frames: Tensor, keep: Tensor | None = None, of: float | None = None) -> Tensor:
+def duration_mse(predicted: Tensor, frames: Tensor, mask: Tensor | None = None, of: float | None = None) -> Tensor:
     """Mean squared error of log(1 + frames), [B, S, 1] against whole frames [B, S] (arXiv:1905.09263, section 3.2)."""
-    return _share((predicted - torch.log1p(frames.float())[..., None]) ** 2, keep, of)
+    return _share((predicted - torch.log1p(frames.float())[..., None]) ** 2, mask, of)
 
 
-def value_mse(predicted: Tensor, target: Tensor, keep: Tensor | None = None, of: float | None = None) -> Tensor:
-    """Mean squared error of one number a symbol [B, S, 1] (arXiv:2006.04558, section 2.3); keep [B, S, 1]."""
-    return _share((predicted - target) ** 2, keep, of)
+def value_mse(predicted: Tensor, target: Tensor, mask: Tensor | None = None, of: float | None = None) -> Tensor:
+    """Mean squared error of one number a symbol [B, S, 1] (arXiv:2006.04558, section 2.3); mask [B, S, 1]."""
+    return _share((predicted - target) ** 2, mask, of)
 
 
 def ssim(a: Tensor, b: Tensor, span: float) -> Tensor:
@@ -58,8 +58,8 @@ def ssim(a: Tensor, b: Tensor, span: float) -> Tensor:
 
     Wang et al. 2004, equation 13: an 11 × 11 Gaussian window of σ 1.5, C₁ = (0.01 L)², C₂ = (0.03 L)².
     """
-    place = torch.arange(SSIM_SIZE, device=a.device, dtype=a.dtype) - SSIM_SIZE // 2
-    line = torch.exp(-(place**2) / (2 * SSIM_SIGMA**2))
+    position = torch.arange(SSIM_SIZE, device=a.device, dtype=a.dtype) - SSIM_SIZE // 2
+    line = torch.exp(-(position**2) / (2 * SSIM_SIGMA**2))
     window = (line[:, None] * line[None] / line.sum() ** 2)[None, None]
 
     def blurred(x: Tensor) -> Tensor:
@@ -90,19 +90,19 @@ def ssim_loss(
     return torch.stack(rows).sum() / (of or len(lengths))
 
 
-def likeness(own: Tensor, wanted: Tensor) -> Tensor:
-    """How differently two models hold the steps of one utterance, [S, C] and [S, D], to be alike: 0 to 4.
+def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """How much two models differ in which steps of an utterance they hold to be alike, [S, C] and [S, D]: 0 to 4.
 
     Similarity-preserving distillation (Tung and Mori 2019, arXiv:1907.09682, equations 1 to 4) over the steps of an
-    utterance instead of the rows of a batch: no projection between two widths is needed. Each step's mean is taken off
-    first, as what all have in common tells none from another, and the mean is over S, not S².
+    utterance instead of the rows of a batch, so two widths need no projection. The mean over the steps is subtracted
+    first, and the loss is averaged over S, not S².
     """
 
-    def alike(x: Tensor) -> Tensor:
+    def similarity(x: Tensor) -> Tensor:
         centred = x - x.mean(0)
         return F.normalize(centred @ centred.T, dim=1)
 
-    return ((alike(own) - alike(wanted)) ** 2).sum() / len(own)
+    return ((similarity(student) - similarity(teacher)) ** 2).sum() / len(student)
 
 
 def magnitudes(wave: Tensor, fft: int, hop: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Trained halves → a voice folder: weights in float16, compiled stages, voice.json with a checksum of each file."""
+"""Trained parts → a voice folder: weights in float16, exported graphs, voice.json with a checksum of each file."""
 
 from __future__ import annotations
 
@@ -18,21 +18,13 @@ from ...families.compact.loop import STAGES
 from ...folder import FORMAT
 from ...graph.compact import export_stages
 from ...weights import file
-from ...weights.quantized import unpacked
+from ..tasks.pretrained import trained
 
 FILES = ("model.safetensors", *(f"{stage}.onnx" for stage in STAGES))
 
 
-def trained(path: str | Path) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
-    """The tensors and the configuration of a training's result (acoustic.safetensors), or of a voice's weights."""
-    tensors, metadata = file.read(path)
-    if "config" not in metadata:
-        raise WeightError(f"{path}: its metadata has no configuration; give the result of a training")
-    return unpacked(tensors), CompactConfig.from_dict(json.loads(metadata["config"]))
-
-
 def bundle(
-    halves: Sequence[str | Path],
+    parts: Sequence[str | Path],
     out: str | Path,
     *,
     name: str,
@@ -40,14 +32,14 @@ def bundle(
     card: Mapping[str, Any],
     half: bool = True,
 ) -> Path:
-    """Write a voice folder from an acoustic and a vocoder half (or one file that holds both).
+    """Write a voice folder from the files of an acoustic model and a vocoder (or one file that holds both).
 
-    Weights are rounded to float16 once (not without `half`) and the graphs exported from the rounded ones, so every
-    runtime computes with the same numbers. Raises SpecError or WeightError when the halves do not fit together.
+    Weights are rounded to float16 once (unless `half` is false) and the graphs exported from the rounded ones, so every
+    runtime computes with the same numbers. Raises SpecError or WeightError when the parts do not fit together.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors, config = joined(halves)
+    tensors, config = joined(parts)
     kind = np.float16 if half else np.float32
     metadata = {"family": "compact", "layout": "torch", "config": json.dumps(config.to_dict()), "name": name}
     file.write(folder / "model.safetensors", {k: a.astype(kind) for k, a in tensors.items()}, metadata)
@@ -66,23 +58,23 @@ def bundle(
     return seal(folder, about)
 
 
-def joined(halves: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
-    """The tensors of all halves, and the configuration of the acoustic one.
+def joined(parts: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
+    """The tensors of all parts, and the configuration of the acoustic model.
 
-    Raises WeightError where there is none, or where the halves do not mean the same mel and vocoder.
+    Raises WeightError where there is none, or where the parts have different mels or vocoders.
     """
     tensors: dict[str, NDArray[Any]] = {}
     acoustic: CompactConfig | None = None
     shared = set()
-    for path in halves:
+    for path in parts:
         arrays, config = trained(path)
         tensors.update(arrays)
         shared.add(repr([config.mel, config.vocoder, config.istft, config.hifigan]))
         if any(name.startswith("acoustic.") for name in arrays):
             acoustic = config
-    where = ", ".join(map(str, halves))
+    where = ", ".join(map(str, parts))
     if acoustic is None:
-        raise WeightError(f"{where}: no acoustic half is among them; name it too")
+        raise WeightError(f"{where}: no acoustic model among them; name it too")
     if len(shared) > 1:
         raise WeightError(f"{where}: trained for different mels or vocoders; train both under one configuration")
     return tensors, acoustic

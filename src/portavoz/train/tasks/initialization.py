@@ -1,4 +1,4 @@
-"""What a training begins with: fresh weights, a voice to fine-tune, or a smaller model to grow from."""
+"""What a training begins with: corpus, model shape, weights (fresh, fine-tuned or grown), and the task."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ... import folder
-from ...errors import InputError, SpecError
+from ...errors import SpecError
 from ...families.compact.config import CompactConfig, named
 from ...flow import MelSpec
 from ...ops.torch import TorchOps
@@ -23,37 +22,23 @@ from ..data import toy
 from ..data.corpus import Corpus
 from ..data.pitch import of_symbols, statistics
 from ..data.prepare import prepare
-from ..tasks.compact import VALUES
-from ..voice import grow as growth
-from ..voice.bundle import trained
+from . import grow as growth
+from .base import Task
+from .compact import VALUES, VocoderTask
+from .distil import speak
+from .joint import JointTask, acoustic
+from .predict import predicted_mels
+from .pretrained import known_speakers, trained, weights_file
+from .recompute import recompute
 
 SPEAKERS = "acoustic.encoder.speaker.weight"
 Arrays = dict[str, NDArray[Any]]
 
 
-def weights_file(name: str) -> Path:
-    """The safetensors file that a name means: a file, a voice folder, or a bundled voice. Raises InputError."""
-    path = Path(name)
-    if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise InputError(
-                f"{name}: there is no such file; give a training's result, a voice folder or a voice's name"
-            )
-        return path
-    return folder.find(name) / "model.safetensors"
-
-
-def known_speakers(name: str) -> list[str]:
-    """The speakers of a voice that is fine-tuned, in their order; none for a bare safetensors file."""
-    if not name or name.endswith(".safetensors"):
-        return []
-    return list(folder.describe(folder.find(name))["speakers"])
-
-
 def speakers(config: TrainConfig, own: Sequence[str]) -> list[str]:
     """The speaker table: the corpus' own speakers, behind those of the voice where they are added to it."""
-    before = known_speakers(config.start) if config.speakers == "add" else []
-    return [*before, *(name for name in own if name not in before)]
+    known = known_speakers(config.start) if config.speakers == "add" else []
+    return [*known, *(name for name in own if name not in known)]
 
 
 def shape(config: TrainConfig, count: int) -> CompactConfig:
@@ -68,7 +53,7 @@ def shape(config: TrainConfig, count: int) -> CompactConfig:
 
 
 def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps) -> Weights:
-    """The cursor that the model takes its tensors from. Raises PortavozError for weights that do not fit."""
+    """The cursor from which the model takes its tensors. Raises PortavozError for weights that do not fit."""
     if config.start:
         tensors = trained(weights_file(config.start))[0]
         if SPEAKERS in tensors:
@@ -76,13 +61,13 @@ def weights(config: TrainConfig, c: CompactConfig, corpus: Corpus, ops: TorchOps
         w = Weights(tensors, ops, train=True)
         if config.part != "joint":
             other = "vocoder" if config.part == "acoustic" else "acoustic"
-            w.ignore(other, why="the other half is trained on its own")
+            w.ignore(other, why="the other part has a training of its own")
         return w
     return Weights.fresh(ops, config.seed, constants=constants(corpus, c, config.part))
 
 
 def constants(corpus: Corpus, c: CompactConfig, part: str) -> Arrays:
-    """The statistics of a corpus under the names that a half's weights have for them; of part "joint" both."""
+    """The statistics of a corpus by the paths of the part's constants."""
     if part == "joint":
         return {**constants(corpus, c, "acoustic"), **constants(corpus, c, "vocoder")}
     mean, scale = corpus.statistics()
@@ -90,52 +75,68 @@ def constants(corpus: Corpus, c: CompactConfig, part: str) -> Arrays:
     out: Arrays = {f"{prefix}.mean": mean, f"{prefix}.scale": scale}
     if part == "acoustic" and (c.pitch or c.energy):
         facts = statistics(of_symbols(corpus))
-        for name, at in VALUES.items():
-            for key, value in zip(("mean", "scale"), facts[at]):
+        for name, column in VALUES.items():
+            for key, value in zip(("mean", "scale"), facts[column]):
                 out[f"acoustic.{name}.{key}"] = np.array([value], np.float32)
     return out
 
 
-def chosen(config: TrainConfig, w: Weights) -> dict[str, Tensor]:
-    """The tensors that change; the others need no gradient. Raises SpecError when there are none."""
+def trainable(config: TrainConfig, w: Weights) -> dict[str, Tensor]:
+    """The tensors to train; the others need no gradient. Raises SpecError when there are none."""
     only, every = tuple(config.only), w.tensors()
     found = {k: t for k, t in every.items() if not only or k.startswith(only)}
     if not found:
-        raise SpecError(f"only is {list(only)}: no weight's path begins so; they are {', '.join([*every][:3])}, …")
+        raise SpecError(f"only is {list(only)}: no weight's path begins so; there are {', '.join([*every][:3])}, …")
     for k, t in every.items():
         t.requires_grad_(k in found)
     return found
 
 
 def defaults(config: TrainConfig) -> dict[str, Any]:
-    """What stands in a checkpoint for settings that nobody wrote."""
+    """The values of settings that a checkpoint does not have."""
     plain = TrainConfig(corpus="", model=CompactConfig().to_dict()).identity()
     return json.loads(json.dumps({**plain, "losses": LOSSES.get(config.part, LOSSES)}))
 
 
 def grow(config: TrainConfig, c: CompactConfig, w: Weights) -> None:
-    """Give fresh weights what a smaller model has learnt. Raises SpecError where it cannot grow into this one."""
+    """Copy a smaller model's weights into fresh ones. Raises SpecError where it cannot grow into this model."""
     if not config.grow:
         return
     path = weights_file(config.grow)
     arrays, small = trained(path)
     growth.check(small, c)
     mine = {k: a for k, a in arrays.items() if config.part in ("joint", k.partition(".")[0])}
-    for k, a in growth.grown(mine, w.record.shapes, config.seed).items():
+    for k, a in growth.grow(mine, w.record.shapes, config.seed).items():
         with torch.no_grad():
             w.record.taken[k].copy_(torch.from_numpy(np.ascontiguousarray(a)))
 
 
 def table(rows: NDArray[Any], known: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
-    """The speaker table [wanted, hidden] from another one: who is in both keeps the row, others begin as the mean."""
+    """The speaker table [wanted, hidden] from another one: known speakers keep their rows, others start as the mean."""
     rows = rows.astype(np.float32)
     mean = rows.mean(0)
     return np.stack([rows[known.index(name)] if name in known else mean for name in wanted] or [mean])
 
 
-def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Callable[[str], None]) -> Path:
-    from ..voice.distil import speak
+def task(config: TrainConfig, c: CompactConfig, corpus: Corpus, w: Weights) -> Task:
+    """The task of `config.part`. Raises WeightError for weights that the model does not have."""
+    made: Task
+    if config.part == "acoustic":
+        made = acoustic(w, c, corpus, config)
+    elif config.part == "joint":
+        made = JointTask(w, c, corpus, config)
+    else:
+        mels = predicted_mels(config.predicted_by, c, corpus) if config.predicted_by else None
+        made = VocoderTask(w, c, corpus, config, mels=mels)
+    if config.start:
+        w.finish()
+    if config.recompute:
+        for model in made.models:
+            recompute(model)
+    return made
 
+
+def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Callable[[str], None]) -> Path:
     if not config.teacher:
         raise SpecError(f"corpus {config.corpus}: a text has no sound; name the voice that speaks it with teacher")
     return speak(config.corpus, config.teacher, out, spec, pictures=config.align_pictures, say=say)

@@ -1,11 +1,10 @@
-"""A large voice teaches a small one, with no recording: it speaks a text, and its mels and durations are the targets.
+"""Distillation: a large voice teaches a small one without a recording, by the mels and durations it speaks a text with.
 
     OUT/corpus/    the text as the teacher speaks it, a corpus folder like any other (see `corpus`)
 
-What the small model's acoustic half learns are the teacher's mels themselves rather than those of its sound, the
-durations that the teacher chose, and, with the loss `features`, which symbols the teacher holds to be alike. Its
-vocoder learns the teacher's sound. Where the corpus are recordings, the mels are what the teacher makes of the
-recordings' durations.
+The small acoustic model learns the teacher's mels themselves rather than those of its sound, the durations that the
+teacher chose and, with the loss `features`, which symbols the teacher holds to be alike. The vocoder learns the
+teacher's sound. With a corpus of recordings, the mels are the teacher's for the recordings' durations.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ from ...voice import load
 from ...weights.cursor import Weights
 from ..config import TrainConfig
 from ..data import alignment_qc
-from ..data.corpus import Corpus, Utterance
-from ..loop.initialization import known_speakers, weights_file
-from ..tasks import losses
-from ..tasks.compact import AcousticTask, Made, weighted
-from .bundle import trained
+from ..data.corpus import Corpus, Utterance, made_from, write_about
+from . import losses
+from .base import weighted
+from .compact import AcousticTask, Prediction
 from .predict import predicted_mels
+from .pretrained import known_speakers, trained, weights_file
 
-EVERY = 25  # the share of a spoken text that is held out: one utterance in so many
+HELD_OUT_EVERY = 25  # one utterance in so many is held out
 
 
 def speak(
@@ -63,13 +63,13 @@ def speak(
     voice = load(teacher)
     if not isinstance(voice.model, CompactVoice):
         raise SpecError(f"teacher {teacher!r}: only voices of the compact family teach; give one of them")
-    check(voice.model.model.c, spec, teacher)
+    check_mel(voice.model.model.c, spec, teacher)
     key = hashlib.sha256(content.encode() + json.dumps([voice.about["files"], VERSION]).encode()).hexdigest()[:16]
-    before = _made(out)
+    before = made_from(out)
     if before == key:
         return out
     if before is not None:
-        say(f"{out}: was spoken by another teacher, or of another text; a training that goes on meets new sentences")
+        say(f"{out}: spoken by another teacher, or from another text; a resumed training sees new sentences")
     (out / "wavs").mkdir(parents=True, exist_ok=True)
     say(f"{teacher} speaks {text}")
     names, lines, seconds = voice.model.speakers, 0, 0.0
@@ -79,77 +79,68 @@ def speak(
             index.write(json.dumps(line) + "\n")
             lines, seconds = lines + 1, seconds + line["ends"][-1]
     if lines < 2:
-        raise InputError(f"{text}: {lines} sentences that can be read; give a text of some hundred at least")
+        raise InputError(f"{text}: {lines} readable sentences; give a text with some hundred at least")
     alignment_qc.report(out, spec, scores={}, pictures=pictures, say=say)
     licence = str(voice.about.get("card", {}).get("licences", voice.about.get("card", {}).get("licence", "")))
-    about = {"rate": spec.rate, "alphabet": VERSION, "speakers": list(names), "teacher": teacher, "licence": licence}
-    with atomic(out / "corpus.json", "w") as file:
-        json.dump({**about, "made_from": key}, file)
+    write_about(out, rate=spec.rate, speakers=list(names), teacher=teacher, licence=licence, made_from=key)
     say(f"{lines} sentences, {seconds / 60:.1f} minutes")
     return out
-
-
-def _made(out: Path) -> str | None:
-    try:
-        return json.loads((out / "corpus.json").read_text())["made_from"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _utterance(model: CompactVoice, chunk: TextChunk, number: int, out: Path) -> dict[str, Any]:
     """Say one piece into a file; its line of the index."""
     speaker = number % len(model.speakers)
-    said = model.model.synthesize(chunk.symbols, speaker=speaker)
-    samples = soft_limit(np.concatenate([*said.waves]))
+    stream = model.model.synthesize(chunk.symbols, speaker=speaker)
+    samples = soft_limit(np.concatenate([*stream.waves]))
     name = f"{number:06d}"
     write(out / "wavs" / f"{name}.wav", Wave(samples, model.rate))
     return {
         "id": name, "text": " ".join(word.source for word in chunk.words), "wav": f"wavs/{name}.wav",
-        "speaker": model.speakers[speaker], "split": "held_out" if number % EVERY == 1 else "train",
-        "symbols": list(chunk.symbols), "ends": list(said.ends),
+        "speaker": model.speakers[speaker], "split": "held_out" if number % HELD_OUT_EVERY == 1 else "train",
+        "symbols": list(chunk.symbols), "ends": list(stream.ends),
     }  # fmt: skip
 
 
-def check(c: CompactConfig, spec: MelSpec, teacher: str) -> None:
-    """Raise SpecError for a teacher that speaks through another mel."""
+def check_mel(c: CompactConfig, spec: MelSpec, teacher: str) -> None:
+    """Raise SpecError for a teacher with another mel specification."""
     if c.mel != spec:
         raise SpecError(f"teacher {teacher!r}: its mel is {c.mel}, the model's {spec}; they must be equal")
 
 
-class Taught(AcousticTask):
-    """The acoustic half of a model whose targets are another model's."""
+class DistilledAcousticTask(AcousticTask):
+    """The acoustic model of a voice whose targets are a teacher's mels."""
 
     def __init__(self, w: Weights, c: CompactConfig, corpus: Corpus, settings: TrainConfig) -> None:
         if settings.backend != "torch":
             raise SpecError(f"teacher and backend {settings.backend!r}: a teacher needs the backend torch")
         path = weights_file(settings.teacher)
         _, theirs = trained(path)
-        check(theirs, c.mel, settings.teacher)
+        check_mel(theirs, c.mel, settings.teacher)
         known = known_speakers(settings.teacher) or corpus.speakers
         unknown = [name for name in corpus.speakers if name not in known]
         if unknown:
             raise SpecError(
-                f"teacher {settings.teacher!r}: does not speak as {', '.join(unknown)}; it has {', '.join(known)}"
+                f"teacher {settings.teacher!r}: has no speaker {', '.join(unknown)}, only {', '.join(known)}"
             )
         self.speaker = np.array([known.index(name) for name in corpus.speakers])
         # Everything is the corpus' own but the mels, which are in the same order and shape.
-        taught = copy.copy(corpus)
-        taught.mels = predicted_mels(settings.teacher, theirs, _as_known(corpus, self.speaker)).mels
-        super().__init__(w, c, taught, settings)
+        distilled = copy.copy(corpus)
+        distilled.mels = predicted_mels(settings.teacher, theirs, _renumbered(corpus, self.speaker)).mels
+        super().__init__(w, c, distilled, settings)
         self.teacher: compact_mel.TextEncoder | None = None
         if "features" in self.weights:
             cursor = Weights.load(path, TorchOps(str(self.ops.device)))
             self.teacher = compact_mel.TextEncoder(cursor / "acoustic.encoder", theirs)
 
-    def judged(self, made: Made, rows: Sequence[Utterance], whole: Sequence[Utterance]) -> dict[str, Tensor]:
-        out = super().judged(made, rows, whole)
+    def loss_terms(self, made: Prediction, rows: Sequence[Utterance], batch: Sequence[Utterance]) -> dict[str, Tensor]:
+        out = super().loss_terms(made, rows, batch)
         if self.teacher is None:
             return out
         terms = {name: term for name, term in out.items() if name != "loss"}
-        terms["features"] = self._likeness(self.teacher, rows) / len(whole)
+        terms["features"] = self._similarity(self.teacher, rows) / len(batch)
         return weighted(terms, self.weights)
 
-    def _likeness(self, teacher: compact_mel.TextEncoder, rows: Sequence[Utterance]) -> Tensor:
+    def _similarity(self, teacher: compact_mel.TextEncoder, rows: Sequence[Utterance]) -> Tensor:
         ids = self.ops.tensor(pad_rows([self.corpus.ids[u.symbols] for u in rows]))
         counts = [u.symbols.stop - u.symbols.start for u in rows]
         keep = compact_mel.keep(self.ops, np.array(counts))
@@ -157,14 +148,12 @@ class Taught(AcousticTask):
         with torch.no_grad():
             wanted = teacher(ids, self.ops.tensor(self.speaker[speaker]), keep).float()
         own = self.model.encoder(ids, self.ops.tensor(speaker), keep).float()
-        pairs: Iterator[tuple[Tensor, Tensor]] = ((a[:n], b[:n]) for a, b, n in zip(own, wanted, counts))
-        return torch.stack([losses.likeness(a, b) for a, b in pairs]).sum()
+        pairs = [losses.similarity_loss(a[:n], b[:n]) for a, b, n in zip(own, wanted, counts)]
+        return torch.stack(pairs).sum()
 
 
-def _as_known(corpus: Corpus, numbers: Any) -> Corpus:
-    """The corpus with its speakers numbered as the teacher does."""
-    import dataclasses
-
+def _renumbered(corpus: Corpus, numbers: Any) -> Corpus:
+    """The corpus with its speakers numbered as the teacher's are."""
     renumbered = copy.copy(corpus)
-    renumbered.utterances = [dataclasses.replace(u, speaker=int(numbers[u.speaker])) for u in corpus.utterances]
+    renumbered.utterances = [replace(u, speaker=int(numbers[u.speaker])) for u in corpus.utterances]
     return renumbered

@@ -1,12 +1,12 @@
-"""A larger model that first says exactly what a smaller one says, and learns on from there.
+"""Growing: a larger model that begins with exactly a smaller one's outputs, and trains on from there.
 
-Net2Net (Chen et al. 2016, arXiv:1511.05641): a channel becomes `k` copies of itself, whoever reads it reads the copies
-with weights that add up to the old one. The parts are drawn at random, so that copies part ways at the first step. New
+Net2Net (Chen et al. 2016, arXiv:1511.05641): a channel becomes `k` copies of itself, and the weights that read the
+copies add up to the old one. Their shares are drawn at random, so that the copies diverge from the first step on. New
 layers of a residual stack write nothing at first: their last weights are zero.
 
-Copies leave the mean and the variance of a layer norm as they were, so widths that are normed grow by whole factors;
-attention's heads grow by the factor of `hidden`, each keeping its size. What is only between two matrices (`inner`)
-grows to any size: new rows are drawn, and read with zeros. Pitch and energy may be added: at first nobody hears them.
+Copies leave the mean and the variance of a layer norm as they were, so normalised widths grow by whole factors;
+attention's heads grow by the factor of `hidden`, each keeping its size. A width between two matrices (`inner`) grows to
+any size: new rows are drawn and read with zeros. Pitch and energy predictors may join; they have no effect at first.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ...weights.cursor import initial
 Arrays = dict[str, NDArray[Any]]
 # Layers of residual stacks, and the last weights of each.
 LAYER = re.compile(r"^(acoustic\.(?:encoder|decoder)\.stack\.layers|vocoder\.blocks)\.(\d+)\.(.+)$")
-# A predictor of the variance adaptor, and how its number is told.
+# A predictor of the variance adaptor, and the embedding of its value.
 VARIANCE = re.compile(r"^acoustic\.(pitch|energy)\.(tell|predictor|mean|scale)\b")
 WRITES = ("attention.out.", "feed_forward.narrow.", "narrow.")
 BETWEEN = re.compile(r"\.(feed_forward\.)?(wide|narrow)\.(weight|bias)$")
 
 
 def check(small: CompactConfig, large: CompactConfig) -> None:
-    """Raise SpecError where the larger model cannot say what the smaller one says."""
+    """Raise SpecError where the larger model cannot begin with the smaller one's outputs."""
     pairs = {"hidden": (small.hidden, large.hidden), "heads": (small.heads, large.heads)}
     pairs["duration_channels"] = (small.duration_channels, large.duration_channels)
     pairs["istft.channels"] = (small.istft.channels, large.istft.channels)
@@ -60,29 +60,29 @@ def check(small: CompactConfig, large: CompactConfig) -> None:
         raise SpecError(f"vocoder is {small.vocoder!r}: only models with the istft vocoder grow")
 
 
-def grown(arrays: Arrays, shapes: dict[str, tuple[int, ...]], seed: int = 0) -> Arrays:
+def grow(arrays: Arrays, shapes: dict[str, tuple[int, ...]], seed: int = 0) -> Arrays:
     """The arrays of a smaller model in the shapes of a larger one (see `check`), by path.
 
-    Without those of a new predictor, which begins as it is drawn.
+    Without those of a new predictor, which keeps its random initialisation.
     """
     draw = np.random.default_rng(seed)
     out: Arrays = {}
     for path, shape in shapes.items():
-        place = LAYER.match(path)
+        layer = LAYER.match(path)
         if path in arrays:
             out[path] = _fit(arrays[path].astype(np.float32), path, shape, seed, draw)
         elif added := VARIANCE.match(path):
             if added[2] == "tell":
                 out[path] = np.zeros(shape, np.float32)
-        elif place is None:
+        elif layer is None:
             raise SpecError(f"{path}: the smaller model has no such weight; grow from one of the same kind")
         else:
-            out[path] = _new(place[3], path, shape, seed)
+            out[path] = _new(layer[3], path, shape, seed)
     return out
 
 
 def _new(name: str, path: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """A weight of a new layer: what it writes into the residual is nothing."""
+    """A weight of a new layer, which adds zero to the residual stream."""
     if name.startswith(WRITES):
         return np.zeros(shape, np.float32)
     if "norm" in name:

@@ -1,4 +1,4 @@
-"""What an acoustic half makes of a corpus: the mels that a vocoder will really hear."""
+"""The mels that an acoustic model makes of a corpus: what a vocoder gets when the voice speaks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ...ops.torch import TorchOps
 from ...weights.cursor import Weights
 from ..config import TrainConfig
 from ..data.corpus import Corpus
-from ..loop.initialization import weights_file
-from ..tasks.compact import AcousticTask
-from .bundle import trained
+from ..progress import track
+from .compact import AcousticTask
+from .pretrained import trained, weights_file
 
 
 class Predicted(Mapping[str, NDArray[np.float32]]):
@@ -40,27 +40,23 @@ class Predicted(Mapping[str, NDArray[np.float32]]):
 
 
 def predicted_mels(name: str, c: CompactConfig, corpus: Corpus) -> Predicted:
-    """Every utterance's mel as an acoustic half (a file, or a voice) makes it with the corpus' durations.
+    """Every utterance's mel as an acoustic model (a file, or a voice) makes it with the corpus' durations.
 
     Made once for these weights and labels: a resumed training finds them. Raises PortavozError.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     weights = weights_file(name)
     own = trained(weights)[1]
     if own.mel != c.mel:
-        raise SpecError(f"predicted_by {name}: speaks {own.mel}, the vocoder hears {c.mel}; choose one of the same mel")
+        raise SpecError(f"predicted_by {name}: its mel is {own.mel}, the vocoder's {c.mel}; they must be equal")
     about = hashlib.sha256(weights.read_bytes())
     about.update(corpus.ids.tobytes() + corpus.durations.tobytes())
     path = corpus.features.place / f"predicted-{about.hexdigest()[:16]}.f32"
     if not path.is_file() or path.stat().st_size != corpus.mels.nbytes:
         w = Weights.load(weights, TorchOps())
-        w.ignore("vocoder", why="only the acoustic half is wanted")
+        w.ignore("vocoder", why="only the acoustic model is used")
         task = AcousticTask(w, own, corpus, TrainConfig(corpus="", batch=1))
         w.finish()
-        shown = Console(stderr=True)  # standard output is for reports
         with atomic(path) as out:
-            for u in track(corpus.utterances, "predicted mels", console=shown):
-                out.write(task.predicted(u).astype(np.float32).tobytes())
+            for u in track(corpus.utterances, "predicted mels"):
+                out.write(task.mel(u).astype(np.float32).tobytes())
     return Predicted(path, corpus)
