@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+from .config_reader import read_object
 from .errors import InputError, WeightError
-from .jsonfile import read_object
 
 FORMAT = 1
 # What voice.json holds at least.

@@ -96,7 +96,7 @@ def test_refusals(refused, config, monkeypatch: pytest.MonkeyPatch) -> None:
     config("acoustic", 2)
     assert "nowhere.yaml" in refused("train", "nowhere.yaml", "--out", "out")
     Path("odd.yaml").write_text("corpus: corpus\nstep: 5\n", encoding="utf-8")
-    assert "there is no setting 'step'; did you mean steps?" in refused("train", "odd.yaml", "--out", "out")
+    assert "odd.yaml has no step: did you mean steps?" in refused("train", "odd.yaml", "--out", "out")
     Path("broken.yaml").write_text("{", encoding="utf-8")
     assert "not YAML" in refused("train", "broken.yaml", "--out", "out")
     Path("else.yaml").write_text("corpus: nowhere\n", encoding="utf-8")

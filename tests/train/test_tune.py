@@ -149,7 +149,7 @@ def test_who_joins_changes_nobody(tiny, pair, tmp_path):
         ({"only": ["acoustic.nothing"]}, "no weight's path begins so"),
         ({"model": "start"}, "no weights to start from"),
         ({"part": "voice", "only": ["vocoder"]}, "would stay untrained"),
-        ({"speakers": "all"}, "choose own or add"),
+        ({"speakers": "all"}, "wanted one of 'own', 'add'"),
         ({"part": "voice", "losses": {"mel": 1}}, "of a whole voice"),
     ],
 )

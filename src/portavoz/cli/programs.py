@@ -11,8 +11,8 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
+from ..config_reader import read_object
 from ..errors import InputError, PortavozError, ProgramError
-from ..jsonfile import read_object
 
 FAMILIES = ("compact", "speecht5")
 

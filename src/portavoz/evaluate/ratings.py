@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..config_reader import read_object
 from ..errors import InputError
-from ..jsonfile import read_object
 from .intervals import Interval, crossed_weights, difference, figure
 from .listening import ANCHOR, REFERENCE, TESTS
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...config_reader import read_object
 from ...errors import InputError, MissingExtra
-from ...jsonfile import read_object
 
 MODEL = "spm_char.model"
 # Files beside the model that say which tokens were added to it, and how.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.hifigan import HifiGan
+from ...config_reader import read_object
 from ...errors import InputError, SpecError
 from ...families.compact import config as compact
 from ...families.compact.loop import Eager as Compact
@@ -20,7 +21,6 @@ from ...families.speecht5 import config as speecht5
 from ...families.speecht5.checkpoint import vocoder_of
 from ...families.speecht5.decoder import Acoustic
 from ...folder import describe
-from ...jsonfile import read_object
 from ...ops.base import Ops
 from ...weights import store
 from ...weights.cursor import Weights

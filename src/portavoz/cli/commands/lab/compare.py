@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import argparse
 
+from ....config_reader import read_object
 from ....errors import InputError
-from ....jsonfile import read_object
 from ...options import json_option, print_json
 from ...programs import check_names, crashes, side
 from . import backends, family, kit

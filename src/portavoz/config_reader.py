@@ -1,0 +1,169 @@
+"""Strict configuration: JSON files, and plain values read into dataclasses.
+
+Unknown keys are errors that name the nearest known one; so are values of another type, and numbers out of range: a
+field's annotation may hold a `Range`, and a sentence for the documentation: ``Annotated[Count, "Optimiser steps."]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import os
+import types
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from .errors import InputError, SpecError
+
+T = TypeVar("T")
+# One value of a kind, and many.
+WORDS: dict[Any, tuple[str, str]] = {
+    int: ("a whole number", "whole numbers"), float: ("a number", "numbers"), bool: ("true or false", "truth values"),
+    str: ("a text", "texts"), Mapping: ("a mapping", "mappings"),
+}  # fmt: skip
+
+
+class Range(NamedTuple):
+    """The numbers from `least` to `most`, or above `above` and below `below`."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether a finite number is in the range."""
+        return (
+            (isinstance(value, int) or math.isfinite(value))
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """ "from 1 up", "from 0 to 1", "above 0", "from 0 up and below 1"."""
+        parts = [] if self.above is None else [f"above {self.above:g}"]
+        if self.least is not None:
+            parts.append(f"from {self.least} to {self.most}" if self.most is not None else f"from {self.least} up")
+        elif self.most is not None:
+            parts.append(f"up to {self.most}")
+        return " and ".join([*parts, *([] if self.below is None else [f"below {self.below:g}"])])
+
+
+Count = Annotated[int, Range(least=1)]
+Size = Annotated[int, Range(least=0)]
+Positive = Annotated[float, Range(above=0)]
+NonNegative = Annotated[float, Range(least=0)]
+Share = Annotated[float, Range(least=0, most=1)]
+
+
+def read_object(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises InputError saying what is wrong with it, and the remedy."""
+    try:
+        found: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as problem:
+        raise InputError(f"{path}: cannot be read as JSON (no such file); {remedy}") from problem
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InputError(f"{path}: cannot be read as JSON ({problem}); {remedy}") from problem
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: a {type(found).__name__}, wanted an object; {remedy}")
+    return found
+
+
+def read(kind: type[T], values: Any, what: str, *, where: str = "", others: Collection[str] | None = None) -> T:
+    """An instance of the dataclass `kind` from plain values (of JSON or YAML); lists become tuples.
+
+    `what` names the configuration in errors ("the compact configuration"), `where` the path of nested values ("mel.").
+    With `others`, such keys are ignored, and an unknown key is an error only when it nearly is a known one: for files
+    of other programs. Raises SpecError naming the key and what was wanted.
+    """
+    return kind(**fields_of(kind, values, what, where=where, others=others))
+
+
+def fields_of(
+    kind: type[Any], values: Any, what: str, *, where: str = "", others: Collection[str] | None = None
+) -> dict[str, Any]:
+    """The checked values of the fields of `kind` that `values` has; see `read`."""
+    hints = get_type_hints(kind, include_extras=True)
+    if not isinstance(values, Mapping):
+        raise SpecError(f"{what}'s {where.rstrip('.') or 'content'} is {values!r}: wanted {', '.join(hints)}")
+    ready: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in hints:
+            ready[key] = _field(value, hints[key], what, f"{where}{key}", others)
+        elif others is None or (key not in others and difflib.get_close_matches(str(key), hints, 1, cutoff=0.9)):
+            raise SpecError(f"{what} has no {where}{key}{near(key, hints, where)}")
+    missing = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.name not in ready and f.default is f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise SpecError(f"{what}: {where}{missing[0]} is missing")
+    return ready
+
+
+def check(config: Any, what: str) -> None:
+    """Check the values of a dataclass instance, such as one that `dataclasses.replace` has made. Raises SpecError."""
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        _field(getattr(config, name), hint, what, name, None)
+
+
+def near(key: Any, known: Iterable[str], where: str = "") -> str:
+    """The end of a sentence about an unknown key: the nearest known one, or all of them."""
+    found = difflib.get_close_matches(str(key), list(known), 1)
+    return f": did you mean {where}{found[0]}?" if found else f": known are {', '.join(known)}"
+
+
+def _field(value: Any, hint: Any, what: str, where: str, others: Collection[str] | None) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else read(hint, value, what, where=f"{where}.", others=others)
+    try:
+        return _fit(value, hint)
+    except TypeError as problem:
+        raise SpecError(f"{what}'s {where} is {value!r}: wanted {_words(hint)}") from problem
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """A value as an annotation has it, lists as tuples. Raises TypeError for another kind of value."""
+    origin, inner = get_origin(hint), get_args(hint)
+    kinds = (int, float) if hint is float else origin or hint
+    if hint is Any:
+        return value
+    if origin is Annotated:
+        fitted = _fit(value, inner[0])
+        if all(bounds.holds(fitted) for bounds in inner[1:] if isinstance(bounds, Range)):
+            return fitted
+        raise TypeError(value)
+    if origin in (Union, types.UnionType):
+        for one in inner:
+            try:
+                return _fit(value, one)
+            except TypeError:
+                continue
+    elif origin is Literal:
+        if value in inner:
+            return value
+    elif origin in (tuple, list, Sequence):
+        if isinstance(value, (list, tuple)):
+            return tuple(_fit(one, inner[0]) for one in value)
+    elif isinstance(value, kinds) and (hint is bool or not isinstance(value, bool)):
+        return value
+    raise TypeError(value)
+
+
+def _words(hint: Any, many: int = 0) -> str:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return " ".join([_words(inner[0], many), *(str(bounds) for bounds in inner[1:] if isinstance(bounds, Range))])
+    if origin is Literal:
+        return " or ".join(map(repr, inner)) if many else f"one of {', '.join(map(repr, inner))}"
+    if origin in (tuple, list, Sequence):
+        return f"{'lists' if many else 'a list'} of {_words(inner[0], 1)}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(_words(one, many) for one in inner if one is not type(None))
+    return WORDS.get(origin or hint, (str(hint), str(hint)))[many]

@@ -1,0 +1,79 @@
+"""Configurations are read strictly: keys, kinds and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from portavoz.config_reader import Count, Range, Share, check, fields_of, read
+from portavoz.errors import SpecError
+
+WHAT = "the toy configuration"
+
+
+@dataclass(frozen=True)
+class Inner:
+    rates: Sequence[Count] = (8, 8)
+    scale: Literal["slaney", "htk"] = "slaney"
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    hidden: Annotated[Count, "Channels."] = 4
+    share: Share = 0.5
+    drop: Annotated[float, Range(above=0, below=1)] = 0.1
+    bias: bool = True
+    model: str | Mapping[str, Any] = ""
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self) -> None:
+        check(self, WHAT)
+
+
+def test_values_become_an_instance_with_tuples_and_parts() -> None:
+    made = read(Outer, {"name": "a", "inner": {"rates": [4, 2]}, "model": {"x": 1}}, WHAT)
+    assert made == Outer("a", inner=Inner((4, 2)), model={"x": 1})
+    assert read(Outer, {"name": "a", "inner": made.inner}, WHAT).inner is made.inner
+    assert fields_of(Inner, {"rates": [1], "license": "x"}, WHAT, others=()) == {"rates": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1], "content is [1]: wanted name, hidden, share"),
+        ({}, "the toy configuration: name is missing"),
+        ({"nam": "a"}, "the toy configuration has no nam: did you mean name?"),
+        ({"zzz": 1}, "has no zzz: known are name, hidden, share, drop, bias, model, inner"),
+        ({"hidden": "4"}, "configuration's hidden is '4': wanted a whole number from 1 up"),
+        ({"hidden": True}, "hidden is True: wanted a whole number from 1 up"),
+        ({"hidden": 0}, "hidden is 0: wanted a whole number from 1 up"),
+        ({"share": 1.5}, "share is 1.5: wanted a number from 0 to 1"),
+        ({"share": float("nan")}, "share is nan: wanted"),
+        ({"drop": 1}, "drop is 1: wanted a number above 0 and below 1"),
+        ({"bias": 1}, "bias is 1: wanted true or false"),
+        ({"model": 3}, "model is 3: wanted a text or a mapping"),
+        ({"inner": 3}, "configuration's inner is 3: wanted rates, scale"),
+        ({"inner": {"rate": 3}}, "has no inner.rate: did you mean inner.rates?"),
+        ({"inner": {"rates": [2, "2"]}}, "inner.rates is [2, '2']: wanted a list of whole numbers from 1 up"),
+        ({"inner": {"scale": "mel"}}, "inner.scale is 'mel': wanted one of 'slaney', 'htk'"),
+    ],
+)
+def test_what_cannot_be_is_named(values: Any, message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        read(Outer, values, WHAT)
+    assert message in str(refused.value)
+
+
+def test_a_changed_instance_is_checked_too() -> None:
+    with pytest.raises(SpecError, match="hidden is -1: wanted a whole number from 1 up"):
+        replace(Outer("a"), hidden=-1)
+
+
+def test_files_of_other_programs_may_hold_more_but_no_misspelled_key() -> None:
+    with pytest.raises(SpecError, match="did you mean scale"):
+        fields_of(Inner, {"scalee": "htk"}, WHAT, others=())
+    assert fields_of(Inner, {"scalee": "htk"}, WHAT, others=("scalee",)) == {}
