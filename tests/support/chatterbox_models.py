@@ -97,3 +97,34 @@ def speech(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     wave[: rate // 5] *= 1e-3
     wave[-rate // 4 :] *= 1e-3
     return wave.astype(np.float32)
+
+
+def raw(part: str, name: str = "tiny") -> dict[str, np.ndarray]:
+    """A model's state dict as the reference saves it: weight norm in two tensors, GPT-2's matrices turned."""
+    state = theirs(part, name).state_dict()
+    return {k: np.ascontiguousarray(v.numpy()) for k, v in state.items() if not k.startswith("patched_model.")}
+
+
+PUBLISHED = {
+    "english": ("t3_cfg.safetensors", "s3gen.safetensors", "ve.safetensors"),
+    "multilingual": ("t3_mtl23ls_v2.safetensors", "s3gen.safetensors", "ve.safetensors"),
+    "turbo": ("t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors", "ve.safetensors"),
+}
+
+
+def published(folder: Any, name: str = "tiny") -> Any:
+    """A folder with the files of a published checkpoint; its config.json has the small sizes."""
+    import json
+
+    from portavoz.families.chatterbox.config import as_json
+    from portavoz.weights import file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    variant = CONFIGS[name].variant
+    for part, target in zip(("t3", "s3gen", "voice"), PUBLISHED[variant]):
+        # The published files leave the computed tables out.
+        kept = {k: v for k, v in raw(part, name).items() if k not in ("tokenizer._mel_filters", "tokenizer.window")}
+        file.write(folder / target, kept, {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps({"family": "chatterbox", **as_json(CONFIGS[name])}))
+    tokenizer(folder, variant)
+    return folder

@@ -1,25 +1,79 @@
 """What Chatterbox's files call their tensors, and how they become ours.
 
 Paths are the reference's. What differs: weight norm (folded), GPT-2's matrices (stored [in, out] by the reference's
-library), a prefix of a file of its own (ports split ``s3gen`` and drop what every name begins with), and a wrapper.
+library), and where a part begins: ports split ``s3gen`` into files of their own and drop what every name begins with,
+or put everything into one file. So a part is known by one tensor that no other has, and its prefix is what stands
+before it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...errors import WeightError
 from ...weights import fold
 from .config import ChatterboxConfig
 
-# The four parts of s3gen's file, each a prefix.
-S3GEN = ("tokenizer", "speaker_encoder", "flow", "mel2wav")
-# Tables that the reference registers as buffers and newer files leave out: computed here.
-TABLES = {"tokenizer._mel_filters": "a mel filter bank, computed", "tokenizer.window": "a Hann window, computed"}
+# Part → the tensor by which it is known, its root ("t3", "s3gen", "voice"), and its prefix there.
+PARTS: dict[str, tuple[str, str, str]] = {
+    "t3": ("speech_head.weight", "t3", ""),
+    "voice": ("lstm.weight_ih_l0", "voice", ""),
+    "tokenizer": ("quantizer._codebook.project_down.weight", "s3gen", "tokenizer."),
+    "speaker_encoder": ("xvector.tdnn.linear.weight", "s3gen", "speaker_encoder."),
+    "flow": ("input_embedding.weight", "s3gen", "flow."),
+    "mel2wav": ("m_source.l_linear.weight", "s3gen", "mel2wav."),
+}
+ROOTS = ("t3", "s3gen", "voice")
 GPT2 = re.compile(r"(?:.*\.)?tfmr\.h\.\d+\.(?:attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight")
 
 Tensors = Mapping[str, Any]
+
+
+def prefixes(names: Iterable[str]) -> dict[str, str]:
+    """The parts that a file's names show, and what each part's names begin with in it.
+
+    Raises WeightError for a file with the same part twice.
+    """
+    out: dict[str, str] = {}
+    for name in names:
+        for part, (mark, _, _) in PARTS.items():
+            if name != mark and not name.endswith("." + mark):
+                continue
+            if part in out:
+                raise WeightError(f"{name}: the part {part} is here twice; keep one of the two")
+            out[part] = name.removesuffix(mark)
+    return out
+
+
+def renamed(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Each name of a file → (root, our name). Raises WeightError for a name that belongs to no part of the file."""
+    names = list(names)
+    found = sorted(prefixes(names).items(), key=lambda item: len(item[1]), reverse=True)
+    out: dict[str, tuple[str, str]] = {}
+    for name in names:
+        part = next(((part, prefix) for part, prefix in found if name.startswith(prefix)), None)
+        if part is None:
+            raise WeightError(f"{name}: belongs to no part of Chatterbox; is this one of its files?")
+        _, root, ours = PARTS[part[0]]
+        out[name] = root, ours + name.removeprefix(part[1])
+    return out
+
+
+def gathered(files: Mapping[str, Tensors]) -> dict[str, dict[str, Any]]:
+    """Tensors of several files, by their paths → each root's, by our names.
+
+    Raises WeightError for two files with one tensor, and for a part that none has.
+    """
+    out: dict[str, dict[str, Any]] = {root: {} for root in ROOTS}
+    came: dict[tuple[str, str], str] = {}
+    for path, tensors in files.items():
+        for name, (root, ours) in renamed(tensors).items():
+            if ours in out[root]:
+                raise WeightError(f"{path}: {name} is also in {came[root, ours]}; keep one of the two files")
+            out[root][ours], came[root, ours] = tensors[name], path
+    return out
 
 
 def folded(tensors: Tensors, config: ChatterboxConfig) -> dict[str, Any]:
@@ -28,3 +82,19 @@ def folded(tensors: Tensors, config: ChatterboxConfig) -> dict[str, Any]:
     if config.tokens.backbone == "gpt2":
         out = {key: value.T if GPT2.fullmatch(key) else value for key, value in out.items()}
     return out
+
+
+def recognised(tensors: Mapping[str, Tensors], given: ChatterboxConfig) -> str:
+    """The variant whose tensors these are. Raises WeightError when they are another's than `given`."""
+    t3, gen = tensors["t3"], tensors["s3gen"]
+    if any(name.startswith("tfmr.h.") for name in t3):
+        variant = "turbo"
+    else:
+        rows = int(t3["text_emb.weight"].shape[0]) if "text_emb.weight" in t3 else given.tokens.text_vocab
+        english = rows == given.tokens.text_vocab and given.variant == "english"
+        variant = "english" if english or rows < 1000 else "multilingual"
+    mixer = "flow.decoder.estimator.time_embed_mixer.weight" in gen
+    if mixer != (variant == "turbo"):
+        other = "turbo's (mean flow)" if mixer else "the ten-step one"
+        raise WeightError(f"s3gen is {other} and t3 is {variant}'s: take both files from one checkpoint")
+    return variant

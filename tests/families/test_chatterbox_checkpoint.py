@@ -1,0 +1,156 @@
+"""Checkpoints as they are published and as ports leave them; every tensor has a place; what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import chatterbox_models as models
+import numpy as np
+import pytest
+
+from portavoz import ops
+from portavoz.errors import InputError, WeightError
+from portavoz.families.chatterbox.checkpoint import Checkpoint, is_chatterbox
+from portavoz.families.chatterbox.prompt import Conditionals
+from portavoz.weights import file
+from portavoz.weights.layout import relayout
+
+NAMES = ["tiny", "tiny-turbo", "tiny-multilingual"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_published_checkpoint_is_read_and_every_tensor_taken(name: str, tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice", name)
+    assert is_chatterbox(folder)
+    checkpoint = Checkpoint.open(folder)
+    assert checkpoint.config == models.config(name)
+    stages = checkpoint.eager(ops.open("torch"))  # finish() refuses what nobody took
+    tokens = np.array([[5, 77, 6560]])
+    np.testing.assert_array_equal(stages.mu(tokens), models.stages(name).mu(tokens))
+    assert checkpoint.tokenizer().variant == checkpoint.config.variant
+
+
+def turned(part: str, roles: dict[tuple[str, str], str]) -> dict[str, np.ndarray]:
+    """A model's folded tensors in MLX's layout."""
+    return {
+        key: np.ascontiguousarray(relayout(value, roles.get((part, key), ""), "torch", "mlx"))
+        for key, value in models.tensors(part).items()
+    }
+
+
+def ported(folder: Path, tmp_path: Path) -> Checkpoint:
+    """A port's files: fp16 in MLX's layout without the vocoder, which has a file of its own and no prefix."""
+    roles = Checkpoint.open(models.published(tmp_path / "published")).roles()
+    gen = {k: v for k, v in turned("s3gen", roles).items() if not k.startswith("tokenizer._mel")}
+    half = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in gen.items()}
+    file.write(folder / "s3gen_fp16.safetensors", without(half, "mel2wav."), {"format": "mlx"})
+    vocoder = {k.removeprefix("mel2wav."): v for k, v in gen.items() if k.startswith("mel2wav.")}
+    file.write(folder / "hift.safetensors", vocoder, {"layout": "mlx"})
+    both = {f"t3.{k}": v for k, v in models.raw("t3").items()} | {f"ve.{k}": v for k, v in models.raw("voice").items()}
+    file.write(folder / "model.safetensors", both, {"format": "pt"})
+    (folder / "config.json").write_text((tmp_path / "published" / "config.json").read_text())
+    return Checkpoint.open(folder)
+
+
+def without(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {k: v for k, v in tensors.items() if not k.startswith(prefix)}
+
+
+def test_a_ports_files_are_read_in_their_own_layout_precision_and_prefixes(tmp_path: Path) -> None:
+    (tmp_path / "port").mkdir()
+    stages, want = ported(tmp_path / "port", tmp_path).eager(ops.open("torch")), models.stages()
+    tokens = np.array([[5, 77, 6560, 1]])
+    assert models.relative(stages.mu(tokens), want.mu(tokens)) < 3e-3  # half precision
+    mel, excitation = want.mu(tokens), np.full((1, 8 * 480, 1), 0.1, np.float32)
+    assert models.relative(stages.vocode(mel, excitation), want.vocode(mel, excitation)) < 1e-6
+
+
+def test_keys_without_the_estimators_step_are_refused_instead_of_left_at_their_start(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    gen, _ = file.read(folder / "s3gen.safetensors")
+    shorter = {k.replace("flow.decoder.estimator.", "flow.decoder."): v for k, v in gen.items()}
+    file.write(folder / "s3gen.safetensors", shorter, {"format": "pt"})
+    with pytest.raises(WeightError, match=r"flow\.decoder\.estimator\.time_mlp.*not in the checkpoint; same ending"):
+        Checkpoint.open(folder).eager(ops.open("torch"))
+
+
+def test_a_matrix_stored_the_other_way_round_is_refused_by_its_shape(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    gen, _ = file.read(folder / "s3gen.safetensors")
+    key = "flow.encoder.encoders.0.feed_forward.w_1.weight"
+    file.write(folder / "s3gen.safetensors", {**gen, key: np.ascontiguousarray(gen[key].T)}, {"format": "pt"})
+    with pytest.raises(WeightError, match=r"w_1\.weight: the checkpoint has \(64, 96\), the model wants \(96, 64\)"):
+        Checkpoint.open(folder).eager(ops.open("torch"))
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("ve.safetensors", "the voice encoder"),
+        ("s3gen.safetensors", "its vocoder"),
+        ("t3_cfg.safetensors", "T3"),
+    ],
+)
+def test_a_missing_file_is_named(gone: str, said: str, tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    (folder / gone).unlink()
+    with pytest.raises(InputError, match=f"{said}.*missing"):
+        Checkpoint.open(folder)
+
+
+def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"there is no tokenizer\.json"):
+        Checkpoint.open(folder).tokenizer()
+
+
+def test_files_of_two_variants_are_refused(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    other = models.published(tmp_path / "turbo", "tiny-turbo")
+    (folder / "s3gen.safetensors").write_bytes((other / "s3gen_meanflow.safetensors").read_bytes())
+    with pytest.raises(WeightError, match="s3gen is turbo's"):
+        Checkpoint.open(folder)
+
+
+def test_two_files_with_the_same_part_are_refused(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    (folder / "copy.safetensors").write_bytes((folder / "ve.safetensors").read_bytes())
+    with pytest.raises(WeightError, match=r"voice encoder.*copy"):
+        Checkpoint.open(folder)
+
+
+def test_a_pickle_stays_closed_and_the_way_out_is_said(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    (folder / "s3gen.safetensors").rename(folder / "s3gen.pt")
+    with pytest.raises(InputError, match=r"portavoz weights convert .*s3gen\.pt .*--trust-pickle"):
+        Checkpoint.open(folder)
+
+
+def test_an_unknown_setting_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    about = json.loads((folder / "config.json").read_text())
+    about["tokens"]["layer"] = 3
+    (folder / "config.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match=r"chatterbox\.tokens: there is no setting 'layer'"):
+        Checkpoint.open(folder)
+
+
+def test_a_voice_is_saved_and_loaded_and_another_models_is_refused(tmp_path: Path) -> None:
+    c = models.config()
+    voice = Conditionals(
+        speaker=np.ones((1, 1, c.tokens.speaker), np.float32),
+        t3_prompt=np.array([[1, 2]]),
+        flow_prompt=np.array([[3, 4, 5]]),
+        mel=np.zeros((1, 6, 80), np.float32),
+        x_vector=np.ones((1, 1, c.xvector.size), np.float32),
+        emotion=0.25,
+    )
+    voice.save(tmp_path / "conds.safetensors")
+    again = Conditionals.load(tmp_path / "conds.safetensors", c)
+    assert again.emotion == 0.25
+    np.testing.assert_array_equal(again.flow_prompt, voice.flow_prompt)
+    with pytest.raises(WeightError, match=r"t3\.speaker_emb is .*wanted finite numbers \[\.\., 256\]"):
+        Conditionals.load(tmp_path / "conds.safetensors", models.CONFIGS["base"])
