@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config_reader import read_object
 from ...errors import InputError, WeightError
-from ...jsonfile import read_object
 from ...ops.base import Ops
 from ...weights import file, store
 from ...weights.cursor import Weights
