@@ -38,9 +38,9 @@ def test_a_voice_beside_recordings(run, tiny: Path, recordings: Path) -> None:
 def test_two_voices_beside_each_other(run, tiny: Path) -> None:
     done = run("evaluate", str(tiny), str(tiny), "--speaker", "first,second", *FAST, "--json")
     report = json.loads(done.out)
-    assert [c["name"] for c in report["columns"]] == ["voice (first)", "voice (second)"]
+    assert [c["name"] for c in report["columns"]] == [f"{tiny.name} (first)", f"{tiny.name} (second)"]
     (between,) = report["differences"]
-    assert (between["first"], between["second"]) == ("voice (first)", "voice (second)")
+    assert (between["first"], between["second"]) == (f"{tiny.name} (first)", f"{tiny.name} (second)")
     assert set(between["figures"]) == {"real_time_factor"}
 
 

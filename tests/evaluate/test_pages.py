@@ -154,7 +154,7 @@ def test_mushra_grades_everything_beside_the_reference(opened) -> None:
 
 def test_the_reports_page_plays_and_switches(browser: Browser, tmp_path: Path) -> None:
     columns = [
-        Column(name, kind, [tone(pitch, 1.0) for _ in SENTENCES], parts, ["sentence two and more"] * 3, {})
+        Column(name, kind, [tone(pitch, 20.0) for _ in SENTENCES], parts, ["sentence two and more"] * 3, {})
         for name, kind, pitch, parts in (
             ("recording", "recording", 200, [{"word_error": (1.0, 4.0)}] * 3),
             ("mine & <b>", "voice", 300, [{"word_error": (2.0, 4.0), "mcd": (30.0, 10.0)}] * 3),

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ..audio.files import read
 from ..audio.resample import resample
 from ..errors import InputError
 from ..flow import Wave
+from ..pages import render
 from ..train.data.layouts import SOUNDS
 from . import embed
 from .sentences import LONGEST, Sentence
@@ -126,14 +126,8 @@ def write(made: dict[str, Any], path: str | Path, *, title: str = "Listening tes
 
 def html(made: dict[str, Any], *, title: str) -> str:
     """The whole page. Its data is encoded, lest a glance at the source tells who speaks; it is no secret."""
-    here = Path(__file__)
-    style, script = (here.with_suffix(kind).read_text(encoding="utf-8") for kind in (".css", ".js"))
     data = base64.b64encode(json.dumps(made).encode()).decode()
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n"
-        f"<title>{escape(title)}</title><style>{style}</style>\n<main id=main data-title='{escape(title)}'></main>\n"
-        f"<script type='text/plain' id=data>{data}</script>\n<script>{script}</script></html>\n"
-    )
+    return render(Path(__file__).with_name("templates"), "listening.html.j2", title=title, data=data)
 
 
 def check(test: str, names: Sequence[str]) -> None:
