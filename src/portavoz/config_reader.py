@@ -125,7 +125,7 @@ def _field(value: Any, hint: Any, what: str, where: str, others: Collection[str]
     try:
         return _fit(value, hint)
     except TypeError as problem:
-        raise SpecError(f"{what}'s {where} is {value!r}: wanted {_words(hint)}") from problem
+        raise SpecError(f"{what}'s {where} is {value!r}: wanted {wanted(hint)}") from problem
 
 
 def _fit(value: Any, hint: Any) -> Any:
@@ -156,14 +156,22 @@ def _fit(value: Any, hint: Any) -> Any:
     raise TypeError(value)
 
 
-def _words(hint: Any, many: int = 0) -> str:
+def meaning(hint: Any) -> str:
+    """The sentence in a field's annotation; empty without one."""
+    return (
+        next((one for one in get_args(hint)[1:] if isinstance(one, str)), "") if get_origin(hint) is Annotated else ""
+    )
+
+
+def wanted(hint: Any, many: int = 0) -> str:
+    """An annotation in words: "a whole number from 1 up", "a list of texts"."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return " ".join([_words(inner[0], many), *(str(bounds) for bounds in inner[1:] if isinstance(bounds, Range))])
+        return " ".join([wanted(inner[0], many), *(str(bounds) for bounds in inner[1:] if isinstance(bounds, Range))])
     if origin is Literal:
         return " or ".join(map(repr, inner)) if many else f"one of {', '.join(map(repr, inner))}"
     if origin in (tuple, list, Sequence):
-        return f"{'lists' if many else 'a list'} of {_words(inner[0], 1)}"
+        return f"{'lists' if many else 'a list'} of {wanted(inner[0], 1)}"
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(one, many) for one in inner if one is not type(None))
+        return " or ".join(wanted(one, many) for one in inner if one is not type(None))
     return WORDS.get(origin or hint, (str(hint), str(hint)))[many]

@@ -1,7 +1,8 @@
-"""What a training is told: unknown keys are named with the nearest, changes reach where they point."""
+"""Training settings: unknown keys name the nearest one, and changes reach nested settings."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,13 @@ def test_every_recipe_can_be_read(root: Path):
         assert config.steps == values["steps"]
         if config.model != "start":
             named(config.model)
+
+
+def test_the_guide_lists_every_setting(root: Path):
+    """`python scripts/settings_page.py` writes the table."""
+    page = (root / "docs" / "guide" / "training.md").read_text(encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("settings_page", root / "scripts" / "settings_page.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.table() in page
+    assert all(row.split("|")[4].strip() for row in script.table().splitlines()), "a setting without a meaning"

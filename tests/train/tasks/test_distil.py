@@ -1,4 +1,4 @@
-"""A voice teaches a smaller one: it speaks the texts, and what is learnt is what it does."""
+"""A large voice teaches a small one: it speaks the texts, and its mels and durations are the targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on MLX is the same training: the loop, its losses and its files are torch's, the model's text runs there."""
+"""Training on MLX equals training on torch: only the model runs there."""
 
 from __future__ import annotations
 

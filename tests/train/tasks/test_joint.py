@@ -1,4 +1,4 @@
-"""Both halves in one training: each half's losses are those it has alone, and the wave's reach the acoustic half."""
+"""Acoustic model and vocoder in one training: the losses are those of each alone, and the wave's reach the mel."""
 
 from __future__ import annotations
 

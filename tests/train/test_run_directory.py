@@ -1,4 +1,4 @@
-"""A training's folder: made, held by one training at a time, full."""
+"""A training's folder: created, locked by one training at a time, on a full disk."""
 
 from __future__ import annotations
 

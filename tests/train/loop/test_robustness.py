@@ -1,4 +1,4 @@
-"""A training that is interrupted, short of memory, out of its mind, or done early."""
+"""Interruption, lack of memory, losses that are not finite, and stopping early."""
 
 from __future__ import annotations
 
