@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import torch
 
-from portavoz.blocks.harmonic_source import draw
+from portavoz.blocks.harmonic_source import HarmonicSource
 from portavoz.families.chatterbox.features import levelled, sinc_resampled
 from portavoz.families.chatterbox.loop import Chatterbox
 from portavoz.families.chatterbox.text import Tokenizer, punctuated
@@ -48,7 +48,8 @@ def drawn(loop: Chatterbox, seed: int, prompt: Callable[[], int]) -> Iterator[No
     """The reference draws what our loop draws; `prompt` gives the frames of the prompt, known when they are drawn."""
     noise = Noise(seed)
     uniform, start = noise.generator("tokens"), loop.start(noise, 4000)
-    phase, sines = draw(noise, loop.source, 1500)
+    drawn_source = HarmonicSource(loop.source, noise)
+    phase, sines = drawn_source.phase, drawn_source.draw(1500)
 
     def multinomial(probs: Any, num_samples: int) -> Any:
         ends = np.cumsum(probs[0].double().numpy())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,22 +31,35 @@ class SourceSpec:
     voiced: float = 10.0
 
 
-def draw(noise: Noise, spec: SourceSpec, frames: int) -> tuple[Floats, Floats]:
-    """Named noise for `source`: where each harmonic starts [harmonics + 1], and normal noise [samples, harmonics + 1].
+class HarmonicSource:
+    """One utterance's excitation as a stream: pitch goes in frame by frame, waves come out.
 
-    The fundamental starts at 0, the others anywhere on the circle.
+    Its draws are named: where each harmonic starts (``source.phase``, the fundamental at 0), and normal noise
+    (``source.noise``); all pushes together are one push of all frames.
     """
-    phase = noise.generator("source.phase").uniform(-math.pi, math.pi, spec.harmonics + 1).astype(np.float32)
-    phase[0] = 0
-    return phase, noise.draw("source.noise", (frames * spec.hop, spec.harmonics + 1))
 
+    def __init__(self, spec: SourceSpec, noise: Noise) -> None:
+        self.spec, self._noise = spec, noise.generator("source.noise")
+        phase = noise.generator("source.phase").uniform(-math.pi, math.pi, spec.harmonics + 1)
+        self.phase: Floats = np.concatenate([[0.0], phase[1:]]).astype(np.float32)
+        self._turned: Any = np.zeros(spec.harmonics + 1)
 
-def source(f0: Floats, spec: SourceSpec, phase: Floats, noise: Floats) -> Floats:
-    """Pitch in Hz of each frame [frames] → waves [frames · hop, harmonics + 1]."""
-    pitch = np.repeat(f0.astype(np.float32), spec.hop)[:, None]
-    turns = pitch * np.arange(1, spec.harmonics + 2, dtype=np.float32) / np.float32(spec.rate)
-    turned = np.cumsum(turns, 0, dtype=np.float64).astype(np.float32) % np.float32(1)
-    angle = np.float32(2 * math.pi) * turned + phase
-    voiced = (pitch > spec.voiced).astype(np.float32)
-    loud = voiced * np.float32(spec.noise) + (1 - voiced) * np.float32(spec.sine) / np.float32(3)
-    return np.float32(spec.sine) * np.sin(angle) * voiced + loud * noise
+    def draw(self, frames: int) -> Floats:
+        """The next frames' noise [frames · hop, harmonics + 1]."""
+        return self._noise.standard_normal((frames * self.spec.hop, self.spec.harmonics + 1)).astype(np.float32)
+
+    def push(self, f0: Floats) -> Floats:
+        """Pitch in Hz of the next frames [frames] → waves [frames · hop, harmonics + 1]."""
+        s, noise = self.spec, self.draw(len(f0))
+        if not len(f0):
+            return noise
+        pitch = np.repeat(f0.astype(np.float32), s.hop)[:, None]
+        turns = pitch * np.arange(1, s.harmonics + 2, dtype=np.float32) / np.float32(s.rate)
+        turns = turns.astype(np.float64)
+        turns[0] += self._turned
+        total = np.cumsum(turns, 0)
+        self._turned = total[-1]
+        angle = np.float32(2 * math.pi) * (total.astype(np.float32) % np.float32(1)) + self.phase
+        voiced = (pitch > s.voiced).astype(np.float32)
+        loud = voiced * np.float32(s.noise) + (1 - voiced) * np.float32(s.sine) / np.float32(3)
+        return np.float32(s.sine) * np.sin(angle) * voiced + loud * noise

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.flow_matching import euler, guide, times
-from ...blocks.harmonic_source import SourceSpec, draw, source
+from ...blocks.harmonic_source import HarmonicSource, SourceSpec
 from ...errors import InputError, WeightError
 from ...flow import Mel, Noise
 from . import features
@@ -211,8 +211,7 @@ class Chatterbox:
 
     def wave(self, mel: Mel, noise: Noise) -> Floats:
         """The mel's sound [frames · hop], its start faded in."""
-        phase, drawn = draw(noise, self.source, mel.values.shape[1])
-        sines = source(self.stages.pitch(mel.values)[0], self.source, phase, drawn)
+        sines = HarmonicSource(self.source, noise).push(self.stages.pitch(mel.values)[0])
         wave = self.stages.vocode(mel.values, self.stages.excite(sines[None]))[0]
         if not np.isfinite(wave).all():
             raise WeightError("the wave: holds NaN or infinity; fetch or convert the weights again")
