@@ -1,4 +1,4 @@
-"""A file is whole or not there."""
+"""Files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
         tmp_path: "a folder",
         tmp_path / "pipe": "a device or a pipe",
         Path("/dev/null"): "a device or a pipe",
-        tmp_path / "none" / "a": "not there",
+        tmp_path / "none" / "a": "does not exist",
         tmp_path / "pipe" / "a": "pipe",
         tmp_path / "loop": "loop",
         tmp_path / "a\0b": "NUL",

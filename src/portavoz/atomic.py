@@ -1,9 +1,11 @@
-"""A file appears whole or not at all: written beside its place, made durable, then renamed over it."""
+"""Atomic file writes: a file is written beside its destination, synced, then renamed over it."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 import secrets
 import stat
@@ -14,22 +16,22 @@ from typing import IO, Any, Literal
 
 from .errors import InputError
 
-# What writing to a file can end with. Any other OSError of a `with` body is about something else and passes through.
+# The errors of writing to a file. Any other OSError of a `with` body is about something else and passes through.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 @contextmanager
 def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]]:
-    """A seekable file to write, bytes ("wb") or UTF-8 text ("w"), which becomes `path` when the block ends well.
+    """A seekable file to write, bytes ("wb") or UTF-8 text ("w"), which becomes `path` when the block succeeds.
 
-    If the block raises, or the disk is full, `path` stays as it was and nothing is left beside it. A link is
-    followed; an existing file keeps its permissions. Raises InputError for a path that cannot be written.
+    If the block raises, or the disk is full, `path` is unchanged and nothing is left beside it. Links are followed; an
+    existing file keeps its permissions. Raises InputError for a path that cannot be written.
     """
     target = _target(path)
     # In the same folder, since a rename is atomic within one file system only.
     beside = target.with_name(f".portavoz-{secrets.token_hex(8)}.part")
     try:
-        # The `with` that closes it stands below: this `try` is about opening only.
+        # The `with` below closes it: this `try` is about opening only.
         file = open(beside, mode.replace("w", "x"), encoding=None if mode == "wb" else "utf-8")  # noqa: SIM115
     except OSError as error:
         raise _refusal(path, error) from error
@@ -46,10 +48,26 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
             raise
         raise _refusal(path, error) from error
     finally:
-        # After a rename it is gone already; a failure to tidy up must not hide the error that led here.
+        # After a rename it is gone already; a failure to remove it must not hide the original error.
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None = None) -> None:
+    """Write a JSON file atomically. Raises InputError for a path that cannot be written."""
+    with atomic(path, "w") as file:
+        json.dump(values, file, indent=indent)
+        file.write("\n")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
@@ -63,25 +81,25 @@ def _target(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise _refusal(path, error) from error
     if kind is not None and stat.S_ISDIR(kind):
-        raise InputError(f"{path}: this is a folder, wanted a file name; add one")
+        raise InputError(f"{path}: this is a folder, wanted a file; add a file name")
     if kind is not None and not stat.S_ISREG(kind):
-        # Renaming over /dev/null would replace the device for everybody.
+        # Renaming over /dev/null would replace the device.
         raise InputError(f"{path}: this is a device or a pipe, wanted a file; choose another path")
     if not target.parent.is_dir():
-        raise InputError(f"{path}: the folder {target.parent} is not there; make it, or choose another path")
+        raise InputError(f"{path}: the folder {target.parent} does not exist; create it, or choose another path")
     return target
 
 
 def _refusal(path: str | os.PathLike[str], error: OSError) -> InputError:
     reason = error.strerror or str(error)
     return InputError(
-        f"{os.fspath(path)}: cannot be written ({reason}); free space, mend rights, or choose another path"
+        f"{os.fspath(path)}: cannot be written ({reason}); free space, fix permissions, or choose another path"
     )
 
 
 def _sync_folder(folder: Path) -> None:
-    # Without it the new name can be lost with the power. Windows and some network disks cannot; the file is
-    # whole all the same.
+    # Without it a power loss can lose the new name. Windows and some network disks cannot do it; the file is whole
+    # all the same.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -287,7 +287,7 @@ def test_a_failed_stream_leaves_the_old_file(tmp_path: Path) -> None:
         ("a.wav", "opus", RATE, "opus"),
         ("a.mp3", None, 22051, "22051 Hz"),
         ("a.wav", None, 1, "1 Hz"),
-        ("none/a.wav", None, RATE, "folder .* not there"),
+        ("none/a.wav", None, RATE, "folder .* does not exist"),
         ("file/a.wav", None, RATE, "a.wav"),
         ("folder.wav", None, RATE, "this is a folder"),
         ("x" * 300 + ".wav", None, RATE, "cannot be written"),

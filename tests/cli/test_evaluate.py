@@ -89,7 +89,7 @@ def test_answers_are_joined(run) -> None:
         (("--mos", "nowhere.onnx"), "no such file"),
         (("--json", "arctic"), "put voices before options"),
         (("--html", "page.txt"), "ends with .html"),
-        (("--html", "nowhere/page.html"), "the folder nowhere is not there"),
+        (("--html", "nowhere/page.html"), "the folder nowhere does not exist"),
         (("--speaker", "a,b"), "for 1 voices"),
         (("--speaker", "nobody", "--only", "mcd"), "has rms, slt"),
         (("--listened", "nowhere.json"), "cannot be read as JSON"),

@@ -1,4 +1,4 @@
-"""A training's folder on the disk: made, held by one training at a time, and what is said when the disk is full."""
+"""A training's folder: created, locked by one training at a time, with errors for a full disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import InputError, JobError
 
 
 def made(folder: Path) -> Path:
-    """The folder, made where it is not there. Raises InputError where it cannot be."""
+    """Create the folder if it is missing. Raises InputError when that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as problem:
@@ -53,13 +53,13 @@ def amount(size: float) -> str:
 
 @contextmanager
 def room(folder: Path, what: str, size: Callable[[], float]) -> Iterator[None]:
-    """Inside, a full disk is a JobError that names the folder, what was written, and its `size` in bytes, or nearly."""
+    """Turn a full disk into a JobError that names the folder, what was written, and its approximate `size` in bytes."""
     try:
         yield
     except OSError as problem:
         if problem.errno not in DISK:
             raise
         raise JobError(
-            f"{folder}: cannot be written ({problem.strerror}), {what} take about {amount(size())}; make room, and the "
-            "same command goes on"
+            f"{folder}: cannot be written ({problem.strerror}), {what} take about {amount(size())}; free "
+            "space, and the same command resumes"
         ) from problem

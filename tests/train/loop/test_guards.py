@@ -132,7 +132,7 @@ def test_memory_is_measured():
 
 def test_a_full_disk_is_noticed_before_writing(tmp_path):
     guards.room(tmp_path, 1)
-    with pytest.raises(JobError, match="make room"):
+    with pytest.raises(JobError, match="free space"):
         guards.room(tmp_path, 1e12)
 
 

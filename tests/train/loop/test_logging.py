@@ -96,4 +96,4 @@ def test_a_full_disk_is_named_with_its_folder(tmp_path: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(tmp_path) in str(refused.value)
-    assert "(File too large), a line of log.jsonl and its copies take about 13 bytes; make room" in str(refused.value)
+    assert "(File too large), a line of log.jsonl and its copies take about 13 bytes; free space" in str(refused.value)

@@ -41,7 +41,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train to the end, or to a signal. Raises PortavozError."""
-    for package, module in (("torch", "torch"), ("pyyaml", "yaml")):
+    for package, module in (("torch", "torch"), ("pyyaml", "yaml"), ("psutil", "psutil")):
         if find_spec(module) is None:
             raise MissingExtra(package, "train", "portavoz train")
     from ...train.config import TrainConfig

@@ -1,9 +1,9 @@
-"""Which frame belongs to which symbol, learnt from recordings and symbols alone.
+"""Unsupervised alignment of symbols and frames, learnt from recordings and symbols alone.
 
-Two small encoders put symbols and frames into one space; the nearer a symbol, the likelier it made the frame. The sum
-over all monotonic ways through is made large (forward-sum, arXiv:2108.10447, section 2.2, with its beta-binomial
-prior), then the best single way is taken (monotonic alignment search, arXiv:2005.11129, algorithm 1). A gap between
-words may have no frame at all, so a way may step over it; both papers' recursions get that one more branch.
+Two small encoders embed symbols and frames in one space; the nearer a symbol, the likelier it is for the frame.
+Training maximises the sum over all monotonic paths (forward-sum, arXiv:2108.10447, section 2.2, with its beta-binomial
+prior); the best path is the alignment (monotonic alignment search, arXiv:2005.11129, algorithm 1). A gap between words
+may have no frame, so a path may skip it: both recursions have that one more branch.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from ...errors import InputError
 from ...text.alphabet import BLANK, MARKS, SYMBOLS
 
 SKIPPABLE = tuple(SYMBOLS.index(s) for s in (BLANK, *MARKS))
-NOWHERE = -1e9  # the log of no probability, without the NaN that infinities end in
+NOWHERE = -1e9  # log of zero probability; −∞ would give NaN
 
 
 def search(scores: NDArray[np.floating], skip: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Frames of each symbol [S] on the best monotonic way through log-likelihoods [F, S].
+    """Frames of each symbol [S] on the best monotonic path through log-likelihoods [F, S].
 
-    Every symbol gets a frame at least, but those marked in `skip` [S]. Raises InputError when there are fewer frames
-    than symbols that need one.
+    Every symbol gets at least one frame, except those marked in `skip` [S]. Raises InputError for fewer frames than
+    symbols that need one.
     """
     frames, symbols = scores.shape
     if frames < int((~skip).sum()):
         raise InputError(f"{frames} frames for {int((~skip).sum())} symbols: the recording is too short for its text")
-    # Column 0 stands for "nothing said yet", so that a first symbol that may be skipped can be.
+    # Column 0 is the state before the first symbol, so that it can be skipped.
     best = np.full(symbols + 1, NOWHERE)
     best[0] = 0.0
-    came = np.zeros((frames, symbols + 1), np.int8)
-    may = np.concatenate([[False], skip])
+    back = np.zeros((frames, symbols + 1), np.int8)
+    skippable = np.concatenate([[False], skip])
     for f in range(frames):
-        one, two = _shifted(best, 1), np.where(_shifted(may, 1), _shifted(best, 2), NOWHERE)
+        one, two = _shifted(best, 1), np.where(_shifted(skippable, 1), _shifted(best, 2), NOWHERE)
         stay = best if f else np.full_like(best, NOWHERE)
         options = np.stack([stay, one, two])
-        came[f] = options.argmax(0)
+        back[f] = options.argmax(0)
         best = options.max(0)
         best[0] = NOWHERE
         best[1:] += scores[f]
@@ -51,7 +51,7 @@ def search(scores: NDArray[np.floating], skip: NDArray[np.bool_]) -> NDArray[np.
     durations = np.zeros(symbols + 1, np.int64)
     for f in range(frames - 1, -1, -1):
         durations[last] += 1
-        last -= came[f, last]
+        last -= back[f, last]
     return durations[1:]
 
 
@@ -62,7 +62,7 @@ def _shifted(row: NDArray[Any], by: int) -> NDArray[Any]:
 
 
 def forward(scores: NDArray[np.floating], skip: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Log of the sum over all ways that say symbols 0 … s in frames 0 … f, and end at s: [B, F, S]."""
+    """Log of the sum over all paths through symbols 0 … s in frames 0 … f that end at s: [B, F, S]."""
     alpha = np.full(scores.shape, NOWHERE)
     alpha[:, 0, :1] = scores[:, 0, :1]
     alpha[:, 0, 1:2] = np.where(skip[:, :1], scores[:, 0, 1:2], NOWHERE)
@@ -75,7 +75,7 @@ def forward(scores: NDArray[np.floating], skip: NDArray[np.bool_]) -> NDArray[np
 
 
 class ForwardSum(torch.autograd.Function):
-    """−log of the sum over all ways through log-likelihoods; its gradient is minus the chance of each (frame, symbol).
+    """−log of the sum over all paths; its gradient is minus the posterior of each (frame, symbol).
 
     scores [B, F, S], skip [B, S], and the real lengths (frames, symbols) of each row → [B].
     """
@@ -83,17 +83,17 @@ class ForwardSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, skip: NDArray[np.bool_], lengths: Sequence[tuple[int, int]]) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride] (autograd's own habit)
         values = scores.detach().cpu().double().numpy()
-        # The way back is the way there on everything reversed: each row's own end comes first.
-        turned, may = np.full(values.shape, NOWHERE), np.zeros(skip.shape, bool)
+        # The backward pass is the forward pass on reversed rows, each row's own end first.
+        reversed_, may = np.full(values.shape, NOWHERE), np.zeros(skip.shape, bool)
         for row, (f, s) in enumerate(lengths):
-            turned[row, :f, :s], may[row, :s] = values[row, :f, :s][::-1, ::-1], skip[row, :s][::-1]
-        ahead, back = forward(values, skip), forward(turned, may)
+            reversed_[row, :f, :s], may[row, :s] = values[row, :f, :s][::-1, ::-1], skip[row, :s][::-1]
+        ahead, back = forward(values, skip), forward(reversed_, may)
         losses, gradient = [], np.zeros_like(values)
         for row, (f, s) in enumerate(lengths):
             there, again, own = ahead[row, :f, :s], back[row, :f, :s][::-1, ::-1], values[row, :f, :s]
             ends = np.logaddexp(there[-1, -1], there[-1, -2] if s > 1 and skip[row, s - 1] else NOWHERE)
             losses.append(-ends)
-            # Both ways count the score of the place where they meet.
+            # Both passes count the score at the frame where they meet.
             gradient[row, :f, :s] = -np.exp(there + again - own - ends)
         ctx.save_for_backward(torch.from_numpy(gradient).to(scores.device, scores.dtype))
         return torch.tensor(losses, dtype=scores.dtype, device=scores.device)
@@ -124,7 +124,7 @@ class Aligner(nn.Module):
     def __init__(self, mels: int, channels: int = 64) -> None:
         super().__init__()
         self.symbols = nn.Embedding(len(SYMBOLS), channels)
-        # A symbol sees nothing but itself: with its neighbours in view, a small corpus is learnt by heart.
+        # Kernel 1: with its neighbours in view, a small corpus is memorised.
         self.text = nn.Conv1d(channels, channels, 1)
         self.sound = nn.Sequential(nn.Conv1d(mels, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 1))
         self.sharpness = nn.Parameter(torch.tensor(3.0))
@@ -133,16 +133,16 @@ class Aligner(nn.Module):
         """`symbols` [B, S] is False on padding."""
         text = self.text(self.symbols(ids).transpose(1, 2)).transpose(1, 2)
         sound = self.sound(mels.transpose(1, 2)).transpose(1, 2)
-        apart = (sound**2).sum(-1)[:, :, None] + (text**2).sum(-1)[:, None] - 2 * sound @ text.transpose(1, 2)
-        near = -torch.exp(self.sharpness) * apart / text.shape[-1]
+        distance = (sound**2).sum(-1)[:, :, None] + (text**2).sum(-1)[:, None] - 2 * sound @ text.transpose(1, 2)
+        near = -torch.exp(self.sharpness) * distance / text.shape[-1]
         return F.log_softmax(near.masked_fill(~symbols[:, None], NOWHERE), -1)
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What an aligner learns from: symbol numbers [S] and a mel [F, mels], normalised by band when it is looked at.
+    """Training data of the aligner: symbol numbers [S] and a mel [F, mels], normalised by band on access.
 
-    `raw` may be a mapped file: a day of speech is not copied into memory.
+    `raw` may be a memory-mapped file: a day of speech is not copied into memory.
     """
 
     ids: NDArray[np.int64]
@@ -162,13 +162,13 @@ class Spoken:
 
     @property
     def skip(self) -> NDArray[np.bool_]:
-        """Which symbols may have no frame: gaps, but not the last one, so that a recording ends in it."""
+        """Symbols that may have no frame: gaps, except the last one."""
         return np.isin(self.ids, SKIPPABLE) & (np.arange(len(self.ids)) < len(self.ids) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """Frames of each symbol [S], and the mean log-likelihood along the way."""
+    """Frames of each symbol [S], and the mean log-likelihood along the path."""
 
     durations: NDArray[np.int64]
     score: float
@@ -182,7 +182,7 @@ def learn(
     seed: int = 1,
     report: Callable[[int, float], None] | None = None,
 ) -> Aligner:
-    """An aligner that has learnt from a corpus. Deterministic in `seed` on one machine's processor."""
+    """Train an aligner on a corpus. Deterministic in `seed` on one machine's processor."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Aligner(corpus[0].raw.shape[1])
@@ -222,7 +222,7 @@ def _scores(model: Aligner, rows: Sequence[Spoken]) -> Tensor:
 
 
 def align(model: Aligner, spoken: Spoken) -> Aligned:
-    """The best way through one recording. Raises InputError when it is too short for its symbols."""
+    """The best path through one recording. Raises InputError when it is too short for its symbols."""
     with torch.no_grad():
         scores = _scores(model, [spoken])[0].numpy()
     durations = search(scores, spoken.skip)

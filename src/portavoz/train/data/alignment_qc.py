@@ -1,12 +1,11 @@
-"""Which labels of a corpus folder look wrong: learnt, read from files, or a teacher's own.
+"""Alignment quality control: which labels of a corpus folder look wrong.
 
-OUT/alignments.json       each utterance, the most doubtful first, with what looks wrong
-OUT/alignments/ID.png     pictures of the first ones, where they are asked for
+OUT/alignments.json       every utterance, the most doubtful first, with the reasons
+OUT/alignments/ID.png     pictures of the first ones, on request
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import atomic
+from ...atomic import write_json
 from ...flow import MelSpec
 from ...text.alphabet import GAPS, START
 from .corpus import index
@@ -24,12 +23,12 @@ from .features import Cut, features
 from .validate import PACE
 
 DOUBTFUL = 3.0  # standard deviations below the mean score
-LINGERS = 0.6  # seconds of one phoneme: nobody speaks so slowly
+LINGERS = 0.6  # seconds: no phoneme lasts longer
 
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """One utterance's labels: frames [symbols], and the aligner's mean log-likelihood, None where none was at work."""
+    """One utterance's labels: frames [symbols], and the aligner's mean log-likelihood (None: not aligned here)."""
 
     id: str
     symbols: Sequence[str]
@@ -41,7 +40,7 @@ class _Labels:
 def report(
     out: Path, spec: MelSpec, *, scores: Mapping[str, float], pictures: int, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Look at the labels of a corpus folder, write what was found, and say how many look wrong; gives the rows.
+    """Check the labels of a corpus folder, write alignments.json, and report how many look wrong; gives its rows.
 
     `scores` are an aligner's by id, for the utterances that it aligned. Raises MissingExtra for pictures without
     matplotlib.
@@ -53,8 +52,7 @@ def report(
     rows.sort(
         key=lambda row: (not row["suspicious"], np.inf if row["score"] is None else row["score"], -row["longest"])
     )
-    with atomic(out / "alignments.json", "w") as file:
-        json.dump(rows, file, indent=1)
+    write_json(out / "alignments.json", rows, indent=1)
     wrong = [row["id"] for row in rows if row["suspicious"]]
     if wrong:
         few = f"{', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''}"
@@ -98,6 +96,6 @@ def _draw(out: Path, first: Sequence[_Labels], spec: MelSpec) -> None:
     (out / "alignments").mkdir(exist_ok=True)
     for x in first:
         figure = plot_alignment(x.frames, x.symbols, mel=features(x.cut, spec)[0], spec=spec, title=x.id)
-        # Somebody's own id may be a path.
+        # An id may be a path.
         name = re.sub(r"[/\\]", "-", x.id)
         save(figure, out / "alignments" / f"{name}.png")

@@ -1,8 +1,8 @@
-"""A folder of recordings with labels, as training sees it: mels, durations, waves, in memory-mapped arrays.
+"""A labelled corpus as training reads it: mels, durations and waves in memory-mapped arrays.
 
     corpus.json    {"rate": 22050, "alphabet": 1, "speakers": ["slt"], …}
     index.jsonl    {"id", "text", "wav", "speaker", "split": "train" | "held_out", "symbols": […], "ends": […]}
-    features/KEY/  mels and waves, made once; KEY is a hash of the sounds' content and the mel's specification
+    features/KEY/  mels and waves, computed once; KEY is a hash of the sounds' content and the mel specification
 
 `ends` are seconds: the end of each symbol; the last is the length of the wave. `wav` is a path from the folder, or an
 absolute one; where `from` (seconds) is given, the utterance begins there.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import atomic
+from ...atomic import atomic, write_json
 from ...errors import InputError
 from ...flow import MelSpec
 from ...text.alphabet import ALPHABET
@@ -49,7 +49,7 @@ def index(folder: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as problem:
-        raise InputError(f"{path}: not there; {folder} is no corpus folder (see the training guide)") from problem
+        raise InputError(f"{path}: missing; {folder} is no corpus folder (see the training guide)") from problem
     except UnicodeDecodeError as problem:
         raise InputError(f"{path}: not UTF-8 (byte {problem.start}); make the corpus again") from problem
     for number, line in enumerate(lines, 1):
@@ -59,7 +59,7 @@ def index(folder: Path) -> Iterator[dict[str, Any]]:
             values = json.loads(line)
             missing = [k for k in ("id", "text", "wav", "speaker", "split", "symbols", "ends") if k not in values]
         except (ValueError, TypeError) as problem:
-            raise InputError(f"{path} line {number}: not JSON ({problem}); mend it") from problem
+            raise InputError(f"{path} line {number}: not JSON ({problem}); fix it") from problem
         if missing:
             raise InputError(f"{path} line {number}: {', '.join(missing)} missing; add them")
         yield values
@@ -81,8 +81,7 @@ def made_from(folder: Path) -> str | None:
 
 def write_about(folder: Path, **values: Any) -> None:
     """Write corpus.json. It comes last: a folder that has it is complete."""
-    with atomic(folder / "corpus.json", "w") as file:
-        json.dump({"alphabet": ALPHABET.version, **values}, file)
+    write_json(folder / "corpus.json", {"alphabet": ALPHABET.version, **values})
 
 
 def write_index(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -94,9 +93,9 @@ def write_index(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 class Corpus:
     """All utterances of a folder for one mel specification.
 
-    mels [frames, mels] float32, waves [frames · hop] int16, ids and durations [symbols] int64: each utterance's
-    part lies at its slices. `speakers` gives each name its number where a model has a table already; the corpus'
-    own order is the default. Raises InputError naming the file and the line for anything that does not hold together.
+    mels [frames, mels] float32, waves [frames · hop] int16, ids and durations [symbols] int64: each utterance has its
+    slices. `speakers` is the order of the speaker table where a model has one already; the default is the corpus' own.
+    Raises InputError naming the file and the line for inconsistent content.
     """
 
     def __init__(self, folder: str | Path, spec: MelSpec, speakers: list[str] | None = None) -> None:
@@ -105,7 +104,7 @@ class Corpus:
             self.about: dict[str, Any] = json.loads((self.folder / "corpus.json").read_text())
         except OSError as problem:
             raise InputError(
-                f"{problem.filename}: not there; {self.folder} is no corpus folder (see the training guide)"
+                f"{problem.filename}: missing; {self.folder} is no corpus folder (see the training guide)"
             ) from problem
         except ValueError as problem:
             raise InputError(f"{self.folder}/corpus.json: not JSON ({problem}); make the corpus again") from problem
@@ -148,16 +147,16 @@ class Corpus:
     def _check(self) -> None:
         if self.about.get("rate") != self.spec.rate:
             raise InputError(
-                f"{self.folder}: recorded at {self.about.get('rate')} Hz, the model wants {self.spec.rate}; resample it"
+                f"{self.folder}: its rate is {self.about.get('rate')} Hz, the model's {self.spec.rate}; resample it"
             )
         if self.about.get("alphabet") != ALPHABET.version:
             raise InputError(
-                f"{self.folder}: alphabet {self.about.get('alphabet')}, wanted {ALPHABET.version}; label it anew"
+                f"{self.folder}: alphabet {self.about.get('alphabet')}, wanted {ALPHABET.version}; label it again"
             )
         for number, line in enumerate(self.lines, 1):
             where = f"{self.folder}/index.jsonl line {number}"
             if len(line["symbols"]) != len(line["ends"]) or not line["ends"]:
-                raise InputError(f"{where}: {len(line['symbols'])} symbols, {len(line['ends'])} ends; mend the line")
+                raise InputError(f"{where}: {len(line['symbols'])} symbols, {len(line['ends'])} ends; fix the line")
             if line["speaker"] not in self.speakers:
                 known = ", ".join(self.speakers) or "none"
                 raise InputError(f"{where}: speaker {line['speaker']!r} is not one of {known}; add it to corpus.json")
@@ -174,7 +173,7 @@ class Corpus:
         durations = np.diff(ends, prepend=0)
         if (durations < 0).any():
             raise InputError(
-                f"{self.folder}/index.jsonl {line['id']}: the ends of the symbols go backwards; mend the labels"
+                f"{self.folder}/index.jsonl {line['id']}: the ends of the symbols decrease; fix the labels"
             )
         return durations
 

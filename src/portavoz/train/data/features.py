@@ -1,11 +1,11 @@
-"""Mels and waves of many recordings, worked out once, kept in memory-mapped files under a key of their content.
+"""Mels and waves of a corpus, computed once and cached in memory-mapped files under a hash of their content.
 
-    features/digests.json      what each sound file's bytes hash to, so that they are hashed once
+    features/digests.json      checksum of each sound file, so that it is hashed once
     features/KEY/              mels.f32 [frames, mels], waves.i16 [frames · hop], frames.json
-    features/KEY.lock          held by the process that makes it; another one waits, and finds it done
+    features/KEY.lock          held by the process that builds it; others wait and then use the result
 
-The folder appears by one rename when all of it is on the disk, so a kill leaves at most a `.part` folder, which the
-next one removes.
+The folder appears by one rename when it is complete, so a kill leaves at most a `.part` folder, which the next build
+removes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from ...atomic import atomic
+from ...atomic import sha256, write_json
 from ...audio.files import read
 from ...audio.mel import mel_spectrogram
 from ...errors import InputError
@@ -35,7 +35,7 @@ from ..run_directory import made, room
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A stretch of a sound file, in seconds; `stop` None is its end."""
+    """A segment of a sound file, in seconds; `stop` None is its end."""
 
     wav: Path
     start: float = 0.0
@@ -63,7 +63,7 @@ class Features:
 
 
 def digests(path: Path, files: Sequence[Path]) -> dict[str, str]:
-    """SHA-256 of each file by its path; what was hashed before, and has the same size and time, is remembered."""
+    """SHA-256 of each file by its path; a file of the same size and time is not hashed again."""
     known: dict[str, list[Any]] = {}
     with suppress(OSError, ValueError):
         known = json.loads(path.read_text())
@@ -73,25 +73,16 @@ def digests(path: Path, files: Sequence[Path]) -> dict[str, str]:
             status = file.stat()
             facts = [status.st_size, status.st_mtime_ns]
             old = known.get(str(file), [])
-            new[str(file)] = old if old[:2] == facts else [*facts, _digest(file)]
+            new[str(file)] = old if old[:2] == facts else [*facts, sha256(file)]
         except OSError as problem:
-            raise InputError(f"{file}: cannot be read ({problem.strerror}); it is in the corpus' list") from problem
+            raise InputError(f"{file}: cannot be read ({problem.strerror}), but the corpus lists it") from problem
     if new != known:
-        with atomic(path, "w") as out:
-            json.dump(new, out)
+        write_json(path, new)
     return {name: entry[2] for name, entry in new.items()}
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        found = hashlib.sha256()
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
-
-
 def whole(place: Path, spec: MelSpec) -> bool:
-    """Whether a cache folder is there with every byte that its list of frames promises."""
+    """Whether a cache folder is complete: every file has the size that frames.json implies."""
     try:
         total = sum(json.loads((place / "frames.json").read_text()))
         sizes = [(place / name).stat().st_size for name in ("mels.f32", "waves.i16")]
@@ -101,16 +92,16 @@ def whole(place: Path, spec: MelSpec) -> bool:
 
 
 def build(place: Path, cuts: Sequence[Cut], spec: MelSpec) -> None:
-    """Make the arrays beside their place, one recording in memory at a time, and move them there.
+    """Build the arrays beside their destination, one recording in memory at a time, and rename them.
 
-    Raises JobError when the disk is full; what was written so far is removed.
+    Raises JobError when the disk is full, and leaves nothing behind.
     """
     for old in place.parent.glob(f"{place.name}.*.part"):
         shutil.rmtree(old, ignore_errors=True)
     beside = place.with_name(f"{place.name}.{os.getpid()}.part")
     try:
         _write(beside, cuts, spec, of=place.parent)
-        # Something that is not whole may lie there, after a power cut.
+        # A power loss may have left an incomplete folder.
         shutil.rmtree(place, ignore_errors=True)
         beside.rename(place)
     finally:
@@ -122,7 +113,7 @@ def _write(beside: Path, cuts: Sequence[Cut], spec: MelSpec, *, of: Path) -> Non
     each = spec.mels * 4 + spec.hop * 2  # bytes of a frame
 
     def size() -> float:
-        """Of all cuts, if those that are not read yet are as long as the others."""
+        """Bytes of all cuts, assuming that the remaining ones are as long on average."""
         return each * sum(frames) / max(1, len(frames)) * len(cuts)
 
     with room(of, f"mels and waves of {len(cuts)} recordings", size):
@@ -136,12 +127,11 @@ def _write(beside: Path, cuts: Sequence[Cut], spec: MelSpec, *, of: Path) -> Non
             for file in (mels, waves):
                 file.flush()
                 os.fsync(file.fileno())
-    with atomic(beside / "frames.json", "w") as out:
-        json.dump(frames, out)
+    write_json(beside / "frames.json", frames)
 
 
 def features(cut: Cut, spec: MelSpec) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
-    """The log-mel [frames, mels] and the samples [frames · hop] of a cut; its end is filled up with silence."""
+    """The log-mel [frames, mels] and the samples [frames · hop] of a cut; the end is padded with silence."""
     samples = read(cut.wav, rate=spec.rate).samples
     stop = len(samples) / spec.rate if cut.stop is None else cut.stop
     count = max(1, int(np.round((stop - cut.start) * spec.rate / spec.hop)))

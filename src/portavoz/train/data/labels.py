@@ -1,4 +1,4 @@
-"""Labels that other aligners wrote: Praat's TextGrid and HTK's lab files → symbols of the alphabet and their ends."""
+"""Label files of other aligners: Praat's TextGrid and HTK's lab files → symbols of the alphabet and their ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...text.alphabet import BLANK, GAPS, MARKS, PHONEMES, START, pronunciation
 from .layouts import within
 
 SILENCES = {"", "sil", "sp", "spn", "pau", "silence", "#", "h#", "<sil>", "<p:>", "_"}
-PAUSE = 0.15  # seconds of silence between two words from which it is a comma, where the text does not say
+PAUSE = 0.15  # seconds of silence between two words that count as a comma, where the text does not tell
 
 
 class Interval(NamedTuple):
@@ -24,7 +24,7 @@ class Interval(NamedTuple):
 
 
 def find(folder: Path, id: str, wav: Path | None = None) -> Path | None:
-    """The label file of an utterance, by its id or as its sound file lies, wherever people keep them; or None."""
+    """The label file of an utterance, by its id or its sound file's path, in one of the usual folders; or None."""
     names = dict.fromkeys([id, within(folder, wav)] if wav else [id])
     for base in ("TextGrid", "TextGrids", "textgrid", "textgrids", "alignments", "labels", "lab", "wavs", "."):
         for name in names:
@@ -44,7 +44,7 @@ def read(path: Path, marks: Sequence[str] = ()) -> tuple[list[str], list[float]]
     try:
         text = path.read_bytes().decode("utf-8-sig") if path.suffix == ".lab" else _decoded(path)
     except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path}: cannot be read ({problem}); write the labels again as UTF-8") from problem
+        raise InputError(f"{path}: cannot be read ({problem}); write it as UTF-8") from problem
     tiers = {"phones": _lab(text, path)} if path.suffix == ".lab" else textgrid(text, path)
     phones = next(
         (tiers[n] for n in tiers if n.lower() in ("phones", "phone", "phonemes", "phoneme", "segments")), None
@@ -64,7 +64,7 @@ def textgrid(text: str, path: Path) -> dict[str, list[Interval]]:
     """The interval tiers of a TextGrid, long or short form, by name."""
     if "ooTextFile" not in text[:200]:
         raise InputError(f"{path}: does not begin as a TextGrid; write it with Praat or an aligner")
-    # Both forms hold the same values in the same order; the long one only names them.
+    # Both forms have the same values in the same order; the long one names them.
     tokens = [
         t[0] if t[0] else t[1]
         for t in re.findall(r'("(?:[^"]|"")*")|(?<![\w\[])(-?\d+(?:\.\d+)?(?:[eE]-?\d+)?)(?![\w\]])', text)
@@ -81,7 +81,7 @@ def textgrid(text: str, path: Path) -> dict[str, list[Interval]]:
             else:
                 at += 1
     except (ValueError, IndexError) as problem:
-        raise InputError(f"{path}: cut short or not a TextGrid of intervals; write it again") from problem
+        raise InputError(f"{path}: truncated, or not a TextGrid of intervals; write it again") from problem
     return tiers
 
 
@@ -94,11 +94,13 @@ def _lab(text: str, path: Path) -> list[Interval]:
             continue
         try:
             times = [float(p) for p in parts[:2] if re.fullmatch(r"\d+(\.\d+)?", p)]
-            # Whole numbers as large as these are no seconds.
+            # Two whole numbers are HTK's units of 100 ns, not seconds.
             times = [t / 1e7 for t in times] if len(times) == 2 and "." not in parts[1] else times
             stop = times[-1]
         except IndexError as problem:
-            raise InputError(f"{path} line {number}: {line[:40]!r}, wanted 'start end phone'; mend it") from problem
+            raise InputError(
+                f"{path} line {number}: {line[:40]!r}, wanted 'start end phone'; fix the line"
+            ) from problem
         start = times[0] if len(times) == 2 else (out[-1].stop if out else 0.0)
         out.append(Interval(start, stop, parts[len(times)] if len(parts) > len(times) else ""))
     return out
@@ -122,7 +124,7 @@ def _symbols(
         symbols.append(_phoneme(phone.label, path))
         ends.append(phone.stop)
     if len(symbols) == 1:
-        raise InputError(f"{path}: nothing but silence in its labels; leave the recording out, or label it")
+        raise InputError(f"{path}: only silence in its labels; leave the recording out, or label it")
     if symbols[-1] not in GAPS:
         symbols.append(".")
         ends.append(ends[-1])
@@ -148,5 +150,5 @@ def _phoneme(label: str, path: Path) -> str:
         raise InputError(f"{path}: the label {label!r} is no phoneme: {problem}") from problem
     if len(found) != 1:
         raise InputError(f"{path}: the label {label!r} is {len(found)} phonemes, wanted one; align on phones")
-    # Alone, a vowel would be read as stressed.
+    # A vowel without a stress digit would be read as stressed.
     return found[0] if label[-1].isdigit() or found[0][-1] not in "1" else found[0][:-1] + "0"

@@ -1,4 +1,4 @@
-"""Folders of recordings as people have them, found by what lies in them: LJSpeech, VCTK, wavs/ + metadata.csv, JSONL.
+"""Corpus layouts, detected by their files: LJSpeech, VCTK, wavs/ + metadata.csv, JSONL.
 
 LJSpeech-1.1/   metadata.csv  id|as written|as read      wavs/ID.wav
 VCTK-Corpus/    txt/p225/p225_001.txt                    wav48*/p225/p225_001*.{wav,flac}
@@ -21,7 +21,7 @@ from typing import Any
 from ...errors import InputError
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
-# Names that people give to the same column, the first one found counts.
+# Usual names of each column; the first one found counts.
 COLUMNS = {
     "wav": ("wav", "audio", "file", "path", "audio_filepath", "audio_file", "filename", "id"),
     "text": ("text", "transcript", "sentence", "transcription", "normalized_text"),
@@ -32,9 +32,9 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One line of a corpus: a sound file and what is said in it. `wav` need not exist; validation says so.
+    """One line of a corpus: a sound file and its text. `wav` need not exist; validation reports it.
 
-    Without an id of its own it has the name of its sound file, or its path with dashes where names are alike.
+    Without an id it is named after its sound file, or after the path with dashes where file names repeat.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A line that is no recording: "metadata.csv line 7", and what is wrong with it."""
+    """A malformed line: "metadata.csv line 7", and what is wrong with it."""
 
     line: str
     problem: str
@@ -53,7 +53,7 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a folder is ("ljspeech", "vctk", "table", "jsonl"), its recordings, and the lines that are none."""
+    """A folder's layout ("ljspeech", "vctk", "table", "jsonl"), its recordings, and malformed lines."""
 
     kind: str
     recordings: tuple[Recording, ...]
@@ -61,19 +61,19 @@ class Layout:
 
 
 def find(folder: str | Path) -> Layout:
-    """The recordings of a folder. Raises InputError when it is no known layout, or not one line of it can be read."""
+    """The recordings of a folder. Raises InputError for an unknown layout, or when no line can be read."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder; give one with recordings (see the training guide)")
+        raise InputError(f"{folder}: no such folder; give one with recordings (see the training guide)")
     for kind, fits, lines in LAYOUTS:
         if fits(folder):
             found = list(lines(folder))
-            recordings = _told_apart(folder, [one for one in found if isinstance(one, Recording)])
+            recordings = _with_ids(folder, [one for one in found if isinstance(one, Recording)])
             malformed = tuple(one for one in found if isinstance(one, Malformed))
             if malformed and not recordings:
                 raise InputError(f"{folder / malformed[0].line}: {malformed[0].problem}")
             if not recordings:
-                raise InputError(f"{folder}: a {kind} folder without a single line; there is nothing to train on")
+                raise InputError(f"{folder}: a {kind} folder without a line; there is nothing to train on")
             return Layout(kind, recordings, malformed)
     raise InputError(
         f"{folder}: no metadata.csv, no txt/ with wav48/, no .jsonl file: wanted one of them (see the training guide)"
@@ -81,19 +81,19 @@ def find(folder: str | Path) -> Layout:
 
 
 def within(folder: Path, wav: Path) -> str:
-    """Where a sound file lies in a folder, or in its wavs/, without the ending: "ann/0"."""
+    """A sound file's path relative to a folder or its wavs/, without the suffix: "ann/0"."""
     base = next((b for b in (folder / "wavs", folder / "wav", folder) if wav.is_relative_to(b)), Path(wav.anchor))
     return wav.relative_to(base).with_suffix("").as_posix()
 
 
-def _told_apart(folder: Path, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
-    """Ids for those without: the file's name; its path where other files have the same name."""
-    alike: defaultdict[str, set[str]] = defaultdict(set)
+def _with_ids(folder: Path, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Give each recording an id: the file's name, or its path where file names repeat."""
+    same_name: defaultdict[str, set[str]] = defaultdict(set)
     for r in recordings:
-        alike[r.wav.stem].add(within(folder, r.wav))
-    # An id becomes the name of a file here and there, so it cannot hold a slash.
+        same_name[r.wav.stem].add(within(folder, r.wav))
+    # An id becomes a file name, so it cannot hold a slash.
     return tuple(
-        replace(r, id=within(folder, r.wav).replace("/", "-") if len(alike[r.wav.stem]) > 1 else r.wav.stem)
+        replace(r, id=within(folder, r.wav).replace("/", "-") if len(same_name[r.wav.stem]) > 1 else r.wav.stem)
         if not r.id
         else r
         for r in recordings
@@ -101,7 +101,7 @@ def _told_apart(folder: Path, recordings: Sequence[Recording]) -> tuple[Recordin
 
 
 def _sound(folder: Path, name: str) -> Path:
-    """The sound file that a line means by `name`: a path from the folder or wavs/, with or without its ending."""
+    """The sound file `name` of a line: a path relative to the folder or wavs/, with or without its suffix."""
     for base in (folder, folder / "wavs", folder / "wav"):
         for path in (base / name, *(base / f"{name}{ending}" for ending in SOUNDS)):
             if path.suffix.lower() in SOUNDS and path.is_file():
@@ -115,21 +115,21 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as problem:
         raise InputError(f"{path}: not UTF-8 (byte {problem.start}); save it as UTF-8") from problem
     except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror}); check its rights") from problem
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
 
 
 def _table(folder: Path) -> Iterator[Recording | Malformed]:
     path = folder / "metadata.csv"
-    # Not splitlines: a text may hold what else Unicode calls the end of a line.
+    # Not splitlines: a text may hold other line separators of Unicode.
     lines = _text(path).split("\n")
     first = next((line for line in lines if line.strip()), "")
     mark = next((m for m in "|\t," if m in first), "|")
-    # LJSpeech writes quotation marks as they are; a table with commas needs them.
+    # LJSpeech does not quote; a table with commas does.
     reader = csv.reader(lines, delimiter=mark, quoting=csv.QUOTE_MINIMAL if mark == "," else csv.QUOTE_NONE)
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as problem:
-        raise InputError(f"{path} line {reader.line_num}: {problem}; mend the line") from problem
+        raise InputError(f"{path} line {reader.line_num}: {problem}; fix the line") from problem
     if not rows:
         return
     names = [cell.strip().lower() for cell in rows[0][1]]
@@ -149,9 +149,9 @@ def _table(folder: Path) -> Iterator[Recording | Malformed]:
 
 
 def _refuse_speakers(path: Path, rows: Sequence[Sequence[str]], mark: str) -> None:
-    """Raises InputError for a table without names whose second or third column is who speaks, not what is said.
+    """Raise InputError for a table without a header whose second or third column is the speaker, not the text.
 
-    Such a column has a few values for many texts, and no word of the text beside it.
+    Such a column has few values for many texts, and shares no word with the text beside it.
     """
     full = [row for row in rows if len(row) > 2 and row[1].strip() and row[2].strip()]
     for who, said, header in ((2, 1, ("id", "text", "speaker")), (1, 2, ("id", "speaker", "text"))):
@@ -159,8 +159,8 @@ def _refuse_speakers(path: Path, rows: Sequence[Sequence[str]], mark: str) -> No
         strange = sum(_words(row[who]).isdisjoint(_words(row[said])) for row in full)
         if 2 * len(few) <= len(many) and 2 * strange > len(full):
             raise InputError(
-                f"{path}: column {who + 1} is {', '.join(sorted(few)[:3])} over and over, which is no text; where that "
-                f"is who speaks, write {mark.join(header)!r} as the first line"
+                f"{path}: column {who + 1} repeats {', '.join(sorted(few)[:3])}, which is no text; if it is the "
+                f"speaker, write {mark.join(header)!r} as the first line"
             )
 
 
@@ -178,7 +178,7 @@ def _jsonl(folder: Path) -> Iterator[Recording | Malformed]:
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as problem:
-            yield Malformed(where, f"not JSON ({problem}); mend the line")
+            yield Malformed(where, f"not JSON ({problem}); fix the line")
             continue
         if not isinstance(values, dict):
             yield Malformed(where, "not an object; wanted {'audio': …, 'text': …}")
@@ -205,13 +205,13 @@ def _vctk(folder: Path) -> Iterator[Recording]:
     sounds = _vctk_sounds(folder)
     assert sounds is not None
     texts = sorted((folder / "txt").glob("*/*.txt"))
-    alike = Counter(path.stem for path in texts)
+    stems = Counter(path.stem for path in texts)
     for path in texts:
         speaker, name = path.parent.name, path.stem
-        # Newer editions have two microphones, of which the first is the closer one.
-        heard = sorted(p for p in (sounds / speaker).glob(f"{name}*") if p.suffix.lower() in SOUNDS)
-        wav = heard[0] if heard else sounds / speaker / f"{name}.wav"
-        yield Recording(f"{speaker}-{name}" if alike[name] > 1 else name, _text(path).strip(), wav, speaker)
+        # Newer editions have two microphones; the first is the closer one.
+        found = sorted(p for p in (sounds / speaker).glob(f"{name}*") if p.suffix.lower() in SOUNDS)
+        wav = found[0] if found else sounds / speaker / f"{name}.wav"
+        yield Recording(f"{speaker}-{name}" if stems[name] > 1 else name, _text(path).strip(), wav, speaker)
 
 
 def _vctk_sounds(folder: Path) -> Path | None:

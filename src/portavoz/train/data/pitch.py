@@ -1,4 +1,4 @@
-"""How high and how loud recordings are, by frame and by symbol: what the variance predictors learn from."""
+"""Pitch and energy of recordings, by frame and by symbol: the targets of the variance predictors."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from .corpus import Corpus
 
 LOWEST, HIGHEST = 65.0, 400.0  # Hz
-VOICED = 0.6  # normalised correlation with itself, a period later
+VOICED = 0.6  # normalised autocorrelation at a lag of one period
 QUIET = 1e-3  # root mean square below which a frame has no pitch
 BLOCK = 2000  # frames at once
 
 
 def tracks(wave: NDArray[np.floating], spec: MelSpec) -> NDArray[np.float32]:
-    """Log F0 (NaN where there is no voice) and log root mean square of each frame of a wave [samples]: [frames, 2].
+    """Log F0 (NaN where unvoiced) and log root mean square of each frame of a wave [samples]: [frames, 2].
 
     F0 is the lag with the highest normalised cross-correlation (Talkin 1995, "RAPT", section 2) between two windows
     of 1.5 of the longest periods; among peaks nearly as high the shortest lag counts, against octaves.
     """
     longest, shortest = int(spec.rate / LOWEST), int(spec.rate / HIGHEST)
     size = longest * 3 // 2
-    frames, reach = len(wave) // spec.hop, size + longest
-    # A window sits around its frame's middle.
-    left = (reach - spec.hop) // 2
-    padded = np.pad(np.asarray(wave, np.float64), (left, reach))
-    view = np.lib.stride_tricks.sliding_window_view(padded, reach)[:: spec.hop][:frames]
+    frames, span = len(wave) // spec.hop, size + longest
+    # A window is centred on its frame.
+    left = (span - spec.hop) // 2
+    padded = np.pad(np.asarray(wave, np.float64), (left, span))
+    view = np.lib.stride_tricks.sliding_window_view(padded, span)[:: spec.hop][:frames]
     out = [_pitched(view[at : at + BLOCK], size, shortest, longest, spec.rate) for at in range(0, frames, BLOCK)]
     inner = np.asarray(wave[: frames * spec.hop], np.float64).reshape(frames, spec.hop)
-    loud = np.sqrt((inner**2).mean(1))
+    level = np.sqrt((inner**2).mean(1))
     pitch = np.concatenate(out) if out else np.zeros(0)
-    pitch[loud < QUIET] = np.nan
-    return np.stack([pitch, np.log(np.maximum(loud, 1e-5))], 1).astype(np.float32)
+    pitch[level < QUIET] = np.nan
+    return np.stack([pitch, np.log(np.maximum(level, 1e-5))], 1).astype(np.float32)
 
 
 def _pitched(rows: NDArray[np.float64], size: int, shortest: int, longest: int, rate: int) -> NDArray[np.float64]:
@@ -50,17 +50,17 @@ def _pitched(rows: NDArray[np.float64], size: int, shortest: int, longest: int, 
     power = np.maximum(squares[:, lags + size] - squares[:, lags], 1e-12) * np.maximum(
         squares[:, size : size + 1], 1e-12
     )
-    alike = both[:, lags] / np.sqrt(power)
-    peak = np.zeros_like(alike, bool)
-    peak[:, 1:-1] = (alike[:, 1:-1] >= alike[:, :-2]) & (alike[:, 1:-1] > alike[:, 2:])
-    heights = np.where(peak, alike, -1.0)
+    correlation = both[:, lags] / np.sqrt(power)
+    peak, inner = np.zeros_like(correlation, bool), correlation[:, 1:-1]
+    peak[:, 1:-1] = (inner >= correlation[:, :-2]) & (inner > correlation[:, 2:])
+    heights = np.where(peak, correlation, -1.0)
     best = heights.max(1)
     first = (heights >= 0.9 * best[:, None]).argmax(1)
     return np.where(best >= VOICED, np.log(rate / lags[first]), np.nan)
 
 
 def of_corpus(corpus: Corpus) -> NDArray[np.float32]:
-    """The tracks of all of a corpus' frames [frames, 2], made once and kept beside its mels."""
+    """The tracks of all frames of a corpus [frames, 2], computed once and kept beside its mels."""
     path = corpus.features.place / "tracks.f32"
     total = len(corpus.mels)
     if not path.is_file() or path.stat().st_size != total * 8:
@@ -71,7 +71,7 @@ def of_corpus(corpus: Corpus) -> NDArray[np.float32]:
 
 
 def of_symbols(corpus: Corpus) -> NDArray[np.float64]:
-    """Each symbol's log F0 and log root mean square [symbols, 2]; NaN where it has no frame, or no voice.
+    """Each symbol's log F0 and log root mean square [symbols, 2]; NaN where it has no frame or is unvoiced.
 
     After FastPitch (arXiv:2006.06873, section 2.1): one number for a symbol's frames. It is the median, so that a
     frame whose pitch slipped by an octave does not move its symbol.
@@ -87,6 +87,6 @@ def of_symbols(corpus: Corpus) -> NDArray[np.float64]:
 
 
 def statistics(symbols: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Mean and standard deviation of each column of `of_symbols`; (0, 1) where nothing has a voice."""
+    """Mean and standard deviation of each column of `of_symbols`; (0, 1) where nothing is voiced."""
     found = [column[np.isfinite(column)] for column in symbols.T]
     return [(float(real.mean()), max(float(real.std()), 1e-3)) if len(real) else (0.0, 1.0) for real in found]

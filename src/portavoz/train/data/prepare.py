@@ -1,8 +1,8 @@
-"""Any folder of recordings → a corpus folder: looked at, read by the front end, aligned. Sounds are not copied.
+"""Any folder of recordings → a corpus folder: validated, phonemised, aligned. Sounds are not copied.
 
 OUT/report.json     what validation found
 OUT/corpus.json, OUT/index.jsonl   as `corpus` reads them; `wav` points into the source
-OUT/alignments.json which labels look wrong, the most doubtful first; OUT/alignments/ID.png with pictures
+OUT/alignments.json labels that look wrong, the most doubtful first; OUT/alignments/ID.png with pictures
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def prepare(
     pictures: int = 0,
     say: Say = lambda line: None,
 ) -> Path:
-    """Make the corpus folder `out` of the recordings in `source`; what is there already and fits is kept.
+    """Make the corpus folder `out` of the recordings in `source`, unless it is up to date.
 
     `steps` is how long the aligner learns (0: by the size of the corpus), `pictures` how many of the most doubtful
-    labels are drawn. Raises InputError when nothing can be learnt from, or most texts do not fit their recordings.
+    labels are drawn. Raises InputError when no recording is usable, or most texts do not fit their recordings.
     """
     out = Path(out)
     found = layouts.find(source)
@@ -67,13 +67,13 @@ def prepare(
     for line in report.lines():
         say(line)
     if not takes:
-        raise InputError(f"{source}: not one recording can be learnt from; {out / 'report.json'} says why of each")
+        raise InputError(f"{source}: no usable recording; {out / 'report.json'} has the reasons")
     labelled = [*_from_files(Path(source), takes, say)]
     rest = [t for t in takes if t.recording.id not in {line.take.recording.id for line in labelled}]
     if rest:
-        _fitting(source, rest, report)
-        say(f"{len(rest)} recordings without labels: learning which sound is where")
-        labelled += _learnt(out, rest, spec, steps=steps, say=say)
+        _check_pace(source, rest, report)
+        say(f"{len(rest)} recordings without labels: learning the alignment")
+        labelled += _aligned(out, rest, spec, steps=steps, say=say)
     lines = sorted(labelled, key=lambda line: line.take.recording.id)
     write_index(out, _lines(lines))
     scores = {line.take.recording.id: line.score for line in lines if line.score is not None}
@@ -83,15 +83,15 @@ def prepare(
     return out
 
 
-def _fitting(source: str | Path, takes: Sequence[Take], report: Report) -> None:
-    """Raises InputError where most of the recordings to align are too fast or too slow for their texts."""
+def _check_pace(source: str | Path, takes: Sequence[Take], report: Report) -> None:
+    """Raise InputError when most recordings are too fast or too slow for their texts."""
     odd = {finding.id: finding.detail for finding in report.findings if finding.kind == "pace"}
     odd = {t.recording.id: odd[t.recording.id] for t in takes if t.recording.id in odd}
     if 2 * len(odd) > len(takes):
         id, detail = next(iter(odd.items()))
         raise InputError(
             f"{source}: {len(odd)} of {len(takes)} recordings too fast or too slow for their texts ({id}: {detail}): "
-            "that is not what is said in them; look which column is the text, and which file is which"
+            "the texts belong to other recordings; check the column of the text and the file names"
         )
 
 
@@ -105,20 +105,20 @@ def _key(found: layouts.Layout, spec: MelSpec, steps: int) -> str:
 
 
 def _from_files(source: Path, takes: Sequence[Take], say: Say) -> Iterator[Labelled]:
-    """Takes that have a label file; it says what was spoken, the text only which marks stand in it."""
+    """Takes that have a label file, which gives the phonemes; the text gives the punctuation."""
     for take in takes:
         path = labels.find(source, take.recording.id, take.recording.wav)
         if path is not None:
             try:
                 symbols, ends = labels.read(path, [s for s in take.symbols if s in GAPS])
             except InputError as problem:
-                say(f"{problem}; it will be aligned like those without labels")
+                say(f"{problem}; it is aligned like those without labels")
                 continue
             whole = Take(take.recording, take.symbols, 0.0, ends[-1])
             yield Labelled(whole, tuple(symbols), tuple(ends))
 
 
-def _learnt(out: Path, takes: Sequence[Take], spec: MelSpec, *, steps: int, say: Say) -> Iterator[Labelled]:
+def _aligned(out: Path, takes: Sequence[Take], spec: MelSpec, *, steps: int, say: Say) -> Iterator[Labelled]:
     features = Features(out, [Cut(t.recording.wav, t.start, t.stop) for t in takes], spec)
     stops = np.cumsum(features.frames)
     mels = [features.mels[stop - count : stop] for stop, count in zip(stops, features.frames)]
@@ -127,20 +127,20 @@ def _learnt(out: Path, takes: Sequence[Take], spec: MelSpec, *, steps: int, say:
     spoken = [align.Spoken(i, m, mean, scale) for i, m in zip(ids, mels)]
     fits = [s.frames >= int((~s.skip).sum()) for s in spoken]
     for take in (t for t, fit in zip(takes, fits) if not fit):
-        say(f"{take.recording.id}: shorter than its text, left out")
+        say(f"{take.recording.id}: too short for its text, left out")
     fitting = [(t, s) for t, s, fit in zip(takes, spoken, fits) if fit]
     if not fitting:
-        raise InputError(f"{out}: every recording is shorter than its text; compare some of them with their texts")
-    # Some three hundred utterances' worth at least, and no more than a few thousand steps.
+        raise InputError(f"{out}: every recording is too short for its text; compare some with their texts")
+    # By the size of the corpus, within bounds.
     count = steps or int(np.clip(3 * len(fitting), 400, 3000))
-    model = align.learn([s for _, s in fitting], steps=count, report=_telling(say, count))
+    model = align.learn([s for _, s in fitting], steps=count, report=_reporter(say, count))
     for take, s in track(fitting, "alignments"):
         found = align.align(model, s)
         ends = np.cumsum(found.durations) * spec.hop / spec.rate
         yield Labelled(take, take.symbols, tuple(ends.tolist()), found.score)
 
 
-def _telling(say: Say, count: int) -> Callable[[int, float], None]:
+def _reporter(say: Say, count: int) -> Callable[[int, float], None]:
     def report(step: int, loss: float) -> None:
         if step % max(1, count // 5) == 0:
             say(f"aligner: step {step} of {count}, {loss:.3f} nats a frame")

@@ -1,8 +1,7 @@
-"""Look at every recording before anything is trained, and say what is wrong with it: one line each, and a sum."""
+"""Validate every recording before training: findings for each, and a summary."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import atomic
+from ...atomic import write_json
 from ...audio.files import read
 from ...errors import InputError
 from ...flow import Wave
@@ -19,19 +18,19 @@ from ...text.alphabet import START
 from ...text.chunks import split_text
 from .layouts import Recording
 
-SHORTEST, LONGEST = 0.4, 30.0  # seconds of a recording that a model can learn from
+SHORTEST, LONGEST = 0.4, 30.0  # seconds of a usable recording
 SILENT = 10 ** (-60 / 20)  # a peak below −60 dB is an empty recording
-CLIPPED, AT_ONCE = 0.999, 3  # so many samples in a row at full scale were cut off
+CLIPPED, AT_ONCE = 0.999, 3  # so many samples in a row at full scale are clipping
 EDGE = 10 ** (-40 / 20)  # speech begins where the level passes 40 dB below the peak
 MARGIN = 0.1  # seconds of silence that stay at both ends
-PACE = (4.0, 30.0)  # symbols a second: beyond, text and recording are not the same
-# What keeps a recording out; the rest is worth a look.
+PACE = (4.0, 30.0)  # symbols a second: outside, text and recording do not belong together
+# Findings that exclude a recording; the others are warnings.
 FATAL = ("line", "missing", "unreadable", "duplicate", "silent", "short", "long", "text", "symbols")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about one recording: its kind (a key of the report), its id, and the facts."""
+    """A finding about one recording: its kind (a key of the report), the recording's id, and details."""
 
     kind: str
     id: str
@@ -39,13 +38,13 @@ class Finding:
 
     @property
     def fatal(self) -> bool:
-        """Whether the recording is left out."""
+        """Whether the recording is excluded."""
         return self.kind in FATAL
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """A recording that can be learnt from: its symbols as the front end reads them, and where speech lies (seconds)."""
+    """A usable recording: its symbols from the text front end, and where speech begins and ends (seconds)."""
 
     recording: Recording
     symbols: tuple[str, ...]
@@ -55,7 +54,7 @@ class Take:
 
 @dataclass(slots=True)
 class Report:
-    """What validation found: every finding, how many recordings, seconds kept, and the rates (Hz) that occur."""
+    """The result of validation: findings, number of recordings, seconds kept, and the sample rates (Hz)."""
 
     findings: list[Finding] = field(default_factory=list)
     recordings: int = 0
@@ -64,7 +63,7 @@ class Report:
     rates: Counter[int] = field(default_factory=Counter)
 
     def lines(self) -> Iterator[str]:
-        """The report for people: the sum, then each kind with its first three."""
+        """The report as text: a summary, then each kind of finding with its first three."""
         yield f"{self.kept} of {self.recordings} recordings, {self.seconds / 3600:.2f} hours"
         if len(self.rates) > 1:
             yield f"different rates: {', '.join(f'{n} at {rate} Hz' for rate, n in self.rates.most_common())}"
@@ -77,12 +76,11 @@ class Report:
     def write(self, path: Path) -> None:
         """Everything, as JSON."""
         values = {**asdict(self), "rates": {str(k): v for k, v in sorted(self.rates.items())}}
-        with atomic(path, "w") as out:
-            json.dump(values, out, indent=1)
+        write_json(path, values, indent=1)
 
 
 def inspect(recordings: Iterable[Recording], report: Report) -> Iterator[Take]:
-    """The recordings that can be learnt from, one at a time; what was found goes into `report`. Memory stays flat."""
+    """The usable recordings, one at a time; findings go into `report`. Holds one recording in memory."""
     seen: dict[str, str] = {}
     for r in recordings:
         report.recordings += 1
@@ -106,8 +104,8 @@ def _take(r: Recording, seen: dict[str, str], report: Report) -> tuple[list[tupl
         return [("unreadable", str(problem))], None
     report.rates[wave.rate] += 1
     sound, span = _sound(wave)
-    said, symbols = _text(r.text)
-    found = [*sound, *said]
+    textual, symbols = _text(r.text)
+    found = [*sound, *textual]
     if span is None or not symbols or any(kind in FATAL for kind, _ in found):
         return found, None
     if not PACE[0] <= len(symbols) / (span[1] - span[0]) <= PACE[1]:
@@ -116,13 +114,13 @@ def _take(r: Recording, seen: dict[str, str], report: Report) -> tuple[list[tupl
 
 
 def _sound(wave: Wave) -> tuple[list[tuple[str, str]], tuple[float, float] | None]:
-    """What can be said of the samples, and the seconds between which there is speech (None where there is none)."""
+    """Findings about the samples, and where speech begins and ends in seconds (None without speech)."""
     peak = float(np.abs(wave.samples).max())
     if peak < SILENT:
         return [("silent", f"peak {peak:.1e}")], None
     found = []
     if wave.rate < 22050:
-        found.append(("rate", f"{wave.rate} Hz: nothing above {wave.rate // 2} Hz to learn from"))
+        found.append(("rate", f"{wave.rate} Hz: nothing above {wave.rate // 2} Hz"))
     if runs := clipped(wave.samples):
         found.append(("clipping", f"{runs} times at full scale"))
     start, stop = speech(wave.samples, wave.rate)
@@ -134,7 +132,7 @@ def _sound(wave: Wave) -> tuple[list[tuple[str, str]], tuple[float, float] | Non
 
 
 def clipped(samples: NDArray[np.floating]) -> int:
-    """How often at least three samples in a row [samples] lie at full scale."""
+    """The number of runs of at least three samples [samples] at full scale."""
     over = np.abs(samples) >= CLIPPED
     inside = over[: len(over) - AT_ONCE + 1].copy()
     for k in range(1, AT_ONCE):
@@ -143,7 +141,7 @@ def clipped(samples: NDArray[np.floating]) -> int:
 
 
 def speech(samples: NDArray[np.floating], rate: int) -> tuple[float, float]:
-    """Seconds where speech begins and ends, with MARGIN seconds around it, by the level of 10 ms stretches."""
+    """Seconds where speech begins and ends, with MARGIN seconds around it, by the level of 10 ms frames."""
     hop = max(1, rate // 100)
     level = np.abs(samples[: len(samples) // hop * hop]).reshape(-1, hop).max(1) if len(samples) >= hop else samples
     loud = np.flatnonzero(level > EDGE * np.abs(samples).max())
@@ -153,7 +151,7 @@ def speech(samples: NDArray[np.floating], rate: int) -> tuple[float, float]:
 
 
 def _text(text: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
-    """What can be said of the text, and its symbols; sentences follow each other with their marks."""
+    """Findings about the text, and its symbols; sentences follow each other with their marks."""
     try:
         pieces = list(split_text(text, limit=10_000))
     except InputError as problem:
@@ -163,9 +161,9 @@ def _text(text: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     unread = [word for piece in pieces for word in piece.unread]
     unknown = [word for piece in pieces for word in piece.unknown]
     if unread:
-        found.append(("symbols", f"cannot be said: {' '.join(unread[:5])}"))
+        found.append(("symbols", f"cannot be read: {' '.join(unread[:5])}"))
     if unknown:
         found.append(("unknown words", " ".join(unknown[:5])))
     if not symbols:
-        return [*found, ("text", "nothing is said in it")], ()
+        return [*found, ("text", "has no words")], ()
     return found, (START, *symbols)

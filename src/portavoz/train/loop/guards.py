@@ -1,10 +1,9 @@
-"""What keeps a long training alive, and its machine well: signals, heat, memory, disk. Sensors and clocks are given."""
+"""Guards of a long training: signals, heat, memory, disk. Sensors and clocks are parameters."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import re
 import shutil
 import signal
@@ -18,16 +17,17 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+import psutil
 import torch
 
 from ...errors import JobError
 from ..run_directory import amount
 
 MIB = 1 << 20
-COOLER = 8.0  # °C below the limit before it goes on
-SLOW, FOR = 0.7, 60.0  # share of its own best speed, and for how many seconds, that means a throttled machine
-LONGEST_REST = 600.0  # seconds; a sensor that never falls must not stop a training for ever
-NAP = 0.5  # seconds; so soon does a rest see that somebody wants the training to stop
+COOLER = 8.0  # °C below the limit at which training resumes
+SLOW, FOR = 0.7, 60.0  # below this share of the best speed for so many seconds, the machine is throttled
+LONGEST_REST = 600.0  # seconds; a sensor that never falls must not stop training forever
+NAP = 0.5  # seconds between two checks of the stop signal during a rest
 TIGHT = (
     "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
     "unable to allocate", "insufficient memory",  # MLX, on a processor and on Metal
@@ -42,10 +42,10 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
-        # Handlers belong to the main thread; elsewhere whoever runs the thread decides.
+        # Only the main thread can install handlers.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                # A shell lets what runs in its background ignore Ctrl-C; that stays so.
+                # Background jobs of a shell ignore Ctrl-C; that stays so.
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._asked)
         return self
@@ -72,19 +72,11 @@ def out_of_memory(problem: BaseException) -> bool:
 
 
 def resident() -> float:
-    """MiB of memory that this process holds (0 where the system does not say).
+    """MiB of memory that this process holds.
 
-    Without what is mapped from files, such as a corpus' features: the system takes that back when it needs the room.
-    (macOS does not tell the two apart.)
+    Memory-mapped files, such as a corpus' features, do not count: the system reclaims them when needed. (macOS does not
+    distinguish the two.)
     """
-    try:
-        import psutil
-    except ImportError:
-        try:
-            whole, mapped = Path("/proc/self/statm").read_text().split()[1:3]
-            return (int(whole) - int(mapped)) * os.sysconf("SC_PAGE_SIZE") / MIB
-        except (OSError, ValueError, IndexError):
-            return 0.0
     found = psutil.Process().memory_info()
     return (found.rss - getattr(found, "shared", 0)) / MIB
 
@@ -100,10 +92,10 @@ def memory(device: torch.device) -> dict[str, float]:
 
 
 def clear(device: torch.device) -> None:
-    """Give back what is cached and not used."""
+    """Return unused cached memory to the system."""
     gc.collect()
     if sys.platform == "linux":
-        # Batches of ever other lengths leave holes in glibc's heap that it keeps; other C libraries have no such call.
+        # Batches of varying lengths fragment glibc's heap; other C libraries have no such call.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
@@ -114,21 +106,17 @@ def clear(device: torch.device) -> None:
 
 
 def room(folder: Path, needed: float) -> None:
-    """Raise JobError when a folder's disk has not twice `needed` MiB free: a checkpoint and its replacement."""
+    """Raise JobError unless a folder's disk has twice `needed` MiB free: a checkpoint and its replacement."""
     free = shutil.disk_usage(folder).free / MIB
     if free < 2 * needed:
         raise JobError(
             f"{folder}: {amount(free * MIB)} free, a checkpoint needs {amount(needed * MIB)} and as much again while "
-            "it is written; make room, and the same command goes on"
+            "it is written; free space, and the same command resumes"
         )
 
 
 def temperature() -> float | None:
     """The hottest processor sensor in °C, or None where there is none."""
-    try:
-        import psutil
-    except ImportError:
-        return None
     sensors = getattr(psutil, "sensors_temperatures", dict)()
     values = [entry.current for entries in sensors.values() for entry in entries if entry.current]
     return max(values, default=None)
@@ -152,9 +140,9 @@ def pmset() -> float | None:
 
 
 class Heat:
-    """Waits while the machine is too hot, or has slowed itself down. Called once a step.
+    """Pauses while the machine is too hot or throttled. Called once a step.
 
-    limit        °C from which to rest until COOLER below it; 0 switches the guard off
+    limit        °C at which to pause, until COOLER below it; 0 disables the guard
     sensor       gives °C or None; where it gives None, `throttle` (share of full speed) decides, and where that gives
                  None too, the training's own speed: below SLOW of its best for FOR seconds
     """
@@ -177,7 +165,7 @@ class Heat:
         self._best, self._slow_since = 0.0, 0.0
 
     def __call__(self, stop: Callable[[], bool] = lambda: False) -> str:
-        """What was done about heat: a sentence part, or nothing. A rest ends as soon as `stop` says so."""
+        """What was done, as a sentence part, or "". A pause ends as soon as `stop` is true."""
         if not self.limit:
             return ""
         now = self.clock()
@@ -204,7 +192,7 @@ class Heat:
         return f"{reason}: rested {self.clock() - began:.0f} s"
 
     def _sleep(self, stop: Callable[[], bool]) -> None:
-        """Until the next look at the sensor. (A signal alone does not end Python's own sleep.)"""
+        """Sleep until the next sensor reading. (A signal does not end Python's sleep.)"""
         began = self.clock()
         while self.clock() - began < self.every and not stop():
             self.sleep(min(NAP, self.every))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import atomic
+from ...atomic import write_json
 from ...errors import WeightError
 from ...families.compact.config import CompactConfig
 from ...families.compact.loop import STAGES
@@ -86,7 +86,5 @@ def seal(folder: Path, about: Mapping[str, Any]) -> Path:
     files = {name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in contents.items()}
     card = {"card": about["card"]} if "card" in about else {}
     rest = {key: value for key, value in about.items() if key != "card"}
-    with atomic(folder / "voice.json", "w") as written:
-        json.dump({**rest, "files": files, **card}, written, indent=2)
-        written.write("\n")
+    write_json(folder / "voice.json", {**rest, "files": files, **card}, indent=2)
     return folder
