@@ -80,7 +80,7 @@ def test_answers_are_joined(run) -> None:
     [
         (("a", "b", "c"), "3 voices"),
         (("nobody",), "neither bundled"),
-        (("--corpus", "nowhere"), "there is no such folder"),
+        (("--corpus", "nowhere"), "no such folder"),
         (("--text", "nowhere.txt"), "cannot be read"),
         (("--text", "a.txt", "--corpus", "b"), "not allowed with"),
         (("--count", "0"), "--count"),
@@ -89,7 +89,7 @@ def test_answers_are_joined(run) -> None:
         (("--mos", "nowhere.onnx"), "no such file"),
         (("--json", "arctic"), "put voices before options"),
         (("--html", "page.txt"), "ends with .html"),
-        (("--html", "nowhere/page.html"), "the folder nowhere does not exist"),
+        (("--html", "nowhere/page.html"), "the folder nowhere is not there"),
         (("--speaker", "a,b"), "for 1 voices"),
         (("--speaker", "nobody", "--only", "mcd"), "has rms, slt"),
         (("--listened", "nowhere.json"), "cannot be read as JSON"),

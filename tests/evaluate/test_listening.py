@@ -16,7 +16,7 @@ from portavoz.audio.files import write as write_sound
 from portavoz.errors import InputError
 from portavoz.evaluate import listening, ratings
 from portavoz.evaluate.embed import LEVEL
-from portavoz.evaluate.listening import design, gathered, is_sounds
+from portavoz.evaluate.listening import design, gather, is_sound_folder
 from portavoz.evaluate.sentences import Sentence
 from portavoz.evaluate.speaking import Subject
 from portavoz.flow import Wave
@@ -116,16 +116,16 @@ def folder(path: Path, names: tuple[str, ...]) -> Path:
 
 def test_folders_are_heard_on_what_they_share(tmp_path: Path) -> None:
     a, b = folder(tmp_path / "a", ("1", "2", "3")), folder(tmp_path / "b", ("2", "3", "4"))
-    assert is_sounds(str(a)) and not is_sounds("arctic") and not is_sounds(str(tmp_path))
-    of, chosen = gathered([Subject(str(a)), Subject(str(b))], SENTENCES, 10)
+    assert is_sound_folder(str(a)) and not is_sound_folder("arctic") and not is_sound_folder(str(tmp_path))
+    of, chosen = gather([Subject(str(a)), Subject(str(b))], SENTENCES, 10)
     assert [(s.id, s.text) for s in chosen] == [("2", "Two."), ("3", "")]
     assert [sorted(one) for one in of] == [["2", "3"], ["2", "3"]]
-    assert [s.id for s in gathered([Subject(str(a)), Subject(str(b))], [], 1)[1]] == ["2"]
-    with pytest.raises(InputError, match="no sentence that all of them have"):
-        gathered([Subject(str(a)), Subject(str(folder(tmp_path / "c", ("9",))))], SENTENCES, 10)
+    assert [s.id for s in gather([Subject(str(a)), Subject(str(b))], [], 1)[1]] == ["2"]
+    with pytest.raises(InputError, match="no common sentence"):
+        gather([Subject(str(a)), Subject(str(folder(tmp_path / "c", ("9",))))], SENTENCES, 10)
     write_sound(a / "1.flac", sounds(200)["1"])
     with pytest.raises(InputError, match="two sound files of one name"):
-        gathered([Subject(str(a)), Subject(str(b))], SENTENCES, 10)
+        gather([Subject(str(a)), Subject(str(b))], SENTENCES, 10)
 
 
 def answers(path: Path, listener: str, rows: list[dict[str, Any]], *, test: str = "mos", **more: Any) -> Path:
@@ -189,7 +189,7 @@ def test_who_does_not_hear_the_reference_is_left_out(tmp_path: Path) -> None:
     assert report["listeners"] == 1
     assert report["excluded"] == {"y": "graded the hidden reference below 90 in 1 of 2 trials (BS.1534-3)"}
     assert report["means"]["a"]["value"] == 65 and report["differences"] == []
-    with pytest.raises(InputError, match="no listener heard the hidden reference"):
+    with pytest.raises(InputError, match="no listener identified the hidden reference"):
         ratings.join(files[1:])
 
 
@@ -197,7 +197,7 @@ def test_who_does_not_hear_the_reference_is_left_out(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", "cannot be read as JSON"),
-        ("[1]", "a list, wanted an object; wanted answers of a listening page"),
+        ("[1]", "a list, wanted an object; give the answers of a listening page"),
         ('{"format": "other"}', "not the answers of a listening page"),
         ('{"format": "portavoz-listening-result", "version": 9}', "version 9, this portavoz reads 1"),
         ('{"format": "portavoz-listening-result", "version": 1, "test": "mos"}', "listener, test or answers missing"),
@@ -226,5 +226,5 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     other = answers(tmp_path / "y.json", "y", chosen([("a", "b", "none")]), test="ab")
     with pytest.raises(InputError, match=r"answered this page in .*x\.json too"):
         ratings.join([one, again])
-    with pytest.raises(InputError, match=r"y\.json: a test of the kind ab"):
+    with pytest.raises(InputError, match=r"y\.json: test ab, but"):
         ratings.join([one, other])

@@ -17,7 +17,7 @@ from portavoz.evaluate import objective_metrics
 from portavoz.evaluate.objective_metrics import Mos
 from portavoz.evaluate.report import Evaluation, evaluate
 from portavoz.evaluate.sentences import of_corpus, of_text
-from portavoz.evaluate.speaking import Subject, names, spoken
+from portavoz.evaluate.speaking import Subject, names, synthesize
 from portavoz.flow import Wave
 from portavoz.inspect.memory import peak_memory
 
@@ -58,9 +58,11 @@ def corpus(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measured(tiny: Path, corpus: Path) -> Evaluation:
+def measured(tiny: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """Both speakers beside recordings of the second."""
-    subjects = [Subject(str(tiny), "second"), Subject(str(tiny), "first")]
+    voice = tmp_path_factory.mktemp("named") / "voice"
+    voice.symlink_to(tiny)
+    subjects = [Subject(str(voice), "second"), Subject(str(voice), "first")]
     only = [
         "mcd",
         "mel_error",
@@ -171,13 +173,13 @@ def test_what_is_not_there_is_named_or_refused(tiny: Path, monkeypatch: pytest.M
 
 def test_a_voice_that_cannot_speak_says_why(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="third"):
-        spoken(Subject(str(tiny), "third"), ["Hello."])
+        synthesize(Subject(str(tiny), "third"), ["Hello."])
     with pytest.raises(InputError, match="nothing to say"):
-        spoken(Subject(str(tiny)), ["?!"])
+        synthesize(Subject(str(tiny)), ["?!"])
     broken = voices.copied(tiny, tmp_path / "broken")
     voices.edited(broken, name=3)
     with pytest.raises(InputError, match="name missing"):
-        spoken(Subject(str(broken)), ["Hello."])
+        synthesize(Subject(str(broken)), ["Hello."])
 
 
 def test_names_are_as_short_as_tells_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +200,7 @@ def test_names_are_as_short_as_tells_them_apart(tmp_path: Path, monkeypatch: pyt
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portavoz.evaluate.speaking.sys.executable", "/bin/false")
     with pytest.raises(JobError, match="ended with exit code 1"):
-        spoken(Subject(), ["Hello."])
+        synthesize(Subject(), ["Hello."])
 
 
 def test_peak_memory_grows_with_what_was_held() -> None:

@@ -1,6 +1,6 @@
-"""What a voice is worth: figures beside recordings and beside another voice, and pages for people's ears.
+"""Evaluation of voices: figures against recordings and against another voice, and pages for listening tests.
 
-report (`evaluate`), page (the report as HTML), listening (blind pages), ratings (their results joined); below them
-judge (word errors), distance (cepstra, pitch), heard (STOI, PESQ, a model's MOS), speaking (a voice in a process of
-its own), halves (a compact voice's parts). Each is a module of its own; import from there.
+report (`evaluate`), page (the report as HTML), listening (blind tests), ratings (their answers joined); below them
+asr_wer (word errors), distance (cepstra, pitch), objective_metrics (STOI, PESQ, a model's MOS), speaking (synthesis in
+a separate process), stage_ablation (a voice's stages apart). Each is a module of its own; import from there.
 """

@@ -1,4 +1,4 @@
-"""How far a wave is from a recording of the same words: mel cepstra and pitch, frame by frame, aligned in time."""
+"""The distance of a wave from a recording of the same words: mel cepstra and pitch, frame by frame, time-aligned."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from .metrics import Parts
 
 SPEC = MelSpec(rate=16_000, fft=512, hop=160, window=400, mels=80)
 ORDER = 24  # cepstral coefficients compared, without the 0th
-DEEPEST = 60 * math.log(10) / 20  # 60 dB in nepers: what is softer beside a wave's loudest band is not heard
+DEEPEST = 60 * math.log(10) / 20  # 60 dB in nepers: softer bands than that are inaudible
 DB = 10 / math.log(10) * math.sqrt(2)
 OCTAVE = math.log(2)  # 1200 cents
 GROSS = 0.2
 
 
-def beside(reference: Wave, wave: Wave) -> Parts:
-    """The shares of one sentence in `mcd`, `duration_ratio`, and the figures of pitch.
+def compare(reference: Wave, wave: Wave) -> Parts:
+    """One sentence's shares in `mcd`, `duration_ratio`, and the pitch figures.
 
-    Outer silence is cut off both. Nothing for a wave that is silent or shorter than a frame.
+    Outer silence is trimmed from both. Empty for a wave that is silent or shorter than a frame.
     """
-    first, second = (voiced_part(w) for w in (reference, wave))
+    first, second = (active_part(w) for w in (reference, wave))
     if min(len(first), len(second)) < SPEC.hop:
         return {}
     mels = [cepstra(samples) for samples in (first, second)]
     cost = distances(*mels)
-    path = warp(cost)
-    apart = float(cost[path[:, 0], path[:, 1]].sum())
+    path = dtw_path(cost)
+    distance = float(cost[path[:, 0], path[:, 1]].sum())
     lengths = (len(second) / SPEC.rate, len(first) / SPEC.rate)
-    return {"mcd": (apart, len(path)), **_pitch(first, second, path), "duration_ratio": lengths}
+    return {"mcd": (distance, len(path)), **_pitch(first, second, path), "duration_ratio": lengths}
 
 
-def voiced_part(wave: Wave) -> NDArray[np.float32]:
+def active_part(wave: Wave) -> NDArray[np.float32]:
     """The samples at SPEC.rate from the first active frame to the last."""
     outer = silence(wave)
     start, stop = round(outer.leading * wave.rate), len(wave.samples) - round(outer.trailing * wave.rate)
@@ -58,7 +58,7 @@ def cepstra(samples: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def distances(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mel cepstral distortion in dB of each frame of the one from each of the other: [frames, frames].
+    """Mel cepstral distortion in dB between all pairs of frames: [frames, frames].
 
     10 / ln 10 · √(2 Σ_m (c_m − c'_m)²) (Kubichek 1993, "Mel-cepstral distance measure for objective speech quality
     assessment"): the root mean square over bands of the distance of two smoothed spectra. Figures of other analyses
@@ -68,10 +68,10 @@ def distances(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArra
     return DB * np.sqrt(np.maximum(squares, 0.0))
 
 
-def warp(cost: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The cheapest way through `cost` [n, m] from corner to corner in steps (1, 1), (1, 0), (0, 1): [steps, 2].
+def dtw_path(cost: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The cheapest path through `cost` [n, m] from corner to corner in steps (1, 1), (1, 0), (0, 1): [steps, 2].
 
-    Sakoe and Chiba 1978 without slope weights; along a diagonal no cell needs another, so each is one operation.
+    Sakoe and Chiba 1978 without slope weights; the cells of a diagonal are independent, so each is one operation.
     """
     n, m = cost.shape
     total = np.full((n + 1, m + 1), np.inf)
@@ -103,7 +103,7 @@ def _pitch(first: NDArray[np.float32], second: NDArray[np.float32], path: NDArra
         squares = float((off**2).sum())
         parts["f0_cents"] = (squares * (1200 / OCTAVE) ** 2, count)
         parts["log_f0"] = (squares, count)
-        # Mostly slips of the tracker by an octave, which rule a root mean square (Rabiner et al. 1976).
+        # Mostly octave errors of the tracker, which dominate a root mean square (Rabiner et al. 1976).
         gross = np.abs(np.expm1(np.abs(off))) > GROSS
         parts["gross_pitch"] = (float(gross.sum()), count)
         if not gross.all():

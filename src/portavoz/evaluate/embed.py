@@ -1,4 +1,4 @@
-"""Sound and pictures inside a page, as data: URLs, so that the page is one file that loads nothing."""
+"""Sounds and pictures as data: URLs, so that a page is one file that loads nothing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..audio.mel import mel_spectrogram
 from ..audio.resample import resample
 from ..flow import MelSpec, Wave
 
-LEVEL = -26.0  # dB of full scale, RMS of what is active: ITU-T P.56's usual level for listening tests
+LEVEL = -26.0  # dB of full scale, active speech level of ITU-T P.56: usual in listening tests
 HIGHEST = 0.98
 SPEC = MelSpec(rate=22050, mels=96, high=11000.0)
 RANGE = 8.0  # nepers shown below the loudest: about 70 dB
 
 
 def level(wave: Wave) -> Wave:
-    """The wave at LEVEL, or as near as its peaks allow, so that nothing is preferred for being louder."""
-    loud = loudness(wave)
-    if not np.isfinite(loud):
+    """The wave at LEVEL, or as near as its peaks allow: louder sounds are preferred otherwise."""
+    own = loudness(wave)
+    if not np.isfinite(own):
         return wave
-    gain = min(10 ** ((LEVEL - loud) / 20), HIGHEST / peak(wave.samples))
+    gain = min(10 ** ((LEVEL - own) / 20), HIGHEST / peak(wave.samples))
     return Wave((wave.samples * np.float32(gain)).astype(np.float32), wave.rate)
 
 

@@ -1,4 +1,4 @@
-"""Means over sentences (and listeners) with bootstrap intervals: how far a figure might be off by the choice of them.
+"""Bootstrap confidence intervals over sentences (and listeners).
 
 A figure is a quotient of two sums over sentences, such as errors ÷ words: `parts` is [sentences, 2], total and weight.
 """
@@ -18,7 +18,7 @@ Weights = NDArray[np.float64]  # [draws, parts]: how often each part is in a dra
 class Interval(NamedTuple):
     """A figure, the ends of its 95 % interval, and how many sentences or ratings it rests on.
 
-    Of a single one the ends say nothing, and are the figure itself.
+    For a single one the ends are the figure itself.
     """
 
     value: float
@@ -38,7 +38,7 @@ def crossed_weights(
     """Weights of ratings by listeners [ratings] of sentences [ratings], both drawn with replacement, independently.
 
     The pigeonhole bootstrap (Owen 2007, "The pigeonhole bootstrap", section 3): a rating counts as often as its
-    listener times as often as its sentence, so that neither few listeners nor few sentences look like many ratings.
+    listener times as often as its sentence, so that the interval reflects the number of listeners and sentences.
     """
     people = sentence_weights(int(listeners.max()) + 1, draws=draws, seed=seed)
     texts = sentence_weights(int(sentences.max()) + 1, draws=draws, seed=seed + 1)
@@ -55,7 +55,7 @@ def figure(parts: ArrayLike, *, root: bool = False, weights: Weights | None = No
 def difference(first: ArrayLike, second: ArrayLike, *, root: bool = False, weights: Weights | None = None) -> Interval:
     """Second figure − first, both of the same sentences in the same order.
 
-    Both are drawn together (Bisani and Ney 2004), so that what makes a sentence hard for both cancels.
+    Both are resampled together (Bisani and Ney 2004), so that the difficulty of a sentence cancels.
     """
     a, b = (np.asarray(parts, np.float64).reshape(-1, 2) for parts in (first, second))
     weights = sentence_weights(len(a)) if weights is None else weights
@@ -68,7 +68,7 @@ def _drawn(parts: NDArray[np.float64], root: bool, weights: Weights) -> NDArray[
 
 
 def _quotient(sums: NDArray[np.float64], root: bool) -> NDArray[np.float64]:
-    """NaN where a draw has no weight at all: it says nothing and is left out."""
+    """The figure of each draw; NaN, which is ignored, where a draw has no weight."""
     total, weight = sums
     value = np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
     return np.sqrt(value) if root else value

@@ -1,9 +1,9 @@
-"""Blind listening tests as one page: who speaks is shuffled and not shown, and the answers are a file to download.
+"""Blind listening tests as one page: systems are shuffled and hidden, and the answers are a file to download.
 
 `mos`     each sound by itself, 1 (bad) to 5 (excellent): absolute category rating, ITU-T P.800
 `ab`      two sounds of the same sentence: which one is better, or neither
-`mushra`  all sounds of a sentence beside an open reference, 0 to 100, with the reference hidden among them and an
-          anchor without anything above 3.5 kHz: ITU-R BS.1534-3
+`mushra`  all sounds of a sentence against an open reference, 0 to 100, with a hidden reference and an anchor
+          low-passed at 3.5 kHz: ITU-R BS.1534-3
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from ..pages import render
 from ..train.data.layouts import SOUNDS
 from . import embed
 from .sentences import LONGEST, Sentence
-from .speaking import Subject, spoken
+from .speaking import Subject, synthesize
 
 FORMAT, VERSION = "portavoz-listening", 1
 TESTS = ("mos", "ab", "mushra")
 REFERENCE, ANCHOR = "reference", "anchor"
-ANCHOR_RATE = 7000  # Hz: what is left has nothing above 3.5 kHz
+ANCHOR_RATE = 7000  # Hz: low-passes at 3.5 kHz
 MOST = 12  # sounds on one MUSHRA screen, BS.1534-3 section 5.1
 
 Sounds = dict[str, Wave]  # by the sentence's id
 
 
-def is_sounds(name: str) -> bool:
+def is_sound_folder(name: str) -> bool:
     """Whether a name is a folder of sound files rather than a voice."""
     folder = Path(name)
     if not folder.is_dir() or (folder / "voice.json").is_file() or (folder / "config.json").is_file():
@@ -46,7 +46,7 @@ def is_sounds(name: str) -> bool:
     return any(path.suffix.lower() in SOUNDS for path in folder.iterdir())
 
 
-def of_folder(folder: str | Path) -> Sounds:
+def read_sound_folder(folder: str | Path) -> Sounds:
     """Every sound file of a folder, by its name without ending. Raises InputError."""
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in SOUNDS)
     if len({p.stem for p in paths}) < len(paths):
@@ -54,15 +54,15 @@ def of_folder(folder: str | Path) -> Sounds:
     return {path.stem: read(path, max_seconds=LONGEST) for path in paths}
 
 
-def gathered(
+def gather(
     systems: Sequence[Subject], sentences: Sequence[Sentence], count: int
 ) -> tuple[list[Sounds], list[Sentence]]:
-    """What each system says, and the sentences (at most `count`) that all of them have.
+    """Each system's sounds, and the sentences (at most `count`) that all of them have.
 
-    A system is a voice, or the name of a folder of sound files that are called as the sentences' ids. With folders
-    alone the sentences are their common files. Raises PortavozError.
+    A system is a voice, or a folder of sound files named after the sentences' ids. With folders alone the sentences
+    are their common files. Raises PortavozError.
     """
-    folders = {s.voice: of_folder(s.voice) for s in systems if s.voice and is_sounds(s.voice)}
+    folders = {s.voice: read_sound_folder(s.voice) for s in systems if s.voice and is_sound_folder(s.voice)}
     known = {s.id: s for s in sentences}
     if all(s.voice in folders for s in systems):
         ids = set.intersection(*(set(sounds) for sounds in folders.values()))
@@ -71,18 +71,18 @@ def gathered(
         chosen = [s for s in sentences if all(s.id in sounds for sounds in folders.values())]
     if not chosen:
         raise InputError(
-            f"{' and '.join(s.name for s in systems)}: no sentence that all of them have; name the files of a "
-            "folder as the others' or as the ids of --corpus"
+            f"{' and '.join(s.name for s in systems)}: no common sentence; name the files of a folder "
+            "like the others' or like the ids of --corpus"
         )
     steps = np.linspace(0, len(chosen), min(count, len(chosen)), endpoint=False)
     chosen = [chosen[int(i)] for i in steps]
-    return [_said(system, chosen, folders) for system in systems], chosen
+    return [_sounds(system, chosen, folders) for system in systems], chosen
 
 
-def _said(system: Subject, chosen: Sequence[Sentence], folders: Mapping[str, Sounds]) -> Sounds:
+def _sounds(system: Subject, chosen: Sequence[Sentence], folders: Mapping[str, Sounds]) -> Sounds:
     if system.voice and system.voice in folders:
         return {s.id: folders[system.voice][s.id] for s in chosen}
-    return {s.id: wave for s, wave in zip(chosen, spoken(system, [s.text for s in chosen]).waves)}
+    return {s.id: wave for s, wave in zip(chosen, synthesize(system, [s.text for s in chosen]).waves)}
 
 
 def design(
@@ -94,7 +94,7 @@ def design(
     reference: Sounds | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """A test as plain values: what the page holds. Raises InputError for systems that such a test cannot have."""
+    """A test as plain values, which the page holds. Raises InputError for systems that the test does not allow."""
     check(test, names)
     lacking = [s.id for s in sentences if s.id not in (reference or {})]
     if test == "mushra" and lacking:
@@ -111,9 +111,9 @@ def design(
             trials += [{**about, "clips": list(pair)} for pair in combinations(clips, 2)]
         else:
             assert reference is not None
-            open_one = _sound(reference[s.id])
-            hidden = [{"system": REFERENCE, "sound": open_one}, {"system": ANCHOR, "sound": _anchor(reference[s.id])}]
-            trials.append({**about, "reference": open_one, "clips": clips + hidden})
+            shown = _sound(reference[s.id])
+            hidden = [{"system": REFERENCE, "sound": shown}, {"system": ANCHOR, "sound": _anchor(reference[s.id])}]
+            trials.append({**about, "reference": shown, "clips": clips + hidden})
     body = {"format": FORMAT, "version": VERSION, "test": test, "seed": seed, "systems": list(names), "trials": trials}
     return {"page": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16], **body}
 
@@ -125,13 +125,13 @@ def write(made: dict[str, Any], path: str | Path, *, title: str = "Listening tes
 
 
 def html(made: dict[str, Any], *, title: str) -> str:
-    """The whole page. Its data is encoded, lest a glance at the source tells who speaks; it is no secret."""
+    """The whole page. Its data is encoded so that the source does not show the systems at a glance; it is no secret."""
     data = base64.b64encode(json.dumps(made).encode()).decode()
     return render(Path(__file__).with_name("templates"), "listening.html.j2", title=title, data=data)
 
 
 def check(test: str, names: Sequence[str]) -> None:
-    """Raises InputError for systems that such a test cannot have."""
+    """Raise InputError for systems that the test does not allow."""
     if test not in TESTS:
         raise InputError(f"test {test!r}: choose one of {', '.join(TESTS)}")
     if len(set(names)) < len(names) or {REFERENCE, ANCHOR} & set(names):
@@ -139,7 +139,7 @@ def check(test: str, names: Sequence[str]) -> None:
     if test == "ab" and len(names) < 2:
         raise InputError(f"{names[0]}: a comparison needs two systems; name another one")
     if test == "mushra" and len(names) > MOST - 2:
-        raise InputError(f"{len(names)} systems: a MUSHRA screen holds at most {MOST - 2} beside reference and anchor")
+        raise InputError(f"{len(names)} systems: a MUSHRA screen holds at most {MOST - 2} besides reference and anchor")
 
 
 def _sound(wave: Wave) -> str:

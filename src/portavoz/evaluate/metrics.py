@@ -1,4 +1,4 @@
-"""The figures by name: what each is, its unit, which way is better, and how sentences are joined."""
+"""The figures by name: definition, unit, direction, and how sentences are joined."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METRICS: dict[str, Metric] = {
     "word_error": Metric(
         "word error", "%", "lower", "words the recogniser got wrong ÷ words said", scale=100, digits=1
     ),
-    "mcd": Metric("mel cepstral distortion", "dB", "lower", "beside the recording, aligned in time"),
+    "mcd": Metric("mel cepstral distortion", "dB", "lower", "distance from the recording, time-aligned"),
     "mel_error": Metric("mel error", "dB", "lower", "mean distance of mels made with the recording's own durations"),
     "f0_cents": Metric(
         "F0 error", "cents", "lower", "root mean square where both are voiced; 100 are a semitone", root=True, digits=0
@@ -45,8 +45,8 @@ METRICS: dict[str, Metric] = {
     "pesq": Metric("PESQ", "MOS-LQO", "higher", "ITU-T P.862.2, wide band: a prediction, about 1 to 4.64"),
     "stoi": Metric("STOI", "", "higher", "short-time objective intelligibility, 0 to 1", digits=3),
     "estoi": Metric("ESTOI", "", "higher", "its extended form, 0 to 1", digits=3),
-    "mos_estimate": Metric("MOS estimate", "MOS", "higher", "what the model that was given says"),
-    "real_time_factor": Metric("real-time factor", "", "lower", "seconds of work ÷ seconds of sound", digits=4),
+    "mos_estimate": Metric("MOS estimate", "MOS", "higher", "output of the given model"),
+    "real_time_factor": Metric("real-time factor", "", "lower", "seconds of processing ÷ seconds of audio", digits=4),
 }
 
 

@@ -1,4 +1,4 @@
-"""Models of hearing that other people wrote: STOI and PESQ beside a recording, and a MOS estimate by a given model."""
+"""Objective metrics of other packages: STOI and PESQ against a recording, and a MOS estimate by the user's model."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ Estimate = Callable[[NDArray[np.float32], int], Any]
 
 
 def missing(name: str) -> MissingExtra | None:
-    """Why a figure cannot be had here, or None when it can."""
+    """Why a figure cannot be computed here; None when it can."""
     package, extra = NEEDS.get(name, ("", ""))
     if not package or find_spec(package) is not None:
         return None
     return MissingExtra(package, extra, f"the figure {name}")
 
 
-def synchronous(reference: Wave, wave: Wave, names: set[str]) -> Parts:
+def time_aligned(reference: Wave, wave: Wave, names: set[str]) -> Parts:
     """One sentence's shares in those of `stoi`, `estoi` and `pesq` that are in `names`.
 
-    Both waves must say the same at the same time, as a vocoder's output and what its mel was made of do; what one
-    has beyond the other's end does not count. A figure that its package cannot give for this sentence is left out.
-    Raises MissingExtra.
+    Both waves must have the same timing, like a vocoder's output and its source; the longer one is cut. A figure that
+    its package cannot compute for this sentence is left out. Raises MissingExtra.
     """
     first, second = (resample(w.samples, w.rate, RATE) for w in (reference, wave))
     length = min(len(first), len(second))
@@ -63,7 +62,7 @@ def stoi(first: NDArray[np.float32], second: NDArray[np.float32], *, extended: b
     except ImportError as error:
         raise missing("stoi") or error from error
     with warnings.catch_warnings():
-        # It warns of too few frames and answers 1e-5, which is no measurement.
+        # On too few frames it warns and returns 1e-5, which is no measurement.
         warnings.simplefilter("error", RuntimeWarning)
         try:
             return float(measure(first, second, RATE, extended=extended))
@@ -74,7 +73,7 @@ def stoi(first: NDArray[np.float32], second: NDArray[np.float32], *, extended: b
 def pesq(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
     """MOS-LQO of ITU-T P.862.2 (wide band) of waves [samples] at RATE, by the package pesq.
 
-    None where it finds no speech, or too little. Raises MissingExtra.
+    None where it finds too little speech. Raises MissingExtra.
     """
     try:
         from pesq import BufferTooShortError, NoUtterancesError
@@ -84,12 +83,12 @@ def pesq(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | Non
     try:
         return float(measure(RATE, first, second, "wb"))
     except (BufferTooShortError, NoUtterancesError, ValueError):
-        # It fails on silence with a ValueError of its own.
+        # Silence is a ValueError.
         return None
 
 
 class Mos:
-    """A model that estimates a mean opinion score from a wave alone: the caller's own, none comes with portavoz.
+    """The user's model that estimates a mean opinion score from a wave alone; portavoz ships none.
 
     `name` is an ONNX file, with one input float32 [1, samples] or [samples] at the rate in its metadata ("rate",
     default 16,000 Hz) and the estimate as its first output; or `package.module:function`, called with float32
@@ -102,7 +101,7 @@ class Mos:
         path = Path(name)
         if path.suffix == ".onnx":
             if not path.is_file():
-                raise InputError(f"{name}: there is no such file, wanted an ONNX model that estimates MOS")
+                raise InputError(f"{name}: no such file, wanted an ONNX model that estimates MOS")
             self.about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
             self._estimate: Estimate = _of_onnx(path)
         else:
@@ -110,13 +109,13 @@ class Mos:
 
     def __call__(self, wave: Wave) -> float:
         """The estimate for one wave. Raises InputError when the model gives anything but one finite number."""
-        given = self._estimate(np.asarray(wave.samples, np.float32), wave.rate)
+        estimate = self._estimate(np.asarray(wave.samples, np.float32), wave.rate)
         try:
-            value = float(np.asarray(given).reshape(-1)[0]) if np.size(given) == 1 else float("nan")
+            value = float(np.asarray(estimate).reshape(-1)[0]) if np.size(estimate) == 1 else float("nan")
         except (TypeError, ValueError):
             value = float("nan")
         if not np.isfinite(value):
-            raise InputError(f"{self.name}: gave {str(given)[:40]!r}, wanted one finite number for a wave")
+            raise InputError(f"{self.name}: returned {str(estimate)[:40]!r}, wanted one finite number for a wave")
         return value
 
 
@@ -128,7 +127,7 @@ def _of_function(name: str) -> Estimate:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as problem:
         raise InputError(
-            f"MOS model {name!r}: cannot be imported ({problem}); install it, or mend the name"
+            f"MOS model {name!r}: cannot be imported ({problem}); install it, or correct the name"
         ) from problem
     if not callable(found):
         raise InputError(f"MOS model {name!r}: is a {type(found).__name__}, wanted a function of (samples, rate)")
@@ -151,6 +150,6 @@ def _of_onnx(path: Path) -> Estimate:
         try:
             return session.run(**{name: wave[None] if len(shape) == 2 else wave})[0]
         except BackendError as problem:
-            raise InputError(f"{path}: cannot take a wave of {len(wave)} samples ({problem})") from problem
+            raise InputError(f"{path}: fails on a wave of {len(wave)} samples ({problem})") from problem
 
     return estimate

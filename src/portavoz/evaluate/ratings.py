@@ -1,4 +1,4 @@
-"""The answers of listening tests, joined: means and preferences with intervals over listeners and sentences."""
+"""Joined answers of listening tests: means and preferences, with intervals over listeners and sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .listening import ANCHOR, REFERENCE, TESTS
 
 FORMAT, VERSION = "portavoz-listening-result", 1
 SCALES = {"mos": (1, 5), "mushra": (0, 100)}
-# BS.1534-3, section 4.1.2: a listener who grades the hidden reference below 90 in more than 15 % of the trials.
+# BS.1534-3, section 4.1.2 excludes listeners who rate the hidden reference below 90 in more than 15 % of the trials.
 SEEN, MISSED = 90, 0.15
 CHOICES = ("first", "none", "second")
 
@@ -36,7 +36,7 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The ratings of one kind of test, and the listeners that were left out with the reason."""
+    """The ratings of one kind of test, and the excluded listeners with the reason."""
 
     test: str
     ratings: list[Rating]
@@ -63,31 +63,29 @@ class Joined:
 def join(paths: Sequence[str | Path]) -> Joined:
     """The result files of one kind of test, from one page or several.
 
-    Raises InputError for a file that is none, another test, or the same listener's answers to a page twice.
+    Raises InputError for a file of another kind or test, and for two files of one listener and page.
     """
     files = [(Path(path), _read(Path(path))) for path in paths]
     first, test = files[0][0], files[0][1]["test"]
     for path, found in files:
         if found["test"] != test:
-            raise InputError(f"{path}: a test of the kind {found['test']}, {first} is one of {test}; join one kind")
+            raise InputError(f"{path}: test {found['test']}, but that of {first} is {test}; join one kind")
     seen: dict[tuple[str, str], Path] = {}
     for path, found in files:
         who = (found["page"], found["listener"])
         if who in seen:
-            raise InputError(
-                f"{path}: {found['listener']} answered this page in {seen[who]} too; leave one of them out"
-            )
+            raise InputError(f"{path}: {found['listener']} answered this page in {seen[who]} too; leave one out")
         seen[who] = path
     ratings = [rating for path, found in files for rating in _ratings(path, found)]
     excluded = _excluded(ratings) if test == "mushra" else {}
     kept = [r for r in ratings if r.listener not in excluded]
     if not kept:
-        raise InputError(f"{len(files)} files: no listener heard the hidden reference; the test cannot be used")
+        raise InputError(f"{len(files)} files: no listener identified the hidden reference; the test is invalid")
     return Joined(test, kept, excluded)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found = read_object(path, "wanted answers of a listening page")
+    found = read_object(path, "give the answers of a listening page")
     if found.get("format") != FORMAT:
         raise InputError(f"{path}: not the answers of a listening page; download them at its end")
     if found.get("version") != VERSION:
@@ -105,14 +103,16 @@ def _ratings(path: Path, found: dict[str, Any]) -> list[Rating]:
     for number, row in enumerate(found["answers"], 1):
         rating = _rating(found, row) if isinstance(row, dict) else None
         if rating is None:
-            raise InputError(f"{path}: answer {number} is {str(row)[:60]!r}, which no page writes; download it again")
+            raise InputError(
+                f"{path}: answer {number} is {str(row)[:60]!r}, not the answer of a page; download it again"
+            )
         rows.append(rating)
     return rows
 
 
 def _rating(found: dict[str, Any], row: dict[str, Any]) -> Rating | None:
     """One answer, or None for what is none."""
-    # The same id in another corpus' page is another sentence.
+    # The same id on another page is another sentence.
     sentence = f"{found['page']}/{row.get('sentence')}"
     if found["test"] == "ab":
         system, against, choice = row.get("first"), row.get("second"), row.get("preferred")
@@ -170,10 +170,10 @@ def _pairs(ratings: Sequence[Rating]) -> list[tuple[str, str]]:
 
 
 def _preference(first: str, second: str, ratings: Sequence[Rating]) -> dict[str, Any]:
-    """How often the first was preferred to the second (neither counts half), and the sign test's p.
+    """How often the first was preferred to the second ("no preference" counts half), and the sign test's p.
 
-    The sign test asks how likely so uneven a choice is when both are as good (two-sided, exact; neither left out). It
-    takes answers as independent, which many of one listener are not; the interval does not.
+    The sign test is two-sided and exact, without ties. It takes answers as independent, which those of one listener
+    are not; the interval does not.
     """
     own = [r for r in ratings if (r.system, r.against) == (first, second)]
     wins, losses = sum(r.score == 1 for r in own), sum(r.score == 0 for r in own)

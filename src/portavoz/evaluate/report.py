@@ -19,12 +19,12 @@ from ..flow import Wave
 from ..voice import Voice, load
 from . import asr_wer as judge
 from . import stage_ablation
-from .distance import beside
+from .distance import compare
 from .intervals import Interval, difference, figure
 from .metrics import METRICS, Parts
-from .objective_metrics import Mos, missing, synchronous
+from .objective_metrics import Mos, missing, time_aligned
 from .sentences import Sentence
-from .speaking import Subject, names, spoken
+from .speaking import Subject, names, synthesize
 
 FORMAT, VERSION = "portavoz-evaluation", 1
 RECORDING, VOICE = "recording", "voice"
@@ -169,7 +169,7 @@ def _columns(
     """A voice's own column, and its halves' where it is a compact one and there are recordings."""
     voice = load(subject.voice, **subject.options)
     say(f"{name} says {len(sentences)} sentences")
-    said = spoken(subject, [s.text for s in sentences])
+    said = synthesize(subject, [s.text for s in sentences])
     parts: list[Parts] = [
         {"real_time_factor": (took, len(wave.samples) / wave.rate)} for took, wave in zip(said.seconds, said.waves)
     ]
@@ -204,9 +204,9 @@ def _measure(column: Column, recordings: Sequence[Wave | None], wanted: set[str]
         if wave is None:
             continue
         if recording is not None and column.kind != RECORDING:
-            parts.update(beside(recording, wave))
+            parts.update(compare(recording, wave))
             if column.kind != VOICE:
-                parts.update(synchronous(recording, wave, wanted & HEARD))
+                parts.update(time_aligned(recording, wave, wanted & HEARD))
                 # Its length is the recording's by construction.
                 parts.pop("duration_ratio", None)
         if mos is not None and "mos_estimate" in wanted:

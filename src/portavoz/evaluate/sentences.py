@@ -1,4 +1,4 @@
-"""What a voice is asked to say, and the recordings beside which it is heard."""
+"""The sentences under test, and their recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST = 60.0  # seconds of one recording
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence under test: where its recording is, if there is one, and that recording's labels, if it has some.
+    """One sentence under test, with its recording and the recording's labels where there are some.
 
     The recording begins `start` seconds into its file and ends with the last of `ends` (seconds from there).
     """
@@ -44,10 +44,10 @@ class Sentence:
 
 
 def of_corpus(folder: str | Path, count: int, *, speakers: tuple[str, ...] = ()) -> list[Sentence]:
-    """Up to `count` sentences of a folder with recordings: the held-out ones where it says which those are.
+    """Up to `count` sentences of a folder with recordings, at equal steps; the held-out ones where it marks them.
 
-    Of a folder without such a division they are taken at equal steps. Where one of `speakers` (the voice's own one
-    first) has recordings there, only that one's are used. Raises InputError for a folder that cannot be read.
+    Where one of `speakers` (in order of preference) has recordings there, only that one's are used. Raises InputError
+    for a folder that cannot be read.
     """
     folder = Path(folder)
     found = list(_labelled(folder) if (folder / "index.jsonl").is_file() else _plain(folder))
@@ -66,7 +66,7 @@ def _labelled(folder: Path) -> Iterator[Sentence]:
     for line in held_out or lines:
         labels = (tuple(line["symbols"]), tuple(map(float, line["ends"])))
         if len(labels[0]) != len(labels[1]) or not set(labels[0]) <= set(ALPHABET.symbols):
-            raise InputError(f"{folder}/index.jsonl {line['id']}: its labels are not symbols with ends; mend the line")
+            raise InputError(f"{folder}/index.jsonl {line['id']}: its labels are not symbols with ends; fix the line")
         yield Sentence(
             str(line["id"]), line["text"], folder / line["wav"], line["speaker"], *labels, float(line.get("from", 0.0))
         )
@@ -81,7 +81,7 @@ def _plain(folder: Path) -> Iterator[Sentence]:
 def of_text(path: str | Path | None, count: int) -> list[Sentence]:
     """Up to `count` sentences of a text file, one a line, without recordings; None: those that come with portavoz.
 
-    Raises InputError for a file that cannot be read, or has none.
+    Raises InputError for a file that cannot be read, or is empty.
     """
     source = Path(path) if path is not None else Path(__file__).with_name("sentences.txt")
     try:

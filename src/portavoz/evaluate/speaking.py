@@ -1,6 +1,7 @@
-"""A voice speaks in a process of its own, so that its time and its peak memory are its own.
+"""Synthesis in a separate process, so that time and peak memory are the voice's alone.
 
-Run as a module by `spoken`: reads a request as JSON from standard input, writes N.npy for each text and result.json.
+`synthesize` runs it as a module: it reads a request as JSON from standard input, writes N.npy for each text and
+result.json.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..errors import InputError, JobError, PortavozError
 from ..flow import Wave
 from ..inspect.memory import peak_memory
 
-WARM = "Ready."  # the first sentence also pays for opening
+WARM_UP = "Ready."  # the first sentence also pays for loading
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class Subject:
     @property
     def name(self) -> str:
         """A short name: the voice's, or its folder's, with the speaker."""
-        return self.called(1)
+        return self.named(1)
 
-    def called(self, parts: int) -> str:
+    def named(self, parts: int) -> str:
         """Its name with so many parts of its folder's path."""
         path = Path(self.voice or "bundled voice")
         if parts > 1 and path.is_dir():
@@ -47,16 +48,16 @@ class Subject:
 
 
 def names(subjects: Sequence[Subject]) -> list[str]:
-    """What to call each: its name, or with as much of its path as tells it from another one of that name."""
+    """A display name for each: its name, with as much of its path as distinguishes it from others."""
     found = [subject.name for subject in subjects]
     for name in {name for name in found if found.count(name) > 1}:
-        alike = [i for i, one in enumerate(found) if one == name]
-        deepest = max(len(Path(subjects[i].voice or "").resolve().parts) for i in alike)
+        same = [i for i, one in enumerate(found) if one == name]
+        deepest = max(len(Path(subjects[i].voice or "").resolve().parts) for i in same)
         for parts in range(2, deepest + 1):
-            longer = [subjects[i].called(parts) for i in alike]
-            if len(set(longer)) == len(alike):
-                for i, called in zip(alike, longer):
-                    found[i] = called
+            longer = [subjects[i].named(parts) for i in same]
+            if len(set(longer)) == len(same):
+                for i, longer_name in zip(same, longer):
+                    found[i] = longer_name
                 break
     return found
 
@@ -70,16 +71,16 @@ def subjects(voices: Sequence[str | None], speakers: Sequence[str], options: dic
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What a voice said, one wave a text, the seconds each took, and its process' peak memory (MB, None: unknown)."""
+class Synthesis:
+    """The waves of a voice, one for each text, the seconds each took, and peak memory (MB, None: unknown)."""
 
     waves: list[Wave]
     seconds: list[float]
     megabytes: float | None
 
 
-def spoken(subject: Subject, texts: Sequence[str]) -> Spoken:
-    """Let a voice say all texts, one after the other. Raises InputError when it cannot, JobError when it dies."""
+def synthesize(subject: Subject, texts: Sequence[str]) -> Synthesis:
+    """Synthesize all texts, one after the other. Raises InputError when the voice refuses, JobError when it crashes."""
     with tempfile.TemporaryDirectory() as folder:
         request = {
             "voice": subject.voice, "speaker": subject.speaker, "options": subject.options,
@@ -89,23 +90,23 @@ def spoken(subject: Subject, texts: Sequence[str]) -> Spoken:
         done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True)
         answer = Path(folder) / "result.json"
         if done.returncode or not answer.is_file():
-            last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
+            last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
             raise JobError(
                 f"voice {subject.voice!r}: its process ended with exit code {done.returncode} ({last[:200]}); "
                 "try 'portavoz doctor'"
             )
-        said = json.loads(answer.read_text(encoding="utf-8"))
-        if "error" in said:
-            raise InputError(said["error"])
-        waves = [Wave(np.load(Path(folder) / f"{i}.npy"), said["rate"]) for i in range(len(texts))]
-    return Spoken(waves, said["seconds"], said["megabytes"])
+        result = json.loads(answer.read_text(encoding="utf-8"))
+        if "error" in result:
+            raise InputError(result["error"])
+        waves = [Wave(np.load(Path(folder) / f"{i}.npy"), result["rate"]) for i in range(len(texts))]
+    return Synthesis(waves, result["seconds"], result["megabytes"])
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     import portavoz
 
     voice = portavoz.load(request["voice"], **request["options"])
-    voice.speak(WARM, speaker=request["speaker"])
+    voice.speak(WARM_UP, speaker=request["speaker"])
     seconds = []
     for i, text in enumerate(request["texts"]):
         began = time.perf_counter()

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     sentences = _sentences(args)
     # What cannot be such a test should be said before voices speak for minutes.
     listening.check(test, names)
-    sounds, sentences = listening.gathered(systems, sentences, args.count)
+    sounds, sentences = listening.gather(systems, sentences, args.count)
     reference = _reference(args, sentences) if test == "mushra" else None
     made = listening.design(test, names, sounds, sentences=sentences, reference=reference, seed=args.seed)
     listening.write(made, args.output, title=args.title)
@@ -71,15 +71,15 @@ def run(args: argparse.Namespace) -> int:
 def _sentences(args: argparse.Namespace) -> list[Sentence]:
     """All that could be said: folders decide which are."""
     from ...evaluate import sentences
-    from ...evaluate.listening import is_sounds
+    from ...evaluate.listening import is_sound_folder
 
-    most = 100_000 if any(is_sounds(name) for name in args.systems) else args.count
+    most = 100_000 if any(is_sound_folder(name) for name in args.systems) else args.count
     return sentences.of_corpus(args.corpus, most) if args.corpus else sentences.of_text(args.text, most)
 
 
 def _reference(args: argparse.Namespace, sentences: list[Sentence]) -> Sounds:
-    from ...evaluate.listening import of_folder
+    from ...evaluate.listening import read_sound_folder
 
     if args.reference:
-        return of_folder(args.reference)
+        return read_sound_folder(args.reference)
     return {s.id: wave for s in sentences if (wave := s.recording())}
