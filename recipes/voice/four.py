@@ -26,7 +26,7 @@ from evaluate import wave_of
 from portavoz.atomic import atomic
 from portavoz.audio.resample import resample
 from portavoz.evaluate import asr_wer
-from portavoz.evaluate.distance import beside
+from portavoz.evaluate.distance import compare
 from portavoz.flow import MelSpec, Wave
 from portavoz.train.data.pitch import tracks
 
@@ -63,7 +63,7 @@ def median_pitch(waves: list[Wave]) -> float:
 
 def distortion(reference: Wave, wave: Wave) -> float:
     """Mel cepstral distortion in dB."""
-    total, frames = beside(reference, wave)["mcd"]
+    total, frames = compare(reference, wave)["mcd"]
     return total / frames
 
 
