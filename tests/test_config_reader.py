@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from portavoz.config_reader import Count, Range, Share, check, fields_of, read
+from portavoz.config_reader import Count, Range, Reader, Share
 from portavoz.errors import SpecError
 
-WHAT = "the toy configuration"
+READER = Reader("the toy configuration")
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Outer:
     inner: Inner = field(default_factory=Inner)
 
     def __post_init__(self) -> None:
-        check(self, WHAT)
+        READER.check(self)
 
 
 def test_values_become_an_instance_with_tuples_and_parts() -> None:
-    made = read(Outer, {"name": "a", "inner": {"rates": [4, 2]}, "model": {"x": 1}}, WHAT)
+    made = READER.read(Outer, {"name": "a", "inner": {"rates": [4, 2]}, "model": {"x": 1}})
     assert made == Outer("a", inner=Inner((4, 2)), model={"x": 1})
-    assert read(Outer, {"name": "a", "inner": made.inner}, WHAT).inner is made.inner
-    assert fields_of(Inner, {"rates": [1], "license": "x"}, WHAT, others=()) == {"rates": (1,)}
+    assert READER.read(Outer, {"name": "a", "inner": made.inner}).inner is made.inner
+    assert Reader("a file", others=()).fields(Inner, {"rates": [1], "license": "x"}) == {"rates": (1,)}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_values_become_an_instance_with_tuples_and_parts() -> None:
 )
 def test_what_cannot_be_is_named(values: Any, message: str) -> None:
     with pytest.raises(SpecError) as refused:
-        read(Outer, values, WHAT)
+        READER.read(Outer, values)
     assert message in str(refused.value)
 
 
@@ -75,5 +75,25 @@ def test_a_changed_instance_is_checked_too() -> None:
 
 def test_files_of_other_programs_may_hold_more_but_no_misspelled_key() -> None:
     with pytest.raises(SpecError, match="did you mean scale"):
-        fields_of(Inner, {"scalee": "htk"}, WHAT, others=())
-    assert fields_of(Inner, {"scalee": "htk"}, WHAT, others=("scalee",)) == {}
+        Reader("a file", others=()).fields(Inner, {"scalee": "htk"})
+    assert Reader("a file", others=("scalee",)).fields(Inner, {"scalee": "htk"}) == {}
+
+
+def test_what_is_missing_is_that_of_a_base() -> None:
+    base = Outer("base", hidden=7, inner=Inner((3,), "htk"))
+    assert READER.read(Outer, {"inner": {"rates": [5]}}, base=base) == replace(base, inner=Inner((5,), "htk"))
+
+
+@dataclass(frozen=True)
+class Plain:
+    width: int = 1
+    kernels: Sequence[Sequence[int]] = ((1,),)
+
+
+def test_whole_numbers_may_have_one_bound() -> None:
+    reader = Reader("a file", least=1)
+    assert reader.read(Plain, {"kernels": [[1, 2]]}) == Plain(kernels=((1, 2),))
+    with pytest.raises(SpecError, match="width is 0: wanted a whole number from 1 up"):
+        reader.read(Plain, {"width": 0})
+    with pytest.raises(SpecError, match=r"kernels is \[\[0\]\]: wanted a list of lists of whole numbers from 1 up"):
+        reader.read(Plain, {"kernels": [[0]]})

@@ -13,6 +13,7 @@ import math
 import os
 import types
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -74,58 +75,79 @@ def read_object(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
     return found
 
 
-def read(kind: type[T], values: Any, what: str, *, where: str = "", others: Collection[str] | None = None) -> T:
-    """An instance of the dataclass `kind` from plain values (of JSON or YAML); lists become tuples.
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads plain values (of JSON or YAML) into dataclasses; lists become tuples.
 
-    `what` names the configuration in errors ("the compact configuration"), `where` the path of nested values ("mel.").
-    With `others`, such keys are ignored, and an unknown key is an error only when it nearly is a known one: for files
-    of other programs. Raises SpecError naming the key and what was wanted.
+    `what` names the configuration in errors ("the compact configuration"). Keys in `others` are ignored, and an unknown
+    key is then an error only when it nearly is a known one: for files of other programs. `least` bounds whole numbers
+    whose annotation has no `Range`. All methods raise SpecError naming the key and what was wanted.
     """
-    return kind(**fields_of(kind, values, what, where=where, others=others))
+
+    what: str
+    others: Collection[str] | None = None
+    least: int | None = None
+
+    def read(self, kind: type[T], values: Any, *, where: str = "", base: T | None = None) -> T:
+        """An instance of `kind`; what `values` lacks is that of `base`, or the default.
+
+        `where` is the path of nested values ("mel.").
+        """
+        ready = self.fields(kind, values, where=where, base=base)
+        if base is not None:
+            return dataclasses.replace(base, **ready)  # pyright: ignore[reportArgumentType] (kind is a dataclass)
+        missing = [f for f in dataclasses.fields(kind) if f.name not in ready and _required(f)]  # pyright: ignore[reportArgumentType]
+        if missing:
+            raise SpecError(f"{self.what}: {where}{missing[0].name} is missing")
+        return kind(**ready)
+
+    def fields(self, kind: type[Any], values: Any, *, where: str = "", base: Any = None) -> dict[str, Any]:
+        """The checked values of the fields of `kind` that `values` has."""
+        hints = get_type_hints(kind, include_extras=True)
+        if not isinstance(values, Mapping):
+            raise SpecError(f"{self.what}'s {where.rstrip('.') or 'content'} is {values!r}: wanted {', '.join(hints)}")
+        ready: dict[str, Any] = {}
+        for key, value in values.items():
+            if key in hints:
+                ready[key] = self._field(value, hints[key], f"{where}{key}", getattr(base, key, None))
+            elif self.others is None or (key not in self.others and _close(key, hints, 0.9)):
+                raise SpecError(f"{self.what} has no {where}{key}{near(key, hints, where)}")
+        return ready
+
+    def check(self, config: Any) -> None:
+        """Check an instance, such as one that `dataclasses.replace` has made."""
+        for name, hint in get_type_hints(type(config), include_extras=True).items():
+            self._field(getattr(config, name), hint, name, None)
+
+    def _field(self, value: Any, hint: Any, where: str, base: Any) -> Any:
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return value if isinstance(value, hint) else self.read(hint, value, where=f"{where}.", base=base)
+        hint = hint if self.least is None else _bounded(hint, self.least)
+        try:
+            return _fit(value, hint)
+        except TypeError as problem:
+            raise SpecError(f"{self.what}'s {where} is {value!r}: wanted {wanted(hint)}") from problem
 
 
-def fields_of(
-    kind: type[Any], values: Any, what: str, *, where: str = "", others: Collection[str] | None = None
-) -> dict[str, Any]:
-    """The checked values of the fields of `kind` that `values` has; see `read`."""
-    hints = get_type_hints(kind, include_extras=True)
-    if not isinstance(values, Mapping):
-        raise SpecError(f"{what}'s {where.rstrip('.') or 'content'} is {values!r}: wanted {', '.join(hints)}")
-    ready: dict[str, Any] = {}
-    for key, value in values.items():
-        if key in hints:
-            ready[key] = _field(value, hints[key], what, f"{where}{key}", others)
-        elif others is None or (key not in others and difflib.get_close_matches(str(key), hints, 1, cutoff=0.9)):
-            raise SpecError(f"{what} has no {where}{key}{near(key, hints, where)}")
-    missing = [
-        f.name
-        for f in dataclasses.fields(kind)
-        if f.name not in ready and f.default is f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise SpecError(f"{what}: {where}{missing[0]} is missing")
-    return ready
+def _required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is f.default_factory is dataclasses.MISSING
 
 
-def check(config: Any, what: str) -> None:
-    """Check the values of a dataclass instance, such as one that `dataclasses.replace` has made. Raises SpecError."""
-    for name, hint in get_type_hints(type(config), include_extras=True).items():
-        _field(getattr(config, name), hint, what, name, None)
+def _bounded(hint: Any, least: int) -> Any:
+    """The annotation with whole numbers from `least` up."""
+    if get_origin(hint) in (tuple, list, Sequence):
+        return Sequence[_bounded(get_args(hint)[0], least)]  # pyright: ignore[reportInvalidTypeArguments]
+    return Annotated[int, Range(least=least)] if hint is int else hint
+
+
+def _close(key: Any, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    return difflib.get_close_matches(str(key), list(known), 1, cutoff)
 
 
 def near(key: Any, known: Iterable[str], where: str = "") -> str:
     """The end of a sentence about an unknown key: the nearest known one, or all of them."""
-    found = difflib.get_close_matches(str(key), list(known), 1)
+    found = _close(key, known)
     return f": did you mean {where}{found[0]}?" if found else f": known are {', '.join(known)}"
-
-
-def _field(value: Any, hint: Any, what: str, where: str, others: Collection[str] | None) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return value if isinstance(value, hint) else read(hint, value, what, where=f"{where}.", others=others)
-    try:
-        return _fit(value, hint)
-    except TypeError as problem:
-        raise SpecError(f"{what}'s {where} is {value!r}: wanted {wanted(hint)}") from problem
 
 
 def _fit(value: Any, hint: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from portavoz import ops
-from portavoz.errors import InputError, WeightError
+from portavoz.errors import InputError, SpecError, WeightError
 from portavoz.families.chatterbox.checkpoint import Checkpoint, is_chatterbox
 from portavoz.families.chatterbox.prompt import Conditionals
 from portavoz.weights import file
@@ -134,7 +134,7 @@ def test_an_unknown_setting_is_refused_with_those_that_there_are(tmp_path: Path)
     about = json.loads((folder / "config.json").read_text())
     about["tokens"]["layer"] = 3
     (folder / "config.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match=r"chatterbox\.tokens: there is no setting 'layer'"):
+    with pytest.raises(SpecError, match=r"no tokens\.layer: did you mean tokens\.layers"):
         Checkpoint.open(folder)
 
 

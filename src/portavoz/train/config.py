@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from .. import config_reader
-from ..config_reader import Count, NonNegative, Positive, Range, Share, Size, near
+from ..config_reader import Count, NonNegative, Positive, Range, Reader, Share, Size, near
 from ..errors import InputError, SpecError
 
 # Each part's losses and their weights; a training's `losses` changes some of them, and 0 switches one off.
@@ -86,7 +85,7 @@ class TrainConfig:
     only: Annotated[Sequence[str], "Path prefixes of the weights to train; empty is all."] = ()
 
     def __post_init__(self) -> None:
-        config_reader.check(self, WHAT)
+        Reader(WHAT).check(self)
         if self.family != "compact":
             raise SpecError(f"family {self.family!r} cannot be trained: choose compact")
         whole = self.part in WHOLE
@@ -157,10 +156,10 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], what: str = WHAT) -> TrainConfig:
-        """From plain values; raises SpecError, see `config_reader.read`."""
+        """From plain values; raises SpecError, see `config_reader.Reader`."""
         if "corpus" not in values:
             raise SpecError(f"{what}: 'corpus' is missing; name {CORPORA}")
-        return config_reader.read(cls, values, what)
+        return Reader(what).read(cls, values)
 
 
 def _parse(text: str) -> Any:

@@ -6,9 +6,10 @@ The defaults are the English checkpoint's. Names are those of the reference's ow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, get_type_hints
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+from ...config_reader import Reader
 from ...errors import InputError
 from ...flow import MelSpec
 
@@ -18,6 +19,8 @@ PROMPT_RATE = 16_000  # Hz: what the voice encoder, the x-vector and the S3 toke
 
 # The mel between decoder and vocoder, and that of a prompt; magnitudes are sqrt(re² + im² + 1e-9) before the log.
 MEL = MelSpec(rate=24_000, fft=1920, hop=480, window=1920, mels=80, low=0.0, high=8000.0, padding="same")
+
+READER = Reader("the Chatterbox configuration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,31 +211,13 @@ CONFIGS = {
 def parse(values: Mapping[str, Any]) -> ChatterboxConfig:
     """A config from JSON's values, e.g. ``{"variant": "turbo", "tokens": {"layers": 2}}``.
 
-    What is not given is the variant's own. Raises InputError for an unknown variant or name.
+    What is not given is the variant's own. Raises InputError for an unknown variant, SpecError for an unknown name.
     """
     variants = {"english": ENGLISH, "multilingual": MULTILINGUAL, "turbo": TURBO}
     variant = values.get("variant", "english")
     if variant not in variants:
         raise InputError(f"chatterbox: there is no variant {variant!r}; choose one of {', '.join(variants)}")
-    return _changed(variants[variant], values, "chatterbox")
-
-
-def _changed(config: Any, values: Mapping[str, Any], where: str) -> Any:
-    known = {f.name for f in fields(config)}
-    hints = get_type_hints(type(config))
-    changes: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in known:
-            raise InputError(f"{where}: there is no setting {name!r}; known are {', '.join(sorted(known))}")
-        if is_dataclass(hints[name]):
-            changes[name] = _changed(getattr(config, name), value, f"{where}.{name}")
-        else:
-            changes[name] = _tuples(value)
-    return replace(config, **changes)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+    return READER.read(ChatterboxConfig, values, base=variants[variant])
 
 
 def as_json(config: ChatterboxConfig) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
+from ...config_reader import Reader
 from ...errors import SpecError
 from ...flow import MelSpec
 from ...text.alphabet import SYMBOLS, VERSION
+
+READER = Reader("the compact configuration", least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,8 @@ class CompactConfig:
 
         Raises SpecError for an unknown key, naming the nearest known one, and for a value that cannot be.
         """
-        return _strict(cls, values, "")
+        return READER.read(cls, values)
 
-
-PARTS = {"mel": MelSpec, "istft": IstftConfig, "hifigan": HifiConfig}
 
 # Speaks badly, trains in minutes: for tests and for looking inside. At most 63,330 parameters, vocoder included.
 MINIMAL = CompactConfig(
@@ -119,49 +119,3 @@ def named(config: str | Mapping[str, Any]) -> CompactConfig:
             raise SpecError(f"there is no compact configuration {config!r}: choose one of {', '.join(CONFIGS)}")
         return CONFIGS[config]
     return CompactConfig.from_dict(config)
-
-
-def _strict(kind: type[Any], values: Any, where: str) -> Any:
-    hints = get_type_hints(kind)
-    known = list(hints)
-    if not isinstance(values, Mapping):
-        raise SpecError(f"the compact configuration's {where.rstrip('.')} is {values!r}: give {', '.join(known)}")
-    ready: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f": did you mean {where}{near[0]}?" if near else f": known are {', '.join(known)}"
-            raise SpecError(f"the compact configuration has no {where}{key}{hint}")
-        if kind is CompactConfig and key in PARTS:
-            value = _strict(PARTS[key], value, f"{key}.")
-        ready[key] = _tuples(value)
-        if not _fits(ready[key], hints[key]):
-            raise SpecError(f"the compact configuration's {where}{key} is {value!r}: wanted {_wanted(hints[key])}")
-    return kind(**ready)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is what a field's annotation says; all of our whole numbers count something, so from 1 up."""
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and bool(value) and all(_fits(v, get_args(hint)[0]) for v in value)
-    if hint in (int, float):
-        number = isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
-        return number and (hint is float or value >= 1)
-    return isinstance(value, hint)
-
-
-def _wanted(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(map(repr, get_args(hint)))}"
-    if get_origin(hint) is tuple:
-        return f"a list, each of it {_wanted(get_args(hint)[0])}"
-    if hint is bool:
-        return "true or false"
-    return "a whole number from 1 up" if hint is int else "a number"
-
-
-def _tuples(value: Any) -> Any:
-    """JSON and YAML give lists where the configuration, being frozen, holds tuples."""
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value

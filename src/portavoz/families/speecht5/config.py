@@ -6,12 +6,12 @@ The names of the fields are the reference's, letter for letter, and so are the v
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 from ...blocks.hifigan import HifiGanConfig
+from ...config_reader import Reader
 from ...errors import SpecError
 from ...flow import MelSpec
 
@@ -38,6 +38,8 @@ OTHERS = {
     "decoder_start_token_id", "sep_token_id", "scale_embedding", "conv_dim", "conv_stride", "conv_kernel",
     "num_feat_extract_layers", "max_length", "sampling_rate", "num_conv_pos_embeddings",
 }  # fmt: skip
+
+READER = Reader("the SpeechT5 configuration", OTHERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +145,11 @@ class SpeechT5Config:
         for alias, name in ALIASES.items():
             if alias in model and name in model and model[alias] != model[name]:
                 raise _wrong(f"{alias} is {model[alias]!r} and {name} {model[name]!r}", "the same number twice")
-        ready = _known(values, cls, "")
+        ready = READER.fields(cls, {k: v for k, v in values.items() if k not in ("vocoder", "sampling_rate")})
         if vocoder is not None:
             _check_kind(vocoder, "the vocoder's", VOCODER_ARCHITECTURE, VOCODER_MODEL)
-            ready["vocoder"] = HifiGanConfig(**_known(vocoder, HifiGanConfig, "vocoder."))
-            ready["sampling_rate"] = vocoder.get("sampling_rate", 16000)
-            _check_kind_of("vocoder.sampling_rate", ready["sampling_rate"], int)
+            ready["vocoder"] = READER.read(HifiGanConfig, vocoder, where="vocoder.")
+            ready |= READER.fields(cls, {"sampling_rate": vocoder.get("sampling_rate", 16000)}, where="vocoder.")
         return cls(**ready)
 
 
@@ -164,43 +165,6 @@ def _check_kind(values: Any, whose: str, architecture: str, kind: str) -> None:
     if architecture not in listed or found != kind:
         named = f"{', '.join(map(str, listed))} (model_type {found!r})"
         raise SpecError(f"{whose} configuration is of {named}: this family speaks with {architecture} only")
-
-
-def _known(values: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
-    """The values that are fields of `kind`, lists as tuples. Files hold many more, which do not change the sound."""
-    hints: dict[str, Any] = {
-        n: hint for n, hint in get_type_hints(kind).items() if n not in ("vocoder", "sampling_rate")
-    }
-    for key in values:
-        near = difflib.get_close_matches(key, hints, 1, cutoff=0.9)
-        if key not in hints and key not in OTHERS and near:
-            raise SpecError(f"the SpeechT5 configuration has no {where}{key}: did you mean {where}{near[0]}?")
-    ready = {name: _tuples(values[name]) for name in hints if name in values}
-    for name, value in ready.items():
-        _check_kind_of(where + name, value, hints[name])
-    return ready
-
-
-def _check_kind_of(name: str, value: Any, hint: Any) -> None:
-    for kind, wanted in WANTED.items():
-        if hint == kind and not _fits(value, hint):
-            raise _wrong(f"{name} is {value!r}", wanted)
-
-
-WANTED: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "a name",
-    Sequence[int]: "a list of whole numbers",
-    Sequence[Sequence[int]]: "a list of lists of whole numbers",
-}
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if get_args(hint):
-        return isinstance(value, tuple) and all(_fits(part, get_args(hint)[0]) for part in value)
-    return isinstance(value, (int, float) if hint is float else hint) and (hint is bool or not isinstance(value, bool))
 
 
 def _check_numbers(c: SpeechT5Config) -> None:
@@ -238,10 +202,6 @@ def _check_vocoder(v: HifiGanConfig, mels: int) -> None:
     for kernel in v.resblock_kernel_sizes:
         if kernel % 2 == 0:
             raise _wrong(f"vocoder.resblock_kernel_sizes has {kernel}", "odd numbers, which keep the length")
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def _lists(value: Any) -> Any:
