@@ -4,7 +4,7 @@
 
 SpeechT5 with random weights, ours on torch and `transformers`, one thread, one probe of about 12 symbols; what is
 compared takes turns, the least of all rounds counts. Targets: forced ÷ plain and capture ÷ plain at most 2, the ledger
-(fingerprints of every weight, once a model, not in the capture) at most 5 s for 500 MB, the first culprit within 60 s.
+(fingerprints of every weight, once a model, not in the capture) at most 5 s for 500 MB, the first fault within 60 s.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from portavoz.lab import speecht5_probe
 from portavoz.lab.align.matching import align
 from portavoz.lab.compare import compare
 from portavoz.lab.forcing.noise_floor import write
-from portavoz.lab.forcing.teacher_forcing import Forcing, walk
+from portavoz.lab.forcing.teacher_forcing import Forcing, run_forced
 from portavoz.lab.instrument.fingerprint import fingerprint
-from portavoz.lab.instrument.observer import Visitor
-from portavoz.lab.trace.recorder import Recorder, Streamed, record
+from portavoz.lab.instrument.observer import Observer
+from portavoz.lab.trace.recorder import FileSink, Recorder, record
 from portavoz.lab.trace.trace import Trace
 from portavoz.weights.cursor import Weights
 
@@ -62,7 +62,7 @@ def main() -> None:
         return timed(run)
 
     def forced() -> Took:
-        return timed(lambda: walk(port, Forcing(pairing, trace, {})))
+        return timed(lambda: run_forced(port, Forcing(pairing, trace, {})))
 
     def plain_reference() -> Took:
         with torch.no_grad():
@@ -70,10 +70,10 @@ def main() -> None:
 
     def capture() -> Took:
         with TemporaryDirectory() as folder, open(Path(folder) / "body", "w+b") as body:
-            return timed(lambda: reference.follow(Recorder(Streamed(Trace(), body), prints=False)))
+            return timed(lambda: reference.run(Recorder(FileSink(Trace(), body), fingerprints=False)))
 
     def wrapped() -> Took:
-        return timed(lambda: reference.follow(Visitor()))
+        return timed(lambda: reference.run(Observer()))
 
     cases = {
         "plain_port": plain_port, "forced": forced, "plain_reference": plain_reference, "capture": capture,

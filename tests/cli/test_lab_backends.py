@@ -31,7 +31,7 @@ def test_a_wrong_word_is_named_in_the_report(run: Any, monkeypatch: pytest.Monke
     assert done.code == 1 and report["pass"] is False
     assert (report["family"], report["reference"], report["backend"]) == ("compact", "numpy", "mlx")
     assert [run["probe"] for run in report["runs"]] == PROBES["compact"]
-    wrong = {one["id"] for one in report["runs"][0]["culprits"]}
+    wrong = {one["id"] for one in report["runs"][0]["faults"]}
     assert wrong and all(name.startswith("leaf:") and "/gelu." in name for name in wrong)
 
 

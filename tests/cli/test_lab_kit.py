@@ -29,7 +29,7 @@ def test_a_kit_and_a_port_of_it(run: Any, refused: Any, tmp_path: Path) -> None:
     port.dump(tmp_path / "port.trace")
     done = run("lab", "compare", "kit", "port.trace", "--json")
     report = json.loads(done.out)
-    assert done.code == 1 and report["verdict"] == "FAIL" and report["culprits"][0]["kind"] == "edge"
+    assert done.code == 1 and report["verdict"] == "FAIL" and report["faults"][0]["kind"] == "edge"
     assert [stage["wrong"] > 0 for stage in report["stages"]] == [False, True, True, False], report["first"]
     assert "the kit has words, encode, decode, vocode" in refused(
         "lab", "compare", "kit", "port.trace", "--stage", "mel"

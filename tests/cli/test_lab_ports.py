@@ -68,7 +68,7 @@ def test_from_two_programs_to_the_first_wrong_unit(run: Any) -> None:
 def test_the_report_as_json(run: Any, tmp_path: Path) -> None:
     done = run("lab", "compare", "right:run", "wrong:run", "--json")
     report = json.loads(done.out)
-    assert report["verdict"] == "FAIL" and report["culprits"][0]["kind"] == "edge" and report["coverage"] == 1
+    assert report["verdict"] == "FAIL" and report["faults"][0]["kind"] == "edge" and report["coverage"] == 1
     (tmp_path / "map.json").write_text(json.dumps({"first": "first"}))
     assert run("lab", "compare", "right:run", "wrong:run", "--map", "map.json").code == 1
     traced = run("lab", "trace", "right:model", "-o", "a.trace", "--only", "acoustic.*", "--json")

@@ -31,18 +31,18 @@ def test_a_clean_port_and_a_damaged_file(run: Any, tiny: Path, tmp_path: Path) -
     voice = str(tiny)
     clean = run("lab", "swap", f"{voice}@numpy", f"{voice}@torch", *TEXT)
     lines = clean.out.decode().splitlines()
-    assert clean.code == 0 and lines[0].startswith(f"No stage of {voice}@torch is further than 0.0001 from")
+    assert clean.code == 0 and lines[0].startswith(f"No stage of {voice}@torch differs by more than 0.0001 from")
     assert [line.split()[0] for line in lines[4:]] == ["ids", "memory", "durations", "mel", "wave"]
     wrong = damaged(tiny, tmp_path / "wrong.safetensors", "acoustic.decoder.out.bias", 0.5)
     found = run("lab", "swap", voice, str(wrong), *TEXT, "--json", "--wave", "heard")
     report = json.loads(found.out)
     assert found.code == 1 and "17 sounds in heard" in found.err
     assert report["faults"] == [{"stage": "decode", "before": "mel", "behind": "durations"}]
-    assert report["sentence"].startswith(f"The fault is {wrong}'s decode, behind durations and before mel")
+    assert report["sentence"].startswith(f"The fault is in the stage decode of {wrong}, after durations and before mel")
     assert {Path(path).name for path in report["waves"]} == {path.name for path in (tmp_path / "heard").iterdir()}
     assert soundfile.info(tmp_path / "heard" / "mel-port-first.wav").samplerate == 22050
     one = run("lab", "swap", voice, str(wrong), *TEXT, "--at", "mel")
-    assert one.code == 1 and one.out.decode().startswith(f"The fault is {wrong}'s, before mel: reference first")
+    assert one.code == 1 and one.out.decode().startswith(f"The fault is in {wrong}, before mel: reference first")
 
 
 PROGRAM = """
@@ -71,7 +71,7 @@ def test_programs_with_borders(run: Any, refused: Any, tmp_path: Path, monkeypat
     assert run("lab", "trace", f"{name}:louder", "-o", "port.trace").code == 0
     only = run("lab", "swap", f"{name}:run", "port.trace", "--rate", "16000")
     assert only.code == 1 and only.out.decode().startswith(
-        "The fault is port.trace's, before mel: the port's mel takes"
+        "The fault is in port.trace, before mel: from the port's mel"
     )
     assert "is a trace too" in refused("lab", "swap", "port.trace", "port.trace")
     assert "does not say its rate" in refused("lab", "swap", f"{name}:run", f"{name}:run", "--wave", "w")

@@ -11,18 +11,18 @@ from portavoz.lab.compare import forced
 from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.instrument.fingerprint import fingerprint
 from portavoz.lab.trace.recorder import record
-from portavoz.lab.trace.trace import Info, Trace
+from portavoz.lab.trace.trace import Trace, UnitInfo
 
 
 def renamed(trace: Trace) -> tuple[Trace, dict[str, str]]:
     """The same trace with every path renamed to a number, and what each was."""
-    paths = {p: f"n{i}" for i, p in enumerate(dict.fromkeys(u.path for u in trace.units.values() if u.kind == "tap"))}
+    paths = {p: f"n{i}" for i, p in enumerate(dict.fromkeys(u.path for u in trace.units.values() if u.kind == "leaf"))}
     out = Trace("renamed")
     for key, unit in trace.units.items():
-        new = unit.path if unit.kind != "tap" else paths[unit.path]
+        new = unit.path if unit.kind != "leaf" else paths[unit.path]
         call = key[len(unit.path) :] if key.startswith(unit.path) else key
         changed = f"{new}{call}"
-        out.units[changed] = Info(changed, unit.kind, unit.word, new, unit.call, unit.facts, unit.shapes)
+        out.units[changed] = UnitInfo(changed, unit.kind, unit.op, new, unit.call, unit.facts, unit.shapes)
     out.layers = {paths[p]: roles for p, roles in trace.layers.items()}
     return out, {new: old for old, new in paths.items()}
 
@@ -36,8 +36,8 @@ def test_a_renamed_port_is_paired_by_its_weights(probe: str) -> None:
     assert all(others == [was[mine]] for mine, others in layers.items()), "a wrong pair"
     assert len(layers) == len(trace.layers) and pairing.coverage == 1
     right = sum(others == [f"{was[live.units[key].path]}{key[len(live.units[key].path):]}"]
-                for key, others in pairing.units.items() if live.units[key].kind == "tap")  # fmt: skip
-    assert right >= 0.95 * sum(unit.kind == "tap" for unit in live.units.values())
+                for key, others in pairing.units.items() if live.units[key].kind == "leaf")  # fmt: skip
+    assert right >= 0.95 * sum(unit.kind == "leaf" for unit in live.units.values())
     rules = {pairing.rules[path] for path in layers}
     assert rules <= {"fingerprint", "twins, order"}, rules
 
@@ -72,10 +72,10 @@ def test_rounded_weights_are_still_recognised() -> None:
 
 
 def test_a_print_survives_the_header() -> None:
-    from portavoz.lab.instrument.fingerprint import Print
+    from portavoz.lab.instrument.fingerprint import Fingerprint
 
     one = fingerprint(np.random.default_rng(1).standard_normal((3, 2)).astype(np.float32))
-    again = Print.from_dict(one.to_dict())
+    again = Fingerprint.from_dict(one.to_dict())
     assert (again.hash, again.rows, again.shape) == (one.hash, one.rows, one.shape)
 
 
@@ -84,5 +84,5 @@ def test_a_layer_that_the_port_leaves_out_is_found(monkeypatch: pytest.MonkeyPat
         vocoder.blocks.pop()  # type: ignore[attr-defined]
 
     verdict = forced(traced(compact(ops="numpy")), compact(edit=edit))
-    assert verdict.answer == "FAIL" and verdict.culprits[0].id == "edge:vocoder.last"
-    assert {"vocoder.blocks.1.wide#0", "vocoder.blocks.1/gelu.0"} & set(verdict.pairing.fused) or verdict.unjudged
+    assert verdict.answer == "FAIL" and verdict.faults[0].id == "edge:vocoder.last"
+    assert {"vocoder.blocks.1.wide#0", "vocoder.blocks.1/gelu.0"} & set(verdict.pairing.fused) or verdict.not_judged

@@ -122,4 +122,4 @@ def test_a_fault_in_it_is_named(name: str) -> None:
     edit, where = FAULTS[name]
     for verdict in (forced(traced(reference()), port(edit)), mirrored(reference(), record(port(edit)))):
         assert verdict.answer == "FAIL"
-        assert verdict.culprits[0].id.replace("#0/", "/") == where.replace("#0/", "/"), [c.id for c in verdict.culprits]
+        assert verdict.faults[0].id.replace("#0/", "/") == where.replace("#0/", "/"), [c.id for c in verdict.faults]

@@ -12,23 +12,23 @@ from portavoz.errors import InputError
 from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import compare, mirrored, propagated
 from portavoz.lab.forcing.noise_floor import propagated_floors_of, stage_floors_of, write
-from portavoz.lab.instrument.observer import Arrays, Program, Run, Unit, Visitor
+from portavoz.lab.instrument.observer import Arrays, Observer, Program, Run, Unit
 from portavoz.lab.report.text import first_line, lines, to_dict
 from portavoz.lab.trace.reader import read
-from portavoz.lab.trace.recorder import Taps, record
+from portavoz.lab.trace.recorder import Selection, record
 from portavoz.lab.trace.trace import ENTRY, Trace
 
 BORDERS = ("log_durations*", "durations*", "memory*", "mel*", "wave*")
 
 
-class Shy(Visitor):
+class Shy(Observer):
     """Shows what crosses borders, and nothing of what happens between them."""
 
-    def __init__(self, inner: Visitor) -> None:
+    def __init__(self, inner: Observer) -> None:
         self.inner = inner
 
-    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
-        return self.inner.visit(unit, xs, run) if unit.kind == "border" else None
+    def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        return self.inner.observe(unit, xs, run) if unit.kind == "value" else None
 
 
 class Closed:
@@ -37,8 +37,8 @@ class Closed:
     def __init__(self, inner: Program) -> None:
         self.inner, self.name = inner, f"{inner.name}, compiled"
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
-        self.inner.follow(Shy(visitor), wide=wide)
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
+        self.inner.run(Shy(observer), float64=float64)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def largest(floors: dict[str, dict[str, float]]) -> float:
 
 def test_a_trace_keeps_all_three_kinds_of_floors(kept: Trace) -> None:
     assert set(kept.floors) == set(kept.units) == set(kept.propagated_floors)
-    assert set(kept.stage_floors) == {key for key, unit in kept.units.items() if unit.kind == "border"}
+    assert set(kept.stage_floors) == {key for key, unit in kept.units.items() if unit.kind == "value"}
     subject = compact(ops="numpy")
     whole = record(subject)
     assert kept.stage_floors == stage_floors_of(subject, whole)
@@ -88,11 +88,11 @@ def test_floors_that_are_no_floors_are_one_sentence(tmp_path: Path) -> None:
 
 def test_two_clean_files_are_judged_by_propagated_floors(kept: Trace) -> None:
     verdict = propagated(kept, record(compact()))
-    assert verdict.answer == "UNDECIDABLE" and not verdict.culprits
-    worst = max(a.ratio for a in verdict.arrived)
-    assert 0 < worst < 32 and all(a.floor == a.floor for a in verdict.arrived)
+    assert verdict.answer == "UNDECIDABLE" and not verdict.faults
+    worst = max(a.ratio for a in verdict.free_outputs)
+    assert 0 < worst < 32 and all(a.floor == a.floor for a in verdict.free_outputs)
     report = to_dict(verdict)
-    assert report["cleared"] == {} and "two traces show only what arrives" in report["not_tested"][0]
+    assert report["verified"] == {} and "two traces show only what arrives" in report["not_tested"][0]
 
 
 # What a port fuses
@@ -108,7 +108,7 @@ def test_a_compiled_port_passes_at_stage_level(reference: str, kept: Trace) -> N
 
 
 def test_a_file_of_borders_passes_at_stage_level() -> None:
-    verdict = mirrored(compact(ops="numpy"), record(compact(), taps=Taps(globs=BORDERS)))
+    verdict = mirrored(compact(ops="numpy"), record(compact(), selection=Selection(globs=BORDERS)))
     assert verdict.answer == "PASS" and verdict.level == "stage" and verdict.largest_clean < 8, lines(verdict)
 
 
@@ -117,13 +117,13 @@ def test_a_fault_in_a_closed_stage_is_named_with_its_stage_and_where_to_look() -
         acoustic.decoder.stack.layers[0].attended.norm.eps = 1e-3
 
     verdict = compare(compact(ops="numpy"), Closed(compact(edit=eps)))
-    assert verdict.answer == "FAIL" and verdict.culprits[0].id == "value:mel"
+    assert verdict.answer == "FAIL" and verdict.faults[0].id == "value:mel"
     tap = to_dict(verdict)["next_tap"]
     assert tap is not None and tap.startswith("acoustic.decoder.") and "it halves the" in tap
 
 
 def test_the_next_tap_of_a_file_that_shows_too_little() -> None:
-    begun = record(compact(), taps=Taps(globs=("acoustic.encoder.*",)))
+    begun = record(compact(), selection=Selection(globs=("acoustic.encoder.*",)))
     verdict = mirrored(compact(ops="numpy"), begun)
     tap = to_dict(verdict)["next_tap"]
     assert verdict.answer == "UNDECIDABLE" and "halves the longest stretch that was not met" in tap

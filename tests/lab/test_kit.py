@@ -63,7 +63,7 @@ def test_the_same_bytes_every_time_and_the_same_numbers_in_each_layout(made: Pat
 
 def test_every_word_has_its_vectors(made: Path) -> None:
     units = list(read(made / "goldens" / "0-words.trace").units.values())
-    assert {unit.word for unit in units} == {*TAPS, *GLUE, *COMPOSITE}
+    assert {unit.op for unit in units} == {*TAPS, *GLUE, *COMPOSITE}
     assert len({unit.key for unit in units}) == len(units) >= 90
     first = [unit.shapes["in0"] for unit in units if "in0" in unit.shapes]
     assert sum(shape[0] == 1 for shape in first) >= 20 and sum(len(s) > 1 and s[1] == 1 for s in first) >= 10
@@ -81,7 +81,7 @@ def test_a_port_that_follows_the_page_passes_stage_after_stage(made: Path, tmp_p
     alone, golden = Port(made), kit_port.opened(made / "goldens" / "2-decode.trace")[0]
     alone.vocode(golden["mel#0:out"])
     verdict, stages = judged(made, alone.dump(tmp_path / "vocode.trace"))
-    assert [s.done for s in stages] == [False, False, False, True] and not verdict.culprits, lines(verdict)
+    assert [s.done for s in stages] == [False, False, False, True] and not verdict.faults, lines(verdict)
     assert kit.settle(verdict, stages).reason == "not handed in, or in part: words, encode, decode"
 
     whole = Port(made)
@@ -143,8 +143,8 @@ def test_a_fault_in_it_is_the_first_line(name: str, made: Path, tmp_path: Path) 
     port.everything()
     verdict, stages = judged(made, port.dump(tmp_path / "port.trace"))
     assert verdict.answer == "FAIL" and first_line(verdict).startswith("FIRST WRONG: ")
-    assert verdict.culprits[0].id.startswith(where), [c.id for c in verdict.culprits]
-    assert cause in verdict.culprits[0].cause
+    assert verdict.faults[0].id.startswith(where), [c.id for c in verdict.faults]
+    assert cause in verdict.faults[0].cause
     assert next(s for s in stages if s.wrong).stage == stage
 
 
@@ -159,7 +159,7 @@ def test_durations_are_decisions(made: Path, tmp_path: Path) -> None:
     assert index.tolist() == expected["index"] and np.allclose(place, expected["place"], atol=1e-6)
     port.tensors["durations#0:out"] = durations + (np.arange(durations.size).reshape(durations.shape) == 3)
     verdict, _ = judged(made, port.dump(tmp_path / "port.trace"))
-    assert [c.id for c in verdict.culprits] == ["value:durations"]
+    assert [c.id for c in verdict.faults] == ["value:durations"]
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_the_other_vocoder(tmp_path: Path) -> None:
     kit.write("compact", tmp_path, config="hifigan")
     opened = kit.opened(tmp_path)
     verdict = compare(opened.subject, record(compact(CONFIGS["hifigan"], ops="torch")))
-    assert [s.done for s in kit.progress(opened, verdict)] == [False, True, True, True] and not verdict.culprits
+    assert [s.done for s in kit.progress(opened, verdict)] == [False, True, True, True] and not verdict.faults
 
 
 def test_the_reference_package_as_a_port_of_speecht5(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_the_reference_package_as_a_port_of_speecht5(tmp_path: Path) -> None:
     )
     traced(port, tmp_path / "port.trace", floors=False)
     verdict, stages = judged(made, tmp_path / "port.trace")
-    assert not verdict.culprits and [s.done for s in stages] == [False, True, True, True, True, True], lines(verdict)
+    assert not verdict.faults and [s.done for s in stages] == [False, True, True, True, True, True], lines(verdict)
 
 
 def loaded(model: object, arrays: dict[str, np.ndarray]) -> None:

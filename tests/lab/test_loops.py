@@ -99,19 +99,19 @@ def test_a_fault_in_a_solver_is_named_with_its_steps_and_its_cause(name: str, me
         verdict = forced(traced(solver()), solver(**parts))
     else:
         verdict = mirrored(solver(), record(solver(**parts)))
-    first = verdict.culprits[0]
+    first = verdict.faults[0]
     assert first.id == wanted, lines(verdict)
     assert first.calls == steps or name == "32 steps"
     assert any(word in first.cause for word in cause.split("|")), first.cause
 
 
-def test_a_faultless_solver_passes_and_its_schedule_is_cleared() -> None:
-    verdict = compare(solver(), solver(), freely=True)
+def test_a_faultless_solver_passes_and_its_schedule_is_verified() -> None:
+    verdict = compare(solver(), solver(), free_running=True)
     report = to_dict(verdict)
-    assert verdict.answer == "PASS" and all(row["same"] for row in report["free"]), lines(verdict)
-    assert report["cleared"]["schedule"].startswith("t, times")
-    assert f"up to {STEPS + 1} calls" in report["cleared"]["steps"]
-    assert report["cleared"]["order of joined inputs"].startswith(f"{STEPS} inputs")
+    assert verdict.answer == "PASS" and all(row["same"] for row in report["free_running"]), lines(verdict)
+    assert report["verified"]["schedule"].startswith("t, times")
+    assert f"up to {STEPS + 1} calls" in report["verified"]["steps"]
+    assert report["verified"]["order of joined inputs"].startswith(f"{STEPS} inputs")
     assert not any("--free" in what for what in report["not_tested"])
     assert any("--free" in what for what in to_dict(compare(solver(), solver()))["not_tested"])
 
@@ -141,13 +141,13 @@ class Speaker(nn.Module):
 
 def test_a_loop_that_ends_elsewhere_shows_in_a_free_run_only() -> None:
     port = TorchProgram(Speaker(6.0))
-    short = compare(TorchProgram(Speaker(4.0)), port, freely=True)
-    assert short.answer == "FAIL" and short.culprits[0].id == "value:done", lines(short)
+    short = compare(TorchProgram(Speaker(4.0)), port, free_running=True)
+    assert short.answer == "FAIL" and short.faults[0].id == "value:done", lines(short)
     rows = {row.name: row for row in short.free}
     assert rows["done"].kind == "decision" and rows["scores"].kind == "number"
     assert rows["done"].first == rows["token"].calls[0] - 1 and rows["token"].calls[1] > rows["token"].calls[0]
     assert rows["scores"].first is None and "came" in told(short.free)
-    same = compare(TorchProgram(Speaker(4.0)), TorchProgram(Speaker(4.0)), freely=True)
+    same = compare(TorchProgram(Speaker(4.0)), TorchProgram(Speaker(4.0)), free_running=True)
     assert same.answer == "PASS" and told(same.free) == ""
     assert any(line.startswith("run freely: ") and "as often" in line for line in lines(same))
 
@@ -168,7 +168,7 @@ def test_what_only_a_free_run_decides_is_never_pass() -> None:
 
         return run
 
-    verdict = compare(TorchProgram(program(1.0)), TorchProgram(program(1.0)), freely=True)
+    verdict = compare(TorchProgram(program(1.0)), TorchProgram(program(1.0)), free_running=True)
     assert verdict.answer == "PASS"
     rows = free(TorchProgram(program(1.0)), record(TorchProgram(program(1.001))))
     assert next(row for row in rows if row.name == "x").first == 1 and "'x' leaves" in told(rows)
@@ -234,7 +234,7 @@ def test_a_cache_is_compared_with_recomputation_step_by_step() -> None:
         lambda: model.loop(lambda i, step, k: k * 0 if (i, step) == (1, 70) else k), modules={"": model}
     )
     verdict = forced(trace, wrong)
-    first = verdict.culprits[0]
+    first = verdict.faults[0]
     assert first.kind == "edge" and "softmax" in first.unit and min(first.calls) == 70, lines(verdict)
     assert "from call 70 on" in first_line(verdict) and exit_code(verdict) == 1
 
@@ -282,9 +282,9 @@ def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
         return OpsProgram(build, model.tensors()[0])
 
     verdict = forced(trace, port())
-    assert not verdict.culprits and verdict.largest_clean < 8, lines(verdict)
+    assert not verdict.faults and verdict.largest_clean < 8, lines(verdict)
     assert sum(check.ref.endswith("encoder_attn.q_proj#71") for check in verdict.checks) == 2 * TINY.decoder_layers
-    first = forced(trace, port(lost=70)).culprits[0]
+    first = forced(trace, port(lost=70)).faults[0]
     assert first.unit == "speecht5.decoder.wrapped_decoder.layers.1.self_attn.k_proj" and first.calls == [70]
 
 

@@ -134,8 +134,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
 def named(name: str, verdict: Verdict) -> None:
     _, where, cause = FAULTS[name]
     assert verdict.answer == "FAIL"
-    assert verdict.culprits[0].id.startswith(where), [c.id for c in verdict.culprits]
-    assert cause in verdict.culprits[0].cause, verdict.culprits[0].cause
+    assert verdict.faults[0].id.startswith(where), [c.id for c in verdict.faults]
+    assert cause in verdict.faults[0].cause, verdict.faults[0].cause
 
 
 @pytest.mark.parametrize("name", list(FAULTS))
@@ -167,8 +167,8 @@ def raw() -> mx.array:
 def test_functions_are_words_too_and_draws_are_replayed() -> None:
     subject = MlxProgram(raw)
     trace = traced(subject)
-    words = {unit.word: unit for unit in trace.units.values()}
-    assert list(words) == ["conv1d", "relu", "layer_norm", "silu", "randn", "border", "softmax"]
+    words = {unit.op: unit for unit in trace.units.values()}
+    assert list(words) == ["conv1d", "relu", "layer_norm", "silu", "randn", "value", "softmax"]
     assert words["conv1d"].facts["padding"] == 1 and words["layer_norm"].facts == {"eps": 1e-5}
     # Without the draw's replay every later value would be another one.
     assert forced(trace, MlxProgram(raw)).answer == "PASS" and trace.floors["#0/softmax.0"]["out"] < 1e-6
@@ -204,9 +204,9 @@ def test_attention_layers_compiled_functions_and_quantised_weights() -> None:
 
     trace = record(MlxProgram(run))
     paths = ["query_proj", "key_proj", "value_proj", "out_proj"]
-    assert [unit.path for unit in trace.units.values() if unit.word == "linear"] == [*paths, "Sequential.0.layers.0",
+    assert [unit.path for unit in trace.units.values() if unit.op == "linear"] == [*paths, "Sequential.0.layers.0",
                                                                                  "Sequential.0.layers.1"]  # fmt: skip
-    assert [unit.word for unit in trace.units.values() if "/" in unit.key] == ["softmax", "sigmoid"]
+    assert [unit.op for unit in trace.units.values() if "/" in unit.key] == ["softmax", "sigmoid"]
     weights = {k: torch.from_numpy(np.array(v)) for k, v in dict(nn.utils.tree_flatten(attention.parameters())).items()}
     unpacked = mx.dequantize(packed.weight, packed.scales, packed.biases, group_size=32, bits=8)
     last = [torch.from_numpy(np.array(a)) for a in (narrow.weight, narrow.bias, unpacked, packed.bias)]

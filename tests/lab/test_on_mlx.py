@@ -31,7 +31,7 @@ def test_planted_faults_are_named_on_mlx(family: str) -> None:
         ground = fault_injection.GROUNDS[family](probe, 0)
         for fault in (fault for fault in faults if fault.probe == probe):
             verdict = forced(ground.trace, fault_injection.planted(ground, [fault], "mlx"))
-            first = verdict.culprits[0].id if verdict.culprits else "nothing"
+            first = verdict.faults[0].id if verdict.faults else "nothing"
             missed += [] if re.match(fault.want, first) else [f"{fault.name}: {first}"]
     assert missed == []
     assert len(faults) >= 10

@@ -79,6 +79,6 @@ def test_a_fault_planted_in_it_is_named(
 ) -> None:
     assert right in source
     verdict = mirrored(reference(), read(dumped(source.replace(right, wrong), tmp_path)))
-    assert verdict.culprits[0].id == site, [c.id for c in verdict.culprits]
-    assert cause in verdict.culprits[0].cause and verdict.culprits[0].certain
+    assert verdict.faults[0].id == site, [c.id for c in verdict.faults]
+    assert cause in verdict.faults[0].cause and verdict.faults[0].certain
     assert first_line(verdict).startswith("FIRST WRONG: ")

@@ -23,7 +23,7 @@ from portavoz.lab.report import html
 from portavoz.lab.report.pictures import COLOURS, png
 from portavoz.lab.report.text import first_line, to_dict
 from portavoz.lab.report.verdict import Verdict
-from portavoz.lab.trace.recorder import Taps, record
+from portavoz.lab.trace.recorder import Selection, record
 
 
 def scale(acoustic: Any, vocoder: Any) -> None:
@@ -44,7 +44,7 @@ def looping() -> Verdict:
 
     fault = next(f for f in catalogue("speecht5") if f.name == "cache row lost at step 4")
     reference, arrays = speecht5_probe.reference()
-    return compare(reference, speecht5_probe.ours(TINY, arrays, edit=fault.edit), freely=True)
+    return compare(reference, speecht5_probe.ours(TINY, arrays, edit=fault.edit), free_running=True)
 
 
 class Tags(HTMLParser):
@@ -68,12 +68,12 @@ class Tags(HTMLParser):
 def test_the_page_says_it_all_and_loads_nothing(verdict: Verdict) -> None:
     made = Tags(html.html(verdict))
     assert all(link.startswith(("#", "data:image/png")) for link in made.links)
-    assert made.tags["img"] == 3 and made.tags["tr"] == len(verdict.checks) + len(verdict.culprits) + 2
+    assert made.tags["img"] == 3 and made.tags["tr"] == len(verdict.checks) + len(verdict.faults) + 2
     assert first_line(verdict) in made.text
     units = {link[1:] for link in made.links if link.startswith("#")}
     assert {"acoustic.decoder.stack.layers.1.attention/softmax.0", "vocoder.embed"} <= units
     text = " ".join(made.text)
-    for kind, why in to_dict(verdict)["cleared"].items():
+    for kind, why in to_dict(verdict)["verified"].items():
         assert kind in text and why in text
     for what in to_dict(verdict)["not_tested"]:
         assert what in text
@@ -140,8 +140,8 @@ def test_every_kind_of_verdict_has_its_page(how: str) -> None:
     elif how == "by stage":
         one = compare(PipelineProgram("compact@numpy"), PipelineProgram("compact@torch"))
     elif how == "borders alone":
-        borders = Taps(globs=("log_durations*", "durations*", "memory*", "mel*", "wave*"))
-        one = mirrored(subject, record(compact(edit=scale), taps=borders))
+        borders = Selection(globs=("log_durations*", "durations*", "memory*", "mel*", "wave*"))
+        one = mirrored(subject, record(compact(edit=scale), selection=borders))
     else:
         one = mirrored(subject, dump)
     made = Tags(html.html(one))
@@ -166,12 +166,12 @@ def test_a_picture_of_numbers_is_a_png(tmp_path: Path) -> None:
 # The report's JSON is read by other programs: what it has is pinned here.
 
 TOP = {
-    "schema", "verdict", "first", "reason", "method", "level", "reference", "port", "culprits", "warned", "coverage",
-    "fused", "uncovered", "alone", "largest_clean", "ledger", "cleared", "not_judged", "not_tested", "next_tap", "free",
-    "mappings", "pairs", "checks",
+    "schema", "verdict", "first", "reason", "method", "level", "reference", "port", "faults", "warnings", "coverage",
+    "fused", "uncovered", "unmatched", "largest_clean", "ledger", "verified", "not_judged", "not_tested", "next_tap",
+    "free_running", "mappings", "pairs", "checks",
 }  # fmt: skip
-CULPRIT = {
-    "id", "kind", "unit", "where", "ratio", "calls", "shared", "inherit", "cause", "residual", "certain", "live",
+FAULT = {
+    "id", "kind", "unit", "where", "ratio", "calls", "shared", "inherited_by", "cause", "residual", "certain", "port",
     "reference", "place", "note",
 }  # fmt: skip
 FREE = {"name", "kind", "calls_reference", "calls_port", "first_apart", "worst", "same"}
@@ -182,22 +182,22 @@ def test_the_schema_of_the_report(verdict: Verdict, looping: Verdict) -> None:
     clean = mirrored(compact(ops="numpy"), record(compact()))
     for one in (verdict, looping, clean):
         report = json.loads(json.dumps(to_dict(one), allow_nan=False))
-        assert report["schema"] == 1 and set(report) == TOP
-        assert all(set(culprit) == CULPRIT for culprit in report["culprits"])
-        assert all(set(row) == FREE for row in report["free"])
-        assert all(isinstance(v, str) for v in (*report["cleared"].values(), *report["not_tested"]))
-    assert to_dict(looping)["free"] and to_dict(clean)["culprits"] == []
+        assert report["schema"] == 2 and set(report) == TOP
+        assert all(set(fault) == FAULT for fault in report["faults"])
+        assert all(set(row) == FREE for row in report["free_running"])
+        assert all(isinstance(v, str) for v in (*report["verified"].values(), *report["not_tested"]))
+    assert to_dict(looping)["free_running"] and to_dict(clean)["faults"] == []
 
 
-def test_what_is_cleared_is_said_by_kind_and_with_evidence(verdict: Verdict, looping: Verdict) -> None:
-    clean = to_dict(forced(traced(compact(ops="numpy")), compact()))["cleared"]
+def test_what_is_verified_is_said_by_kind_and_with_evidence(verdict: Verdict, looping: Verdict) -> None:
+    clean = to_dict(forced(traced(compact(ops="numpy")), compact()))["verified"]
     kinds = {"leaves", "edges", "weights", "layout", "attention", "masks", "norms", "positions", "decisions", "values"}
     assert kinds <= set(clean) and all(re.search(r"\d", why) for why in clean.values())
     assert "with equal axes" in clean["layout"] and "by fingerprint" in clean["weights"]
-    wrong = to_dict(verdict)["cleared"]
+    wrong = to_dict(verdict)["verified"]
     counts = [int(why["attention"].split()[0]) for why in (clean, wrong)]
-    assert counts[1] == counts[0] - 1  # what is wrong is not cleared
-    loops = to_dict(looping)["cleared"]
+    assert counts[1] == counts[0] - 1  # what is wrong is not verified
+    loops = to_dict(looping)["verified"]
     assert "order of joined inputs" in loops and "up to 6 calls" in loops["steps"]
-    untested = to_dict(verdict)["not_tested"]
-    assert any(what.startswith("positions more than") for what in untested)
+    not_tested = to_dict(verdict)["not_tested"]
+    assert any(what.startswith("positions more than") for what in not_tested)

@@ -13,7 +13,7 @@ from portavoz.lab.compact_probe import CONFIGS, compact
 from portavoz.lab.compare import assert_parity, compare, forced, inventory, mirrored, propagated
 from portavoz.lab.forcing.noise_floor import floors_of, traced
 from portavoz.lab.report.text import exit_code, first_line, lines, since, to_dict
-from portavoz.lab.trace.recorder import Taps, record
+from portavoz.lab.trace.recorder import Selection, record
 from portavoz.lab.trace.trace import Trace
 
 Edit = Callable[[Any, Any], None]
@@ -62,7 +62,7 @@ def test_a_faultless_port_passes(probe: str, backend: str) -> None:
 @pytest.mark.parametrize("edit", [scale, eps, mean])
 def test_one_fault_is_named_at_its_place(reference: Trace, edit: Edit) -> None:
     verdict = forced(reference, compact(edit=edit))
-    assert [c.id for c in verdict.culprits] == [SITES[edit.__name__]]
+    assert [c.id for c in verdict.faults] == [SITES[edit.__name__]]
     assert exit_code(verdict) == 1
 
 
@@ -75,12 +75,12 @@ def test_a_port_that_is_a_file_is_judged_by_the_running_reference(edit: Edit, ou
             info.shapes = {place: shape for place, shape in info.shapes.items() if place.startswith("out")}
     verdict = mirrored(compact(ops="numpy"), dump)
     wanted = SITES[edit.__name__].partition(":")[2]
-    assert [c.unit for c in verdict.culprits] == [wanted] and verdict.method == "mirrored"
+    assert [c.unit for c in verdict.faults] == [wanted] and verdict.method == "mirrored"
 
 
 def test_all_faults_of_one_run_are_named(reference: Trace) -> None:
     verdict = forced(reference, compact(edit=all_three))
-    assert {c.id for c in verdict.culprits} == set(SITES.values())
+    assert {c.id for c in verdict.faults} == set(SITES.values())
 
 
 def test_a_residual_stream_carries_an_error_that_is_named_once(reference: Trace) -> None:
@@ -89,21 +89,21 @@ def test_a_residual_stream_carries_an_error_that_is_named_once(reference: Trace)
         layer.fed.after = lambda x, y: x + y * 1.5
 
     verdict = forced(reference, compact(edit=edit))
-    assert [c.id for c in verdict.culprits] == ["edge:acoustic.decoder.stack.layers.1.norm1"]
-    assert verdict.culprits[0].inherit >= 2
+    assert [c.id for c in verdict.faults] == ["edge:acoustic.decoder.stack.layers.1.norm1"]
+    assert verdict.faults[0].inherited_by >= 2
     assert "only inherit it" in first_line(verdict)
 
 
-def test_a_mask_that_is_wrong_everywhere_is_one_culprit(reference: Trace) -> None:
+def test_a_mask_that_is_wrong_everywhere_is_one_fault(reference: Trace) -> None:
     def edit(acoustic: Any, vocoder: Any) -> None:
         for layer in acoustic.encoder.stack.layers:
             inner = layer.attention.ops
             layer.attention.ops = Unmasked(inner)
 
     verdict = forced(reference, compact(edit=edit))
-    assert [c.id for c in verdict.culprits] == ["edge:acoustic.encoder.stack.layers.0.attention/softmax.0"]
-    assert verdict.culprits[0].shared == ["acoustic.encoder.stack.layers.1.attention/softmax.0"]
-    assert "mask" in verdict.culprits[0].cause and verdict.culprits[0].certain
+    assert [c.id for c in verdict.faults] == ["edge:acoustic.encoder.stack.layers.0.attention/softmax.0"]
+    assert verdict.faults[0].shared == ["acoustic.encoder.stack.layers.1.attention/softmax.0"]
+    assert "mask" in verdict.faults[0].cause and verdict.faults[0].certain
 
 
 class Unmasked:
@@ -124,13 +124,13 @@ def test_two_dead_traces_never_pass(reference: Trace) -> None:
     assert same.answer == "UNDECIDABLE" and exit_code(same) == 3
     wrong = propagated(reference, record(compact(edit=scale)))
     # The unit behind the fault is what differs first in a plain run: an innocent one.
-    assert wrong.culprits[0].id == "leaf:acoustic.decoder.stack.layers.1.attention/softmax.0"
+    assert wrong.faults[0].id == "leaf:acoustic.decoder.stack.layers.1.attention/softmax.0"
     assert "propagated" in first_line(wrong)
 
 
 def test_pass_is_refused_below_full_coverage(reference: Trace) -> None:
     port = compact()
-    sparse = record(port, taps=Taps(globs=("acoustic.*",)))
+    sparse = record(port, selection=Selection(globs=("acoustic.*",)))
     verdict = mirrored(compact(ops="numpy"), sparse)
     assert verdict.answer == "UNDECIDABLE" and "vocoder.embed#0" in verdict.pairing.uncovered
     assert any("not judged" in line for line in lines(verdict))
@@ -143,8 +143,8 @@ def test_a_port_that_breaks_off_is_a_fail_that_says_where(reference: Trace) -> N
 
     verdict = forced(reference, compact(edit=edit))
     assert verdict.answer == "FAIL"
-    assert verdict.culprits[0].unit == "acoustic.decoder.stack.layers.0.feed_forward.wide"
-    assert "padding is 0" in verdict.culprits[0].cause
+    assert verdict.faults[0].unit == "acoustic.decoder.stack.layers.0.feed_forward.wide"
+    assert "padding is 0" in verdict.faults[0].cause
 
 
 def test_weights_that_no_probe_touches_are_in_the_ledger(reference: Trace) -> None:
@@ -154,7 +154,7 @@ def test_weights_that_no_probe_touches_are_in_the_ledger(reference: Trace) -> No
     table[untouched[0]] += 1
     arrays["acoustic.encoder.embedding.weight"] = table
     verdict = forced(reference, compact(arrays=arrays))
-    assert [c.id for c in verdict.culprits] == ["weights:acoustic.encoder.embedding"]
+    assert [c.id for c in verdict.faults] == ["weights:acoustic.encoder.embedding"]
     assert verdict.ledger == ["acoustic.encoder.embedding.weight: 1 of 76 rows hold other numbers"]
 
 
@@ -173,10 +173,10 @@ def test_assert_parity_gives_the_verdict_or_the_report(reference: Trace) -> None
 
 def test_the_report_says_all_of_it_as_json(reference: Trace) -> None:
     report = to_dict(compare(reference, compact(edit=all_three)))
-    assert report["schema"] == 1 and report["verdict"] == "FAIL" and len(report["culprits"]) == 3
+    assert report["schema"] == 2 and report["verdict"] == "FAIL" and len(report["faults"]) == 3
     assert report["first"].startswith("FIRST WRONG: ") and report["coverage"] == 1
-    assert {"id", "where", "ratio", "cause", "certain", "residual", "calls"} <= set(report["culprits"][0])
-    assert "weights" in report["cleared"] and "attention" in report["cleared"]
+    assert {"id", "where", "ratio", "cause", "certain", "residual", "calls"} <= set(report["faults"][0])
+    assert "weights" in report["verified"] and "attention" in report["verified"]
 
 
 def test_decisions_are_compared_as_decisions(reference: Trace) -> None:
@@ -185,9 +185,9 @@ def test_decisions_are_compared_as_decisions(reference: Trace) -> None:
         acoustic.durations.out = lambda x: inner(x) + 1.0
 
     verdict = forced(reference, compact(edit=edit))
-    assert verdict.culprits[0].id == "value:log_durations"
-    assert "a constant of 1 added" in verdict.culprits[0].cause
-    assert np.isfinite(verdict.culprits[0].ratio)
+    assert verdict.faults[0].id == "value:log_durations"
+    assert "a constant of 1 added" in verdict.faults[0].cause
+    assert np.isfinite(verdict.faults[0].ratio)
 
 
 @pytest.mark.parametrize("method", ["forced", "mirrored"])
@@ -203,7 +203,7 @@ def test_a_free_run_of_another_length_hides_nothing(reference: Trace, method: st
     assert plain.units["wave#0"].shapes != reference.units["wave#0"].shapes
     verdict = forced(reference, port) if method == "forced" else mirrored(compact(ops="numpy"), plain)
     wanted = ["edge:acoustic.encoder.stack.layers.0.feed_forward.narrow", SITES["scale"]]
-    assert [c.id for c in verdict.culprits] == wanted and verdict.pairing.coverage == 1
+    assert [c.id for c in verdict.faults] == wanted and verdict.pairing.coverage == 1
 
 
 def bfloat16() -> Any:
@@ -218,10 +218,10 @@ def test_low_precision_is_judged_by_its_own_floor_and_proves_no_formula() -> Non
     config = CONFIGS["hifigan"]  # torch has no inverse Fourier transform in bfloat16
     reference = traced(compact(config, ops="numpy"))
     verdict = compare(reference, compact(config, ops=bfloat16), precision="bfloat16")
-    assert verdict.answer == "UNDECIDABLE" and not verdict.culprits, lines(verdict)
+    assert verdict.answer == "UNDECIDABLE" and not verdict.faults, lines(verdict)
     assert "bfloat16" in verdict.reason and exit_code(verdict) == 3
     wrong = compare(reference, compact(config, ops=bfloat16, edit=scale), precision="bfloat16")
-    assert [c.id for c in wrong.culprits] == [SITES["scale"]]
+    assert [c.id for c in wrong.faults] == [SITES["scale"]]
     with pytest.raises(InputError, match="there is no precision 'int3'"):
         compare(reference, compact(config), precision="int3")
     with pytest.raises(InputError, match="run the port instead"):
@@ -249,6 +249,6 @@ def test_a_fault_that_begins_late_is_named_with_its_step() -> None:
 
     subject, arrays = speecht5_probe.reference(steps=73)
     verdict = forced(traced(subject), speecht5_probe.ours(TINY, arrays, edit=edit, steps=73))
-    first = verdict.culprits[0]
+    first = verdict.faults[0]
     assert first.unit == "speecht5.decoder.wrapped_decoder.layers.1.self_attn.k_proj" and first.calls == [70]
     assert "at call 70 only" in first_line(verdict)

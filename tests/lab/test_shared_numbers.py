@@ -50,22 +50,28 @@ def test_shared_numbers_are_read_as_if_each_were_there(subject: Any, tmp_path: P
     for key, unit in whole.units.items():
         assert again.units[key].shapes == unit.shapes
         for place in unit.shapes:
-            assert np.array_equal(again.array(key, place), whole.array(key, place), equal_nan=unit.kind == "tap")
+            assert np.array_equal(again.array(key, place), whole.array(key, place), equal_nan=unit.kind == "leaf")
     assert mirrored(subject, again).answer == "PASS"
     stored, told = header(tmp_path / "a.trace")
-    shared = sum(len(unit.get("same", {})) + len(unit.get("turned", {})) for unit in told["units"])
+    shared = sum(len(unit.get("same_as", {})) + len(unit.get("transpose_of", {})) for unit in told["units"])
     assert len(stored) - 1 + shared == len(whole.arrays) and shared > len(whole.arrays) / 4
 
 
 def test_the_other_order_of_axes_counts_too(tmp_path: Path) -> None:
     write(stack(), tmp_path / "a.trace", floors=False)
     units = {unit["key"]: unit for unit in header(tmp_path / "a.trace")[1]["units"]}
-    assert units["1#0/leaky_relu.0"]["turned"] == {"in0": "0#0:out"}
-    assert units["2#0"]["turned"] == {"in0": "1#0/leaky_relu.0:out"}
+    assert units["1#0/leaky_relu.0"]["transpose_of"] == {"in0": "0#0:out"}
+    assert units["2#0"]["transpose_of"] == {"in0": "1#0/leaky_relu.0:out"}
 
 
 @pytest.mark.parametrize(
-    "entry", [{"same": {"in0": "nowhere#0:out"}}, {"same": {"middle": "2#0:out"}}, {"same": 3}, {"turned": {"in0": 1}}]
+    "entry",
+    [
+        {"same_as": {"in0": "nowhere#0:out"}},
+        {"same_as": {"middle": "2#0:out"}},
+        {"same_as": 3},
+        {"transpose_of": {"in0": 1}},
+    ],
 )
 def test_names_of_nothing_are_a_sentence(entry: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "a.trace"
@@ -77,7 +83,7 @@ def test_names_of_nothing_are_a_sentence(entry: dict[str, Any], tmp_path: Path) 
     parsed["__metadata__"][ENTRY] = json.dumps(told)
     head = json.dumps(parsed).encode()
     path.write_bytes(len(head).to_bytes(8, "little") + head + raw[8 + size :])
-    with pytest.raises(InputError, match="which is no such tensor of the file"):
+    with pytest.raises(InputError, match="which is not a tensor of the file"):
         read(path)
 
 

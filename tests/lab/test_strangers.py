@@ -63,11 +63,11 @@ def test_a_fault_in_it_is_named_at_its_place(fault: Fault, model: Reference, tra
     dump, _ = inventory(port)
     for verdict in (forced(trace, port), mirrored(handwritten_port.reference(model), dump)):
         assert verdict.answer == "FAIL"
-        assert verdict.culprits[0].id.startswith(fault.want), [c.id for c in verdict.culprits]
+        assert verdict.faults[0].id.startswith(fault.want), [c.id for c in verdict.faults]
 
 
 def test_a_map_by_hand_overrides(model: Reference, trace: Trace) -> None:
     port = handwritten_port.port(handwritten_port.arrays(model))
     wrong = {"blk1.up": f"{LAYERS}1.feed_forward.intermediate_dense"}
-    verdict = compare(trace, port, by_hand=wrong)
+    verdict = compare(trace, port, mapping=wrong)
     assert verdict.pairing.rules["blk1.up"] == "by hand" and verdict.answer == "FAIL"

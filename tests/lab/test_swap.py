@@ -76,12 +76,15 @@ def named(found: Swap) -> list[tuple[str, str, str]]:
 def test_a_fault_in_a_compact_stage_is_named_with_its_borders(stage: str) -> None:
     found = swap(spoken(), spoken(**COMPACT[stage]))
     assert named(found) == [(stage, *BORDERS[stage])]
-    assert f"The fault is port's {stage}, behind {BORDERS[stage][0]} and before {BORDERS[stage][1]}" in sentence(found)
+    assert (
+        f"The fault is in the stage {stage} of port, after {BORDERS[stage][0]} and before {BORDERS[stage][1]}"
+        in sentence(found)
+    )
     at = spoken().borders.index(BORDERS[stage][1])
     for i, crossing in enumerate(found.crossings):
         # Whoever has the faulty stage ends wrong, and nobody else.
-        assert (crossing.onward.l2 > 1e-4) == (i < at), crossing
-        assert (crossing.back.l2 > 1e-4) == (i >= at), crossing
+        assert (crossing.reference_first.l2 > 1e-4) == (i < at), crossing
+        assert (crossing.port_first.l2 > 1e-4) == (i >= at), crossing
 
 
 def test_a_front_end_that_reads_otherwise_is_named_too() -> None:
@@ -89,17 +92,17 @@ def test_a_front_end_that_reads_otherwise_is_named_too() -> None:
     text = dataclasses.replace(other.stages[0], run=lambda values: {"ids": spoken().stages[0].run({})["ids"][:, ::-1]})
     found = swap(spoken(), dataclasses.replace(other, stages=(text, *other.stages[1:]), name="port"))
     assert named(found) == [("text", "", "ids")]
-    assert "The fault is port's text, before ids" in sentence(found)
+    assert "The fault is in the stage text of port, before ids" in sentence(found)
 
 
 @pytest.mark.parametrize("border", ["memory", "mel"])
 def test_one_border_tells_the_side(border: str) -> None:
     found = swap(spoken(), spoken(**COMPACT["decode"]), at=border)
     assert len(found.crossings) == 1
-    which = "behind memory" if border == "memory" else "before mel"
-    assert sentence(found).startswith(f"The fault is port's, {which}: reference first, port behind ends")
+    which = "after memory" if border == "memory" else "before mel"
+    assert sentence(found).startswith(f"The fault is in port, {which}: reference first, then the port ends")
     clean = swap(spoken(), spoken(), at=border)
-    assert sentence(clean).startswith(f"Neither side of {border} carries a fault above 0.0001")
+    assert sentence(clean).startswith(f"Neither side of {border} has a fault above 0.0001")
     assert not clean.wrong and found.wrong
 
 
@@ -112,7 +115,7 @@ def test_faults_on_both_sides_and_in_two_stages() -> None:
     assert {stage for stage, *_ in named(found)} == {"encode", "vocode"}
     assert "So is " in sentence(found)
     one = swap(spoken(), spoken(weights=both), at="mel")
-    assert "carries faults on both sides of mel" in sentence(one)
+    assert "has faults on both sides of mel" in sentence(one)
 
 
 def test_the_other_vocoder_has_the_same_borders() -> None:
@@ -161,7 +164,7 @@ def test_the_reference_hears_our_memory_and_we_hear_theirs(theirs: Reference) ->
     ours = side("speecht5@torch", Request())
     found = swap(_probe(Theirs(theirs), Request(), "theirs"), ours)
     assert not found.wrong and found.whole.l2 < 1e-5
-    assert max(max(c.onward.l2, c.back.l2) for c in found.crossings) < 1e-5
+    assert max(max(c.reference_first.l2, c.port_first.l2) for c in found.crossings) < 1e-5
     # The memory is what decides: another text's makes another mel in either.
     (ids,) = components.rows(TINY, (12,), 5)
     for one in (_probe(Theirs(theirs), Request(), ""), ours):
@@ -216,14 +219,14 @@ def test_a_port_that_is_only_a_trace_goes_first() -> None:
     like = program()
     found = swap(like, recorded(trace, like))
     assert named(found) == [("to mel", "memory", "mel")] and found.wrong
-    assert "behind memory and before mel: the port's mel takes the reference's end" in sentence(found)
-    assert [c.back.l2 > 1e-4 for c in found.crossings] == [False, True, True]
-    assert all(np.isnan(c.onward.l2) for c in found.crossings)
+    assert "after memory and before mel: from the port's mel the reference ends" in sentence(found)
+    assert [c.port_first.l2 > 1e-4 for c in found.crossings] == [False, True, True]
+    assert all(np.isnan(c.reference_first.l2) for c in found.crossings)
     assert to_dict(found)["crossings"][0]["reference_then_port"]["l2"] is None and " – " in "\n".join(lines(found))
     one = swap(like, recorded(trace, like), at="memory")
     assert sentence(one).startswith("The fault is not before memory: port first") and not one.wrong
     right = recorded(record(TorchProgram(lambda: Program()(x), name="right")), like)
-    assert sentence(swap(like, right)) == "Nothing in right takes the reference's end further away than 0.0001."
+    assert sentence(swap(like, right)) == "No value of right moves the reference's result by more than 0.0001."
     with pytest.raises(InputError, match="is a trace, which cannot go on from a port's"):
         swap(right, like)
     with pytest.raises(InputError, match="a file: does not hold the border ids"):
@@ -233,7 +236,7 @@ def test_a_port_that_is_only_a_trace_goes_first() -> None:
 def test_the_sounds_are_written(tmp_path: Path) -> None:
     found = swap(spoken(), spoken(**COMPACT["vocode"]), at="mel")
     written = {path.name for path in write_waves(found, tmp_path / "heard")}
-    crossed = {f"mel-{name}.wav" for name in ("reference-first", "port-first", "alone")}
+    crossed = {f"mel-{name}.wav" for name in ("reference-first", "port-first", "unmatched")}
     assert written == {"reference.wav", "port.wav", *crossed}
     sounds = {name: soundfile.read(tmp_path / "heard" / name)[0] for name in written}
     assert np.array_equal(sounds["mel-reference-first.wav"], sounds["port.wav"])

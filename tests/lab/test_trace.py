@@ -18,7 +18,7 @@ from portavoz.lab.forcing.noise_floor import write
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import to_dict
 from portavoz.lab.trace.reader import read
-from portavoz.lab.trace.recorder import Streamed, Taps, record
+from portavoz.lab.trace.recorder import FileSink, Selection, record
 from portavoz.lab.trace.trace import ENTRY, Trace
 
 UNITS = [{"key": "net.a#0", "word": "linear"}, {"key": "net.b#0", "word": "relu"}]
@@ -130,13 +130,13 @@ def test_a_short_probe_is_small(tmp_path: Path) -> None:
 
 def test_tensors_go_to_disk_as_they_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     held: list[int] = []
-    put = Streamed.put
+    put = FileSink.put
 
-    def wrapped(self: Streamed, info: Any, arrays: Any) -> None:
+    def wrapped(self: FileSink, info: Any, arrays: Any) -> None:
         put(self, info, arrays)
         held.append(len(self.trace.arrays))
 
-    monkeypatch.setattr(Streamed, "put", wrapped)
+    monkeypatch.setattr(FileSink, "put", wrapped)
     write(compact(ops="numpy"), tmp_path / "a.trace", floors=False)
     assert len(held) > 50 and max(held) == 0
 
@@ -163,13 +163,18 @@ def looped(seed: int = 0) -> TorchProgram:
 
 
 def test_sampling_and_globs() -> None:
-    assert [k for k in record(looped(), taps=Taps(every=3)).units if k.startswith("step")] == [
+    assert [k for k in record(looped(), selection=Selection(every=3)).units if k.startswith("step")] == [
         "step#0",
         "step#3",
         "step#6",
     ]
-    assert list(record(looped(), taps=Taps(globs=("st*",), last=2)).units) == ["step#5", "step#6", "state#5", "state#6"]
-    assert set(record(looped(), taps=Taps(globs=("state*",))).units) == {f"state#{i}" for i in range(7)}
+    assert list(record(looped(), selection=Selection(globs=("st*",), last=2)).units) == [
+        "step#5",
+        "step#6",
+        "state#5",
+        "state#6",
+    ]
+    assert set(record(looped(), selection=Selection(globs=("state*",))).units) == {f"state#{i}" for i in range(7)}
 
 
 def test_what_a_program_writes_in_place_later_does_not_reach_the_trace() -> None:
@@ -183,11 +188,11 @@ def test_draws_are_recorded_and_replayed() -> None:
     trace = record(looped())
     # The generator has gone on, so the second run draws other numbers, and is given the first one's.
     verdict = forced(trace, looped())
-    assert verdict.answer == "PASS" and trace.units["#0/randn.3"].kind == "draw"
+    assert verdict.answer == "PASS" and trace.units["#0/randn.3"].kind == "random"
     report = to_dict(verdict)
-    assert report["cleared"]["noise"].startswith("7 draws were the reference's")
+    assert report["verified"]["noise"].startswith("7 draws were the reference's")
     assert "the port's own random numbers: it was given the reference's" in report["not_tested"]
-    free = record(looped(), taps=Taps(globs=("#0/randn*",)))
+    free = record(looped(), selection=Selection(globs=("#0/randn*",)))
     assert not np.array_equal(free.array("#0/randn.3", "out"), record(looped(5)).array("#0/randn.3", "out"))
 
 
@@ -204,5 +209,5 @@ def test_a_trace_in_memory_holds_copies() -> None:
 def test_a_value_that_is_called_as_a_layer_is_refused() -> None:
     layer = torch.nn.Linear(3, 3)
     subject = TorchProgram(lambda: tap("layer", layer(torch.ones(1, 3))), modules={"layer": layer})
-    with pytest.raises(InputError, match=r"layer#0: a layer and a named value are both called so"):
+    with pytest.raises(InputError, match=r"layer#0: a layer and a named value have this name"):
         record(subject)

@@ -106,8 +106,8 @@ def test_faults_in_it_are_named(root: Path, tmp_path: Path) -> None:
         assert right in source
         source = source.replace(right, wrong)
     verdict = mirrored(reference()[0], read(dumped(tmp_path, root, source)))
-    assert [c.id for c in verdict.culprits] == ["leaf:/leaky_relu.0", "leaf:b", "value:token"]
-    assert "leaky relu 0.01" in verdict.culprits[0].cause
+    assert [c.id for c in verdict.faults] == ["leaf:/leaky_relu.0", "leaf:b", "value:token"]
+    assert "leaky relu 0.01" in verdict.faults[0].cause
 
 
 @pytest.mark.parametrize("name", ["trace.hpp", "Trace.swift"])

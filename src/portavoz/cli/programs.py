@@ -76,7 +76,7 @@ def program(name: str) -> Any:
         raise InputError(f"{name}: is a {type(function).__name__}; give a function without arguments")
     _check_signature(name, function)
     made = function()
-    if any(hasattr(made, kind) for kind in ("follow", "stages", "units")):
+    if any(hasattr(made, kind) for kind in ("run", "stages", "units")):
         return made
     if _on_mlx(made):
         from ..lab.instrument.mlx import MlxProgram

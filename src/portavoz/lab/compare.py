@@ -10,13 +10,13 @@ import numpy as np
 from ..errors import InputError
 from .align.matching import Pairing, align, turned
 from .diagnose.diagnosis import diagnose
-from .forcing.free_running import SPREAD, arrivals, mels
-from .forcing.loops import free, told
+from .forcing.free_running import FREE_LIMIT, free_outputs, mels
+from .forcing.loops import free, summary
 from .forcing.noise_floor import floors_for, traced
-from .forcing.teacher_forcing import CRASHES, Against, Check, Forcing, walk
-from .instrument.fingerprint import Print
+from .forcing.teacher_forcing import CRASHES, Check, Forcing, MirroredForcing, run_forced
+from .instrument.fingerprint import Fingerprint
 from .instrument.observer import Program
-from .report.verdict import Culprit, Verdict, culprits, judge
+from .report.verdict import Fault, Verdict, find_faults, judge
 from .trace.recorder import Recorder, Sink, record
 from .trace.trace import Trace
 
@@ -31,11 +31,11 @@ def compare(
     reference: Program | Trace,
     port: Program | Trace,
     *,
-    by_hand: Mapping[str, str] | None = None,
+    mapping: Mapping[str, str] | None = None,
     precision: str = "float32",
-    freely: bool = False,
+    free_running: bool = False,
 ) -> Verdict:
-    """The verdict on a port, with every culprit of one run and what each looks like.
+    """The verdict on a port, with every fault of one run and what each looks like.
 
     A running port is forced by the reference's trace; a port that is a trace forces the running reference (mirrored).
     Two traces give the propagated picture only, and its verdict is never PASS. `by_hand` maps the port's layers to
@@ -50,18 +50,18 @@ def compare(
         raise InputError(f"a port that is a file is judged in float32, not in {precision}: run the port instead")
     if not isinstance(port, Trace):
         live = None if isinstance(reference, Trace) else reference
-        verdict = forced(traced(reference), port, by_hand, precision=precision, reference=live)
+        verdict = forced(traced(reference), port, mapping, precision=precision, reference=live)
     elif isinstance(reference, Trace):
-        verdict = propagated(reference, port, by_hand)
+        verdict = propagated(reference, port, mapping)
     else:
-        verdict = mirrored(reference, port, by_hand)
-    return _freely(verdict, reference, port) if freely else verdict
+        verdict = mirrored(reference, port, mapping)
+    return _freely(verdict, reference, port) if free_running else verdict
 
 
 def _freely(verdict: Verdict, reference: Program | Trace, port: Program | Trace) -> Verdict:
     verdict.free = free(reference, port)
     if verdict.answer == "PASS" and not all(row.same for row in verdict.free):
-        verdict.answer, verdict.reason = "UNDECIDABLE", f"run freely, {told(verdict.free)}"
+        verdict.answer, verdict.reason = "UNDECIDABLE", f"run freely, {summary(verdict.free)}"
     return verdict
 
 
@@ -69,7 +69,7 @@ def inventory(subject: Program) -> tuple[Trace, str]:
     """What a program's units are, as far as it runs, and what ended it."""
     trace = Trace(subject.name)
     try:
-        subject.follow(Recorder(Sink(trace)))
+        subject.run(Recorder(Sink(trace)))
     except CRASHES as problem:
         return trace, f"{type(problem).__name__}: {' '.join(str(problem).split())[:160]}"
     return trace, ""
@@ -78,7 +78,7 @@ def inventory(subject: Program) -> tuple[Trace, str]:
 def forced(
     file: Trace,
     port: Program,
-    by_hand: Mapping[str, str] | None = None,
+    mapping: Mapping[str, str] | None = None,
     *,
     precision: str = "float32",
     reference: Program | None = None,
@@ -88,26 +88,26 @@ def forced(
     Where the port fuses units, the running `reference`, if there is one, says what precision costs there.
     """
     live, crash = inventory(port)
-    pairing = align(live, file, by_hand=by_hand)
+    pairing = align(live, file, mapping=mapping)
     if crash:
         # Where the plain run breaks off the forced one may go on; what lies behind is paired by name alone.
         for key in file.units:
             pairing.units.setdefault(key, [key])
     least, plain = ROUNDOFF[precision], live.units
     walked = Forcing(pairing, file, floors_for(file, pairing, reference), least=least)
-    walk(port, walked)
-    if not crash and (pairing.alone or pairing.fused or pairing.uncovered):
+    run_forced(port, walked)
+    if not crash and (pairing.unmatched or pairing.fused or pairing.uncovered):
         # A free run has lengths of its own; on the reference's values the shapes are the reference's.
         live.units = walked.seen
-        again = align(live, file, by_hand=by_hand)
+        again = align(live, file, mapping=mapping)
         live.units = plain
         if again.units != pairing.units:
             pairing, walked = again, Forcing(again, file, floors_for(file, again, reference), least=least)
-            walk(port, walked)
+            run_forced(port, walked)
     verdict = judge(walked.checks, pairing, file, walked.mappings)
-    verdict.arrived, verdict.mels = arrivals(file, live, pairing), mels(file, live)
-    for culprit in verdict.culprits:
-        diagnose(culprit, file)
+    verdict.free_outputs, verdict.mels = free_outputs(file, live, pairing), mels(file, live)
+    for fault in verdict.faults:
+        diagnose(fault, file)
     verdict.names = (file.name, port.name)
     if least and verdict.answer == "PASS":
         verdict.answer = "UNDECIDABLE"
@@ -116,36 +116,36 @@ def forced(
     return verdict if least else _ledger(verdict, live, file, pairing)
 
 
-def mirrored(reference: Program, file: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:
+def mirrored(reference: Program, file: Trace, mapping: Mapping[str, str] | None = None) -> Verdict:
     """A port that is only a file: the reference runs on its values, in float32 for the floors, in float64 to judge."""
     live = record(reference)
-    by_reference = {theirs: mine for mine, theirs in (by_hand or {}).items()}
-    pairing = align(live, file, by_hand=by_reference)
+    by_reference = {theirs: mine for mine, theirs in (mapping or {}).items()}
+    pairing = align(live, file, mapping=by_reference)
     narrow = Forcing(pairing, file, {})
-    narrow.made = {}
-    walk(reference, narrow)
-    if pairing.alone or pairing.fused or pairing.uncovered:
+    narrow.actual = {}
+    run_forced(reference, narrow)
+    if pairing.unmatched or pairing.fused or pairing.uncovered:
         # As above: the port's lengths are those of the reference's own run only when both said the same.
         looked = Trace(live.name)
         looked.units, looked.layers = narrow.seen, live.layers
-        again = align(looked, file, by_hand=by_reference)
+        again = align(looked, file, mapping=by_reference)
         if again.units != pairing.units:
             pairing, narrow = again, Forcing(again, file, {})
-            narrow.made = {}
-            walk(reference, narrow)
-    judged = Against(pairing, file, narrow.made)
-    walk(reference, judged, wide=True)
-    found = culprits(judged.checks, live, mirrored=True)
-    for culprit in found:
-        diagnose(culprit, file, mirrored=True)
+            narrow.actual = {}
+            run_forced(reference, narrow)
+    judged = MirroredForcing(pairing, file, narrow.actual)
+    run_forced(reference, judged, float64=True)
+    found = find_faults(judged.checks, live, mirrored=True)
+    for fault in found:
+        diagnose(fault, file, mirrored=True)
     whole = turned(pairing, live)
     live.precision = file.precision
     for check in judged.checks:
         check.key, check.ref = check.ref, check.key
-        check.made, check.wanted = check.wanted, check.made
+        check.actual, check.expected = check.expected, check.actual
     verdict = judge(judged.checks, whole, live, judged.mappings, found)
     verdict.method, verdict.names = "mirrored", (reference.name, file.name)
-    verdict.arrived, verdict.mels = arrivals(live, file, _inverse(pairing)), mels(live, file)
+    verdict.free_outputs, verdict.mels = free_outputs(live, file, _inverse(pairing)), mels(live, file)
     return _ledger(verdict, file, live, _reversed(pairing))
 
 
@@ -160,18 +160,18 @@ def _inverse(pairing: Pairing) -> Pairing:
     return Pairing(units=units)
 
 
-def propagated(reference: Trace, port: Trace, by_hand: Mapping[str, str] | None = None) -> Verdict:
+def propagated(reference: Trace, port: Trace, mapping: Mapping[str, str] | None = None) -> Verdict:
     """Two dead traces, output beside output: how far the damage has spread, not where it comes from.
 
     Each output is judged by the reference's propagated floor, if the trace has them (1e-5 where it has none).
     """
-    pairing = align(port, reference, by_hand=by_hand)
-    arrived = arrivals(reference, port, pairing)
-    checks = [Check(a.key, a.ref, a.word, a.place, a.error, a.base, limit=SPREAD) for a in arrived]
-    found = culprits(checks, reference)[:1]
+    pairing = align(port, reference, mapping=mapping)
+    outputs = free_outputs(reference, port, pairing)
+    checks = [Check(a.key, a.ref, a.op, a.place, a.error, a.base, limit=FREE_LIMIT) for a in outputs]
+    found = find_faults(checks, reference)[:1]
     verdict = judge(checks, pairing, reference, {}, found)
     verdict.method, verdict.names = "propagated", (reference.name, port.name)
-    verdict.arrived, verdict.mels = arrived, mels(reference, port)
+    verdict.free_outputs, verdict.mels = outputs, mels(reference, port)
     if verdict.answer == "PASS":
         verdict.answer, verdict.reason = "UNDECIDABLE", "two traces show only what arrives; run one of the two sides"
     return verdict
@@ -182,8 +182,8 @@ def propagated(reference: Trace, port: Trace, by_hand: Mapping[str, str] | None 
 
 def _ledger(verdict: Verdict, live: Trace, file: Trace, pairing: Pairing) -> Verdict:
     """Add what the weights say by themselves: rows that no probe touches, biases that are not there."""
-    named = {c.unit for c in verdict.culprits}
-    named |= {unit for c in verdict.culprits for unit in c.shared}
+    named = {c.unit for c in verdict.faults}
+    named |= {unit for c in verdict.faults for unit in c.shared}
     for path, others in pairing.layers.items():
         if len(others) != 1 or path in pairing.packed or path not in live.layers or others[0] not in file.layers:
             continue
@@ -196,35 +196,35 @@ def _ledger(verdict: Verdict, live: Trace, file: Trace, pairing: Pairing) -> Ver
             if others[0] not in named:
                 named.add(others[0])
                 check = Check(path, others[0], "", "weights", float("inf"), note=line)
-                verdict.culprits.append(
-                    Culprit("weights", others[0], f"the weights of {others[0]}", float("inf"), check, cause=line)
+                verdict.faults.append(
+                    Fault("weights", others[0], f"the weights of {others[0]}", float("inf"), check, cause=line)
                 )
-    for culprit in verdict.culprits:
-        _whose(culprit, live, file, pairing)
-    if verdict.culprits and verdict.answer != "FAIL":
-        n = len(verdict.culprits)
-        verdict.answer, verdict.reason = "FAIL", f"{n} culprit{'s' if n > 1 else ''}"
+    for fault in verdict.faults:
+        _matched_layer(fault, live, file, pairing)
+    if verdict.faults and verdict.answer != "FAIL":
+        n = len(verdict.faults)
+        verdict.answer, verdict.reason = "FAIL", f"{n} fault{'s' if n > 1 else ''}"
     return verdict
 
 
-def _whose(culprit: Culprit, live: Trace, file: Trace, pairing: Pairing) -> None:
+def _matched_layer(fault: Fault, live: Trace, file: Trace, pairing: Pairing) -> None:
     """A leaf that holds another layer's numbers: exchanged, or copied from the wrong place."""
-    path = next((mine for mine, others in pairing.layers.items() if others == [culprit.unit]), "")
-    if culprit.kind not in ("leaf", "weights") or culprit.certain or path not in live.layers:
+    path = next((mine for mine, others in pairing.layers.items() if others == [fault.unit]), "")
+    if fault.kind not in ("leaf", "weights") or fault.certain or path not in live.layers:
         return
     mine = {role: one.hash for role, one in live.layers[path].items()}
     for other, roles in file.layers.items():
         theirs = {role: one.hash for role, one in roles.items()}
-        if other != culprit.unit and mine == theirs:
-            culprit.cause, culprit.certain, culprit.residual = f"the weights of {other} in its place", True, 0.0
+        if other != fault.unit and mine == theirs:
+            fault.cause, fault.certain, fault.residual = f"the weights of {other} in its place", True, 0.0
             return
-    lines = [f"{role}: {_entry(live.layers[path].get(role), one)}" for role, one in file.layers[culprit.unit].items()]
+    lines = [f"{role}: {_entry(live.layers[path].get(role), one)}" for role, one in file.layers[fault.unit].items()]
     said = [line for line in lines if not line.endswith(": ")]
-    if said and not culprit.cause.startswith("a "):
-        culprit.cause = "; ".join(said) + (f"; {culprit.cause}" if culprit.cause else "")
+    if said and not fault.cause.startswith("a "):
+        fault.cause = "; ".join(said) + (f"; {fault.cause}" if fault.cause else "")
 
 
-def _entry(mine: Print | None, theirs: Print | None) -> str:
+def _entry(mine: Fingerprint | None, theirs: Fingerprint | None) -> str:
     if mine is None:
         return "the port has none"
     if theirs is None:
@@ -240,12 +240,12 @@ def _entry(mine: Print | None, theirs: Print | None) -> str:
 
 
 def assert_parity(
-    reference: Program | Trace, port: Program | Trace, *, by_hand: Mapping[str, str] | None = None
+    reference: Program | Trace, port: Program | Trace, *, mapping: Mapping[str, str] | None = None
 ) -> Verdict:
     """For a test: the verdict when it is PASS; otherwise AssertionError with the report."""
     from .report.text import lines
 
-    verdict = compare(reference, port, by_hand=by_hand)
+    verdict = compare(reference, port, mapping=mapping)
     if verdict.answer != "PASS":
         raise AssertionError("\n".join(lines(verdict)))
     return verdict

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..instrument.fingerprint import Print
-from ..trace.trace import Info, Trace
+from ..instrument.fingerprint import Fingerprint
+from ..trace.trace import Trace, UnitInfo
 
 NEAR = 0.02  # sketches that lie this close, in units of their spread, may be one tensor that was rounded
 SAME_NAMES = 0.8  # so many equal paths, and names are the port's own word for who is whose
@@ -33,7 +33,7 @@ class Pairing:
     units: dict[str, list[str]] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
     packed: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    alone: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
     fused: list[str] = field(default_factory=list)
     inside: list[str] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
@@ -46,10 +46,10 @@ class Pairing:
         return judged / max(1, judged + len(self.uncovered))
 
 
-def align(live: Trace, file: Trace, *, by_hand: Mapping[str, str] | None = None) -> Pairing:
+def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None) -> Pairing:
     """Pair a running program's units with a trace's. `by_hand` maps live paths to the trace's."""
     out = Pairing()
-    _layers(live, file, out, by_hand or {})
+    _layers(live, file, out, mapping or {})
     _calls(live, file, out)
     _words(live, file, out)
     _rest(live, file, out)
@@ -59,10 +59,10 @@ def align(live: Trace, file: Trace, *, by_hand: Mapping[str, str] | None = None)
 # Layers
 
 
-def _layers(live: Trace, file: Trace, out: Pairing, by_hand: Mapping[str, str]) -> None:
-    words = [{unit.path: unit.word for unit in t.units.values() if unit.weighted} for t in (live, file)]
+def _layers(live: Trace, file: Trace, out: Pairing, mapping: Mapping[str, str]) -> None:
+    words = [{unit.path: unit.op for unit in t.units.values() if unit.weighted} for t in (live, file)]
     mine, theirs = ([p for p in words[i] if p in t.layers] for i, t in enumerate((live, file)))
-    for path, other in by_hand.items():
+    for path, other in mapping.items():
         if path in mine and other in theirs:
             _pair(out, path, other, "by hand")
     if mine and len(set(mine) & set(theirs)) >= SAME_NAMES * min(len(mine), len(theirs)):
@@ -87,7 +87,7 @@ def _layers(live: Trace, file: Trace, out: Pairing, by_hand: Mapping[str, str]) 
             _pair(out, path, path, "name, without weights")
 
 
-def _main(trace: Trace, path: str) -> Print:
+def _main(trace: Trace, path: str) -> Fingerprint:
     roles = trace.layers[path]
     return roles.get("weight") or next(iter(roles.values()))
 
@@ -185,15 +185,15 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
         others = out.layers.get(unit.path, []) if unit.weighted else []
         keys = [f"{p}#{unit.call}" for p in others]
         if keys and all(k in file.units for k in keys):
-            if unit.word == "embedding" and not fits(unit, file.units[keys[0]]):
+            if unit.op == "embedding" and not fits(unit, file.units[keys[0]]):
                 # Each looks its rows up in its own way (a table of distances): the next edge judges what came of it.
                 out.fused += keys
                 out.inside.append(key)
                 continue
             out.units[key], out.rules[key] = keys, out.rules[unit.path]
-        elif keys and unit.word == "embedding" and f"{unit.path}#0" in out.inside:
+        elif keys and unit.op == "embedding" and f"{unit.path}#0" in out.inside:
             out.inside.append(key)  # a table that the other side looks up once for all
-        elif unit.kind in ("border", "draw") and key in file.units:
+        elif unit.kind in ("value", "random") and key in file.units:
             out.units[key], out.rules[key] = [key], "name of the value"
     tables = {key.rpartition("#")[0] for key in out.fused}
     out.fused += [key for key, unit in file.units.items() if unit.path in tables and key not in out.fused]
@@ -221,10 +221,10 @@ def _contexts(trace: Trace, home: Mapping[str, str], forward: bool, done: set[st
     anchor = ""
     for key in list(trace.units) if forward else reversed(list(trace.units)):
         unit = trace.units[key]
-        if key in home and (unit.weighted or unit.kind == "border"):
+        if key in home and (unit.weighted or unit.kind == "value"):
             anchor = home[key]
-        elif not (unit.weighted and unit.path in trace.layers) and unit.kind == "tap" and key not in done:
-            out[(anchor, unit.word)].append(key)
+        elif not (unit.weighted and unit.path in trace.layers) and unit.kind == "leaf" and key not in done:
+            out[(anchor, unit.op)].append(key)
     return out
 
 
@@ -240,7 +240,7 @@ def _matched(live: Trace, file: Trace, keys: list[str], others: list[str], *, ex
     return out
 
 
-def fits(a: Info, b: Info) -> bool:
+def fits(a: UnitInfo, b: UnitInfo) -> bool:
     """Whether two units' first inputs can be one array in two shapes: sizes agree, or all axes but time do."""
     place = "in0" if "in0" in a.shapes and "in0" in b.shapes else "out"
     x, y = a.shapes.get(place, ()), b.shapes.get(place, ())
@@ -251,7 +251,7 @@ def fits(a: Info, b: Info) -> bool:
 
 
 def _rest(live: Trace, file: Trace, out: Pairing) -> None:
-    out.alone = [key for key in live.units if key not in out.units]
+    out.unmatched = [key for key in live.units if key not in out.units]
     met = {key for keys in out.units.values() for key in keys}
     fused, out.uncovered = left(file, met, {p for ps in out.layers.values() for p in ps}, set(out.fused))
     out.fused += fused
@@ -269,9 +269,9 @@ def left(trace: Trace, met: set[str], reached: set[str], fused: set[str]) -> tup
     never: list[str] = []
     for i, key in enumerate(order):
         unit = trace.units[key]
-        if key in met or key in fused or unit.kind == "draw":
+        if key in met or key in fused or unit.kind == "random":
             continue
-        (inside if i < last and unit.kind == "tap" and unit.path not in reached else never).append(key)
+        (inside if i < last and unit.kind == "leaf" and unit.path not in reached else never).append(key)
     return inside, never
 
 

@@ -15,12 +15,12 @@ COARSE = ("not_finite", "mis_shaped", "wrong_dtype")  # what the file alone show
 def compare(out: Ledger, against: Ledger) -> set[str]:
     """Each tensor beside the reference's; gives the paths that are equal."""
     equal: set[str] = set()
-    alone: list[str] = []
+    unmatched: list[str] = []
     differ: dict[str, tuple[Held, Held]] = {}
     for path, held in out.held.items():
         right = against.held.get(path)
         if right is None:
-            alone.append(path)
+            unmatched.append(path)
             continue
         if causes.same(*causes.pair(held.tensor, right.tensor)):
             equal.add(path)
@@ -30,9 +30,9 @@ def compare(out: Ledger, against: Ledger) -> set[str]:
             )
         else:
             differ[path] = (held, right)
-    if alone:
-        many = f"{len(alone)} tensors have" if len(alone) > 1 else "a tensor has"
-        text = f"{many} no counterpart in the reference, so nobody can say whether it is right: {alone[0]}"
+    if unmatched:
+        many = f"{len(unmatched)} tensors have" if len(unmatched) > 1 else "a tensor has"
+        text = f"{many} no counterpart in the reference, so nobody can say whether it is right: {unmatched[0]}"
         out.faults.append(Fault("uncompared", "", text))
     mine, theirs = ({p: held.tensor for p, held in one.held.items()} for one in (out, against))
     for path, (held, right) in differ.items():

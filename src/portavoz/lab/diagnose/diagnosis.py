@@ -1,4 +1,4 @@
-"""What a culprit looks like: hypotheses tested by function on its own arrays; the one that restores parity is named.
+"""What a fault looks like: hypotheses tested by function on its own arrays; the one that restores parity is named.
 
 A hypothesis is a text and the array that the port would have made, had it that fault. "Certain" means that it explains
 the error down to the floor; otherwise the residual says how much it leaves.
@@ -14,98 +14,100 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..forcing.teacher_forcing import FAIL, LEAST, gone, relative
+from ..forcing.teacher_forcing import FAIL, MIN_FLOOR, masked_out, relative
 from ..numbers import figure, fit_one, mean_of
-from ..report.verdict import Culprit
+from ..report.verdict import Fault
 from ..trace.trace import Trace
-from .edge_hypotheses import exchanged, other_functions, others, scores, wild
+from .edge_hypotheses import exchanged, other_functions, others, scores, unusable
 from .layer_hypotheses import ACTIVATIONS, leaf_hypotheses, rounded
 from .ode_hypotheses import other_steps, sums, times
 
 Floats = NDArray[np.float64]
 
 
-class Guess(NamedTuple):
+class Hypothesis(NamedTuple):
     """A hypothesis: had the port this fault, `made` would be what `target` is."""
 
     text: str
-    made: Floats
+    actual: Floats
     target: Floats
 
 
-def diagnose(culprit: Culprit, file: Trace, *, mirrored: bool = False) -> None:
-    """Fill in a culprit's cause, the residual of that, and whether it is certain."""
-    check = culprit.check
-    if culprit.kind in ("facts", "shape", "crash") and check.note:
-        culprit.cause, culprit.certain, culprit.residual = check.note, culprit.kind != "crash", 0.0
-        if culprit.kind == "shape" and check.made is not None and check.wanted is not None:
+def diagnose(fault: Fault, file: Trace, *, mirrored: bool = False) -> None:
+    """Fill in a fault's cause, the residual of that, and whether it is certain."""
+    check = fault.check
+    if fault.kind in ("facts", "shape", "crash") and check.note:
+        fault.cause, fault.certain, fault.residual = check.note, fault.kind != "crash", 0.0
+        if fault.kind == "shape" and check.actual is not None and check.expected is not None:
             # `made` is the running program's, which is the reference where it is mirrored.
-            pair = (check.wanted, check.made) if mirrored else (check.made, check.wanted)
-            culprit.cause = other_steps(*pair) or check.note
+            pair = (check.expected, check.actual) if mirrored else (check.actual, check.expected)
+            fault.cause = other_steps(*pair) or check.note
         return
-    if check.made is None or check.wanted is None or check.made.shape != check.wanted.shape:
+    if check.actual is None or check.expected is None or check.actual.shape != check.expected.shape:
         return
-    pair = [np.asarray(a, np.float64) for a in (check.made, check.wanted)]
-    if culprit.kind == "value" and check.made.size == 1:
-        pair = _series(culprit, file)
+    pair = [np.asarray(a, np.float64) for a in (check.actual, check.expected)]
+    if fault.kind == "value" and check.actual.size == 1:
+        pair = _series(fault, file)
     port, ref = reversed(pair) if mirrored else pair
-    limit = FAIL * max(check.floor, LEAST)
-    error = relative(port, ref, check.word)
+    limit = FAIL * max(check.floor, MIN_FLOOR)
+    error = relative(port, ref, check.op)
     best: tuple[float, str] | None = None
-    for guess in _guesses(culprit, file, port, ref, mirrored):
-        if guess.made.shape != guess.target.shape:
+    for guess in _guesses(fault, file, port, ref, mirrored):
+        if guess.actual.shape != guess.target.shape:
             continue
-        left = relative(guess.made, guess.target, check.word if culprit.kind == "edge" else "")
+        left = relative(guess.actual, guess.target, check.op if fault.kind == "edge" else "")
         if left <= 4 * limit and (left <= error / 20 or not math.isfinite(error)):
-            culprit.cause, culprit.residual, culprit.certain = guess.text, left, True
+            fault.cause, fault.residual, fault.certain = guess.text, left, True
             return
         if math.isfinite(left) and left < 0.25 * min(error, 1e6) and (best is None or left < best[0]):
             best = (left, guess.text)
     if best is not None:
-        culprit.residual, culprit.cause = best[0], f"mostly {best[1]}"
-    elif not culprit.cause:
-        culprit.cause = _place(port, ref)
+        fault.residual, fault.cause = best[0], f"mostly {best[1]}"
+    elif not fault.cause:
+        fault.cause = _place(port, ref)
 
 
-def _series(culprit: Culprit, file: Trace) -> list[Floats]:
+def _series(fault: Fault, file: Trace) -> list[Floats]:
     """One number a call: what was made and what was wanted, over all calls."""
-    wrong = {check.ref: check.made for check in (culprit.check, *culprit.also)}
-    path = file.units[culprit.check.ref].path
-    keys = [key for key, unit in file.units.items() if unit.kind == "border" and unit.path == path]
-    wanted = [np.asarray(file.array(key, "out"), np.float64).ravel() for key in keys]
-    made = [np.asarray(wrong.get(key, w), np.float64).ravel() for key, w in zip(keys, wanted)]
-    return [np.concatenate(made), np.concatenate(wanted)]
+    wrong = {check.ref: check.actual for check in (fault.check, *fault.also)}
+    path = file.units[fault.check.ref].path
+    keys = [key for key, unit in file.units.items() if unit.kind == "value" and unit.path == path]
+    expected = [np.asarray(file.array(key, "out"), np.float64).ravel() for key in keys]
+    actual = [np.asarray(wrong.get(key, w), np.float64).ravel() for key, w in zip(keys, expected)]
+    return [np.concatenate(actual), np.concatenate(expected)]
 
 
-def _guesses(culprit: Culprit, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> Iterator[Guess]:
-    check = culprit.check
-    if check.word == "softmax" and culprit.kind == "edge":
+def _guesses(fault: Fault, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> Iterator[Hypothesis]:
+    check = fault.check
+    if check.op == "softmax" and fault.kind == "edge":
         yield from _masks(port, ref)
-    if culprit.kind in ("leaf", "kernel") and check.unit is not None:
-        made, target = (ref, port) if mirrored else (port, ref)
+    if fault.kind in ("leaf", "kernel") and check.unit is not None:
+        actual, target = (ref, port) if mirrored else (port, ref)
         yield from (
-            Guess(*g) for g in leaf_hypotheses(check.unit, check.given, made, target, mirrored, file, check.ref)
+            Hypothesis(*g) for g in leaf_hypotheses(check.unit, check.inputs, actual, target, mirrored, file, check.ref)
         )
-    if culprit.kind in ("edge", "value"):
-        yield from (Guess(*g) for g in times(port, ref))
-    yield from _gains(port, ref, _lengths(check.ref, file), check.word)
+    if fault.kind in ("edge", "value"):
+        yield from (Hypothesis(*g) for g in times(port, ref))
+    yield from _gains(port, ref, _lengths(check.ref, file), check.op)
     yield from _moves(port, ref)
     yield from _functions(port, ref)
-    if culprit.kind in ("edge", "value"):
-        yield from (Guess(*g) for g in sums(check.ref, file, port, ref))
-        yield from (Guess(*g) for g in others(check.ref, file, port, ref))
-        yield from (Guess(*g) for g in other_functions(check.ref, file, port, ref))
-        if check.word == "softmax":
-            yield from (Guess(*g) for g in scores(check.ref, file, port, ref))
-            yield from (Guess(*g) for g in exchanged(check.ref, file, port, ref))
+    if fault.kind in ("edge", "value"):
+        yield from (Hypothesis(*g) for g in sums(check.ref, file, port, ref))
+        yield from (Hypothesis(*g) for g in others(check.ref, file, port, ref))
+        yield from (Hypothesis(*g) for g in other_functions(check.ref, file, port, ref))
+        if check.op == "softmax":
+            yield from (Hypothesis(*g) for g in scores(check.ref, file, port, ref))
+            yield from (Hypothesis(*g) for g in exchanged(check.ref, file, port, ref))
         yield from _blocks(port, ref)
         yield from _among(port, ref)
     yield from _channels(port, ref)
-    if culprit.kind == "edge" and ref.ndim == 3 and len(ref) > 1 and not (wild(port) or wild(ref)):
+    if fault.kind == "edge" and ref.ndim == 3 and len(ref) > 1 and not (unusable(port) or unusable(ref)):
         # Rows of a batch share nothing but weights and positions.
-        yield Guess("other positions (the same is added to every row of the batch)", ref + (port - ref).mean(0), port)
+        yield Hypothesis(
+            "other positions (the same is added to every row of the batch)", ref + (port - ref).mean(0), port
+        )
     for kind in ("bfloat16", "float16"):
-        yield Guess(f"a calculation in {kind}", rounded(ref, kind), port)
+        yield Hypothesis(f"a calculation in {kind}", rounded(ref, kind), port)
 
 
 # Gains and constants
@@ -123,13 +125,13 @@ def _lengths(key: str, file: Trace) -> list[int]:
     return sorted(n for n in sizes if n > 1)
 
 
-def _gains(port: Floats, ref: Floats, lengths: list[int], word: str) -> Iterator[Guess]:
-    kept = ~(gone(ref, word) | gone(port, word))
+def _gains(port: Floats, ref: Floats, lengths: list[int], op: str) -> Iterator[Hypothesis]:
+    kept = ~(masked_out(ref, op) | masked_out(port, op))
     gain, error = fit_one(ref[kept], port[kept])
     if gain and math.isfinite(gain):
-        yield Guess(_gain_text(gain, error, lengths), np.where(kept, gain * np.where(kept, ref, 0), port), port)
+        yield Hypothesis(_gain_text(gain, error, lengths), np.where(kept, gain * np.where(kept, ref, 0), port), port)
     shift, error = mean_of(port[kept] - ref[kept]) if kept.any() else (0.0, 0.0)
-    yield Guess(f"a constant of {figure(shift, error)} added", np.where(kept, ref + shift, port), port)
+    yield Hypothesis(f"a constant of {figure(shift, error)} added", np.where(kept, ref + shift, port), port)
 
 
 def _gain_text(gain: float, error: float, lengths: list[int]) -> str:
@@ -150,38 +152,38 @@ def _gain_text(gain: float, error: float, lengths: list[int]) -> str:
 # Masks
 
 
-def _masks(port: Floats, ref: Floats) -> Iterator[Guess]:
-    there, wanted = gone(port, "softmax"), gone(ref, "softmax")
-    if (there == wanted).all():
+def _masks(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    there, expected = masked_out(port, "softmax"), masked_out(ref, "softmax")
+    if (there == expected).all():
         return
-    both = there | wanted
-    unseen, over = int((wanted & ~there).sum()), int((there & ~wanted).sum())
+    both = there | expected
+    unseen, over = int((expected & ~there).sum()), int((there & ~expected).sum())
     text = f"a mask that hides {over} places too many and {unseen} too few"
     if not there.any():
         text = "a mask that is ignored"
-    elif (there[..., 1:] == wanted[..., :-1]).all() or (there[..., :-1] == wanted[..., 1:]).all():
+    elif (there[..., 1:] == expected[..., :-1]).all() or (there[..., :-1] == expected[..., 1:]).all():
         text = "a mask that lies one step off"
-    elif (there != wanted).mean() > 0.99:
+    elif (there != expected).mean() > 0.99:
         text = "a mask the wrong way round"
-    yield Guess(text, np.where(both, 0, port), np.where(both, 0, ref))
+    yield Hypothesis(text, np.where(both, 0, port), np.where(both, 0, ref))
 
 
 # Moves of axes, steps and channels
 
 
-def _moves(port: Floats, ref: Floats) -> Iterator[Guess]:
+def _moves(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     axes = range(1 if ref.ndim > 2 else 0, ref.ndim)
     names = {ref.ndim - 1: "the last axis", ref.ndim - 2: "time" if ref.ndim == 3 else "the last axis but one"}
     for axis in axes:
-        yield Guess(f"{names.get(axis, f'axis {axis}')} the wrong way round", np.flip(ref, axis), port)
+        yield Hypothesis(f"{names.get(axis, f'axis {axis}')} the wrong way round", np.flip(ref, axis), port)
         for by in (1, -1, 2, -2, 3, -3):
             if abs(by) < ref.shape[axis]:
                 name = names.get(axis, f"axis {axis}")
                 rolled, kept = np.roll(ref, by, axis), _inner(ref.shape[axis], by)
-                yield Guess(f"a shift of {by} along {name}", rolled.take(kept, axis), port.take(kept, axis))
+                yield Hypothesis(f"a shift of {by} along {name}", rolled.take(kept, axis), port.take(kept, axis))
     for order in itertools.permutations(range(ref.ndim)):
         if order != tuple(range(ref.ndim)) and ref.transpose(order).shape == ref.shape:
-            yield Guess(f"transposed axes ({' '.join(map(str, order))})", ref.transpose(order), port)
+            yield Hypothesis(f"transposed axes ({' '.join(map(str, order))})", ref.transpose(order), port)
     for a in axes:
         for other in itertools.permutations(ref.shape[a:]) if ref.ndim - a in (2, 3) else ():
             # The right numbers read in another order: a reshape where a transpose was meant.
@@ -189,29 +191,29 @@ def _moves(port: Floats, ref: Floats) -> Iterator[Guess]:
                 if [other[i] for i in order] == list(ref.shape[a:]):
                     front = tuple(range(a))
                     view = ref.reshape(*ref.shape[:a], *other).transpose(*front, *(a + i for i in order))
-                    yield Guess("a reshape where a transpose is wanted", view, port)
+                    yield Hypothesis("a reshape where a transpose is wanted", view, port)
 
 
 def _inner(length: int, by: int) -> NDArray[np.int64]:
     return np.arange(by, length) if by > 0 else np.arange(0, length + by)
 
 
-def _blocks(port: Floats, ref: Floats) -> Iterator[Guess]:
+def _blocks(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """Channels in two or more parts whose order changed: a concatenation, a split of heads."""
     n = ref.shape[-1]
     for cut in range(1, n):
-        yield Guess(
+        yield Hypothesis(
             f"parts of {cut} and {n - cut} channels joined in the other order",
             np.concatenate([ref[..., cut:], ref[..., :cut]], -1), port,
         )  # fmt: skip
     for heads in (h for h in range(2, n) if n % h == 0):
         mixed = ref.reshape(*ref.shape[:-1], heads, n // heads).swapaxes(-1, -2).reshape(ref.shape)
-        yield Guess(f"heads split the other way ({heads} × {n // heads})", mixed, port)
+        yield Hypothesis(f"heads split the other way ({heads} × {n // heads})", mixed, port)
 
 
-def _among(port: Floats, ref: Floats) -> Iterator[Guess]:
+def _among(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """Some channels side by side differ, the others do not: one part of what was joined."""
-    if wild(port) or wild(ref) or ref.ndim < 2:
+    if unusable(port) or unusable(ref) or ref.ndim < 2:
         return
     wrong = np.flatnonzero((np.abs(port - ref) > 1e-5 * (np.abs(ref).max() or 1.0)).reshape(-1, ref.shape[-1]).any(0))
     if not 1 < len(wrong) < ref.shape[-1] or wrong[-1] - wrong[0] + 1 != len(wrong):
@@ -219,38 +221,38 @@ def _among(port: Floats, ref: Floats) -> Iterator[Guess]:
     first, last = int(wrong[0]), int(wrong[-1])
     a, b = port[..., first : last + 1], ref[..., first : last + 1]
     for guess in itertools.chain(_gains(a, b, [], ""), _moves(a, b), _functions(a, b)):
-        yield Guess(f"{guess.text}, in channels {first} to {last}", guess.made, guess.target)
+        yield Hypothesis(f"{guess.text}, in channels {first} to {last}", guess.actual, guess.target)
 
 
-def _channels(port: Floats, ref: Floats) -> Iterator[Guess]:
-    if ref.ndim < 2 or wild(port) or wild(ref):
+def _channels(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    if ref.ndim < 2 or unusable(port) or unusable(ref):
         return
     a, b = port.reshape(-1, port.shape[-1]), ref.reshape(-1, ref.shape[-1])
-    yield Guess("a constant of its own in each channel (a bias)", ref + (a - b).mean(0), port)
+    yield Hypothesis("a constant of its own in each channel (a bias)", ref + (a - b).mean(0), port)
     size = (b * b).sum(0)
     gain = np.where(size > 0, (a * b).sum(0) / np.where(size > 0, size, 1), 1)
     if np.count_nonzero(np.abs(gain - 1) > 1e-5):
-        yield Guess("a gain of its own in each channel", ref * gain, port)
+        yield Hypothesis("a gain of its own in each channel", ref * gain, port)
     if len(b) > 4 and b.shape[1] <= 1024:
         norms = [np.linalg.norm(m, axis=0) + 1e-30 for m in (a, b)]
         match = ((a / norms[0]).T @ (b / norms[1])).argmax(1)
         if len(set(match.tolist())) == len(match):
-            yield Guess("its channels in another order", ref[..., match], port)
+            yield Hypothesis("its channels in another order", ref[..., match], port)
 
 
 # Functions that are too many or too few
 
 
-def _functions(port: Floats, ref: Floats) -> Iterator[Guess]:
-    if wild(ref) or wild(port):
+def _functions(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    if unusable(ref) or unusable(port):
         return
     for name, function in ACTIVATIONS.items():
         with np.errstate(over="ignore", invalid="ignore"):
-            yield Guess(f"{name} applied that should not be there", function(ref), port)
-            yield Guess(f"a missing {name}", function(port), ref)
+            yield Hypothesis(f"{name} applied that should not be there", function(ref), port)
+            yield Hypothesis(f"a missing {name}", function(port), ref)
     norm = np.linalg.norm(ref, axis=-1, keepdims=True)
-    yield Guess("an L2 norm that should not be there", ref / np.maximum(norm, 1e-12), port)
-    yield Guess("a missing L2 norm", port / np.maximum(np.linalg.norm(port, axis=-1, keepdims=True), 1e-12), ref)
+    yield Hypothesis("an L2 norm that should not be there", ref / np.maximum(norm, 1e-12), port)
+    yield Hypothesis("a missing L2 norm", port / np.maximum(np.linalg.norm(port, axis=-1, keepdims=True), 1e-12), ref)
 
 
 def _place(port: Floats, ref: Floats) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.attention import rotary
-from ..forcing.teacher_forcing import gone
+from ..forcing.teacher_forcing import masked_out
 from ..numbers import figure, fit_one
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
@@ -17,7 +17,7 @@ from .layer_hypotheses import ACTIVATIONS, OPS
 
 Floats = NDArray[np.float64]
 Guessed = tuple[str, Floats, Floats]
-NEIGHBOURS = 40  # units before a culprit that may be what arrives instead, or what is missing in a sum
+NEIGHBOURS = 40  # units before a fault that may be what arrives instead, or what is missing in a sum
 
 
 def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
@@ -29,7 +29,7 @@ def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
     for near in reversed(order[max(0, place - NEIGHBOURS) : place]):
         for side in file.units[near].shapes:
             value = _spread(file, near, side, ref)
-            if value is None or wild(value) or wild(delta):
+            if value is None or unusable(value) or unusable(delta):
                 continue
             what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
             yield f"{what} in its place", value, port
@@ -59,15 +59,15 @@ def other_functions(key: str, file: Trace, port: Floats, ref: Floats) -> Iterato
     for near in reversed(order[max(0, place - 3) : place]):
         for side in file.units[near].shapes:
             value = _spread(file, near, side, ref)
-            if value is None or wild(value):
+            if value is None or unusable(value):
                 continue
             for name, function in ACTIVATIONS.items():
                 with np.errstate(over="ignore", invalid="ignore"):
-                    made = function(value)
-                    yield f"{name} of what {unit_of(near)} has, where another function is wanted", made, port
+                    actual = function(value)
+                    yield f"{name} of what {unit_of(near)} has, where another function is wanted", actual, port
                     # The same as a part of a sum.
-                    yield f"{name} of what {unit_of(near)} has, where it is wanted as it is", ref + made - value, port
-                    yield f"what {unit_of(near)} has, where {name} of it is wanted", ref + value - made, port
+                    yield f"{name} of what {unit_of(near)} has, where it is wanted as it is", ref + actual - value, port
+                    yield f"what {unit_of(near)} has, where {name} of it is wanted", ref + value - actual, port
 
 
 def scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
@@ -79,17 +79,17 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
     near = [k for k in order[max(0, place - 12) : place] if len(file.units[k].shapes.get("out", ())) == 3]
     values = {k: np.asarray(file.array(k, "out"), np.float64) for k in near}
     heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, next((v.shape[0] for v in values.values()), 1))
-    lost = gone(ref, "softmax") | gone(port, "softmax")
+    lost = masked_out(ref, "softmax") | masked_out(port, "softmax")
     for a, b in itertools.product(values, values):
-        for how, made in _dots(values[a], values[b], heads):
-            if made.size != ref.size:
+        for how, actual in _dots(values[a], values[b], heads):
+            if actual.size != ref.size:
                 continue
-            made = made.reshape(ref.shape)
+            actual = actual.reshape(ref.shape)
             kept = ~lost
-            size = float((made[kept] ** 2).sum())
-            gain = float((port[kept] * made[kept]).sum()) / size if size else 0.0
+            size = float((actual[kept] ** 2).sum())
+            gain = float((port[kept] * actual[kept]).sum()) / size if size else 0.0
             text = f"scores of {unit_of(a).rpartition('.')[2]} and {unit_of(b).rpartition('.')[2]}{how}"
-            yield text, np.where(kept, gain * made, port), port
+            yield text, np.where(kept, gain * actual, port), port
 
 
 def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
@@ -101,7 +101,7 @@ def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Gues
     near = [k for k in order[max(0, place - 6) : place] if len(file.units[k].shapes.get("out", ())) == 3]
     values = {k: np.asarray(file.array(k, "out"), np.float64) for k in near}
     sizes = [v.shape for v in values.values()]
-    kept = ~(gone(ref, "softmax") | gone(port, "softmax"))
+    kept = ~(masked_out(ref, "softmax") | masked_out(port, "softmax"))
     heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, sizes[0][0] if sizes else 1)
     for a, b, c in itertools.permutations(values, 3):
         if values[b].shape != values[c].shape or values[a].shape[::2] != values[b].shape[::2]:
@@ -159,6 +159,6 @@ def _dot(q: Floats, k: Floats, heads: int, *, interleaved: bool) -> Floats:
     return u @ v.swapaxes(-1, -2)
 
 
-def wild(x: Floats) -> bool:
+def unusable(x: Floats) -> bool:
     """Numbers that cannot be squared and summed: undefined ones, and those that a mask is written with."""
     return not np.isfinite(x).all() or (x.size > 0 and float(np.abs(x).max()) > 1e30)

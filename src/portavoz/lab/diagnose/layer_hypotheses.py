@@ -51,45 +51,45 @@ def rounded(x: Floats, kind: str) -> Floats:
 
 
 def leaf_hypotheses(
-    unit: Unit, given: list[Any], live: Floats, other: Floats, mirrored: bool, file: Trace, key: str
+    unit: Unit, inputs: list[Any], live: Floats, other: Floats, mirrored: bool, file: Trace, key: str
 ) -> Iterator[Guessed]:
     """Hypotheses about one leaf: `live` is what the running program made on `given`, `other` what the trace has.
 
     The running program's weights are known. Is it the port, its weights put right must give the reference's output; is
     it the reference, its weights put wrong must give the port's.
     """
-    x = np.asarray(given[0])
+    x = np.asarray(inputs[0])
     x = x if x.dtype.kind in "iu" else x.astype(np.float64)
     port = other if mirrored else live
     weights = {role: np.asarray(w, np.float64) for role, w in unit.weights.items()}
     facts = {**file.units[key].facts, **unit.facts} if key in file.units else unit.facts
-    if not weights and unit.word in OPS_ACTIVATIONS:
+    if not weights and unit.op in OPS_ACTIVATIONS:
         for name, function in ACTIVATIONS.items():
-            yield f"{name} where {unit.word.replace('_', ' ')} is wanted", function(x), port
+            yield f"{name} where {unit.op.replace('_', ' ')} is wanted", function(x), port
         yield "an activation that is left out", x, port
         yield from _slope(x, port)
-    if unit.word == "softmax" and x.ndim > 2:
+    if unit.op == "softmax" and x.ndim > 2:
         with np.errstate(invalid="ignore"):
             e = np.exp(x - x.max(-2, keepdims=True))
         yield "a softmax over the other axis", e / e.sum(-2, keepdims=True), port
-    if unit.word in ("layer_norm", "rms_norm", "batch_norm"):
+    if unit.op in ("layer_norm", "rms_norm", "batch_norm"):
         # What is all but the running program's declared formula explains nothing.
         declared = {"weight": 1.0, "bias": 0.0, "eps": 1e-5, **weights, **facts}
-        own = getattr(OPS, unit.word)(x, SimpleNamespace(**declared))
+        own = getattr(OPS, unit.op)(x, SimpleNamespace(**declared))
         least = 0.05 * float(np.linalg.norm(live - other))
-        for guess in _norms(unit.word, x, weights, port):
+        for guess in _norms(unit.op, x, weights, port):
             if not float(np.linalg.norm(guess[1] - own)) <= least:
                 yield guess
         yield from _affine(weights, live, other)
-    if unit.word in LINEAR:
-        for text, changed in _weights(unit.word, weights):
-            made = _run(unit.word, x, changed, facts)
-            if made is not None and made.shape == other.shape:
-                yield text, made, other
+    if unit.op in LINEAR:
+        for text, changed in _weights(unit.op, weights):
+            actual = _run(unit.op, x, changed, facts)
+            if actual is not None and actual.shape == other.shape:
+                yield text, actual, other
         yield from _biases(unit, x, weights, facts, live, other)
         yield from _gain(weights, live, other)
-    if unit.word in ("conv1d", "conv_transpose1d"):
-        yield from _geometry(unit.word, x, weights, facts, port)
+    if unit.op in ("conv1d", "conv_transpose1d"):
+        yield from _geometry(unit.op, x, weights, facts, port)
 
 
 OPS_ACTIVATIONS = {"relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu"}
@@ -103,23 +103,23 @@ def _slope(x: Floats, port: Floats) -> Iterator[Guessed]:
         yield f"a slope of {figure(slope, error)}", np.where(below, slope * x, x), port
 
 
-def _run(word: str, x: Any, weights: dict[str, Any], facts: dict[str, Any]) -> Floats | None:
+def _run(op: str, x: Any, weights: dict[str, Any], facts: dict[str, Any]) -> Floats | None:
     defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     p = SimpleNamespace(**{**defaults, **facts, "bias": None, **weights})
-    if word == "embedding" and int(np.max(x)) >= len(p.weight):
+    if op == "embedding" and int(np.max(x)) >= len(p.weight):
         return None
     if not all(isinstance(getattr(p, k), int) for k in defaults):
         return None
-    if word == "linear" and x.shape[-1] != p.weight.shape[1]:
+    if op == "linear" and x.shape[-1] != p.weight.shape[1]:
         return None
-    if word == "conv1d" and x.shape[-1] != p.weight.shape[1] * p.groups:
+    if op == "conv1d" and x.shape[-1] != p.weight.shape[1] * p.groups:
         return None
-    if word == "conv_transpose1d" and x.shape[-1] != p.weight.shape[0]:
+    if op == "conv_transpose1d" and x.shape[-1] != p.weight.shape[0]:
         return None
-    return getattr(OPS, word)(x, p)
+    return getattr(OPS, op)(x, p)
 
 
-def _weights(word: str, weights: dict[str, Floats]) -> Iterator[tuple[str, dict[str, Floats]]]:
+def _weights(op: str, weights: dict[str, Floats]) -> Iterator[tuple[str, dict[str, Floats]]]:
     w = weights["weight"]
     square = w.ndim > 1 and w.shape[0] == w.shape[1]
     if square:
@@ -181,18 +181,18 @@ def _affine(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator
     yield text, live * slope + shift, other
 
 
-def _norms(word: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iterator[Guessed]:
+def _norms(op: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iterator[Guessed]:
     plain = {"weight": 1.0, "bias": 0.0, **weights}
     for eps in EPS:
         p = SimpleNamespace(**plain, eps=eps)
         with np.errstate(divide="ignore", invalid="ignore"):
-            yield f"an eps of {eps:g}", getattr(OPS, word)(x, p), port
+            yield f"an eps of {eps:g}", getattr(OPS, op)(x, p), port
     for eps in EPS[:5]:
-        if word == "layer_norm":
+        if op == "layer_norm":
             d = x - x.mean(-1, keepdims=True)
             n = x.shape[-1]
-            spread = np.sqrt((d * d).sum(-1, keepdims=True) / max(1, n - 1) + eps)
-            yield "a variance divided by n − 1", d / spread * plain["weight"] + plain["bias"], port
+            deviation = np.sqrt((d * d).sum(-1, keepdims=True) / max(1, n - 1) + eps)
+            yield "a variance divided by n − 1", d / deviation * plain["weight"] + plain["bias"], port
             yield (
                 "a norm without subtracting the mean",
                 (x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * plain["weight"] + plain["bias"]),
@@ -205,13 +205,13 @@ def _norms(word: str, x: Floats, weights: dict[str, Floats], port: Floats) -> It
             whole = x - x.mean(-2, keepdims=True)
             over = whole / np.sqrt((whole * whole).mean(-2, keepdims=True) + eps)
             yield "a norm over time", over * plain["weight"] + plain["bias"], port
-        if word == "batch_norm":
+        if op == "batch_norm":
             axes = tuple(range(x.ndim - 1))
             d = x - x.mean(axes)
-            made = d / np.sqrt((d * d).mean(axes) + eps) * plain["weight"] + plain["bias"]
-            yield "statistics of the batch (training mode)", made, port
-            spread = np.sqrt(plain["running_var"] + eps)
-            no_mean = x / spread * plain["weight"] + plain["bias"]
+            actual = d / np.sqrt((d * d).mean(axes) + eps) * plain["weight"] + plain["bias"]
+            yield "statistics of the batch (training mode)", actual, port
+            deviation = np.sqrt(plain["running_var"] + eps)
+            no_mean = x / deviation * plain["weight"] + plain["bias"]
             yield "a running mean that is left out", no_mean, port
             yield (
                 "a running variance that is left out",
@@ -226,22 +226,20 @@ def _norms(word: str, x: Floats, weights: dict[str, Floats], port: Floats) -> It
     yield "a norm that is left out", x, port
 
 
-def _geometry(
-    word: str, x: Floats, weights: dict[str, Floats], facts: dict[str, Any], port: Floats
-) -> Iterator[Guessed]:
+def _geometry(op: str, x: Floats, weights: dict[str, Floats], facts: dict[str, Any], port: Floats) -> Iterator[Guessed]:
     kernel = weights["weight"].shape[-1]
-    for dilation in (1, 2, 3, 4, 5, 6, 12) if word == "conv1d" else ():
+    for dilation in (1, 2, 3, 4, 5, 6, 12) if op == "conv1d" else ():
         padding = dilation * (kernel - 1) // 2
-        made = _run(word, x, weights, {**facts, "dilation": dilation, "padding": padding})
-        if made is not None and made.shape == port.shape and dilation != facts.get("dilation"):
-            yield f"a dilation of {dilation}", made, port
-    if word == "conv1d" and facts.get("padding") and isinstance(facts["padding"], int):
+        actual = _run(op, x, weights, {**facts, "dilation": dilation, "padding": padding})
+        if actual is not None and actual.shape == port.shape and dilation != facts.get("dilation"):
+            yield f"a dilation of {dilation}", actual, port
+    if op == "conv1d" and facts.get("padding") and isinstance(facts["padding"], int):
         wide = np.pad(x, ((0, 0), (2 * facts["padding"], 0), (0, 0)))
-        made = _run(word, wide, weights, {**facts, "padding": 0})
-        if made is not None and made.shape == port.shape:
-            yield "padding in front only (causal)", made, port
+        actual = _run(op, wide, weights, {**facts, "padding": 0})
+        if actual is not None and actual.shape == port.shape:
+            yield "padding in front only (causal)", actual, port
         room = x.shape[1] > facts["padding"]
         edge = np.pad(x, ((0, 0), (facts["padding"],) * 2, (0, 0)), mode="reflect") if room else None
-        made = None if edge is None else _run(word, edge, weights, {**facts, "padding": 0})
-        if made is not None and made.shape == port.shape:
-            yield "padding by reflection", made, port
+        actual = None if edge is None else _run(op, edge, weights, {**facts, "padding": 0})
+        if actual is not None and actual.shape == port.shape:
+            yield "padding by reflection", actual, port

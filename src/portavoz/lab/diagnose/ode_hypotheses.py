@@ -67,14 +67,14 @@ def sums(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
     """A weighted sum of two earlier values (two halves of a batch, a state and its change) with other weights."""
     for u, v, names in _parts(key, file, ref):
         basis = np.stack([u.ravel(), v.ravel()], 1)
-        wanted = fit(basis, ref.ravel())
-        if wanted.residual > CLOSE or np.abs(wanted.values).min() < 1e-6:
+        expected = fit(basis, ref.ravel())
+        if expected.residual > CLOSE or np.abs(expected.values).min() < 1e-6:
             continue
-        made = fit(basis, port.ravel())
-        change = made.values - wanted.values
+        actual = fit(basis, port.ravel())
+        change = actual.values - expected.values
         if np.abs(change - np.round(change)).max() < 1e-4:
             continue  # a part left out, or there too often: sums that others recognise
-        yield _text(made, wanted, names), (basis @ made.values).reshape(port.shape), port
+        yield _text(actual, expected, names), (basis @ actual.values).reshape(port.shape), port
 
 
 def _parts(key: str, file: Trace, ref: Floats) -> Iterator[tuple[Floats, Floats, tuple[str, str]]]:
@@ -96,10 +96,10 @@ def _parts(key: str, file: Trace, ref: Floats) -> Iterator[tuple[Floats, Floats,
         yield u, v, (a, b)
 
 
-def _text(made: Fit, wanted: Fit, names: tuple[str, str]) -> str:
-    (a, b), (c, d) = (tuple(float(x) for x in one.values) for one in (made, wanted))
+def _text(actual: Fit, expected: Fit, names: tuple[str, str]) -> str:
+    (a, b), (c, d) = (tuple(float(x) for x in one.values) for one in (actual, expected))
     # A difference of two coefficients is as uncertain as the less certain of them.
-    error, right = float(made.errors.max()), float(wanted.errors.max())
+    error, right = float(actual.errors.max()), float(expected.errors.max())
     if np.allclose((a, b), (d, c), atol=1e-4):
         return "the two halves exchanged (with and without the condition)"
     if abs(a + b - 1) < 1e-4 and abs(c + d - 1) < 1e-4:

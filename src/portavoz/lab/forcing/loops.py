@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..instrument.observer import Program
 from ..trace.recorder import record
-from ..trace.trace import Info, Trace
-from .free_running import SPREAD, UNMEASURED
+from ..trace.trace import Trace, UnitInfo
+from .free_running import DEFAULT_FLOOR, FREE_LIMIT
 from .noise_floor import identity, propagated_floors_of
-from .teacher_forcing import LEAST, Forcing, relative
+from .teacher_forcing import MIN_FLOOR, Forcing, relative
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def free(reference: Program | Trace, port: Program | Trace) -> list[Row]:
     if not theirs.propagated_floors and not isinstance(reference, Trace):
         theirs.propagated_floors = propagated_floors_of(reference, theirs)
     mine = _plain(port)
-    names = [u.path for u in theirs.units.values() if u.kind == "border"]
-    there = {u.path for u in mine.units.values() if u.kind == "border"}
+    names = [u.path for u in theirs.units.values() if u.kind == "value"]
+    there = {u.path for u in mine.units.values() if u.kind == "value"}
     return [_row(theirs, mine, name) for name in dict.fromkeys(names) if name in there]
 
 
@@ -67,21 +67,21 @@ def _plain(side: Program | Trace) -> Trace:
 
 
 def _row(theirs: Trace, mine: Trace, name: str) -> Row:
-    keys = [[k for k, u in t.units.items() if u.kind == "border" and u.path == name] for t in (theirs, mine)]
+    keys = [[k for k, u in t.units.items() if u.kind == "value" and u.path == name] for t in (theirs, mine)]
     whole, first, worst, place = False, None, 0.0, 0
     for key in (k for k in keys[0] if k in mine.units):
         a, b = mine.array(key, "out"), theirs.array(key, "out")
         whole = whole or b.dtype.kind in "iub"
         error = relative(a, b)
         floor = theirs.propagated_floors.get(key, {}).get("out")
-        ratio = error / (UNMEASURED if floor is None else max(floor, LEAST))
+        ratio = error / (DEFAULT_FLOOR if floor is None else max(floor, MIN_FLOOR))
         worst = max(worst, ratio)
-        if not ratio <= SPREAD and first is None:
+        if not ratio <= FREE_LIMIT and first is None:
             first, place = theirs.units[key].call, list(theirs.units).index(key)
     return Row(name, "decision" if whole else "number", (len(keys[0]), len(keys[1])), first, worst, place)
 
 
-def told(rows: list[Row]) -> str:
+def summary(rows: list[Row]) -> str:
     """What free runs show, as one sentence; empty when they are the same."""
     ends = [row for row in rows if row.calls[0] != row.calls[1]]
     apart = sorted((row for row in rows if row.first is not None), key=lambda row: row.place)
@@ -109,9 +109,9 @@ def stepwise(reference: Program, steps: int, *, only: str = "*", axis: int = 1) 
     that matches has that many steps.
     """
     whole = record(reference)
-    wide = Forcing(identity(whole), whole, {})
-    wide.made = {}
-    reference.follow(wide, wide=True)
+    exact = Forcing(identity(whole), whole, {})
+    exact.actual = {}
+    reference.run(exact, float64=True)
     out = Trace(f"{whole.name}, step by step")
     out.layers = whole.layers
     loop = [u for u in whole.units.values() if fnmatchcase(u.path, only) and _long(u, steps, axis)]
@@ -121,48 +121,48 @@ def stepwise(reference: Program, steps: int, *, only: str = "*", axis: int = 1) 
     end = order.index(loop[-1])
     for unit in order[:end]:
         if unit.key not in inside:
-            _copy(whole, wide.made, out, unit)
+            _copy(whole, exact.actual, out, unit)
     for step in range(steps):
         for unit in loop:
-            _cut(whole, wide.made, out, unit, step, axis)
+            _cut(whole, exact.actual, out, unit, step, axis)
     for unit in order[end + 1 :]:
-        _copy(whole, wide.made, out, unit)
+        _copy(whole, exact.actual, out, unit)
     return out
 
 
-def _long(unit: Info, steps: int, axis: int) -> bool:
+def _long(unit: UnitInfo, steps: int, axis: int) -> bool:
     shape = unit.shapes.get("in0") or unit.shapes.get("out") or ()
-    if unit.word == "softmax":
+    if unit.op == "softmax":
         return shape[-2:] == (steps, steps)
     return len(shape) > axis and shape[axis] == steps
 
 
-def _copy(whole: Trace, made: dict[str, NDArray[Any]], out: Trace, unit: Info) -> None:
+def _copy(whole: Trace, actual: dict[str, NDArray[Any]], out: Trace, unit: UnitInfo) -> None:
     out.units[unit.key] = unit
     for place in unit.shapes:
         out.arrays[f"{unit.key}:{place}"] = whole.array(unit.key, place)
-        _floor(out, unit.key, place, unit.word, made.get(f"{unit.key}:{place}"))
+        _floor(out, unit.key, place, unit.op, actual.get(f"{unit.key}:{place}"))
 
 
-def _cut(whole: Trace, made: dict[str, NDArray[Any]], out: Trace, unit: Info, step: int, axis: int) -> None:
+def _cut(whole: Trace, actual: dict[str, NDArray[Any]], out: Trace, unit: UnitInfo, step: int, axis: int) -> None:
     key = unit.key.replace(f"#{unit.call}", f"#{step}", 1)
-    new = Info(key, unit.kind, unit.word, unit.path, step, unit.facts)
+    new = UnitInfo(key, unit.kind, unit.op, unit.path, step, unit.facts)
 
     def part(a: NDArray[Any]) -> NDArray[Any]:
-        if unit.word == "softmax":
+        if unit.op == "softmax":
             return a[..., step : step + 1, : step + 1]
         return np.take(a, [step], axis)
 
     for place in unit.shapes:
-        wide = made.get(f"{unit.key}:{place}")
+        exact = actual.get(f"{unit.key}:{place}")
         out.arrays[f"{key}:{place}"] = np.array(part(whole.array(unit.key, place)))
         new.shapes[place] = out.arrays[f"{key}:{place}"].shape
-        _floor(out, key, place, unit.word, None if wide is None else part(wide))
+        _floor(out, key, place, unit.op, None if exact is None else part(exact))
     out.units[key] = new
 
 
-def _floor(out: Trace, key: str, place: str, word: str, wide: NDArray[Any] | None) -> None:
-    if wide is not None:
-        error = relative(wide, out.arrays[f"{key}:{place}"], word if place.startswith("in") else "")
+def _floor(out: Trace, key: str, place: str, op: str, exact: NDArray[Any] | None) -> None:
+    if exact is not None:
+        error = relative(exact, out.arrays[f"{key}:{place}"], op if place.startswith("in") else "")
         if math.isfinite(error):
             out.floors.setdefault(key, {})[place] = error

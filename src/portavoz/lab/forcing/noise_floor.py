@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ..align.matching import Pairing
-from ..instrument.observer import Arrays, Program, Run, Unit, Visitor
+from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.reader import read
-from ..trace.recorder import Recorder, Streamed, Taps, record
+from ..trace.recorder import FileSink, Recorder, Selection, record
 from ..trace.trace import Trace
 from .teacher_forcing import Forcing, relative
 
@@ -26,7 +26,7 @@ Floors = dict[str, dict[str, float]]
 
 def identity(trace: Trace, keys: Collection[str] | None = None) -> Pairing:
     """Every unit (or those of `keys`, and every draw) its own partner."""
-    chosen = [k for k, unit in trace.units.items() if keys is None or k in keys or unit.kind == "draw"]
+    chosen = [k for k, unit in trace.units.items() if keys is None or k in keys or unit.kind == "random"]
     return Pairing(layers={p: [p] for p in trace.layers}, units={k: [k] for k in chosen})
 
 
@@ -36,7 +36,7 @@ def floors_of(subject: Program, trace: Trace, keys: Collection[str] | None = Non
     With `keys` only those units are forced, and what lies between them counts to the next.
     """
     forcing = Forcing(identity(trace, keys), trace, {})
-    subject.follow(forcing, wide=True)
+    subject.run(forcing, float64=True)
     floors: Floors = {}
     for check in forcing.checks:
         if check.place.startswith(("in", "out")) and math.isfinite(check.error):
@@ -46,7 +46,7 @@ def floors_of(subject: Program, trace: Trace, keys: Collection[str] | None = Non
 
 def stage_floors_of(subject: Program, trace: Trace) -> Floors:
     """The floors of borders when nothing between them is forced."""
-    borders = [key for key, unit in trace.units.items() if unit.kind == "border"]
+    borders = [key for key, unit in trace.units.items() if unit.kind == "value"]
     return floors_of(subject, trace, borders) if borders else {}
 
 
@@ -56,34 +56,34 @@ def propagated_floors_of(subject: Program, trace: Trace) -> Floors:
     Where the two precisions decide differently (a duration, a token), no later place has a floor.
     """
     free = Free(trace)
-    subject.follow(free, wide=True)
+    subject.run(free, float64=True)
     return free.floors
 
 
-class Free(Visitor):
+class Free(Observer):
     """Compares and forces nothing but draws."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace, self.floors, self.together = trace, Floors(), True
 
-    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+    def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
         info = self.trace.units.get(unit.key)
         if info is None:
             return None
-        if unit.kind == "draw":
+        if unit.kind == "random":
             return [self.trace.array(unit.key, "out")]
-        given = {"out": xs[0]} if unit.kind == "border" else {f"in{i}": x for i, x in enumerate(xs)}
-        made = [] if unit.kind == "border" else run(None)
-        given |= {f"out.{i}" if i else "out": y for i, y in enumerate(made)}
-        for place, value in given.items():
+        inputs = {"out": xs[0]} if unit.kind == "value" else {f"in{i}": x for i, x in enumerate(xs)}
+        actual = [] if unit.kind == "value" else run(None)
+        inputs |= {f"out.{i}" if i else "out": y for i, y in enumerate(actual)}
+        for place, value in inputs.items():
             if place in info.shapes and self.together:
-                wanted = self.trace.array(unit.key, place)
-                error = relative(wanted, np.asarray(value), unit.word if place.startswith("in") else "")
-                whole = wanted.dtype.kind in "iub"
-                self.together = wanted.shape == np.shape(value) and not (whole and error)
+                expected = self.trace.array(unit.key, place)
+                error = relative(expected, np.asarray(value), unit.op if place.startswith("in") else "")
+                whole = expected.dtype.kind in "iub"
+                self.together = expected.shape == np.shape(value) and not (whole and error)
                 if self.together and math.isfinite(error):
                     self.floors.setdefault(unit.key, {})[place] = error
-        return made or None
+        return actual or None
 
 
 def behind_fused(trace: Trace, met: Collection[str], fused: Collection[str]) -> set[str]:
@@ -95,7 +95,7 @@ def behind_fused(trace: Trace, met: Collection[str], fused: Collection[str]) -> 
             since = True
         elif key in met and since:
             out.add(key)
-            since = trace.units[key].kind != "border"
+            since = trace.units[key].kind != "value"
     return out
 
 
@@ -112,32 +112,32 @@ def floors_for(trace: Trace, pairing: Pairing, reference: Program | None = None)
         return floors_of(reference, trace, met)
     out = dict(trace.floors)
     for key in behind_fused(trace, met, set(pairing.fused)):
-        border = trace.units[key].kind == "border"
+        border = trace.units[key].kind == "value"
         wider = (trace.stage_floors if border else trace.propagated_floors).get(key, {})
         own = trace.floors.get(key, {})
         out[key] = {place: max(own.get(place, 0.0), wider.get(place, 0.0)) for place in {**wider, **own}}
     return out
 
 
-def traced(reference: Program | Trace, *, spread: bool = False) -> Trace:
+def traced(reference: Program | Trace, *, free_running: bool = False) -> Trace:
     """A reference's trace with the floors of its units; with `spread` also the propagated ones."""
     if isinstance(reference, Trace):
         return reference
     trace = record(reference)
     trace.floors = floors_of(reference, trace)
-    if spread:
+    if free_running:
         trace.propagated_floors = propagated_floors_of(reference, trace)
     return trace
 
 
-def write(subject: Program, path: str | Path, *, taps: Taps | None = None, floors: bool = True) -> Trace:
+def write(subject: Program, path: str | Path, *, selection: Selection | None = None, floors: bool = True) -> Trace:
     """Run a subject and write its trace to `path`, tensor after tensor; with the floors of three runs in float64."""
     trace = Trace(subject.name)
     trace.producer = subject.name
     with tempfile.TemporaryFile() as body:
-        sink = Streamed(trace, body)
-        recorder = Recorder(sink, taps)
-        subject.follow(recorder)
+        sink = FileSink(trace, body)
+        recorder = Recorder(sink, selection)
+        subject.run(recorder)
         recorder.finish()
         sink.finish(path)
         if floors:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fingerprint import fingerprint
-from .observer import Arrays, Later, Unit, Visitor, flatten
+from .observer import Arrays, LazyArrays, Observer, Unit, flatten
 
 
 @dataclass(slots=True)
@@ -41,11 +41,11 @@ class Call:
         return [np.moveaxis(a, -1, self.axis) if self.axis != -1 and a.ndim > 1 else a for a in arrays]
 
 
-class Following:
+class Instrument:
     """Follows one run of a program. A framework's subclass says the methods that raise NotImplementedError."""
 
-    def __init__(self, visitor: Visitor) -> None:
-        self.visitor = visitor
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
         self.paths: dict[int, str] = {}
         self.owners: dict[int, str] = {}
         self.calls: Counter[str] = Counter()
@@ -67,7 +67,7 @@ class Following:
         """An array as a tensor of another's kind and place."""
         raise NotImplementedError
 
-    def weight(self, word: str, role: str, tensor: Any) -> NDArray[Any]:
+    def weight(self, op: str, role: str, tensor: Any) -> NDArray[Any]:
         """A weight in PyTorch's order."""
         return self.array(tensor)
 
@@ -119,9 +119,9 @@ class Following:
 
     # Words
 
-    def called(self, word: str, call: Call) -> Any:
+    def called(self, op: str, call: Call) -> Any:
         """A word runs; what is handed on."""
-        unit = self._unit(word, call)
+        unit = self._unit(op, call)
         results: list[tuple[list[Any], Callable[..., Any]]] = []
 
         def on(xs: Arrays | None) -> Arrays:
@@ -132,23 +132,23 @@ class Following:
             results.append((out, put))
             return call.canonical([self.array(t) for t in out])
 
-        handed = self.visitor.visit(unit, call.canonical([self.array(t) for t in call.tensors]), on)
+        handed = self.observer.observe(unit, call.canonical([self.array(t) for t in call.tensors]), on)
         if not results:
             on(None)
         out, put = results[-1]
         return put(out if handed is None else [self.like(y, t) for y, t in zip(call.turned(handed), out)])
 
-    def _unit(self, word: str, call: Call) -> Unit:
+    def _unit(self, op: str, call: Call) -> Unit:
         path, block = self.frames[-1]
         if not call.weights:
-            name = f"{block}/{word}"
+            name = f"{block}/{op}"
             key = f"{name}.{self.count(name)}"
         else:
             path = self._owner(call)
             key = f"{path}#{self.count(path)}"
         number = int(key.rpartition("#")[2].partition("/")[0])
-        weights = Later(call.weights, lambda role, t: self.weight(word, role, t))
-        return Unit(key, "tap", word, path, number, call.facts, weights)
+        weights = LazyArrays(call.weights, lambda role, t: self.weight(op, role, t))
+        return Unit(key, "leaf", op, path, number, call.facts, weights)
 
     def count(self, name: str) -> int:
         """How often this was asked for a name."""
@@ -170,15 +170,15 @@ class Following:
     def drawn(self, name: str, value: Any) -> Any:
         """Randomness: recorded, and replayed where a reference's run is forced."""
         key = f"{self.frames[-1][1]}/{name}"
-        unit = Unit(f"{key}.{self.count(key)}", "draw", name, self.frames[-1][0])
-        handed = self.visitor.visit(unit, [self.array(value)], lambda xs: [])
+        unit = Unit(f"{key}.{self.count(key)}", "random", name, self.frames[-1][0])
+        handed = self.observer.observe(unit, [self.array(value)], lambda xs: [])
         return value if handed is None else self.like(handed[0], value)
 
     def named_value(self, name: str, value: Any) -> Any:
         """A value named by `tap`: seen like a word that changes nothing."""
         call = self.count(f"{name}\0border")
         array: NDArray[Any] = self.array(value) if self.is_tensor(value) else np.asarray(value)
-        handed = self.visitor.visit(Unit(f"{name}#{call}", "border", "border", name, call), [array], lambda xs: [])
+        handed = self.observer.observe(Unit(f"{name}#{call}", "value", "value", name, call), [array], lambda xs: [])
         if handed is None:
             return value
         return self.like(handed[0], value) if self.is_tensor(value) else np.asarray(handed[0], array.dtype)

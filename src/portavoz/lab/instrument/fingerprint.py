@@ -19,7 +19,7 @@ OUTPUTS = {"conv_transpose1d": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class Fingerprint:
     """One tensor: `hash` (multiset of its float32 values), `rows` (the same for each output), `sketch` (quantiles)."""
 
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class Print:
         """How many numbers."""
         return int(np.prod(self.shape))
 
-    def near(self, other: Print) -> float:
+    def near(self, other: Fingerprint) -> float:
         """How far two sketches lie apart, relative to their spread; infinite for another number of values."""
         if self.size != other.size:
             return float("inf")
@@ -47,7 +47,7 @@ class Print:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, d: dict[str, Any]) -> Print:
+    def from_dict(cls, d: dict[str, Any]) -> Fingerprint:
         """The inverse of `to_dict`."""
         rows = tuple(int(row, 16) for row in d.get("rows", ()))
         return cls(tuple(d["shape"]), int(d["hash"], 16), tuple(map(float, d.get("sketch", ()))), rows)
@@ -62,10 +62,10 @@ def mixed(values: NDArray[Any]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def fingerprint(array: NDArray[Any], word: str = "", *, rows: bool = True) -> Print:
+def fingerprint(array: NDArray[Any], op: str = "", *, rows: bool = True) -> Fingerprint:
     """The print of one tensor in PyTorch's order; `word` says which axis counts its outputs."""
     array = np.asarray(array, np.float32)
-    axis = OUTPUTS.get(word, 0)
+    axis = OUTPUTS.get(op, 0)
     flat = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) if array.ndim > axis else array.reshape(1, -1)
     sums = np.zeros(len(flat), np.uint64)
     step = max(1, BLOCK // max(1, flat.shape[1]))
@@ -73,7 +73,7 @@ def fingerprint(array: NDArray[Any], word: str = "", *, rows: bool = True) -> Pr
         sums[start : start + step] = mixed(np.ascontiguousarray(flat[start : start + step])).sum(1, dtype=np.uint64)
     places = np.round(SKETCH * (flat.size - 1)).astype(int)
     ordered = np.partition(flat, np.unique(places), axis=None)
-    return Print(
+    return Fingerprint(
         tuple(array.shape),
         int(sums.sum(dtype=np.uint64)),
         tuple(float(v) for v in ordered[places]),

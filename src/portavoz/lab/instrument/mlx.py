@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from ...ops.base import Ops
 from ...ops.tap import observing
-from . import mlx_functions as words
-from .base import Call, Following
-from .observer import Visitor, flatten
+from . import mlx_functions as functions
+from .base import Call, Instrument
+from .observer import Observer, flatten
 
 
 class MlxProgram:
@@ -35,39 +35,39 @@ class MlxProgram:
     def __init__(
         self, run: Callable[[], Any], *, modules: Mapping[str, nn.Module] | None = None, name: str = "mlx"
     ) -> None:
-        self.run, self.modules, self.name = run, modules or {}, name
+        self.function, self.modules, self.name = run, modules or {}, name
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run it once under the visitor; `wide` with every word worked out in float64."""
-        mode = Wrapped(visitor, self.modules, wide=wide)
+        mode = MlxInstrument(observer, self.modules, float64=float64)
         with observing(mode), mode.around():
-            out = self.run()
-            for i, value in enumerate(flatten(out, words.is_tensor)[0]):
+            out = self.function()
+            for i, value in enumerate(flatten(out, functions.is_tensor)[0]):
                 mode.named_value(f"result.{i}" if i else "result", value)
 
 
-class Wrapped(Following):
+class MlxInstrument(Instrument):
     """Passes every word on to a visitor. `inner` is on inside a word: what it is made of is not seen."""
 
-    def __init__(self, visitor: Visitor, modules: Mapping[str, Any], *, wide: bool) -> None:
-        super().__init__(visitor)
-        self.wide, self.inner, self.thread = wide, False, threading.get_ident()
+    def __init__(self, observer: Observer, modules: Mapping[str, Any], *, float64: bool) -> None:
+        super().__init__(observer)
+        self.float64, self.inner, self.thread = float64, False, threading.get_ident()
         self.roots_given = modules
         self.stack: list[Any] = []
         self.kept: list[tuple[Any, str, Any]] = []
         self.stand_ins: dict[int, Any] = {}
 
     def is_tensor(self, value: Any) -> bool:
-        return words.is_tensor(value)
+        return functions.is_tensor(value)
 
     def array(self, tensor: mx.array) -> NDArray[Any]:
-        return words.array(tensor)
+        return functions.array(tensor)
 
     def like(self, array: NDArray[Any], tensor: mx.array) -> mx.array:
-        return words.like(array, tensor)
+        return functions.like(array, tensor)
 
-    def weight(self, word: str, role: str, tensor: mx.array) -> NDArray[Any]:
-        return words.weight(word, role, tensor)
+    def weight(self, op: str, role: str, tensor: mx.array) -> NDArray[Any]:
+        return functions.weight(op, role, tensor)
 
     def identity(self, tensor: mx.array) -> int:
         return id(tensor)
@@ -95,16 +95,16 @@ class Wrapped(Following):
             stack.callback(self._put_back)
             mx.disable_compile()
             stack.callback(mx.enable_compile)
-            if self.wide:
+            if self.float64:
                 stack.callback(mx.set_default_device, mx.default_device())
                 mx.set_default_device(mx.Device(mx.cpu))  # the only one that has float64
             for kind in _kinds(nn.Module):
                 if "__call__" in kind.__dict__:
                     self._put(kind, "__call__", self._module(kind, kind.__dict__["__call__"]))
-            for home, name, (word, bind) in words.FUNCTIONS:
-                self._function(home, name, functools.partial(self._called, word, bind))
+            for home, name, (op, bind) in functions.FUNCTIONS:
+                self._function(home, name, functools.partial(self._called, op, bind))
             self._function(mx.fast, "scaled_dot_product_attention", self._attention)
-            for name, drawn in words.DRAWS.items():
+            for name, drawn in functions.DRAWS.items():
                 self._function(mx.random, name, functools.partial(self._draw, drawn))
             for prefix, root in self.roots_given.items():
                 self.name(prefix, root)
@@ -123,16 +123,16 @@ class Wrapped(Following):
         return not self.inner and threading.get_ident() == self.thread
 
     def _module(self, kind: type[Any], own: Callable[..., Any]) -> Callable[..., Any]:
-        word, bind = words.LAYERS.get(kind, ("", None))
+        op, bind = functions.LAYERS.get(kind, ("", None))
 
         @functools.wraps(own)
         def call(module: Any, *args: Any, **named: Any) -> Any:
             if not self._ours():
                 return own(module, *args, **named)
             with self._inside(module):
-                if bind is not None and len(args) == 1 and words.is_tensor(args[0]):
-                    return self._word(word, bind(module, functools.partial(own, module), args[0]))
-                run = self._quiet(own) if isinstance(module, words.OPAQUE) else own
+                if bind is not None and len(args) == 1 and functions.is_tensor(args[0]):
+                    return self._leaf(op, bind(module, functools.partial(own, module), args[0]))
+                run = self._quiet(own) if isinstance(module, functions.OPAQUE) else own
                 return run(module, *args, **named)
 
         return call
@@ -164,14 +164,14 @@ class Wrapped(Following):
 
     # What comes by
 
-    def _called(self, word: str, bind: Callable[..., Call | None], own: Any, *args: Any, **named: Any) -> Any:
-        call = bind(own, *args, **named) if any(map(words.is_tensor, args[:2])) else None
-        return own(*args, **named) if call is None else self._word(word, call)
+    def _called(self, op: str, bind: Callable[..., Call | None], own: Any, *args: Any, **named: Any) -> Any:
+        call = bind(own, *args, **named) if any(map(functions.is_tensor, args[:2])) else None
+        return own(*args, **named) if call is None else self._leaf(op, call)
 
-    def _word(self, word: str, call: Call) -> Any:
-        native = word == "gelu" and not call.facts  # a third kind of gelu, which is no word of ours
-        call.run = self._quiet(_body(word, call) if self.wide and not native else call.run)
-        return self.called(word, call)
+    def _leaf(self, op: str, call: Call) -> Any:
+        native = op == "gelu" and not call.facts  # a third kind of gelu, which is no word of ours
+        call.run = self._quiet(_body(op, call) if self.float64 and not native else call.run)
+        return self.called(op, call)
 
     def _quiet(self, run: Callable[..., Any]) -> Callable[..., Any]:
         def quietly(*args: Any, **named: Any) -> Any:
@@ -192,7 +192,7 @@ class Wrapped(Following):
             return own(q, k, v, **named)
         if q.shape[-3] != k.shape[-3]:
             k, v = (mx.repeat(t, q.shape[-3] // t.shape[-3], -3) for t in (k, v))
-        return mx.softmax(words.scores(q, k, named["scale"], named.get("mask")), axis=-1) @ v
+        return mx.softmax(functions.scores(q, k, named["scale"], named.get("mask")), axis=-1) @ v
 
 
 def _kinds(kind: type[Any]) -> Iterator[type[Any]]:
@@ -208,17 +208,17 @@ def _set(home: Any, name: str, value: Any) -> None:
         setattr(home, name, value)
 
 
-def _body(word: str, call: Call) -> Callable[..., Any]:
+def _body(op: str, call: Call) -> Callable[..., Any]:
     """The word as `ops` says it, in float64: MLX has few kernels of that precision."""
-    plain: dict[str, Any] = {"bias": 0.0 if word.endswith("norm") else None, "weight": 1.0}
-    weights = {role: words.weight(word, role, t).astype(np.float64) for role, t in call.weights.items()}
+    plain: dict[str, Any] = {"bias": 0.0 if op.endswith("norm") else None, "weight": 1.0}
+    weights = {role: functions.weight(op, role, t).astype(np.float64) for role, t in call.weights.items()}
     p = SimpleNamespace(**{**plain, "stride": 1, "padding": 0, "dilation": 1, "groups": 1, **call.facts, **weights})
 
     def run(tensors: Any) -> mx.array:
-        given = [words.array(t) for t in tensors]
+        given = [functions.array(t) for t in tensors]
         (x,) = call.canonical([a.astype(np.float64) if a.dtype.kind == "f" else a for a in given])
-        body = getattr(Ops(), word)
-        y = body(x, p) if word in words.DECLARED or call.weights else body(x, **call.facts)
+        body = getattr(Ops(), op)
+        y = body(x, p) if op in functions.DECLARED or call.weights else body(x, **call.facts)
         return mx.array(np.array(call.turned([y])[0], order="C"), dtype=mx.float64)
 
     return run

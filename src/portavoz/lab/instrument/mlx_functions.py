@@ -44,24 +44,24 @@ def is_tensor(value: Any) -> bool:
     return isinstance(value, mx.array)
 
 
-def weight(word: str, role: str, x: mx.array) -> NDArray[Any]:
+def weight(op: str, role: str, x: mx.array) -> NDArray[Any]:
     """A weight in PyTorch's order."""
-    return np.asarray(relayout(array(x), word if role == "weight" else "", "mlx", "torch"))
+    return np.asarray(relayout(array(x), op if role == "weight" else "", "mlx", "torch"))
 
 
 # Layers
 
 
-def _layer(word: str) -> tuple[str, Binder]:
+def _layer(op: str) -> tuple[str, Binder]:
     def bind(layer: Any, run: Callable[[Any], Any], x: Any) -> Call:
         weights = {role: layer[role] for role in ROLES if isinstance(layer.get(role), mx.array)}
-        facts = {k: getattr(layer, k) for k in DECLARED.get(word, ())}
+        facts = {k: getattr(layer, k) for k in DECLARED.get(op, ())}
         return Call([x], lambda t: run(t[0]), weights, facts, next(iter(weights.values()), None))
 
-    return word, bind
+    return op, bind
 
 
-def _quantized(word: str) -> tuple[str, Binder]:
+def _quantized(op: str) -> tuple[str, Binder]:
     """Its weight is what its whole numbers and scales stand for."""
 
     def bind(layer: Any, run: Callable[[Any], Any], x: Any) -> Call:
@@ -70,14 +70,14 @@ def _quantized(word: str) -> tuple[str, Binder]:
         weights = {"weight": unpacked, **({"bias": layer["bias"]} if "bias" in layer else {})}
         return Call([x], lambda t: run(t[0]), weights, {}, layer["weight"])
 
-    return word, bind
+    return op, bind
 
 
-def _activation(word: str, facts: Callable[[Any], dict[str, Any]] = lambda layer: {}) -> tuple[str, Binder]:
+def _activation(op: str, facts: Callable[[Any], dict[str, Any]] = lambda layer: {}) -> tuple[str, Binder]:
     def bind(layer: Any, run: Callable[[Any], Any], x: Any) -> Call:
         return Call([x], lambda t: run(t[0]), facts=facts(layer))
 
-    return word, bind
+    return op, bind
 
 
 GELU = {"none": {"approximate": False}, "precise": {"approximate": True}, "tanh": {"approximate": True}}
@@ -109,11 +109,11 @@ OPAQUE = (nn.LSTM, nn.GRU, nn.RNN)
 # Functions: (word, binder of their arguments); a binder that gives None lets the call pass.
 
 
-def _plain(word: str, **facts: Any) -> tuple[str, Callable[..., Call | None]]:
+def _plain(op: str, **facts: Any) -> tuple[str, Callable[..., Call | None]]:
     def bind(run: Callable[..., Any], x: Any, **rest: Any) -> Call:
         return Call([x], lambda t: run(t[0], **rest), facts=dict(facts))
 
-    return word, bind
+    return op, bind
 
 
 def _leaky(run: Callable[..., Any], x: Any, negative_slope: float = 0.01) -> Call:
@@ -134,23 +134,23 @@ def _maximum(run: Callable[..., Any], a: Any, b: Any, **rest: Any) -> Call | Non
     return Call([x], lambda t: run(t[0], 0, **rest))
 
 
-def _conv(word: str) -> tuple[str, Callable[..., Call | None]]:
+def _conv(op: str) -> tuple[str, Callable[..., Call | None]]:
     names = {"conv_transpose1d": ("stride", "padding", "dilation", "output_padding", "groups")}.get(
-        word, ("stride", "padding", "dilation", "groups")
+        op, ("stride", "padding", "dilation", "groups")
     )
     defaults = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1}
 
     def bind(run: Callable[..., Any], x: Any, w: Any, *rest: Any, **named: Any) -> Call:
         given = {**{n: defaults[n] for n in names}, **dict(zip(names, rest)), **named}
-        facts = {k: given[k] for k in DECLARED[word]}
+        facts = {k: given[k] for k in DECLARED[op]}
         return Call([x], lambda t: run(t[0], w, *rest, **named), {"weight": w}, facts, w)
 
-    return word, bind
+    return op, bind
 
 
-def _norm(word: str) -> tuple[str, Callable[..., Call | None]]:
+def _norm(op: str) -> tuple[str, Callable[..., Call | None]]:
     def bind(run: Callable[..., Any], x: Any, weight: Any, *rest: Any, **named: Any) -> Call | None:
-        bias, eps = (*rest, named.get("eps"))[:2] if word == "layer_norm" else (None, (*rest, named.get("eps"))[0])
+        bias, eps = (*rest, named.get("eps"))[:2] if op == "layer_norm" else (None, (*rest, named.get("eps"))[0])
         bias = named.get("bias", bias)
         weights = {k: v for k, v in (("weight", weight), ("bias", bias)) if is_tensor(v)}
         if not weights:
@@ -158,7 +158,7 @@ def _norm(word: str) -> tuple[str, Callable[..., Call | None]]:
         first = next(iter(weights.values()))
         return Call([x], lambda t: run(t[0], weight, *rest, **named), weights, {"eps": eps}, first)
 
-    return word, bind
+    return op, bind
 
 
 FUNCTIONS: list[tuple[Any, str, tuple[str, Callable[..., Call | None]]]] = [

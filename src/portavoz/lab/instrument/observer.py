@@ -19,7 +19,7 @@ Run = Callable[[Arrays | None], Arrays]
 
 @dataclass(slots=True)
 class Unit:
-    """One call of a leaf. `kind`: "tap" (a word), "border" (a value that `tap` named), "draw" (randomness).
+    """One call of a leaf. `kind`: "leaf" (a word), "value" (a value that `tap` named), "random" (randomness).
 
     `key` is ``path#call`` for a word with weights, ``block#call/word.ordinal`` for one without, ``name#call`` for a
     border. `weights` by role, in PyTorch's order; `facts` what decides besides numbers (eps, stride, slope …).
@@ -27,14 +27,14 @@ class Unit:
 
     key: str
     kind: str
-    word: str
+    op: str
     path: str
     call: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     weights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
-class Later(Mapping[str, NDArray[Any]]):
+class LazyArrays(Mapping[str, NDArray[Any]]):
     """Arrays by role that are made when somebody asks: most visitors never look at a weight."""
 
     def __init__(self, given: Mapping[str, Any], make: Callable[[str, Any], NDArray[Any]]) -> None:
@@ -50,10 +50,10 @@ class Later(Mapping[str, NDArray[Any]]):
         return len(self.given)
 
 
-class Visitor:
+class Observer:
     """Sees every unit and changes nothing; subclasses override `visit` and `kernel`."""
 
-    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+    def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
         """A unit is about to run on `xs`. ``run(None)`` runs it as it is, ``run(other)`` on other inputs.
 
         What this returns is handed on; None hands on what ``run(None)`` gives.
@@ -69,7 +69,7 @@ class Program(Protocol):
 
     name: str
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run it once under `visitor`; `wide` in float64."""
         ...
 

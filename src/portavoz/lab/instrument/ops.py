@@ -17,7 +17,7 @@ from ...ops.wrapper import OpsWrapper
 from ...ops.wrapper import Unit as Met
 from ...weights.cursor import Weights
 from ...weights.layout import relayout
-from .observer import Arrays, Later, Unit, Visitor, flatten
+from .observer import Arrays, LazyArrays, Observer, Unit, flatten
 
 Build = Callable[[Weights], Callable[[], Any]]
 
@@ -42,10 +42,10 @@ class OpsProgram:
         self.spelled = True
         self.name = name or (ops if isinstance(ops, str) else "ours")
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Build the model under the visitor and run it; `wide` on NumPy in float64."""
-        watch = Visiting(Ops() if wide else self.make(), visitor, spelled=self.spelled)
-        arrays = {k: _widened(a) for k, a in self.arrays.items()} if wide else self.arrays
+        watch = OpsInstrument(Ops() if float64 else self.make(), observer, spelled=self.spelled)
+        arrays = {k: _widened(a) for k, a in self.arrays.items()} if float64 else self.arrays
         run = self.build(Weights(arrays, watch))
         watch.clear()
         with observing(watch):
@@ -56,12 +56,12 @@ def _widened(a: NDArray[Any]) -> NDArray[Any]:
     return a.astype(np.float64) if a.dtype.kind == "f" else a
 
 
-class Visiting(OpsWrapper):
+class OpsInstrument(OpsWrapper):
     """Passes every tap on to a visitor. Composites run their own bodies, so that their glue is seen."""
 
-    def __init__(self, inner: Ops, visitor: Visitor, *, spelled: bool = True) -> None:
+    def __init__(self, inner: Ops, observer: Observer, *, spelled: bool = True) -> None:
         super().__init__(inner)
-        self.visitor, self.spelled, self.borders = visitor, spelled, Counter[str]()
+        self.observer, self.spelled, self.borders = observer, spelled, Counter[str]()
 
     def see(self, unit: Met, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if unit.kind != "tap":
@@ -74,7 +74,7 @@ class Visiting(OpsWrapper):
             results.append(flatten(run(*plain, **by_name), self._is_tensor))
             return [self.inner.numpy(t) for t in results[-1][0]]
 
-        handed = self.visitor.visit(self._unit(unit, args, named), [self.inner.numpy(t) for t in tensors], on)
+        handed = self.observer.observe(self._unit(unit, args, named), [self.inner.numpy(t) for t in tensors], on)
         if not results:
             on(None)
         out, put = results[-1]
@@ -89,7 +89,7 @@ class Visiting(OpsWrapper):
                 plain = getattr(Ops, unit.word)(self.inner, *args, **named)
                 kernel = native(*args, **named)
                 about = Unit(unit.key, "kernel", unit.word, unit.path, _call(unit.key))
-                self.visitor.kernel(about, self.inner.numpy(kernel), self.inner.numpy(plain))
+                self.observer.kernel(about, self.inner.numpy(kernel), self.inner.numpy(plain))
             return body(*args, **named)
 
         return spelled
@@ -100,7 +100,7 @@ class Visiting(OpsWrapper):
         self.borders[name] += 1
         tensor = self._is_tensor(value) and not isinstance(value, np.ndarray)
         array = self.inner.numpy(value) if tensor else np.asarray(value)
-        handed = self.visitor.visit(Unit(f"{name}#{call}", "border", "border", name, call), [array], lambda xs: [])
+        handed = self.observer.observe(Unit(f"{name}#{call}", "value", "value", name, call), [array], lambda xs: [])
         if handed is None:
             return value
         new = np.asarray(handed[0]).astype(array.dtype)
@@ -123,7 +123,7 @@ class Visiting(OpsWrapper):
             return np.asarray(relayout(self.inner.numpy(t), kind, self.inner.layout, "torch"))
 
         known = {k: v for k, v in facts(unit, args, named).items() if k in FACTS}
-        return Unit(unit.key, "tap", unit.word, unit.path, _call(unit.key), known, Later(given, canonical))
+        return Unit(unit.key, "leaf", unit.word, unit.path, _call(unit.key), known, LazyArrays(given, canonical))
 
 
 FACTS = ("eps", "stride", "padding", "dilation", "groups", "slope", "approximate")

@@ -16,9 +16,9 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from ...ops.tap import observing
-from . import torch_functions as words
-from .base import Following
-from .observer import Visitor, flatten
+from . import torch_functions as functions
+from .base import Instrument
+from .observer import Observer, flatten
 
 
 class TorchProgram:
@@ -38,39 +38,39 @@ class TorchProgram:
         tensors: Mapping[str, Tensor] | None = None,
         name: str = "torch",
     ) -> None:
-        self.run, self.modules, self.tensors, self.name = run, modules or {}, tensors or {}, name
+        self.function, self.modules, self.tensors, self.name = run, modules or {}, tensors or {}, name
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run it once under the visitor; `wide` with every float32 number as float64."""
-        mode = Hooked(visitor, self.modules, self.tensors, wide=wide)
+        mode = TorchInstrument(observer, self.modules, self.tensors, float64=float64)
         with observing(mode), torch.no_grad(), mode:
-            out = self.run()
-            for i, value in enumerate(flatten(out, words.is_tensor)[0]):
+            out = self.function()
+            for i, value in enumerate(flatten(out, functions.is_tensor)[0]):
                 mode.named_value(f"result.{i}" if i else "result", value)
 
 
-class Hooked(Following, TorchFunctionMode):
+class TorchInstrument(Instrument, TorchFunctionMode):
     """Passes every word on to a visitor."""
 
     def __init__(
-        self, visitor: Visitor, modules: Mapping[str, Any], tensors: Mapping[str, Tensor], *, wide: bool
+        self, observer: Observer, modules: Mapping[str, Any], tensors: Mapping[str, Tensor], *, float64: bool
     ) -> None:
-        Following.__init__(self, visitor)
+        Instrument.__init__(self, observer)
         TorchFunctionMode.__init__(self)
-        self.wide = wide
+        self.float64 = float64
         for prefix, root in modules.items():
             self.name(prefix, root)
         for name, tensor in tensors.items():
             self.owners.setdefault(tensor.data_ptr(), name.removesuffix(".weight").removesuffix(".bias"))
 
     def is_tensor(self, value: Any) -> bool:
-        return words.is_tensor(value)
+        return functions.is_tensor(value)
 
     def array(self, tensor: Tensor) -> NDArray[Any]:
-        return words.array(tensor)
+        return functions.array(tensor)
 
     def like(self, array: NDArray[Any], tensor: Tensor) -> Tensor:
-        return words.like(array, tensor)
+        return functions.like(array, tensor)
 
     def identity(self, tensor: Tensor) -> int:
         return tensor.data_ptr()
@@ -81,7 +81,7 @@ class Hooked(Following, TorchFunctionMode):
     def parameters(self, module: torch.nn.Module) -> Iterable[tuple[str, Tensor]]:
         return module.named_parameters(recurse=False)
 
-    def __enter__(self) -> Hooked:
+    def __enter__(self) -> TorchInstrument:
         self.hooks = [
             hooks.register_module_forward_pre_hook(lambda module, args: self.entered(module)),
             hooks.register_module_forward_hook(lambda module, args, out: self.left(), always_call=True),
@@ -96,22 +96,22 @@ class Hooked(Following, TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         # A weight is known by its own memory, so the name is looked up before it is widened.
-        given = words.word(func, args, kwargs)
-        owner = given.bind(args, kwargs).given if given is not None and self.wide else None
-        if self.wide:
-            args, kwargs, func = words.widened(func, args, kwargs)
+        given = functions.op(func, args, kwargs)
+        owner = given.bind(args, kwargs).given if given is not None and self.float64 else None
+        if self.float64:
+            args, kwargs, func = functions.widened(func, args, kwargs)
         name = getattr(func, "__name__", "")
         if name == "scaled_dot_product_attention":
             return self._attention(*args, **kwargs)
-        if name in words.DRAWS:
+        if name in functions.DRAWS:
             return self.drawn(name, func(*args, **kwargs))
-        word = words.word(func, args, kwargs) if given is not None else None
-        return func(*args, **kwargs) if word is None else self._word(word, args, kwargs, owner)
+        op = functions.op(func, args, kwargs) if given is not None else None
+        return func(*args, **kwargs) if op is None else self._leaf(op, args, kwargs, owner)
 
-    def _word(self, word: words.Word, args: Any, kwargs: Any, owner: Tensor | None = None) -> Any:
-        call = word.bind(args, kwargs)
+    def _leaf(self, op: functions.Op, args: Any, kwargs: Any, owner: Tensor | None = None) -> Any:
+        call = op.bind(args, kwargs)
         call.given = call.given if owner is None else owner
-        return self.called(word.name, call)
+        return self.called(op.name, call)
 
     def _attention(
         self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
@@ -125,6 +125,6 @@ class Hooked(Following, TorchFunctionMode):
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
         if attn_mask is not None:
             scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-        softmax = words.word(torch.softmax, (scores, -1), {})
+        softmax = functions.op(torch.softmax, (scores, -1), {})
         assert softmax is not None
-        return torch.matmul(self._word(softmax, (scores, -1), {}), v)
+        return torch.matmul(self._leaf(softmax, (scores, -1), {}), v)

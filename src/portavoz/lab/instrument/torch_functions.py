@@ -18,7 +18,7 @@ DRAWS = {"rand", "randn", "rand_like", "randn_like", "bernoulli", "multinomial",
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Op:
     """A word of ours: its name, the function, and how its arguments are bound."""
 
     name: str
@@ -124,14 +124,14 @@ BINDERS: dict[str, Callable[[Any, dict[str, Any]], Call]] = {
 NAMES = {**{name: name for name in BINDERS}, "normalize": "l2_normalize"}
 
 
-def word(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Word | None:
+def op(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Op | None:
     """Which tap a function of PyTorch is, or None."""
     name = getattr(func, "__name__", "")
     if name in ("matmul", "__matmul__") and len(args) == 2 and isinstance(args[1], torch.nn.Parameter):
-        return Word("linear", func, _product) if args[1].dim() == 2 else None
+        return Op("linear", func, _product) if args[1].dim() == 2 else None
     if name not in NAMES or not isinstance(args[0] if args else kwargs.get("input"), Tensor):
         return None
-    return Word(NAMES[name], func, BINDERS[NAMES[name]])
+    return Op(NAMES[name], func, BINDERS[NAMES[name]])
 
 
 def is_tensor(value: Any) -> bool:

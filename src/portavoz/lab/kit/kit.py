@@ -30,10 +30,10 @@ from ...errors import InputError, PortavozError
 from ...weights import file
 from ...weights.layout import NAMES, relayout
 from ..forcing.noise_floor import traced
-from ..instrument.observer import Program, Visitor
+from ..instrument.observer import Observer, Program
 from ..report.verdict import Verdict, unit_of
 from ..trace.reader import read
-from ..trace.recorder import Streamed
+from ..trace.recorder import FileSink
 from ..trace.trace import Trace
 from . import families
 from .families import Arrays, Kind
@@ -50,10 +50,10 @@ class Both:
     def __init__(self, name: str, parts: list[Program]) -> None:
         self.name, self.parts = name, parts
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run each once under the visitor."""
         for part in self.parts:
-            part.follow(visitor, wide=wide)
+            part.run(observer, float64=float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
     except OSError as problem:
         raise InputError(f"{folder}: no folder can be made there ({problem.strerror}); choose another") from problem
     arrays, roles = kind.weights()
-    words = {f"{case.path}.{role}": (a, case.word if role == "weight" else "") for case in cases()
+    words = {f"{case.path}.{role}": (a, case.op if role == "weight" else "") for case in cases()
              for role, a in case.weights.items()}  # fmt: skip
     arrays, roles = (
         {**arrays, **{k: a for k, (a, _) in words.items()}},
@@ -157,7 +157,7 @@ def is_kit(name: str) -> bool:
 def progress(kit: Kit, verdict: Verdict) -> list[Progress]:
     """How far a port has come, stage by stage. What it fuses counts where it handed in something of that stage."""
     met = {check.ref for check in verdict.checks}
-    wrong = {unit for c in verdict.culprits for unit in (c.unit, *c.shared)}
+    wrong = {unit for c in verdict.faults for unit in (c.unit, *c.shared)}
     left = set(verdict.pairing.uncovered)
     out: list[Progress] = []
     for stage in kit.about["stages"]:
@@ -199,7 +199,7 @@ def _goldens(whole: Trace, kind: Kind, folder: Path) -> list[dict[str, Any]]:
     for n, (name, _) in enumerate(starts):
         target = f"goldens/{n}-{name}.trace"
         _part(whole, keys[name], folder / target)
-        gives = [key for key in keys[name] if whole.units[key].kind == "border"]
+        gives = [key for key in keys[name] if whole.units[key].kind == "value"]
         out.append({"name": name, "file": target, "units": len(keys[name]), "gives": gives})
     return out
 
@@ -211,7 +211,7 @@ def _part(whole: Trace, keys: list[str], path: Path) -> None:
     part.layers = {p: whole.layers[p] for p in dict.fromkeys(u.path for u in part.units.values()) if p in whole.layers}
     part.floors = {key: whole.floors[key] for key in keys if key in whole.floors}
     with TemporaryFile() as body:
-        sink = Streamed(part, body, once=False)  # every tensor by its own name: simpler to read elsewhere
+        sink = FileSink(part, body, once=False)  # every tensor by its own name: simpler to read elsewhere
         for key in keys:
             sink.put(whole.units[key], {place: whole.array(key, place) for place in whole.units[key].shapes})
         sink.finish(path)

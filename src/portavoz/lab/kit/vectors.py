@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...flow import MelSpec
 from ...ops.base import Ops
-from ..instrument.observer import Arrays, Unit, Visitor, flatten
+from ..instrument.observer import Arrays, Observer, Unit, flatten
 
 PREFIX = "words."
 
@@ -29,7 +29,7 @@ PREFIX = "words."
 class Case:
     """One call: `given` are its tensors by the names that `ops` gives them, in order; `facts` its other arguments."""
 
-    word: str
+    op: str
     name: str
     given: dict[str, NDArray[Any]]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Case:
     @property
     def path(self) -> str:
         """Its place among the units and the weights."""
-        return f"{PREFIX}{self.word}.{self.name}"
+        return f"{PREFIX}{self.op}.{self.name}"
 
 
 class Draw:
@@ -68,21 +68,21 @@ class Draw:
 def cases() -> list[Case]:
     """Every case of every word, in the order of `ops`."""
     made = [case for make in (_weighted, _recurrent, _activations, _spectra, _glue, _attention) for case in make()]
-    return [case for word in dict.fromkeys(c.word for c in made) for case in made if case.word == word]
+    return [case for op in dict.fromkeys(c.op for c in made) for case in made if case.op == op]
 
 
-def _case(word: str, name: str, given: Callable[[Draw], dict[str, Any]], **facts: Any) -> Case:
-    return Case(word, name, given(Draw(f"{word}.{name}")), facts)
+def _case(op: str, name: str, given: Callable[[Draw], dict[str, Any]], **facts: Any) -> Case:
+    return Case(op, name, given(Draw(f"{op}.{name}")), facts)
 
 
 def _weighted() -> list[Case]:
     out: list[Case] = []
 
-    def add(word: str, name: str, x: tuple[int, ...], weight: tuple[int, ...], bias: int, **facts: Any) -> None:
-        d = Draw(f"{word}.{name}")
+    def add(op: str, name: str, x: tuple[int, ...], weight: tuple[int, ...], bias: int, **facts: Any) -> None:
+        d = Draw(f"{op}.{name}")
         weights = {"weight": d(*weight), **({"bias": d(bias)} if bias else {})}
-        given = {"ids": d.below(weight[0], *x)} if word == "embedding" else {"x": d(*x)}
-        out.append(Case(word, name, given, facts, weights))
+        given = {"ids": d.below(weight[0], *x)} if op == "embedding" else {"x": d(*x)}
+        out.append(Case(op, name, given, facts, weights))
 
     add("linear", "plain", (2, 5, 4), (3, 4), 3)
     add("linear", "square", (1, 3, 4), (4, 4), 4)
@@ -113,19 +113,19 @@ def _weighted() -> list[Case]:
 
 def _norms() -> list[Case]:
     out: list[Case] = []
-    for word in ("layer_norm", "rms_norm", "batch_norm"):
+    for op in ("layer_norm", "rms_norm", "batch_norm"):
         for name, shape, eps in (
             ("plain", (2, 5, 6), 1e-5),
             ("one_step", (1, 1, 6), 1e-5),
             ("wide_eps", (2, 3, 4), 0.1),
         ):
-            d = Draw(f"{word}.{name}")
+            d = Draw(f"{op}.{name}")
             weights = {"weight": 1 + d(shape[-1], size=0.3)}
-            if word != "rms_norm":
+            if op != "rms_norm":
                 weights["bias"] = d(shape[-1])
-            if word == "batch_norm":
+            if op == "batch_norm":
                 weights |= {"running_mean": d(shape[-1]), "running_var": d.positive(shape[-1])}
-            out.append(Case(word, name, {"x": 1 + d(*shape)}, {"eps": eps}, weights))
+            out.append(Case(op, name, {"x": 1 + d(*shape)}, {"eps": eps}, weights))
     return out
 
 
@@ -145,16 +145,16 @@ FAR = np.array([[[-100.0, -30.0, -1.0, -1e-4], [0.0, 1e-4, 1.0, 30.0], [100.0, -
 
 def _activations() -> list[Case]:
     out: list[Case] = []
-    for word in ("relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu"):
+    for op in ("relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu"):
         facts: list[dict[str, Any]] = [{}]
-        if word == "gelu":
+        if op == "gelu":
             facts = [{"approximate": False}, {"approximate": True}]
-        if word == "leaky_relu":
+        if op == "leaky_relu":
             facts = [{"slope": 0.1}, {"slope": 0.01}]
         for n, one in enumerate(facts):
             kind = f"{n + 1}" if len(facts) > 1 else ""
-            out.append(_case(word, f"plain{kind}", lambda d: {"x": d(2, 5, 3, size=2)}, **one))
-            out.append(Case(word, f"far{kind}", {"x": FAR}, one))
+            out.append(_case(op, f"plain{kind}", lambda d: {"x": d(2, 5, 3, size=2)}, **one))
+            out.append(Case(op, f"far{kind}", {"x": FAR}, one))
     out.append(_case("softmax", "plain", lambda d: {"x": d(2, 2, 3, 5, size=3)}))
     out.append(_case("softmax", "large", lambda d: {"x": 200 * d(1, 1, 2, 7)}))
     hidden = Draw("softmax.masked")
@@ -238,32 +238,32 @@ class Vectors:
     def __init__(self, weights: dict[str, NDArray[Any]] | None = None) -> None:
         self.cases = [c if weights is None else _with(c, weights) for c in cases()]
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Every case once, in float32, or `wide` in float64."""
         for case in self.cases:
-            xs = [_wider(a) if wide else a for a in case.given.values()]
-            weights = {role: _wider(a) if wide else a for role, a in case.weights.items()}
+            xs = [_wider(a) if float64 else a for a in case.given.values()]
+            weights = {role: _wider(a) if float64 else a for role, a in case.weights.items()}
             facts = {**case.facts, "inputs": list(case.given)}
-            unit = Unit(f"{case.path}#0", "tap", case.word, case.path, 0, facts, weights)
+            unit = Unit(f"{case.path}#0", "leaf", case.op, case.path, 0, facts, weights)
             run = functools.partial(_run, case, weights, xs)
-            if visitor.visit(unit, xs, run) is None:
+            if observer.observe(unit, xs, run) is None:
                 continue
 
 
 def _run(case: Case, weights: dict[str, NDArray[Any]], own: Arrays, xs: Arrays | None) -> Arrays:
     ops, given = Ops(), dict(zip(case.given, own if xs is None else xs))
-    word = getattr(ops, case.word)
+    op = getattr(ops, case.op)
     with np.errstate(over="ignore"):
-        if case.word in ("stft", "istft"):
-            out = word(*given.values(), SimpleNamespace(spec=dataclasses.replace(MelSpec(), **case.facts)))
-        elif case.word == "concat":
-            out = word(list(given.values()), case.facts["axis"])
+        if case.op in ("stft", "istft"):
+            out = op(*given.values(), SimpleNamespace(spec=dataclasses.replace(MelSpec(), **case.facts)))
+        elif case.op == "concat":
+            out = op(list(given.values()), case.facts["axis"])
         elif case.weights:
             p = SimpleNamespace(**{"bias": None, **weights}, **case.facts)
             x, *state = given.values()
-            out = word(x, tuple(state), p) if state else word(x, p)
+            out = op(x, tuple(state), p) if state else op(x, p)
         else:
-            out = word(**given, **case.facts)
+            out = op(**given, **case.facts)
     return flatten(out, lambda value: isinstance(value, np.ndarray))[0]
 
 

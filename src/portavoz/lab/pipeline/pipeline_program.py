@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...ops.base import Ops
-from ..instrument.observer import Unit, Visitor
+from ..instrument.observer import Observer, Unit
 from .pipeline import Staged, Values
 from .pipeline_loader import Request, on, parted, side
 
@@ -37,17 +37,17 @@ class PipelineProgram:
         self.name, self.request = name, request or Request()
         self.made: dict[bool, Staged] = {} if stages is None else {False: stages}
 
-    def follow(self, visitor: Visitor, *, wide: bool = False) -> None:
+    def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run stage after stage; the visitor sees each value once, where it was made."""
-        if wide not in self.made:
-            self.made[wide] = self._wide() if wide else side(self.name, self.request)
+        if float64 not in self.made:
+            self.made[float64] = self._wide() if float64 else side(self.name, self.request)
         values: Values = {}
         calls = Counter[str]()
-        for stage in self.made[wide].stages:
+        for stage in self.made[float64].stages:
             before, values = values, dict(stage.run(values))
             for name, value in values.items():
                 if value is not before.get(name):
-                    values[name] = _seen(visitor, name, calls[name], value)
+                    values[name] = _seen(observer, name, calls[name], value)
                     calls[name] += 1
 
     def _wide(self) -> Staged:
@@ -59,7 +59,7 @@ class PipelineProgram:
         return on(Wide(), base, self.request, name=self.name)
 
 
-def _seen(visitor: Visitor, name: str, call: int, value: Any) -> Any:
+def _seen(observer: Observer, name: str, call: int, value: Any) -> Any:
     array = np.asarray(value)
-    handed = visitor.visit(Unit(f"{name}#{call}", "border", "border", name, call), [array], lambda xs: [])
+    handed = observer.observe(Unit(f"{name}#{call}", "value", "value", name, call), [array], lambda xs: [])
     return value if handed is None else np.asarray(handed[0]).astype(array.dtype)

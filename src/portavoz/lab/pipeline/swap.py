@@ -64,16 +64,16 @@ class Crossing:
 
     border: str
     stage: str
-    onward: Apart
-    back: Apart
-    alone: Apart
+    reference_first: Apart
+    port_first: Apart
+    stage_alone: Apart
     own: Apart
     waves: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        sides = {"reference_then_port": self.onward, "port_then_reference": self.back}
-        stage = {"stage_alone": self.alone, "stage_alone_at_border": self.own}
+        sides = {"reference_then_port": self.reference_first, "port_then_reference": self.port_first}
+        stage = {"stage_alone": self.stage_alone, "stage_alone_at_border": self.own}
         rest = {name: apart.to_dict() for name, apart in (sides | stage).items()}
         return {"border": self.border, "stage": self.stage, **rest}
 
@@ -94,14 +94,16 @@ class Swap:
     def faulty(self) -> list[Crossing]:
         """The stages that are wrong by themselves, what hurts the end most first; of a recorded port the first."""
         if not self.port.runs:
-            return [c for c in self.crossings if c.back.l2 > self.limit][:1]
+            return [c for c in self.crossings if c.port_first.l2 > self.limit][:1]
         wrong = [c for c in self.crossings if c.own.l2 > self.limit]
-        return sorted(wrong, key=lambda c: -c.alone.l2 if math.isfinite(c.alone.l2) else -1e300)
+        return sorted(wrong, key=lambda c: -c.stage_alone.l2 if math.isfinite(c.stage_alone.l2) else -1e300)
 
     @property
     def wrong(self) -> bool:
         """Whether a fault was found: in a stage, or, at one border, in what ends otherwise."""
-        ends = [c.onward.l2 > self.limit or c.back.l2 > self.limit for c in self.crossings]  # NaN is above nothing
+        ends = [
+            c.reference_first.l2 > self.limit or c.port_first.l2 > self.limit for c in self.crossings
+        ]  # NaN is above nothing
         return bool(self.faulty) if self.every else any(ends)
 
     def behind(self, c: Crossing) -> str:
@@ -169,10 +171,10 @@ def _crossed(
         return Crossing(border, ref.stages[i].name, no, heard("port-first", ref, *mine), no, no, waves)
     made, broke = _tried(lambda: [port.stages[i].run(right[i - 1] if i else {})])
     own = _values(made[0], right[i]) if made else Apart(math.inf, broke=broke)
-    alone = heard("alone", ref, made, broke)
-    onward = heard("reference-first", port, right[i : i + 1], "")
-    back = heard("port-first", ref, *mine)
-    return Crossing(border, ref.stages[i].name, onward, back, alone, own, waves)
+    stage_alone = heard("alone", ref, made, broke)
+    reference_first = heard("reference-first", port, right[i : i + 1], "")
+    port_first = heard("port-first", ref, *mine)
+    return Crossing(border, ref.stages[i].name, reference_first, port_first, stage_alone, own, waves)
 
 
 def _same(mine: Values, theirs: Values) -> bool:

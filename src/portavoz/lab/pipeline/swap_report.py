@@ -37,47 +37,49 @@ def to_dict(swap: Swap) -> dict[str, Any]:
 def _all(swap: Swap) -> str:
     if not swap.faulty:
         if not swap.port.runs:
-            return f"Nothing in {swap.port.name} takes the reference's end further away than {swap.limit:g}."
+            return f"No value of {swap.port.name} moves the reference's result by more than {swap.limit:g}."
         return (
-            f"No stage of {swap.port.name} is further than {swap.limit:g} from {swap.reference.name}'s on the same "
+            f"No stage of {swap.port.name} differs by more than {swap.limit:g} from {swap.reference.name} on the same "
             f"values; the whole port ends {_said(swap.whole)} from it."
         )
     first, *rest = swap.faulty
     if not swap.port.runs:
         return (
-            f"The fault is {swap.port.name}'s, {_between(swap, first)}: the port's {first.border} takes the "
-            f"reference's end {_said(first.back)} away, and what the port made before that does not. What it makes "
-            f"behind {first.border} is only recorded."
+            f"The fault is in {swap.port.name}, {_between(swap, first)}: from the port's {first.border} the reference "
+            f"ends {_said(first.port_first)} from its own result, from the port's earlier values it does not. The "
+            f"port's later values are only recorded."
         )
-    also = f" So {'are' if len(rest) > 1 else 'is'} {', '.join(c.stage for c in rest)}." if rest else ""
+    also = f" Also wrong: {', '.join(c.stage for c in rest)}." if rest else ""
     return (
-        f"The fault is {swap.port.name}'s {first.stage}, {_between(swap, first)}: with the reference before "
-        f"{first.border} the port ends {_said(first.onward)} from the reference, and by itself this stage takes the "
-        f"reference's end {_said(first.alone)} away.{also}"
+        f"The fault is in the stage {first.stage} of {swap.port.name}, {_between(swap, first)}: with the reference "
+        f"before {first.border} the port ends {_said(first.reference_first)} from the reference, and this stage alone "
+        f"moves the reference's result by {_said(first.stage_alone)}.{also}"
     )
 
 
 def _one(swap: Swap) -> str:
     (c,) = swap.crossings
     if not swap.port.runs:
-        where = "is not before" if c.back.l2 <= swap.limit else "is before"
-        return f"The fault {where} {c.border}: port first, reference behind ends {_said(c.back)} from the reference."
-    wrong = {"before": c.back.l2 > swap.limit, "behind": c.onward.l2 > swap.limit}
+        where = "is not before" if c.port_first.l2 <= swap.limit else "is before"
+        return (
+            f"The fault {where} {c.border}: port first, reference behind ends {_said(c.port_first)} from the reference."
+        )
+    wrong = {"before": c.port_first.l2 > swap.limit, "after": c.reference_first.l2 > swap.limit}
     ends = (
-        f"reference first, port behind ends {_said(c.onward)} from the reference, port first, reference behind "
-        f"{_said(c.back)}"
+        f"reference first, then the port ends {_said(c.reference_first)} from the reference; port first, then the "
+        f"reference {_said(c.port_first)}"
     )
     if not any(wrong.values()):
-        return f"Neither side of {c.border} carries a fault above {swap.limit:g}: {ends}."
+        return f"Neither side of {c.border} has a fault above {swap.limit:g}: {ends}."
     if all(wrong.values()):
-        return f"{swap.port.name} carries faults on both sides of {c.border}: {ends}."
-    which = "before" if wrong["before"] else "behind"
-    return f"The fault is {swap.port.name}'s, {which} {c.border}: {ends}."
+        return f"{swap.port.name} has faults on both sides of {c.border}: {ends}."
+    which = "before" if wrong["before"] else "after"
+    return f"The fault is in {swap.port.name}, {which} {c.border}: {ends}."
 
 
 def _between(swap: Swap, c: Crossing) -> str:
     before = swap.behind(c)
-    return f"behind {before} and before {c.border}" if before else f"before {c.border}"
+    return f"after {before} and before {c.border}" if before else f"before {c.border}"
 
 
 def _said(apart: Apart) -> str:
@@ -97,7 +99,7 @@ def lines(swap: Swap) -> list[str]:
     out = [sentence(swap), "", f"{'':<{wide}}" + "".join(f"{name:<28}" for name in head)]
     out.append(f"{'border':<{wide}}" + f"{'rel. L2':>8} {'SNR':>6} {'mel':>7}     " * 3)
     for c in swap.crossings:
-        cells = "".join(f"{_cell(apart)}     " for apart in (c.onward, c.back, c.alone))
+        cells = "".join(f"{_cell(apart)}     " for apart in (c.reference_first, c.port_first, c.stage_alone))
         out.append(f"{c.border:<{wide}}{cells}{c.stage}".rstrip())
     return out
 

@@ -11,22 +11,22 @@ from functools import partial
 import numpy as np
 
 from ...errors import InputError
-from ..instrument.observer import Arrays, Program, Run, Unit, Visitor
+from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.trace import Trace
 from .pipeline import Stage, Staged, Values
 
 
-class Forced(Visitor):
+class Forced(Observer):
     """Hands `values` on wherever a program names them, and keeps what it names itself."""
 
     def __init__(self, values: Values) -> None:
         self.values, self.seen = values, Values()
 
-    def visit(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
-        if unit.kind == "draw":
+    def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        if unit.kind == "random":
             self.seen.setdefault(unit.key, np.array(xs[0]))
             return [self.values[unit.key]] if unit.key in self.values else None
-        if unit.kind != "border":
+        if unit.kind != "value":
             return None
         self.seen[unit.key] = np.array(self.values.get(unit.key, xs[0]))
         return [self.values[unit.key]] if unit.key in self.values else None
@@ -35,7 +35,7 @@ class Forced(Visitor):
 def tapped(subject: Program, *, rate: int = 0) -> Staged:
     """The stages of a program. Raises InputError for one that names no value."""
     first = Forced({})
-    subject.follow(first)
+    subject.run(first)
     names = list(dict.fromkeys(key.rpartition("#")[0] for key in first.seen if "/" not in key))
     if not names:
         raise InputError(
@@ -44,7 +44,7 @@ def tapped(subject: Program, *, rate: int = 0) -> Staged:
 
     def run(done: int, values: Values) -> Values:
         forced = Forced(values)
-        subject.follow(forced)
+        subject.run(forced)
         kept = {*names[: done + 1]}
         return {key: a for key, a in forced.seen.items() if "/" in key or key.rpartition("#")[0] in kept}
 
@@ -54,7 +54,7 @@ def tapped(subject: Program, *, rate: int = 0) -> Staged:
 
 def recorded(trace: Trace, like: Staged) -> Staged:
     """What a trace holds at the borders of `like`. Raises InputError for a border that it does not have."""
-    held = {key: trace.array(key, "out") for key, unit in trace.units.items() if unit.kind == "border"}
+    held = {key: trace.array(key, "out") for key, unit in trace.units.items() if unit.kind == "value"}
     names = {key.rpartition("#")[0] for key in held}
     missing = [border for border in like.borders if border not in names]
     if missing:

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..forcing.teacher_forcing import Check, gone
-from ..trace.trace import Info, Trace
+from ..forcing.teacher_forcing import Check, masked_out
+from ..trace.trace import Trace, UnitInfo
 from .verdict import Verdict, call_of, unit_of
 
 SCHEDULE = re.compile(r"(^|[._/])(schedule|timesteps?|times?|t|sigmas?|betas?|guidance)$", re.IGNORECASE)
 NEAR = 12  # units before an edge among which the parts of a joined input are looked for
 
 
-def cleared(verdict: Verdict) -> dict[str, str]:
+def verified(verdict: Verdict) -> dict[str, str]:
     """What is proven right, by kind, and by what: never by shapes or means alone."""
     out: dict[str, str] = {}
     if verdict.method == "propagated":
@@ -45,7 +45,7 @@ def cleared(verdict: Verdict) -> dict[str, str]:
 
 
 def _leaves(good: list[Check]) -> str:
-    n = len({c.ref for c in good if c.place.startswith("out") and c.word != "border"})
+    n = len({c.ref for c in good if c.place.startswith("out") and c.op != "value"})
     return f"{n} gave the reference's output on the reference's input" if n else ""
 
 
@@ -55,7 +55,7 @@ def _edges(good: list[Check]) -> str:
 
 
 def _weights(verdict: Verdict) -> str:
-    paired, wrong = verdict.pairing, {c.unit for c in verdict.culprits if c.kind == "weights"}
+    paired, wrong = verdict.pairing, {c.unit for c in verdict.faults if c.kind == "weights"}
     same = sum(
         "fingerprint" in rule and wrong.isdisjoint(paired.layers.get(path, ())) and path in paired.layers
         for path, rule in paired.rules.items()
@@ -103,13 +103,13 @@ def joined(file: Trace, key: str) -> bool:
 
 
 def _attention(good: list[Check]) -> str:
-    n = sum(c.word == "softmax" and c.place.startswith("in") for c in good)
+    n = sum(c.op == "softmax" and c.place.startswith("in") for c in good)
     return f"{n} score matrices equal the reference's, masked places included" if n else ""
 
 
 def _hidden(good: Iterable[Check], file: Trace) -> int:
-    scores = [c for c in good if c.word == "softmax" and c.place == "in0"]
-    return sum(bool(gone(np.asarray(file.array(c.ref, "in0"), np.float64), "softmax").any()) for c in scores)
+    scores = [c for c in good if c.op == "softmax" and c.place == "in0"]
+    return sum(bool(masked_out(np.asarray(file.array(c.ref, "in0"), np.float64), "softmax").any()) for c in scores)
 
 
 def _masks(good: list[Check], file: Trace) -> str:
@@ -118,23 +118,23 @@ def _masks(good: list[Check], file: Trace) -> str:
 
 
 def _norms(good: list[Check]) -> str:
-    n = len({c.ref for c in good if c.word.endswith("norm") and c.place == "out"})
+    n = len({c.ref for c in good if c.op.endswith("norm") and c.place == "out"})
     return f"{n} with their eps and statistics, by function" if n else ""
 
 
 def _positions(good: list[Check], file: Trace) -> str:
-    scores = [c for c in good if c.word == "softmax" and c.place.startswith("in")]
+    scores = [c for c in good if c.op == "softmax" and c.place.startswith("in")]
     farthest = max((file.units[c.ref].shapes.get("in0", (0,))[-1] for c in scores), default=0)
     return f"scores between all steps up to {farthest} apart equal the reference's" if farthest > 1 else ""
 
 
 def _noise(verdict: Verdict) -> str:
-    n = sum(u.kind == "draw" for u in verdict.file.units.values())
+    n = sum(u.kind == "random" for u in verdict.file.units.values())
     return f"{n} draws were the reference's, so that none of the rest depends on chance" if n else ""
 
 
 def _schedule(good: list[Check], file: Trace) -> str:
-    found = {file.units[c.ref].path for c in good if c.word == "border" and SCHEDULE.search(file.units[c.ref].path)}
+    found = {file.units[c.ref].path for c in good if c.op == "value" and SCHEDULE.search(file.units[c.ref].path)}
     return f"{', '.join(sorted(found))}: every value as in the reference" if found else ""
 
 
@@ -147,7 +147,7 @@ def _steps(good: list[Check]) -> str:
 
 
 def _decisions(good: list[Check], file: Trace) -> str:
-    whole = sum(c.word == "border" and _whole(file, c.ref) for c in good)
+    whole = sum(c.op == "value" and _whole(file, c.ref) for c in good)
     return f"{whole} (tokens, durations, lengths) are the reference's exactly" if whole else ""
 
 
@@ -156,7 +156,7 @@ def _whole(file: Trace, key: str) -> bool:
 
 
 def _values(good: list[Check]) -> str:
-    n = sum(c.word == "border" for c in good)
+    n = sum(c.op == "value" for c in good)
     return f"{n} named values (outputs, decisions, borders) equal" if n else ""
 
 
@@ -168,7 +168,7 @@ def _kernels(checks: list[Check]) -> str:
 # What nobody looked at
 
 
-def untested(verdict: Verdict) -> list[str]:
+def not_tested(verdict: Verdict) -> list[str]:
     """What this comparison cannot vouch for, in sentences; units that were not met are listed elsewhere."""
     file, checks = verdict.file, verdict.checks
     if verdict.method == "propagated":
@@ -182,16 +182,16 @@ def untested(verdict: Verdict) -> list[str]:
     if checks and not any(c.place.startswith("in") for c in checks) and verdict.level == "unit":
         out.append("edges apart from the units behind them: the trace has outputs alone")
     out += _rows(verdict)
-    scores = [u for u in file.units.values() if u.word == "softmax" and "in0" in u.shapes]
+    scores = [u for u in file.units.values() if u.op == "softmax" and "in0" in u.shapes]
     if scores:
-        seen = [c for c in checks if c.word == "softmax" and c.place == "in0" and not c.failed and c.ref in file.units]
-        if seen and not _hidden(seen, file) and not any(c.failed and c.word == "softmax" for c in checks):
+        seen = [c for c in checks if c.op == "softmax" and c.place == "in0" and not c.failed and c.ref in file.units]
+        if seen and not _hidden(seen, file) and not any(c.failed and c.op == "softmax" for c in checks):
             out.append("masks: no score of this probe is hidden; add a padded row or a longer history")
         out.append(f"positions more than {max(u.shapes['in0'][-1] for u in scores)} steps apart")
-    if any(u.kind == "draw" for u in file.units.values()):
+    if any(u.kind == "random" for u in file.units.values()):
         out.append("the port's own random numbers: it was given the reference's")
     out += _loops(verdict)
-    shapes = [u.shapes.get("in0", ()) for u in file.units.values() if u.kind == "tap"]
+    shapes = [u.shapes.get("in0", ()) for u in file.units.values() if u.kind == "leaf"]
     if shapes and all(len(s) < 3 or s[0] == 1 for s in shapes):
         out.append("rows of a batch beside each other: this probe has one row")
     return out
@@ -202,7 +202,7 @@ def _rows(verdict: Verdict) -> list[str]:
     file, out = verdict.file, []
     asked: dict[str, set[int]] = {}
     for unit in file.units.values():
-        if unit.word == "embedding" and unit.weighted and "in0" in unit.shapes:
+        if unit.op == "embedding" and unit.weighted and "in0" in unit.shapes:
             asked.setdefault(unit.path, set()).update(np.unique(file.array(unit.key, "in0")).astype(int).tolist())
     known = {other: rule for path, others in verdict.pairing.layers.items() for other in others
              if "fingerprint" in (rule := verdict.pairing.rules.get(path, ""))}  # fmt: skip
@@ -214,7 +214,7 @@ def _rows(verdict: Verdict) -> list[str]:
 
 
 def _loops(verdict: Verdict) -> list[str]:
-    calls = [u.call for u in verdict.file.units.values() if u.kind == "border"]
+    calls = [u.call for u in verdict.file.units.values() if u.kind == "value"]
     if not calls or max(calls) == 0:
         return []
     out = [f"steps past {max(calls) + 1} of a loop: take a longer probe"]
@@ -230,16 +230,16 @@ def next_tap(verdict: Verdict) -> str:
     """The value that would tell most, where this comparison could not name a unit; empty where it could."""
     order = list(verdict.file.units.values())
     if verdict.method == "propagated":
-        first = next((a for a in verdict.arrived if a.failed), None)
+        first = next((a for a in verdict.free_outputs if a.failed), None)
         if first is None:
             return ""
         return f"{first.ref}:in0 of the port: whether what arrives there differs already; better, run one of the sides"
-    if verdict.culprits:
+    if verdict.faults:
         behind = _behind(verdict, order)
         if not behind:
             return ""
         middle = behind[len(behind) // 2]
-        return f"{middle.key}: it halves the {len(behind)} units that the port shows as one before the first culprit"
+        return f"{middle.key}: it halves the {len(behind)} units that the port shows as one before the first fault"
     gap = _widest(order, set(verdict.pairing.uncovered))
     if not gap:
         return ""
@@ -248,19 +248,19 @@ def next_tap(verdict: Verdict) -> str:
     return f"{middle.key}: " + (f"it halves the longest stretch that was not met, {n} units" if n > 1 else "not met")
 
 
-def _behind(verdict: Verdict, order: list[Info]) -> list[Info]:
-    """The fused units before the first culprit."""
-    fused, ref = set(verdict.pairing.fused), verdict.culprits[0].check.ref
+def _behind(verdict: Verdict, order: list[UnitInfo]) -> list[UnitInfo]:
+    """The fused units before the first fault."""
+    fused, ref = set(verdict.pairing.fused), verdict.faults[0].check.ref
     place = next((i for i, unit in enumerate(order) if unit.key == ref), 0)
     start = place
-    while start and (order[start - 1].key in fused or order[start - 1].kind == "draw"):
+    while start and (order[start - 1].key in fused or order[start - 1].kind == "random"):
         start -= 1
-    return [unit for unit in order[start:place] if unit.kind == "tap"]
+    return [unit for unit in order[start:place] if unit.kind == "leaf"]
 
 
-def _widest(order: list[Info], chosen: set[str]) -> list[Info]:
-    best: list[Info] = []
-    now: list[Info] = []
+def _widest(order: list[UnitInfo], chosen: set[str]) -> list[UnitInfo]:
+    best: list[UnitInfo] = []
+    now: list[UnitInfo] = []
     for unit in order:
         now = [*now, unit] if unit.key in chosen else []
         best = now if len(now) > len(best) else best

@@ -24,7 +24,7 @@ class Node:
     """One unit over all of its calls: the states of what arrives and of what it makes, and of each call."""
 
     name: str
-    word: str
+    op: str
     given: int = 0
     edge: str = ""
     leaf: str = ""
@@ -48,12 +48,12 @@ def nodes(verdict: Verdict) -> list[Node]:
     fused = {unit_of(key) for key in verdict.pairing.fused}
     for key, unit in verdict.file.units.items():
         name = unit_of(key)
-        if unit.kind == "draw" or name in out:
+        if unit.kind == "random" or name in out:
             continue
-        node = Node(name, unit.word if unit.kind == "tap" else "value")
+        node = Node(name, unit.op if unit.kind == "leaf" else "value")
         if name in fused:
             node.leaf = "fused"
-        if "in0" in unit.shapes and unit.kind == "tap":
+        if "in0" in unit.shapes and unit.kind == "leaf":
             node.given = zlib.crc32(verdict.file.array(key, "in0").tobytes())
         out[name] = node
     for check in verdict.checks:
@@ -77,11 +77,11 @@ def _count(node: Node, check: Check) -> None:
 
 def block(name: str) -> str:
     """Which box a unit is in: its layer, or what is above it."""
-    path, _, word = name.partition("/")
+    path, _, op = name.partition("/")
     found = re.match(r"(.*?\.\d+)(?=\.|$)", path)
     if found:
         return found[1]
-    return path if word else path.rpartition(".")[0]
+    return path if op else path.rpartition(".")[0]
 
 
 def graph(verdict: Verdict) -> str:
@@ -116,10 +116,10 @@ def _box(home: str, inside: list[Node], *, open_all: bool) -> str:
     said = TEXT[worst] if worst != "pass" else f"at most {most:.1f} floors"
     if unmet and worst == "pass":
         worst, said = "unmet", "not met"
-    names = ", ".join(node.name[len(home) :].lstrip("./") or node.word for node in inside)
-    plain = "values" if all(node.word == "value" for node in inside) else "the program"
-    told = names if n < 4 else f"{n} units"
-    title = f"<b>{escape(home or plain)}</b> <small>{escape(told)}: {said}</small>"
+    names = ", ".join(node.name[len(home) :].lstrip("./") or node.op for node in inside)
+    plain = "values" if all(node.op == "value" for node in inside) else "the program"
+    summary = names if n < 4 else f"{n} units"
+    title = f"<b>{escape(home or plain)}</b> <small>{escape(summary)}: {said}</small>"
     return f"<details class='box {worst}'{shown}><summary>{title}</summary><div class=flow>{body}</div></details>"
 
 
@@ -135,8 +135,8 @@ def _node(node: Node, home: str) -> str:
         states = [max((node.calls[c] for c in part), key=ORDER.index) for part in cut]
         strip = f"<s>{''.join(f'<u class={how}></u>' for how in states)}</s>"
     tip = f"{node.name}: {TEXT[node.worst]}, {node.ratio:.3g} floors"
-    word = "" if short.startswith(node.word) else f"<small>{escape(node.word)}</small>"
+    op = "" if short.startswith(node.op) else f"<small>{escape(node.op)}</small>"
     return (
         f"<a class='node {node.leaf or 'unmet'} from-{node.edge or 'none'}' title='{escape(tip, quote=True)}' "
-        f"href='#{escape(node.name, quote=True)}'>{escape(short or node.name)}{word}{strip}</a>"
+        f"href='#{escape(node.name, quote=True)}'>{escape(short or node.name)}{op}{strip}</a>"
     )

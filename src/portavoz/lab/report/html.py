@@ -1,5 +1,5 @@
-"""The report as one page that loads nothing: the sentence, the culprits, the graph, curves over depth and steps, mels,
-what is cleared and what is not, and every check in a table that can be searched (and linked to: page.html#words)."""
+"""The report as one page that loads nothing: the sentence, the faults, the graph, curves over depth and steps, mels,
+what is verified and what is not, and every check in a table that can be searched (and linked to: page.html#words)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ...atomic import atomic
 from ..forcing.loops import Row
 from ..forcing.teacher_forcing import Check
-from .coverage import cleared, next_tap, untested
+from .coverage import next_tap, not_tested, verified
 from .graph import graph
 from .pictures import COLOURS, along_depth, along_steps, calls, mels, state
 from .text import first_line
@@ -98,7 +98,7 @@ def html(verdict: Verdict) -> str:
         f"<p>{escape(about)}. Coverage {100 * verdict.pairing.coverage:.1f} %, "
         f"largest clean {verdict.largest_clean:.1f} × floor.</p>",
         f"<p><b>Tap next:</b> {escape(tap)}</p>" if tap else "",
-        _culprits(verdict),
+        _faults(verdict),
         "<h2>The graph</h2>",
         graph(verdict),
         "<h2>Signal to noise along depth</h2>",
@@ -106,11 +106,11 @@ def html(verdict: Verdict) -> str:
         *_section("Signal to noise along steps", along_steps(verdict) + calls(verdict)),
         _free(verdict.free),
         *_section("Mels", mels(verdict)),
-        "<h2>Cleared</h2><ul>",
-        *(f"<li><b>{escape(kind)}</b>: {escape(why)}</li>" for kind, why in cleared(verdict).items()),
+        "<h2>Verified</h2><ul>",
+        *(f"<li><b>{escape(kind)}</b>: {escape(why)}</li>" for kind, why in verified(verdict).items()),
         "</ul>",
-        *_list("Not tested", untested(verdict), code=False),
-        *_list("Not judged", verdict.unjudged),
+        *_list("Not tested", not_tested(verdict), code=False),
+        *_list("Not judged", verdict.not_judged),
         *_list("Fused, judged at the next edge", verdict.pairing.fused),
         "<h2>Every check</h2><input id=find placeholder='parts of a name, or fail' aria-label='search'>",
         "<small id=count></small>",
@@ -130,19 +130,19 @@ def _section(title: str, body: str) -> list[str]:
     return [f"<h2>{title}</h2>", body] if body else []
 
 
-def _culprits(verdict: Verdict) -> str:
-    if not verdict.culprits:
+def _faults(verdict: Verdict) -> str:
+    if not verdict.faults:
         return ""
     rows = []
-    for n, one in enumerate(verdict.culprits, 1):
+    for n, one in enumerate(verdict.faults, 1):
         sure = "certain" if one.certain else f"residual {one.residual:.2g}" if math.isfinite(one.residual) else ""
         times = f"{one.ratio:,.0f} ×" if math.isfinite(one.ratio) else ""
         at = _ranges(one.calls) if max(one.calls, default=0) else ""
-        heirs = str(one.inherit) if one.inherit else ""
+        heirs = str(one.inherited_by) if one.inherited_by else ""
         rows.append([str(n), one.where, times, one.cause, sure, at, heirs, ", ".join(one.shared)])
     head = ["", "where", "of its floor", "looks like", "", "calls", "inherit it", "the same in"]
     kinds = ["", "long", "number", "long", "", "", "number", "long"]
-    return f"<h2>Culprits</h2>{_tabled(head, rows, kinds)}"
+    return f"<h2>Faults</h2>{_tabled(head, rows, kinds)}"
 
 
 def _tabled(head: list[str], rows: list[list[str]], kinds: list[str], name: str = "") -> str:
@@ -188,7 +188,7 @@ def _list(title: str, names: list[str], *, code: bool = True) -> list[str]:
 
 def _table(checks: list[Check]) -> str:
     rows = [
-        [c.ref, "" if c.key == c.ref else c.key, c.word, c.place, f"{c.ratio:.3g}", f"{c.floor:.2g}", state(c),
+        [c.ref, "" if c.key == c.ref else c.key, c.op, c.place, f"{c.ratio:.3g}", f"{c.floor:.2g}", state(c),
          c.note or c.inherits]
         for c in checks
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...audio.image import png
-from ..forcing.teacher_forcing import LEAST, WARN, Check
+from ..forcing.teacher_forcing import MIN_FLOOR, WARN, Check
 from .verdict import Verdict, call_of, unit_of
 
 COLOURS = {"pass": "#2a7f62", "warn": "#c98a00", "fail": "#c0392b", "inherits": "#8a8f98", "fused": "#7a6fb0"}
@@ -49,8 +49,8 @@ def _dot(at: int, check: Check) -> tuple[int, float | None, str, str]:
 def along_depth(verdict: Verdict) -> str:
     """Signal to noise of every check in the order of the run: by itself, what precision costs, and in a plain run."""
     checks = [c for c in verdict.checks if c.place not in ("kernel", "crash")]
-    plain = {(a.ref, a.place): a.error for a in verdict.arrived}
-    limit = [decibels(c.limit * max(c.floor, LEAST)) for c in checks]
+    plain = {(a.ref, a.place): a.error for a in verdict.free_outputs}
+    limit = [decibels(c.limit * max(c.floor, MIN_FLOOR)) for c in checks]
     # What arrives has no place of its own in a plain run: the line goes on to the next output.
     free = [decibels(plain.get((c.ref, c.place), math.nan)) for c in checks]
     curves = [Curve("the limit", "limit", limit), Curve("a plain run, nothing forced", "plain", free)]
@@ -71,7 +71,7 @@ def along_steps(verdict: Verdict) -> str:
             worst[call_of(c.ref)] = c
     points = [_dot(i, c) for i, c in enumerate(worst) if c is not None]
     curves = []
-    looped = [a for a in verdict.arrived if a.ref in _looped(verdict) and a.word == "border"]
+    looped = [a for a in verdict.free_outputs if a.ref in _looped(verdict) and a.op == "value"]
     for name in dict.fromkeys(unit_of(a.ref) for a in looped):
         values: list[float | None] = [None] * count
         for a in looped:

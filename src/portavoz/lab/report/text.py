@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..forcing.loops import told
-from .coverage import cleared, next_tap, untested
-from .verdict import Culprit, Verdict
+from ..forcing.loops import summary
+from .coverage import next_tap, not_tested, verified
+from .verdict import Fault, Verdict
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def first_line(verdict: Verdict) -> str:
@@ -17,56 +17,54 @@ def first_line(verdict: Verdict) -> str:
     if verdict.answer != "FAIL":
         level = " at stage level" if verdict.answer == "PASS" and verdict.level == "stage" else ""
         return f"{verdict.answer}{level}: {verdict.reason}"
-    one = verdict.culprits[0]
-    word = "FIRST WRONG" if verdict.method != "propagated" else "FIRST DIFFERENT (propagated: the fault may lie before)"
-    parts = [f"{word}: {one.where}", *_details(one)]
+    one = verdict.faults[0]
+    op = "FIRST WRONG" if verdict.method != "propagated" else "FIRST DIFFERENT (propagated: the fault may lie before)"
+    parts = [f"{op}: {one.where}", *_details(one)]
     return "; ".join(parts)
 
 
-def _details(one: Culprit) -> list[str]:
+def _details(fault: Fault) -> list[str]:
     out = []
-    if math.isfinite(one.ratio):
-        out.append(f"{one.ratio:,.0f} × floor")
-    if one.cause:
-        sure = "" if one.certain else " (not certain"
-        rest = f"; residual {one.residual:.2g})" if sure and math.isfinite(one.residual) else ")" if sure else ""
-        out.append(
-            f"looks like {one.cause}{sure}{rest}" if one.kind not in ("facts", "shape", "weights") else one.cause
-        )
-    if one.shared:
-        out.append(f"the same in {len(one.shared)} more place{'s' if len(one.shared) > 1 else ''}")
-    if len(one.calls) == 1 and one.calls[0] > 0:
-        out.append(f"at call {one.calls[0]} only")
-    elif one.calls and min(one.calls) > 0:
-        out.append(f"from call {min(one.calls)} on")
-    if one.inherit:
-        out.append(
-            f"{one.inherit} later unit{'s' if one.inherit > 1 else ''} only inherit{'' if one.inherit > 1 else 's'} it"
-        )
+    if math.isfinite(fault.ratio):
+        out.append(f"{fault.ratio:,.0f} × floor")
+    if fault.cause and fault.kind in ("facts", "shape", "weights"):
+        out.append(fault.cause)
+    elif fault.cause:
+        residual = f"; residual {fault.residual:.2g}" if math.isfinite(fault.residual) else ""
+        out.append(f"looks like {fault.cause}" + ("" if fault.certain else f" (not certain{residual})"))
+    if fault.shared:
+        out.append(f"the same in {len(fault.shared)} more place{'s' if len(fault.shared) > 1 else ''}")
+    if len(fault.calls) == 1 and fault.calls[0] > 0:
+        out.append(f"at call {fault.calls[0]} only")
+    elif fault.calls and min(fault.calls) > 0:
+        out.append(f"from call {min(fault.calls)} on")
+    if fault.inherited_by:
+        n = fault.inherited_by
+        out.append(f"{n} later unit{'s' if n > 1 else ''} only inherit{'' if n > 1 else 's'} it")
     return out
 
 
 def lines(verdict: Verdict) -> list[str]:
     """The whole report as text."""
     out = [first_line(verdict), f"{verdict.names[1]} against {verdict.names[0]}, {verdict.method}: {verdict.reason}"]
-    for n, one in enumerate(verdict.culprits[1:], 2):
+    for n, one in enumerate(verdict.faults[1:], 2):
         out.append(f"  {n}. {'; '.join([one.where, *_details(one)])}")
-        if n == 20 and len(verdict.culprits) > 20:
-            out.append(f"  … and {len(verdict.culprits) - 20} more (see the JSON)")
+        if n == 20 and len(verdict.faults) > 20:
+            out.append(f"  … and {len(verdict.faults) - 20} more (see the JSON)")
             break
-    out += [f"  warned: {c.key}:{c.place} {c.ratio:.1f} × floor" for c in verdict.warned[:5]]
+    out += [f"  warned: {c.key}:{c.place} {c.ratio:.1f} × floor" for c in verdict.warnings[:5]]
     pairing = verdict.pairing
     out.append(
         f"coverage {100 * pairing.coverage:.1f} %, largest clean {verdict.largest_clean:.1f} × floor, "
         f"{len(verdict.mappings)} values were mapped from another shape"
     )
     out += [f"  fused, judged at the next edge: {key}" for key in pairing.fused[:5]]
-    out += [f"  not judged: {what}" for what in verdict.unjudged[:10]]
-    out += [f"cleared: {kind}: {why}" for kind, why in cleared(verdict).items()]
-    out += [f"not tested: {what}" for what in untested(verdict)]
+    out += [f"  not judged: {what}" for what in verdict.not_judged[:10]]
+    out += [f"verified: {kind}: {why}" for kind, why in verified(verdict).items()]
+    out += [f"not tested: {what}" for what in not_tested(verdict)]
     if verdict.free:
         same = f"{len(verdict.free)} named values, as often and within 64 propagated floors"
-        out.append(f"run freely: {told(verdict.free) or same}")
+        out.append(f"run freely: {summary(verdict.free) or same}")
     tap = next_tap(verdict)
     return [*out, f"tap next: {tap}"] if tap else out
 
@@ -83,19 +81,19 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "level": verdict.level,
         "reference": verdict.names[0],
         "port": verdict.names[1],
-        "culprits": [one.to_dict() for one in verdict.culprits],
-        "warned": [{"unit": c.key, "place": c.place, "ratio": c.ratio} for c in verdict.warned],
+        "faults": [one.to_dict() for one in verdict.faults],
+        "warnings": [{"unit": c.key, "place": c.place, "ratio": c.ratio} for c in verdict.warnings],
         "coverage": pairing.coverage,
         "fused": pairing.fused,
         "uncovered": pairing.uncovered,
-        "alone": pairing.alone,
+        "unmatched": pairing.unmatched,
         "largest_clean": verdict.largest_clean,
         "ledger": verdict.ledger,
-        "cleared": cleared(verdict),
-        "not_judged": verdict.unjudged,
-        "not_tested": untested(verdict),
+        "verified": verified(verdict),
+        "not_judged": verdict.not_judged,
+        "not_tested": not_tested(verdict),
         "next_tap": next_tap(verdict) or None,
-        "free": [row.to_dict() for row in verdict.free],
+        "free_running": [row.to_dict() for row in verdict.free],
         "mappings": verdict.mappings,
         "pairs": [
             {"port": key, "reference": refs, "rule": pairing.rules.get(key, "")} for key, refs in pairing.units.items()
@@ -105,10 +103,10 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
 
 
 def since(verdict: Verdict, old: dict[str, Any]) -> dict[str, list[str]]:
-    """What became of the culprits of an earlier report: new, fixed and unchanged ones, by id."""
-    culprits: list[Any] = old.get("culprits", [])
-    before = [str(one.get("id")) for one in culprits if isinstance(one, dict)]
-    now = [one.id for one in verdict.culprits]
+    """What became of the faults of an earlier report: new, fixed and unchanged ones, by id."""
+    faults: list[Any] = old.get("faults", old.get("culprits", []))  # "culprits": schema 1
+    before = [str(one.get("id")) for one in faults if isinstance(one, dict)]
+    now = [one.id for one in verdict.faults]
     return {
         "new": [one for one in now if one not in before],
         "fixed": [one for one in before if one not in now],

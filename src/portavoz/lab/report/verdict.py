@@ -1,4 +1,4 @@
-"""From checks to culprits: which units are wrong by themselves, where, from which step on, and what is cleared."""
+"""From checks to faults: which units are wrong by themselves, where, from which step on, and what is verified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from ..align.matching import Pairing
-from ..forcing.free_running import Arrival
+from ..forcing.free_running import FreeOutput
 from ..forcing.loops import Row
 from ..forcing.teacher_forcing import FAIL, Check
 from ..trace.trace import Trace
@@ -21,7 +21,7 @@ Answer = Literal["PASS", "FAIL", "UNDECIDABLE"]
 
 
 @dataclass(slots=True)
-class Culprit:
+class Fault:
     """One fault: `site` ("edge into X", "leaf X" …) in the reference's names, `calls` at which it shows.
 
     `unit` is the reference's path (with the word for a word without weights); `kind` "edge", "leaf", "facts",
@@ -37,7 +37,7 @@ class Culprit:
     check: Check
     calls: list[int] = field(default_factory=list)
     shared: list[str] = field(default_factory=list)
-    inherit: int = 0
+    inherited_by: int = 0
     cause: str = ""
     residual: float = math.nan
     certain: bool = False
@@ -72,9 +72,9 @@ def call_of(key: str) -> int:
     return int(key.rpartition("#")[2].partition("/")[0] or 0)
 
 
-def culprits(checks: Iterable[Check], names: Trace, *, mirrored: bool = False) -> list[Culprit]:
+def find_faults(checks: Iterable[Check], names: Trace, *, mirrored: bool = False) -> list[Fault]:
     """Every fault of one run, in the order in which the units ran, by the names of the reference's trace `names`."""
-    sites: dict[str, Culprit] = {}
+    sites: dict[str, Fault] = {}
     owner: dict[str, str] = {}
     heirs: list[Check] = []
     for check in checks:
@@ -89,9 +89,9 @@ def culprits(checks: Iterable[Check], names: Trace, *, mirrored: bool = False) -
         facts = sites.get(f"facts:{unit}")
         found = facts if facts and kind == "leaf" else sites.get(f"{kind}:{unit}")
         if found is None:
-            found = Culprit(kind, unit, _where(key, kind, names), check.ratio, check)
+            found = Fault(kind, unit, _where(key, kind, names), check.ratio, check)
             sites[f"{kind}:{unit}"] = found
-        elif found.kind == "facts" and found.check.made is None and kind == "leaf":
+        elif found.kind == "facts" and found.check.actual is None and kind == "leaf":
             check.note = found.check.note
             found.check, found.ratio = check, check.ratio
         else:
@@ -109,7 +109,7 @@ def culprits(checks: Iterable[Check], names: Trace, *, mirrored: bool = False) -
             same.calls = sorted({*same.calls, call_of(check.key)})
             same.also.append(check)
         elif origin is not None:
-            origin.inherit += 1
+            origin.inherited_by += 1
     return _shared(list(sites.values()), names)
 
 
@@ -117,7 +117,7 @@ def _kind(check: Check, key: str, file: Trace) -> str:
     if check.place in ("facts", "shape", "kernel", "crash"):
         return check.place
     info = file.units.get(key)
-    if info is not None and info.kind == "border":
+    if info is not None and info.kind == "value":
         return "value"
     return "edge" if check.place.startswith("in") else "leaf"
 
@@ -138,7 +138,7 @@ def _before(key: str, file: Trace) -> str:
     """The unit that ran before, with its siblings: ``decoder.attention.q/k/v``."""
     order = list(file.units)
     place = order.index(key) if key in file.units else 0
-    last = next((k for k in reversed(order[:place]) if file.units[k].kind == "tap"), "")
+    last = next((k for k in reversed(order[:place]) if file.units[k].kind == "leaf"), "")
     if not last:
         return ""
     parent, _, name = unit_of(last).rpartition(".")
@@ -151,10 +151,10 @@ def _before(key: str, file: Trace) -> str:
     return f"{parent}.{'/'.join(names)}" if parent else "/".join(names).lstrip("/")
 
 
-def _shared(found: list[Culprit], file: Trace) -> list[Culprit]:
+def _shared(found: list[Fault], file: Trace) -> list[Fault]:
     """A mask, a table or a glue function that is wrong everywhere is one fault, not one a layer."""
-    out: list[Culprit] = []
-    groups: dict[str, Culprit] = {}
+    out: list[Fault] = []
+    groups: dict[str, Fault] = {}
     sizes: dict[str, int] = {}
     for unit in dict.fromkeys(unit_of(key) for key in file.units):
         sizes[_pattern(unit)] = sizes.get(_pattern(unit), 0) + 1
@@ -168,7 +168,7 @@ def _shared(found: list[Culprit], file: Trace) -> list[Culprit]:
         if one.kind in ("edge", "leaf", "kernel", "facts") and whole:
             if name in groups:
                 groups[name].shared.append(one.unit)
-                groups[name].inherit += one.inherit
+                groups[name].inherited_by += one.inherited_by
                 continue
             groups[name] = one
         out.append(one)
@@ -181,7 +181,7 @@ def _pattern(unit: str) -> str:
 
 @dataclass(slots=True)
 class Verdict:
-    """What one comparison says: the answer, why, every culprit, and what was not judged.
+    """What one comparison says: the answer, why, every fault, and what was not judged.
 
     `file` is the reference's trace. `arrived` and `mels` are of two plain runs, which nothing forced: every output
     beside the reference's, and the mels that both sides name; `free` what both decided (see loops), if that was asked.
@@ -189,17 +189,17 @@ class Verdict:
 
     answer: Answer
     reason: str
-    culprits: list[Culprit]
-    warned: list[Check]
+    faults: list[Fault]
+    warnings: list[Check]
     checks: list[Check]
     pairing: Pairing
     mappings: dict[str, str]
-    unjudged: list[str] = field(default_factory=list)
+    not_judged: list[str] = field(default_factory=list)
     method: str = "forced"
     names: tuple[str, str] = ("reference", "port")
     ledger: list[str] = field(default_factory=list)
     file: Trace = field(default_factory=Trace)
-    arrived: list[Arrival] = field(default_factory=list)
+    free_outputs: list[FreeOutput] = field(default_factory=list)
     mels: dict[str, tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=dict)
     free: list[Row] = field(default_factory=list)
 
@@ -208,7 +208,7 @@ class Verdict:
         """Whether units were judged, or only what crosses the borders between stages."""
         met = {key for keys in self.pairing.units.values() for key in keys}
         kinds = {unit.kind for key, unit in self.file.units.items() if key in met}
-        return "unit" if "tap" in kinds or not kinds else "stage"
+        return "unit" if "leaf" in kinds or not kinds else "stage"
 
     @property
     def largest_clean(self) -> float:
@@ -217,14 +217,14 @@ class Verdict:
 
 
 def judge(
-    checks: list[Check], pairing: Pairing, file: Trace, mappings: dict[str, str], found: list[Culprit] | None = None
+    checks: list[Check], pairing: Pairing, file: Trace, mappings: dict[str, str], found: list[Fault] | None = None
 ) -> Verdict:
     """The verdict. PASS is refused below full coverage, and where the trace's precision cannot tell formulas apart."""
-    found = culprits(checks, file) if found is None else found
-    warned = [c for c in checks if c.limit / 2 < c.ratio <= c.limit and c.place != "kernel"]
+    found = find_faults(checks, file) if found is None else found
+    warnings = [c for c in checks if c.limit / 2 < c.ratio <= c.limit and c.place != "kernel"]
     coarse = _coarse(checks, file)
     if found:
-        answer, reason = "FAIL", f"{len(found)} culprit{'s' if len(found) > 1 else ''}"
+        answer, reason = "FAIL", f"{len(found)} fault{'s' if len(found) > 1 else ''}"
     elif pairing.uncovered or not checks:
         share = f"{100 * pairing.coverage:.1f} % of the reference's units were judged"
         answer, reason = "UNDECIDABLE", f"{share}; not met: {', '.join(pairing.uncovered[:3]) or 'any'}"
@@ -234,8 +234,8 @@ def judge(
         n = len(pairing.fused)
         fused = f"; {n} fused unit{'s were' if n > 1 else ' was'} judged at the next edge" if n else ""
         answer, reason = "PASS", f"every unit within {FAIL:g} floors{fused}"
-    unjudged = [*pairing.uncovered, *coarse]
-    return Verdict(answer, reason, found, warned, checks, pairing, mappings, unjudged, file=file)
+    not_judged = [*pairing.uncovered, *coarse]
+    return Verdict(answer, reason, found, warnings, checks, pairing, mappings, not_judged, file=file)
 
 
 # Words whose formula has twins that low precision cannot tell apart; their declared facts can.
@@ -249,6 +249,6 @@ def _coarse(checks: list[Check], file: Trace) -> list[str]:
     out: list[str] = []
     for check in checks:
         info = file.units.get(check.ref)
-        if info is not None and check.place == "out" and info.word in TWINS and TWINS[info.word] not in info.facts:
-            out.append(f"{check.ref} does not declare {TWINS[info.word]}")
+        if info is not None and check.place == "out" and info.op in TWINS and TWINS[info.op] not in info.facts:
+            out.append(f"{check.ref} does not declare {TWINS[info.op]}")
     return out

@@ -56,7 +56,7 @@ def _compact_ground(probe: str, seed: int) -> FaultTarget:
     def port(**how: Any) -> Program:
         return compact(config, seed=seed, **{"arrays": arrays, **how})
 
-    return FaultTarget(reference, traced(reference, spread=True), port, arrays)
+    return FaultTarget(reference, traced(reference, free_running=True), port, arrays)
 
 
 def _speecht5_ground(probe: str, seed: int) -> FaultTarget:
@@ -65,7 +65,7 @@ def _speecht5_ground(probe: str, seed: int) -> FaultTarget:
     def port(**how: Any) -> Program:
         return speecht5_probe.ours(speecht5_probe.TINY, seed=seed, **{"arrays": arrays, **how})
 
-    return FaultTarget(reference, traced(reference, spread=True), port, dict(arrays))
+    return FaultTarget(reference, traced(reference, free_running=True), port, dict(arrays))
 
 
 def _stranger_ground(probe: str, seed: int) -> FaultTarget:
@@ -78,7 +78,7 @@ def _stranger_ground(probe: str, seed: int) -> FaultTarget:
     def port(*, arrays: Arrays = weights, edit: Any = None, ops: Any = None) -> Program:
         return handwritten_port.port(arrays, seed=seed, edit=edit)
 
-    return FaultTarget(reference, traced(reference, spread=True), port, weights, "result#0:out")
+    return FaultTarget(reference, traced(reference, free_running=True), port, weights, "result#0:out")
 
 
 GROUNDS: dict[str, Callable[[str, int], FaultTarget]] = {
@@ -124,8 +124,8 @@ def planted(ground: FaultTarget, faults: Iterable[Fault], backend: str = "torch"
 
 
 def named(verdict: Verdict, fault: Fault) -> bool:
-    """Whether a fault is among the culprits."""
-    every = [f"{one.kind}:{unit}" for one in verdict.culprits for unit in (one.unit, *one.shared)]
+    """Whether a fault is among the faults."""
+    every = [f"{one.kind}:{unit}" for one in verdict.faults for unit in (one.unit, *one.shared)]
     return any(re.match(fault.want, one) for one in every)
 
 
@@ -140,13 +140,13 @@ def judge_one(ground: FaultTarget, fault: Fault, method: str) -> Outcome:
             # A dump shows what the kernel gave, not the kernel: the unit behind it is the nearest that both have.
             port.spelled, wants = False, [r"(edge|leaf):.*(attention|attn)\.(out|out_proj)$"]
         verdict = mirrored(ground.reference, dumped(port, outputs_only=method == "outputs only"))
-    first = verdict.culprits[0] if verdict.culprits else None
+    first = verdict.faults[0] if verdict.faults else None
     right = first is not None and re.search(fault.cause, first.cause) is not None
     exact = first is not None and any(re.match(want, first.id) for want in wants)
     if method == "outputs only" and first is not None:  # an edge and the leaf behind it are one there
         exact = any(re.match(want, f"{kind}:{first.unit}") for want in wants for kind in KINDS)
     out = Outcome(
-        fault.name, method, first.id if first else "", [one.id for one in verdict.culprits],
+        fault.name, method, first.id if first else "", [one.id for one in verdict.faults],
         verdict.answer == "FAIL", exact,
         first.cause if first else "", bool(first and first.certain), right,
         first.ratio if first else math.inf,
@@ -169,8 +169,8 @@ def _usual(ground: FaultTarget, port: Program, fault: Fault, out: Outcome) -> No
     plain, crash = inventory(port)
     out.pcc = 0.0 if crash else correlation(plain.arrays[ground.out], ground.trace.arrays[ground.out])
     seen = propagated(ground.trace, plain)
-    if seen.culprits:
-        out.first_propagated = seen.culprits[0].id
+    if seen.faults:
+        out.first_propagated = seen.faults[0].id
         out.propagated_right = re.match(fault.want, out.first_propagated) is not None
 
 
@@ -205,15 +205,15 @@ def stage_runs(count: int, score: Score) -> None:
     for n in range(count):
         request = Request(SENTENCES[n % len(SENTENCES)])
         sides = [PipelineProgram(f"arctic@{runtime}", request) for runtime in ("numpy", "onnx")]
-        verdict = forced(traced(sides[0], spread=True), sides[1])
+        verdict = forced(traced(sides[0], free_running=True), sides[1])
         score.clean.append(_clean("onnx, by stage", verdict))
         if verdict.answer != "PASS":
             score.alarms.append(f"the bundled voice on onnx: {verdict.answer}, {verdict.reason}")
 
 
 def _clean(backend: str, verdict: Verdict) -> Clean:
-    spread = max((a.ratio for a in verdict.arrived if not math.isnan(a.floor)), default=math.nan)
-    return Clean(backend, verdict.method, verdict.largest_clean, spread)
+    free_running = max((a.ratio for a in verdict.free_outputs if not math.isnan(a.floor)), default=math.nan)
+    return Clean(backend, verdict.method, verdict.largest_clean, free_running)
 
 
 def triples(ground: FaultTarget, faults: list[Fault], count: int, seed: int, score: Score) -> None:

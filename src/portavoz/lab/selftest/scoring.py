@@ -14,7 +14,7 @@ GATES = (0.94, 0.99)
 class Outcome:
     """What became of one fault: what was named first, and what the usual gates say.
 
-    `ratio` is the first culprit's multiple of its floor (infinite for whole numbers, facts and shapes).
+    `ratio` is the first fault's multiple of its floor (infinite for whole numbers, facts and shapes).
     """
 
     name: str

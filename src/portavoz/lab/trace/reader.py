@@ -1,4 +1,4 @@
-"""Reading a trace that somebody else wrote: every way in which it may be damaged is one sentence."""
+"""Read a trace file of any origin. Each kind of damage has its own message."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..instrument.fingerprint import Print, fingerprint
-from .trace import DTYPES, ENTRY, FORMAT, VERSION, Info, Trace
+from ..instrument.fingerprint import Fingerprint, fingerprint
+from .trace import DTYPES, ENTRY, FORMAT, KINDS_1, UNIT_NAMES_1, VERSIONS, Trace, UnitInfo
 
 NAME = re.compile(r"(?P<key>.*#\d+(/[^:]+)?):(?P<place>(in|out)[\w.]*)")
 WEIGHT = re.compile(r"(?P<path>[^#:]+):(?P<role>weight|bias|running_mean|running_var)")
 
 
-class Mapped(Trace):
-    """A trace on disk: an array is read when it is asked for."""
+class TraceFile(Trace):
+    """A trace on disk; an array is read when it is needed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path.name)
         self.path = path
         self.index: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
-        self.turned: set[str] = set()
+        self.transposed: set[str] = set()
 
     def array(self, key: str, place: str) -> NDArray[Any]:
         return self.tensor(f"{key}:{place}")
@@ -35,13 +35,13 @@ class Mapped(Trace):
         kind, shape, offset = self.index[name]
         count = int(np.prod(shape))
         out = np.fromfile(self.path, kind, count, offset=offset).reshape(shape)
-        return np.ascontiguousarray(out.swapaxes(-1, -2)) if name in self.turned else out
+        return np.ascontiguousarray(out.swapaxes(-1, -2)) if name in self.transposed else out
 
 
-def read(path: str | Path) -> Mapped:
+def read(path: str | Path) -> TraceFile:
     """A trace from a file; its tensors stay on disk until they are used. Raises InputError with the first problem."""
     path = Path(path)
-    trace = Mapped(path)
+    trace = TraceFile(path)
     index, metadata, start = _head(path)
     _tensors(trace, index, start)
     header = _header(path, metadata)
@@ -52,13 +52,13 @@ def read(path: str | Path) -> Mapped:
     _units(trace, header, {m[0] for m in weights})
     try:
         for layer, roles in header.get("layers", {}).items():
-            trace.layers[layer] = {role: Print.from_dict(one) for role, one in roles.items()}
+            trace.layers[layer] = {role: Fingerprint.from_dict(one) for role, one in roles.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise InputError(f"{path}: a fingerprint in the header cannot be read ({problem!r}); leave it out") from problem
-    words = {unit.path: unit.word for unit in trace.units.values()}
+    words = {unit.path: unit.op for unit in trace.units.values()}
     for m in weights:
-        word = words.get(m["path"], "") if m["role"] == "weight" else ""
-        trace.layers.setdefault(m["path"], {})[m["role"]] = fingerprint(trace.tensor(m[0]), word)
+        op = words.get(m["path"], "") if m["role"] == "weight" else ""
+        trace.layers.setdefault(m["path"], {})[m["role"]] = fingerprint(trace.tensor(m[0]), op)
     return trace
 
 
@@ -87,7 +87,7 @@ def _head(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
     return parsed, parsed.pop("__metadata__", {}) or {}, length + 8
 
 
-def _tensors(trace: Mapped, index: dict[str, Any], start: int) -> None:
+def _tensors(trace: TraceFile, index: dict[str, Any], start: int) -> None:
     size = trace.path.stat().st_size
     for name, about in index.items():
         try:
@@ -120,11 +120,22 @@ def _header(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"{path}: the header {ENTRY!r} is not JSON ({problem}); write it again") from problem
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError(f'{path}: the header says {_short(header)}, wanted {{"format": "{FORMAT}", …}}')
-    if header.get("version") != VERSION:
-        raise InputError(f"{path}: version {header.get('version')!r} of the trace, this portavoz reads {VERSION}")
+    if header.get("version") not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise InputError(f"{path}: trace version {header.get('version')!r}, this portavoz reads {known}")
     if not isinstance(header.get("units"), list):
-        raise InputError(f"{path}: the header has no list of 'units'; put every unit there, in the order they ran")
+        raise InputError(f"{path}: the header has no list of 'units'; list every unit, in the order they ran")
+    if header["version"] == 1:
+        header["units"] = [_from_version_1(unit) for unit in header["units"]]
     return header
+
+
+def _from_version_1(unit: Any) -> Any:
+    if not isinstance(unit, dict):
+        return unit
+    new = {UNIT_NAMES_1.get(name, name): value for name, value in unit.items()}
+    kind, op = new.get("kind", "tap"), new.get("op", "")
+    return {**new, "kind": KINDS_1.get(kind, kind), "op": KINDS_1["border"] if op == "border" else op}
 
 
 def _floors(path: Path, kind: str, given: Any) -> dict[str, dict[str, float]]:
@@ -137,7 +148,7 @@ def _floors(path: Path, kind: str, given: Any) -> dict[str, dict[str, float]]:
         ) from problem
 
 
-def _units(trace: Mapped, header: dict[str, Any], weights: set[str]) -> None:
+def _units(trace: TraceFile, header: dict[str, Any], weights: set[str]) -> None:
     shapes: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, (_, shape, _) in trace.index.items():
         match = NAME.fullmatch(name)
@@ -156,11 +167,11 @@ def _units(trace: Mapped, header: dict[str, Any], weights: set[str]) -> None:
             raise InputError(f"{trace.path}: the unit {key} is listed, but none of its tensors is there")
         about = about if isinstance(about, dict) else {}
         path, _, rest = key.rpartition("#")
-        call, _, word = rest.partition("/")
+        call, _, op = rest.partition("/")
         if not call.isdigit():
             raise InputError(f"{trace.path}: a unit's key is {_short(key)}, wanted 'path#call'")
-        word = str(about.get("word") or word.rpartition(".")[0])
-        info = Info(key, about.get("kind", "tap"), word, about.get("path", path), int(call), about.get("facts", {}))
+        op = str(about.get("op") or op.rpartition(".")[0])
+        info = UnitInfo(key, about.get("kind", "leaf"), op, about.get("path", path), int(call), about.get("facts", {}))
         places = sorted(shapes.pop(key).items(), key=lambda p: (p[0].startswith("out"), p[0]))
         info.shapes = dict(places)
         trace.units[key] = info
@@ -168,22 +179,20 @@ def _units(trace: Mapped, header: dict[str, Any], weights: set[str]) -> None:
         raise InputError(f"{trace.path}: {next(iter(shapes))} has tensors, but is not in the header's list of units")
 
 
-def _shared(trace: Mapped, key: str, about: Any) -> dict[str, tuple[int, ...]]:
-    """Places whose numbers are in the file under another name: from now on they have both. Raises InputError."""
+def _shared(trace: TraceFile, key: str, about: Any) -> dict[str, tuple[int, ...]]:
+    """Resolve places that are stored under the name of another tensor. Raises InputError."""
     out: dict[str, tuple[int, ...]] = {}
-    for kind in ("same", "turned"):
+    for kind in ("same_as", "transpose_of"):
         given = about.get(kind) or {} if isinstance(about, dict) else {}
         for place, name in given.items() if isinstance(given, dict) else [(kind, given)]:
             own = f"{key}:{place}"
-            found = trace.index.get(name) if isinstance(name, str) and name not in trace.turned else None
-            if found is None or not NAME.fullmatch(own) or (kind == "turned" and len(found[1]) < 2):
-                raise InputError(
-                    f"{trace.path}: {own} is said to be {_short(name)}, which is no such tensor of the file"
-                )
+            found = trace.index.get(name) if isinstance(name, str) and name not in trace.transposed else None
+            if found is None or not NAME.fullmatch(own) or (kind == "transpose_of" and len(found[1]) < 2):
+                raise InputError(f"{trace.path}: {own} refers to {_short(name)}, which is not a tensor of the file")
             trace.index[own] = found
             out[place] = found[1]
-            if kind == "turned":
-                trace.turned.add(own)
+            if kind == "transpose_of":
+                trace.transposed.add(own)
                 out[place] = (*found[1][:-2], found[1][-1], found[1][-2])
     return out
 

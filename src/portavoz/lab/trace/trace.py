@@ -1,12 +1,14 @@
-"""The open trace: what a run's units took and gave, in one safetensors file. Any language can write one.
+"""The trace of a run: the inputs and outputs of every unit, in one safetensors file that any language can write.
 
-Tensors are named ``KEY:in0``, ``KEY:in1`` … and ``KEY:out``, ``KEY:out.1`` …; channels last. The metadata's entry
-``portavoz.trace`` is a JSON object (docs/porting.md has the whole of it):
+Tensors are named ``KEY:in0``, ``KEY:in1`` … and ``KEY:out``, ``KEY:out.1`` …, channels last. The metadata entry
+``portavoz.trace`` is a JSON object, specified in docs/porting.md:
 
-    {"format": "portavoz-trace", "version": 1, "producer": "…",
-     "units": [{"key": "decoder.q#0", "word": "linear", "path": "decoder.q", "facts": {}}, …],   in order
+    {"format": "portavoz-trace", "version": 2, "producer": "…",
+     "units": [{"key": "decoder.q#0", "op": "linear", "path": "decoder.q", "facts": {}}, …],   in order
      "layers": {"decoder.q": {"weight": {"shape": […], "hash": "…", "sketch": […], "rows": […]}}},
-     "floors": {"decoder.q#0": {"in0": 6e-8, "out": 9e-8}},   and "stage_floors", "propagated_floors" (see floors)
+     "floors": {"decoder.q#0": {"in0": 6e-8, "out": 9e-8}},   also "stage_floors", "propagated_floors" (noise_floor)
+
+Version 1 is still read; it has other words for the same things (see `UNIT_NAMES_1`).
 """
 
 from __future__ import annotations
@@ -17,9 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..instrument.fingerprint import Print
+from ..instrument.fingerprint import Fingerprint
 
-FORMAT, VERSION, ENTRY = "portavoz-trace", 1, "portavoz.trace"
+FORMAT, VERSION, ENTRY = "portavoz-trace", 2, "portavoz.trace"
+VERSIONS = (1, 2)
+# Version 1's word → today's: keys of a unit, and kinds.
+UNIT_NAMES_1 = {"word": "op", "same": "same_as", "turned": "transpose_of"}
+KINDS_1 = {"tap": "leaf", "border": "value", "draw": "random"}
 DTYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16,
     "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
@@ -28,41 +34,42 @@ SAFE = {np.dtype(kind): name for name, kind in DTYPES.items()}
 
 
 @dataclass(slots=True)
-class Info:
-    """One unit of a trace: what `visit.Unit` says, and the shapes of its tensors by place.
+class UnitInfo:
+    """One unit of a trace: the fields of `observer.Unit`, and the shapes of its tensors by place.
 
-    `same` says which places hold the very numbers of another tensor, which are in the file once; `turned` which hold
-    them with the last two axes exchanged.
+    `same_as`: place → the name of an equal tensor that the file holds instead. `transpose_of`: the same for a tensor
+    whose last two axes are exchanged.
     """
 
     key: str
     kind: str
-    word: str
+    op: str
     path: str
     call: int
     facts: dict[str, Any]
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    same: dict[str, str] = field(default_factory=dict)
-    turned: dict[str, str] = field(default_factory=dict)
+    same_as: dict[str, str] = field(default_factory=dict)
+    transpose_of: dict[str, str] = field(default_factory=dict)
 
     @property
     def weighted(self) -> bool:
-        """Whether its name is its layer's (``path#call``)."""
-        return self.kind == "tap" and "/" not in self.key.rpartition("#")[2]
+        """Whether the key is that of a layer with weights (``path#call``)."""
+        return self.kind == "leaf" and "/" not in self.key.rpartition("#")[2]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the header."""
-        own = {"key": self.key, "kind": self.kind, "word": self.word, "path": self.path, "facts": self.facts}
-        return {**own, **{k: v for k, v in (("same", self.same), ("turned", self.turned)) if v}}
+        own = {"key": self.key, "kind": self.kind, "op": self.op, "path": self.path, "facts": self.facts}
+        shared = {"same_as": self.same_as, "transpose_of": self.transpose_of}
+        return {**own, **{k: v for k, v in shared.items() if v}}
 
 
 class Trace:
-    """A trace that can be read: `units` in order, `layers` with their weights' prints, arrays on demand."""
+    """A trace in memory: `units` in order, `layers` with the fingerprints of their weights, arrays on demand."""
 
     def __init__(self, name: str = "trace") -> None:
         self.name, self.producer, self.precision = name, "", "float32"
-        self.units: dict[str, Info] = {}
-        self.layers: dict[str, dict[str, Print]] = {}
+        self.units: dict[str, UnitInfo] = {}
+        self.layers: dict[str, dict[str, Fingerprint]] = {}
         self.floors: dict[str, dict[str, float]] = {}
         self.stage_floors: dict[str, dict[str, float]] = {}
         self.propagated_floors: dict[str, dict[str, float]] = {}

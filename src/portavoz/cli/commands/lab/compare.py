@@ -81,7 +81,7 @@ def _compare(args: argparse.Namespace) -> int:
     from ....lab.report.text import exit_code, lines, since, to_dict
 
     reference, port = (side(name, args.config) for name in args.names)
-    verdict = compare(reference, port, by_hand=mapping, precision=args.precision, freely=args.free)
+    verdict = compare(reference, port, mapping=mapping, precision=args.precision, free_running=args.free)
     stages = kit.judged(args.names[0], verdict, args.stage)
     report, changes = to_dict(verdict), since(verdict, old) if old is not None else None
     if args.html is not None:

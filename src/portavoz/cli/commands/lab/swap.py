@@ -94,5 +94,5 @@ def side(name: str, args: argparse.Namespace, beside: str | None) -> Any:
 
     if ":" in name and not parted(name)[1] and not Path(name).exists():
         made = program(name)
-        return tapped(made, rate=args.rate) if hasattr(made, "follow") else made
+        return tapped(made, rate=args.rate) if hasattr(made, "run") else made
     return known(name, request(args), beside=beside)

@@ -39,14 +39,14 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--every {args.every} --last {args.last}: give whole numbers from 1 (from 0) up")
     check_names(args.program)
     from ....lab.forcing.noise_floor import write
-    from ....lab.trace.recorder import Taps
+    from ....lab.trace.recorder import Selection
     from ....lab.trace.trace import Trace
 
     with crashes(args.program):
         program = side(args.program, args.config)
         if isinstance(program, Trace):
             raise InputError(f"{args.program}: is a trace already; give a program")
-        trace = write(program, args.out, taps=Taps(tuple(args.only or ["*"]), args.every, args.last))
+        trace = write(program, args.out, selection=Selection(tuple(args.only or ["*"]), args.every, args.last))
     size = Path(args.out).stat().st_size
     about = {"file": args.out, "units": len(trace.units), "layers": len(trace.layers), "bytes": size}
     if args.json:

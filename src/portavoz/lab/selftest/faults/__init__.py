@@ -14,7 +14,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One mistake. `want` matches the id of the culprit that must be named first ("edge:…/softmax.0").
+    """One mistake. `want` matches the id of the fault that must be named first ("edge:…/softmax.0").
 
     It is made in the weights (`weights` changes a dictionary), in the model (`edit` changes its parts after it was
     built) or in the back end (`words` replaces words). `cause` matches what it should look like; `probe` is the
