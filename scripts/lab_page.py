@@ -1,7 +1,7 @@
-"""Put what `portavoz lab selftest` measured into docs/lab.md and docs/lab-calibration.json.
+"""Put what `portavoz lab selftest` measured into docs/lab-figures.md and docs/lab-calibration.json.
 
-portavoz lab selftest --json > plant.json
-python scripts/lab_page.py plant.json
+portavoz lab selftest --json > selftest.json
+python scripts/lab_page.py selftest.json
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE, CALIBRATION = ROOT / "docs" / "lab.md", ROOT / "docs" / "lab-calibration.json"
-BEGIN, END = "<!-- plant: begin (scripts/lab_page.py) -->", "<!-- plant: end -->"
+PAGE, CALIBRATION = ROOT / "docs" / "lab-figures.md", ROOT / "docs" / "lab-calibration.json"
+BEGIN, END = "<!-- selftest: begin (scripts/lab_page.py) -->", "<!-- selftest: end -->"
 FAMILIES = {"compact": "compact", "speecht5": "SpeechT5", "stranger": "by hand"}
 BACKENDS = {"numpy": "NumPy", "torch": "PyTorch", "mlx": "MLX", "onnx, by stage": "ONNX Runtime, by stage"}
 

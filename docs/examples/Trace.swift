@@ -1,8 +1,8 @@
 // A writer of portavoz traces for Swift. `array(_:)` at the end is for MLX Swift; the rest needs Foundation only.
 //
 //   let trace = Trace(producer: "my port")
-//   trace.unit("decoder.q#0", word: "linear", inputs: [array(x)], outputs: [array(y)])
-//   trace.unit("decoder.norm#0", word: "layer_norm", inputs: […], outputs: […], facts: ["eps": 1e-5])
+//   trace.unit("decoder.q#0", op: "linear", inputs: [array(x)], outputs: [array(y)])
+//   trace.unit("decoder.norm#0", op: "layer_norm", inputs: […], outputs: […], facts: ["eps": 1e-5])
 //   trace.value("mel#0", array(mel))
 //   try trace.write(to: URL(fileURLWithPath: "port.trace"))
 //
@@ -39,12 +39,12 @@ public final class Trace {
         self.producer = producer
     }
 
-    /// One call of a word, in the order in which they run.
+    /// One call of an operation, in the order in which they run.
     public func unit(
-        _ key: String, word: String, inputs: [Numbers], outputs: [Numbers],
-        facts: [String: Any] = [:], kind: String = "tap"
+        _ key: String, op: String, inputs: [Numbers], outputs: [Numbers],
+        facts: [String: Any] = [:], kind: String = "leaf"
     ) {
-        units.append(["key": key, "word": word, "kind": kind, "facts": facts])
+        units.append(["key": key, "op": op, "kind": kind, "facts": facts])
         for (i, numbers) in inputs.enumerated() {
             tensor("\(key):in\(i)", numbers)
         }
@@ -55,7 +55,7 @@ public final class Trace {
 
     /// A value that crosses a border: a duration, a mel, a token, a wave.
     public func value(_ key: String, _ numbers: Numbers) {
-        unit(key, word: "border", inputs: [], outputs: [numbers], kind: "border")
+        unit(key, op: "value", inputs: [], outputs: [numbers], kind: "value")
     }
 
     /// A layer's "weight" or "bias", from which its fingerprint is made: needed where names are your own.
@@ -65,7 +65,7 @@ public final class Trace {
 
     public func write(to url: URL) throws {
         let told: [String: Any] = [
-            "format": "portavoz-trace", "version": 1, "producer": producer, "units": units,
+            "format": "portavoz-trace", "version": 2, "producer": producer, "units": units,
         ]
         let text = String(decoding: try JSONSerialization.data(withJSONObject: told), as: UTF8.self)
         var header = index

@@ -29,16 +29,16 @@ static void tensor(const char *key, const char *place, const float *x, int a, in
     written += size;
 }
 
-/* One unit, in the order in which they run: its name, its word, what it declares ("" or "\"eps\":1e-05"). */
+/* One unit, in the order in which they run: its name, its operation, what it declares ("" or "\"eps\":1e-05"). */
 static void unit(const char *key, const char *word, const char *facts) {
-    snprintf(units + strlen(units), sizeof units - strlen(units), "%s{\\\"key\\\":\\\"%s\\\",\\\"word\\\":\\\"%s\\\",\\\"facts\\\":{%s}}",
+    snprintf(units + strlen(units), sizeof units - strlen(units), "%s{\\\"key\\\":\\\"%s\\\",\\\"op\\\":\\\"%s\\\",\\\"facts\\\":{%s}}",
              *units ? "," : "", key, word, facts);
 }
 
 static int finish(const char *path) {    /* 8 bytes: the header's length; the header; the tensors */
     static char header[1 << 18], copy[1 << 16];
     snprintf(header, sizeof header,
-             "{\"__metadata__\":{\"portavoz.trace\":\"{\\\"format\\\":\\\"portavoz-trace\\\",\\\"version\\\":1,"
+             "{\"__metadata__\":{\"portavoz.trace\":\"{\\\"format\\\":\\\"portavoz-trace\\\",\\\"version\\\":2,"
              "\\\"producer\\\":\\\"durations.c\\\",\\\"units\\\":[%s]}\"}%s}", units, index_);
     uint64_t length = strlen(header);
     FILE *out = fopen(path, "wb");
@@ -115,6 +115,6 @@ int main(int argc, char **argv) {
     }
     unit("last#0", "linear", ""), tensor("last#0", "in0", x, 1, steps, inner), tensor("last#0", "out", y, 1, steps, 1);
     tensor("last", "weight", w, 1, inner, 0), tensor("last", "bias", b, 1, 0, 0);
-    unit("result#0", "border", ""), tensor("result#0", "out", y, 1, steps, 1);
+    unit("result#0", "value", ""), tensor("result#0", "out", y, 1, steps, 1);
     return finish(argv[2]);
 }

@@ -44,16 +44,16 @@ public:
 
     // One call of a word, in the order in which they run; `facts` are the inside of a JSON object.
     void unit(const std::string &key, const std::string &word, const std::vector<Tensor> &tensors,
-              const std::string &facts = "", const std::string &kind = "tap") {
+              const std::string &facts = "", const std::string &kind = "leaf") {
         if (!units_.empty()) units_ += ",";
-        units_ += "{\"key\":" + quoted(key) + ",\"word\":" + quoted(word) + ",\"kind\":" + quoted(kind) +
+        units_ += "{\"key\":" + quoted(key) + ",\"op\":" + quoted(word) + ",\"kind\":" + quoted(kind) +
                   ",\"facts\":{" + facts + "}}";
         for (const auto &t : tensors) tensor(key + ":" + t.place, t);
     }
 
     // A value that crosses a border: a duration, a mel, a token, a wave.
     template <class T> void value(const std::string &key, const T *x, std::vector<std::int64_t> shape) {
-        unit(key, "border", {Tensor("out", x, std::move(shape))}, "", "border");
+        unit(key, "value", {Tensor("out", x, std::move(shape))}, "", "value");
     }
 
     // A layer's "weight" or "bias", from which its fingerprint is made: needed where names are your own.
@@ -62,7 +62,7 @@ public:
     }
 
     void write(const std::string &path) const {
-        const std::string told = "{\"format\":\"portavoz-trace\",\"version\":1,\"producer\":" + quoted(producer_) +
+        const std::string told = "{\"format\":\"portavoz-trace\",\"version\":2,\"producer\":" + quoted(producer_) +
                                  ",\"units\":[" + units_ + "]}";
         const std::string head = "{\"__metadata__\":{\"portavoz.trace\":" + quoted(told) + "}" + index_ + "}";
         std::ofstream out(path, std::ios::binary);

@@ -94,7 +94,7 @@ def test_a_page_and_what_is_new(run: Any, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("with_torch")
 def test_both_sides_run_freely_too(run: Any) -> None:
     done = run("lab", "compare", "right:run", "right:run", "--free", "--json")
-    rows = json.loads(done.out)["free"]
+    rows = json.loads(done.out)["free_running"]
     assert done.code == 0 and [row["name"] for row in rows] == ["hidden", "result"]
     assert all(row["same"] for row in rows)
     text = run("lab", "compare", "right:run", "right:run", "--free").out.decode()

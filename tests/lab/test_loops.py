@@ -15,7 +15,7 @@ from torch import nn
 from portavoz.errors import InputError
 from portavoz.lab import tap
 from portavoz.lab.compare import compare, forced, mirrored
-from portavoz.lab.forcing.loops import free, stepwise, told
+from portavoz.lab.forcing.loops import free, stepwise, summary
 from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import exit_code, first_line, lines, to_dict
@@ -146,9 +146,9 @@ def test_a_loop_that_ends_elsewhere_shows_in_a_free_run_only() -> None:
     rows = {row.name: row for row in short.free}
     assert rows["done"].kind == "decision" and rows["scores"].kind == "number"
     assert rows["done"].first == rows["token"].calls[0] - 1 and rows["token"].calls[1] > rows["token"].calls[0]
-    assert rows["scores"].first is None and "came" in told(short.free)
+    assert rows["scores"].first is None and "came" in summary(short.free)
     same = compare(TorchProgram(Speaker(4.0)), TorchProgram(Speaker(4.0)), free_running=True)
-    assert same.answer == "PASS" and told(same.free) == ""
+    assert same.answer == "PASS" and summary(same.free) == ""
     assert any(line.startswith("run freely: ") and "as often" in line for line in lines(same))
 
 
@@ -171,7 +171,7 @@ def test_what_only_a_free_run_decides_is_never_pass() -> None:
     verdict = compare(TorchProgram(program(1.0)), TorchProgram(program(1.0)), free_running=True)
     assert verdict.answer == "PASS"
     rows = free(TorchProgram(program(1.0)), record(TorchProgram(program(1.001))))
-    assert next(row for row in rows if row.name == "x").first == 1 and "'x' leaves" in told(rows)
+    assert next(row for row in rows if row.name == "x").first == 1 and "'x' leaves" in summary(rows)
 
 
 # A cache beside recomputation

@@ -113,7 +113,7 @@ def test_faults_on_both_sides_and_in_two_stages() -> None:
 
     found = swap(spoken(), spoken(weights=both))
     assert {stage for stage, *_ in named(found)} == {"encode", "vocode"}
-    assert "So is " in sentence(found)
+    assert "Also wrong: " in sentence(found)
     one = swap(spoken(), spoken(weights=both), at="mel")
     assert "has faults on both sides of mel" in sentence(one)
 
@@ -236,7 +236,7 @@ def test_a_port_that_is_only_a_trace_goes_first() -> None:
 def test_the_sounds_are_written(tmp_path: Path) -> None:
     found = swap(spoken(), spoken(**COMPACT["vocode"]), at="mel")
     written = {path.name for path in write_waves(found, tmp_path / "heard")}
-    crossed = {f"mel-{name}.wav" for name in ("reference-first", "port-first", "unmatched")}
+    crossed = {f"mel-{name}.wav" for name in ("reference-first", "port-first", "alone")}
     assert written == {"reference.wav", "port.wav", *crossed}
     sounds = {name: soundfile.read(tmp_path / "heard" / name)[0] for name in written}
     assert np.array_equal(sounds["mel-reference-first.wav"], sounds["port.wav"])

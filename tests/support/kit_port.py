@@ -275,13 +275,11 @@ class Port:
             names = facts.pop("inputs")
             xs = [golden[f"{unit['key']}:in{i}"] for i in range(len(names))]
             roles = {n[len(unit["path"]) + 1 :]: a for n, a in self.w.items() if n.startswith(unit["path"] + ".")}
-            if unit["word"] in ("attention", "clip"):
-                out = self.words[unit["word"]](**dict(zip(names, xs)), **facts)
+            if unit["op"] in ("attention", "clip"):
+                out = self.words[unit["op"]](**dict(zip(names, xs)), **facts)
             else:
-                out = self.words[unit["word"]](*xs, *([roles] if roles else []), **facts)
-            self.saw(
-                unit["key"], unit["word"], xs, list(out) if isinstance(out, (list, tuple)) else [out], unit["facts"]
-            )
+                out = self.words[unit["op"]](*xs, *([roles] if roles else []), **facts)
+            self.saw(unit["key"], unit["op"], xs, list(out) if isinstance(out, (list, tuple)) else [out], unit["facts"])
 
     # The model
 

@@ -37,7 +37,7 @@ Axes in this file: {layouts}. A linear layer's weight is `[out, in]`, an embeddi
 groups, masks, numbers that overflow a careless exponential. Its metadata's entry `portavoz.trace` is a JSON object;
 in `units` each
 
-    {{"key": "words.conv1d.strided#0", "word": "conv1d", "path": "words.conv1d.strided",
+    {{"key": "words.conv1d.strided#0", "op": "conv1d", "path": "words.conv1d.strided",
      "facts": {{"stride": 2, "padding": 2, "dilation": 1, "groups": 1, "inputs": ["x"]}}}}
 
 has its tensors beside it: `words.conv1d.strided#0:in0`, … in the order of `inputs`, and `:out` (`:out.1` …). Its

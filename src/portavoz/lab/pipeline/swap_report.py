@@ -52,8 +52,8 @@ def _all(swap: Swap) -> str:
     also = f" Also wrong: {', '.join(c.stage for c in rest)}." if rest else ""
     return (
         f"The fault is in the stage {first.stage} of {swap.port.name}, {_between(swap, first)}: with the reference "
-        f"before {first.border} the port ends {_said(first.reference_first)} from the reference, and this stage alone "
-        f"moves the reference's result by {_said(first.stage_alone)}.{also}"
+        f"before {first.border} the port ends {_said(first.reference_first)} from the reference; with this stage alone "
+        f"in the reference it ends {_said(first.stage_alone)} from it.{also}"
     )
 
 

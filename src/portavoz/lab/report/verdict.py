@@ -53,7 +53,7 @@ class Fault:
         d = dataclasses.asdict(dataclasses.replace(self, check=Check("", "", "", "", 0.0), also=[]))
         del d["check"], d["also"]
         extra = {
-            "live": self.check.key,
+            "port": self.check.key,
             "reference": self.check.ref,
             "place": self.check.place,
             "note": self.check.note,
