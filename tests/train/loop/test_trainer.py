@@ -130,7 +130,7 @@ def test_corpus_slices_are_the_recordings(corpus):
 def test_corpus_faults_are_named(corpus, tmp_path):
     with pytest.raises(InputError, match="no corpus folder"):
         Corpus(tmp_path, MelSpec())
-    with pytest.raises(InputError, match="recorded at 22050 Hz"):
+    with pytest.raises(InputError, match="its rate is 22050 Hz"):
         Corpus(corpus, MelSpec(rate=16000))
     broken = toy.make(tmp_path / "broken", count=3)
     lines = (broken / "index.jsonl").read_text().splitlines()
@@ -145,8 +145,8 @@ def test_corpus_faults_are_named(corpus, tmp_path):
     ("change", "message"),
     [
         ({"speaker": "nobody"}, "line 2: speaker 'nobody' is not one of .*; add it to corpus.json"),
-        ({"ends": [0.5, 0.1]}, "the ends of the symbols go backwards; mend the labels"),
-        ({"symbols": []}, "line 2: 0 symbols, 16 ends; mend the line"),
+        ({"ends": [0.5, 0.1]}, "the ends of the symbols decrease; fix the labels"),
+        ({"symbols": []}, "line 2: 0 symbols, 16 ends; fix the line"),
         (None, "no utterance has split 'train'; there is nothing to train on"),
     ],
 )

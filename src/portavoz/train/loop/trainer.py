@@ -16,8 +16,7 @@ from ...errors import JobError
 from ...weights import file
 from .. import run_directory
 from ..config import TrainConfig
-from ..tasks import initialization
-from ..tasks.base import Task
+from ..tasks.initialization import begin
 from . import checkpoint, guards, samples
 from .distributed import ProcessGroup
 from .logging import Progress, TrainingLog
@@ -48,12 +47,8 @@ class Trainer:
         self.group = ProcessGroup(self.ops.device)
         self.config, self.out, self.say = config, Path(out), say if self.group.first else _ignore
         run_directory.made(self.out)
-        with self.group.first_alone():
-            self.corpus, self.model = initialization.open_corpus(config, self.out, self.say)
-        self.weights = initialization.weights(config, self.model, self.corpus, self.ops)
-        self.task: Task = initialization.task(config, self.model, self.corpus, self.weights)
-        initialization.grow(config, self.model, self.weights)
-        self.tensors: dict[str, Tensor] = initialization.trainable(config, self.weights)
+        setup = begin(config, self.out, self.ops, first_alone=self.group.first_alone(), say=self.say)
+        self.corpus, self.model, self.weights, self.task, self.tensors, self.defaults = setup
         self.optimizer = NamedAdamW(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
         self.discriminators = self.task.discriminators
         theirs = dict(self.discriminators.named_parameters()) if self.discriminators else {}
@@ -180,7 +175,7 @@ class Trainer:
         return json.loads(json.dumps({**self.config.identity(), "model": self.model.to_dict()}))
 
     def _resume(self, derived: Collection[str]) -> None:
-        last = checkpoint.newest(self.out, self._identity(), initialization.defaults(self.config), derived=derived)
+        last = checkpoint.newest(self.out, self._identity(), self.defaults, derived=derived)
         if last is None:
             return
         with torch.no_grad():

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.corpus import Utterance
+from ...weights.cursor import Weights
+from ..data.corpus import Corpus, Utterance
 from .discriminator import Discriminators
 
 
@@ -74,6 +75,20 @@ class Task:
     def no_validation(self) -> str:
         """Why nothing is held out to validate on; empty where something is."""
         return "" if self.held else "the corpus has no held-out recording"
+
+
+class Setup(NamedTuple):
+    """What a training begins with: `model` is the family's configuration, `tensors` those to train, by path.
+
+    `defaults` are the values of settings that an older checkpoint does not have.
+    """
+
+    corpus: Corpus
+    model: Any
+    weights: Weights
+    task: Task
+    tensors: dict[str, Tensor]
+    defaults: dict[str, Any]
 
 
 def weighted(terms: dict[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:

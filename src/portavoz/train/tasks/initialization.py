@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..data.corpus import Corpus
 from ..data.pitch import of_symbols, statistics
 from ..data.prepare import prepare
 from . import grow as growth
-from .base import Task
+from .base import Setup, Task
 from .compact import VALUES, VocoderTask
 from .distil import speak
 from .joint import JointTask, acoustic
@@ -33,6 +34,19 @@ from .recompute import recompute
 
 SPEAKERS = "acoustic.encoder.speaker.weight"
 Arrays = dict[str, NDArray[Any]]
+Say = Callable[[str], None]
+
+
+def begin(
+    config: TrainConfig, out: Path, ops: TorchOps, *, first_alone: AbstractContextManager[Any], say: Say
+) -> Setup:
+    """Open or make the corpus, inside `first_alone`, and build model and task. Raises PortavozError."""
+    with first_alone:
+        corpus, c = open_corpus(config, out, say)
+    w = weights(config, c, corpus, ops)
+    made = task(config, c, corpus, w)
+    grow(config, c, w)
+    return Setup(corpus, c, w, made, trainable(config, w), defaults(config))
 
 
 def speakers(config: TrainConfig, own: Sequence[str]) -> list[str]:
@@ -136,13 +150,13 @@ def task(config: TrainConfig, c: CompactConfig, corpus: Corpus, w: Weights) -> T
     return made
 
 
-def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Callable[[str], None]) -> Path:
+def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Say) -> Path:
     if not config.teacher:
         raise SpecError(f"corpus {config.corpus}: a text has no sound; name the voice that speaks it with teacher")
     return speak(config.corpus, config.teacher, out, spec, pictures=config.align_pictures, say=say)
 
 
-def open_corpus(config: TrainConfig, out: Path, say: Callable[[str], None]) -> tuple[Corpus, CompactConfig]:
+def open_corpus(config: TrainConfig, out: Path, say: Say) -> tuple[Corpus, CompactConfig]:
     """The corpus that a configuration names, made where it is not one yet, and the model that fits its speakers."""
     spec = shape(config, 1).mel
     if config.corpus == "toy":
