@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = TrainConfig.read(args.config, args.changes)
     began = time.perf_counter()
-    with OpsWrapper(config.steps, "left of this half" if config.part == "voice" else "left") as watch:
+    with TrainingProgress(config.steps, "left of this part" if config.part == "voice" else "left") as watch:
         path = train(config, args.out, say=watch.say, report=watch, tick=watch.tick)
     took = time.perf_counter() - began
     if os.environ.get("RANK", "0") != "0":
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class OpsWrapper:
+class TrainingProgress:
     """Called with each row of the log: a bar where standard error is a terminal, else a line each.
 
     `left` are the words behind the minutes.
@@ -74,7 +74,7 @@ class OpsWrapper:
         self._of: Trainer | None = None
         self._stack = ExitStack()
 
-    def __enter__(self) -> OpsWrapper:
+    def __enter__(self) -> TrainingProgress:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
