@@ -76,7 +76,7 @@ def test_a_voice_goes_on_where_its_folder_was_moved(run, config, monkeypatch: py
     monkeypatch.setattr(train_voice, "bundle", lambda halves, out, **about: out)
     command = ["train", config("voice", 2), "corpus=toy", "--json", "--out"]
     first = run(*command, "out")
-    assert " minutes left of this half, " in first.err
+    assert " minutes left of this part, " in first.err
     Path("out").rename("moved")
     again = json.loads(run(*command, str(Path("moved").resolve())).out)
     assert (again["output"], again["steps"], again["resumed"]) == (str(Path("moved/voice").resolve()), 2, 2)
