@@ -118,7 +118,7 @@ def test_the_parts_of_s3gen_are_the_references(gen: Any) -> None:
     want = theirs(
         turned[0], torch.ones(1, 1, 180), turned[1], torch.tensor([0.4]), torch.from_numpy(speaker), turned[2]
     )
-    time = ours.time(t(time_embedding(0.4, 320)))
+    time = ours.time(t(time_embedding(0.4, 320)[None]))
     got = ours(t(x), t(mu.numpy()), t(speaker[:, None]), t(prompt), time)
     assert models.relative(n(got), want.transpose(1, 2).numpy()) <= LIMIT
 

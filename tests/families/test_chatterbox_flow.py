@@ -73,7 +73,7 @@ def test_the_estimator_is_the_references_at_any_time_and_beside_padding(name: st
         want = estimator(
             theirs(x), theirs(real), theirs(mu), t, torch.from_numpy(speaker), theirs(prompt), r
         ).transpose(1, 2)
-        embedded = [ops.tensor(time_embedding(at, 4 * c.mels)) for at in (now, then)]
+        embedded = [ops.tensor(np.tile(time_embedding(at, 4 * c.mels), (2, 1))) for at in (now, then)]
         given = [ops.tensor(a) for a in (x, mu, speaker[:, None], prompt)]
         mask = ops.tensor(real[:, None, None, :, 0] > 0)
         got = ops.numpy(ours(*given, ours.time(*embedded), ops.tensor(real), mask))
@@ -91,7 +91,7 @@ def test_each_stage_of_the_estimator_is_the_references() -> None:
     for stage, (resnet, blocks, *_) in pairs:
         x = normal(1, 25, resnet.res_conv.in_channels, seed=5)
         want = resnet(theirs(x), torch.ones(1, 1, 25), torch.from_numpy(time))
-        got = stage.resnet(ops.tensor(x), ops.tensor(time[None]))
+        got = stage.resnet(ops.tensor(x), ops.tensor(time))
         assert models.relative(ops.numpy(got), want.transpose(1, 2).numpy()) <= LIMIT
         x = normal(1, 25, c.channels, seed=6)
         for block, layer in zip(blocks, stage.transformers):

@@ -116,7 +116,6 @@ def published(folder: Any, name: str = "tiny") -> Any:
     """A folder with the files of a published checkpoint; its config.json has the small sizes."""
     import json
 
-    from portavoz.families.chatterbox.config import as_json
     from portavoz.weights import file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,6 +124,6 @@ def published(folder: Any, name: str = "tiny") -> Any:
         # The published files leave the computed tables out.
         kept = {k: v for k, v in raw(part, name).items() if k not in ("tokenizer._mel_filters", "tokenizer.window")}
         file.write(folder / target, kept, {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps({"family": "chatterbox", **as_json(CONFIGS[name])}))
+    (folder / "config.json").write_text(json.dumps({"family": "chatterbox", **CONFIGS[name].to_dict()}))
     tokenizer(folder, variant)
     return folder

@@ -88,9 +88,10 @@ def norm(d: Draw) -> Any:
 def batch_norm(d: Draw) -> Any:
     C = d.C
     shape = d.pick((d.B, d.T, C), (d.B, d.size(4), d.T, C), (d.B, C))
+    affine = {"weight": d.normal(C), "bias": d.normal(C)}
     return (
         d.normal(*shape),
-        layer(weight=d.normal(C), bias=d.normal(C), running_mean=d.normal(C), running_var=d.positive(C), eps=1e-5),
+        layer(running_mean=d.normal(C), running_var=d.positive(C), eps=1e-5, **d.pick({}, affine)),
     )
 
 

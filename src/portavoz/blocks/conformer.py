@@ -22,7 +22,7 @@ from .relative import skew
 
 
 def distance_table(longest: int, channels: int) -> NDArray[np.float32]:
-    """Sines and cosines, interleaved, of the distances longest − 1 … 1 − longest, and a row of zeros for `skew`.
+    """Sines and cosines, interleaved, of the distances longest − 1 … 1 − longest: [2 longest − 1, channels].
 
     float32 step by step, as the reference computes them.
     """
@@ -30,12 +30,11 @@ def distance_table(longest: int, channels: int) -> NDArray[np.float32]:
     speed = np.exp(steps.astype(np.float64)).astype(np.float32)
     distance = np.arange(longest - 1, -longest, -1, dtype=np.float32)
     angles = (distance[:, None] * speed).astype(np.float64)
-    table = np.stack([np.sin(angles), np.cos(angles)], -1).reshape(len(distance), channels)
-    return np.concatenate([table, np.zeros((1, channels))]).astype(np.float32)
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(len(distance), channels).astype(np.float32)
 
 
 class DistancePositions:
-    """The rows of `distance_table` that a sequence of `steps` needs: [1, 2 steps, channels], the last one nobody's."""
+    """The rows of `distance_table` that a sequence of `steps` needs: [1, 2 steps − 1, channels]."""
 
     def __init__(self, ops: Ops, longest: int, channels: int) -> None:
         self.ops, self.longest = ops, longest
@@ -45,7 +44,7 @@ class DistancePositions:
         """Raises InputError for more than `longest` steps."""
         if isinstance(steps, int) and steps > self.longest:
             raise InputError(f"{steps} steps, but the relative positions end at {self.longest}: give shorter pieces")
-        return self.ops.rows(self.table, self.longest - steps, 2 * steps)[None]
+        return self.ops.rows(self.table, self.longest - steps, 2 * steps - 1)[None]
 
 
 class DistanceAttention(Projections):
@@ -61,10 +60,11 @@ class DistanceAttention(Projections):
     def __call__(
         self, x: Float[Array, "B T C"], positions: Float[Array, "1 both C"], mask: Bool[Array, "..."] | None = None
     ) -> Float[Array, "B T C"]:
-        """x [B, T, C]; positions [1, 2 T, C] as DistancePositions gives them; mask [B, 1, 1, T] hides padding."""
+        """x [B, T, C]; positions [1, 2 T − 1, C] as DistancePositions gives them; mask [B, 1, 1, T] hides padding."""
         ops, q = self.ops, self.queries(x)
         u, v = (ops.merge_heads(bias[None, :, None]) for bias in (self.content, self.distance))
-        rows = ops.swap(ops.split_heads(self.positions(positions), self.heads))
+        # One row more, nobody's, as `skew` wants it.
+        rows = ops.swap(ops.split_heads(ops.pad(self.positions(positions), 0, 1), self.heads))
         near = ops.matmul(ops.split_heads((q + v) * self.scale, self.heads), rows)
         bias = skew(ops, ops.merge_heads(near), self.heads, x.shape[1])
         return self.out(

@@ -31,11 +31,11 @@ def times(steps: int, schedule: str) -> NDArray[np.float32]:
 
 
 def time_embedding(t: float, channels: int, scale: float = 1000.0) -> NDArray[np.float32]:
-    """[1, 1, channels]: sines, then cosines, of a time at speeds from 1 down to 1e-4 (arXiv:2006.11239)."""
+    """[channels]: sines, then cosines, of a time at speeds from 1 down to 1e-4 (arXiv:2006.11239)."""
     half = channels // 2
     speed = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(10000) / (half - 1)))
     angles = (np.float32(scale) * np.float32(t) * speed).astype(np.float64)
-    return np.concatenate([np.sin(angles), np.cos(angles)]).astype(np.float32)[None, None]
+    return np.concatenate([np.sin(angles), np.cos(angles)]).astype(np.float32)
 
 
 def euler(

@@ -114,8 +114,9 @@ class Ops:
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + p.eps) * p.weight
 
     def batch_norm(self, x: Float[Array, "*rows C"], p: Any) -> Float[Array, "*rows C"]:
-        """Normalisation by the running statistics (inference). Ioffe & Szegedy 2015, arXiv:1502.03167."""
-        return (x - p.running_mean) / np.sqrt(p.running_var + p.eps) * p.weight + p.bias
+        """By the running statistics, then weight and bias where there are any. Ioffe & Szegedy, arXiv:1502.03167."""
+        y = (x - p.running_mean) / np.sqrt(p.running_var + p.eps)
+        return y if p.weight is None else y * p.weight + p.bias
 
     def lstm(
         self, x: Float[Array, "B T I"], state: tuple[Float[Array, "B C"], Float[Array, "B C"]], p: Any

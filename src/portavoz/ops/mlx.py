@@ -114,6 +114,8 @@ class MlxOps(Ops):
         return mx.fast.rms_norm(x, p.weight, p.eps)
 
     def batch_norm(self, x: mx.array, p: Any) -> mx.array:
+        if p.weight is None:
+            return (x - p.running_mean) * mx.rsqrt(p.running_var + p.eps)
         return self._fused["batch_norm"](x, p.running_mean, p.running_var + p.eps, p.weight, p.bias)
 
     def lstm(self, x: mx.array, state: tuple[mx.array, mx.array], p: Any) -> tuple[mx.array, Any]:

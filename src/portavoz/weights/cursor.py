@@ -222,15 +222,11 @@ class Weights:
     def batch_norm(self, name: str, channels: int, eps: float = 1e-5, *, affine: bool = True) -> Layer:
         """weight, bias and the running statistics [channels]; PyTorch's step counter is ignored by name.
 
-        Without `affine` there is neither weight nor bias: one and zero.
+        Without `affine` there is neither weight nor bias.
         """
         here = self.at(name)
         here.ignore("num_batches_tracked", why="a counter of training steps")
-        if affine:
-            tensors = self._scale_and_shift(name, channels)
-        else:
-            ones = np.ones(channels, np.float32)
-            tensors = {"weight": self.ops.tensor(ones), "bias": self.ops.tensor(0 * ones)}
+        tensors = self._scale_and_shift(name, channels) if affine else {}
         tensors["running_mean"] = here.tensor("running_mean", (channels,), init=0.0, train=False)
         tensors["running_var"] = here.tensor("running_var", (channels,), init=1.0, train=False)
         return self._layer("batch_norm", name, tensors, eps=eps)

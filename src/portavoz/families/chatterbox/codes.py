@@ -29,7 +29,8 @@ class MemoryAttention(Projections):
     def __init__(self, w: Weights, c: CodesConfig) -> None:
         names = ("query", "key", "value", "out")
         super().__init__(w, c.hidden, c.heads, names=names, bias=(True, False, True, True))
-        self.memory = w.conv1d("fsmn_block", c.hidden, c.hidden, c.kernel, groups=c.hidden, bias=False)
+        self.memory = w.conv1d("fsmn_block", c.hidden, c.hidden, c.kernel, padding=0, groups=c.hidden, bias=False)
+        self.around = (c.kernel - 1) // 2
 
     def __call__(self, x: Float[Array, "B T C"], positions: tuple[Any, Any]) -> Float[Array, "B T C"]:
         """x [B, T, C]; positions = cos, sin [T, size / 2]."""
@@ -37,7 +38,7 @@ class MemoryAttention(Projections):
         cos, sin = positions
         q, k = (ops.rope(y, cos, sin, self.heads) for y in (self.queries(x), self.keys(x)))
         seen = self.out(ops.attention(q, k, v, heads=self.heads, scale=self.scale))
-        return seen + (self.memory(v) + v)
+        return seen + (self.memory(ops.pad(v, self.around, self.around)) + v)
 
 
 class Layer(Block):

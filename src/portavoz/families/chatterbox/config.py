@@ -56,6 +56,10 @@ class TokensConfig:
     emotion: bool = True
     aligned_heads: tuple[tuple[int, int], ...] = ()
 
+    def before_text(self, prompt: int) -> int:
+        """How many steps stand before the text: speaker, prompt (as it is, or resampled), emotion."""
+        return 1 + (self.queries if self.perceiver else prompt) + self.emotion
+
     @property
     def guided(self) -> bool:
         """Whether classifier-free guidance pairs the text with an empty one."""
@@ -161,6 +165,10 @@ class ChatterboxConfig:
         """What the numbers of its mel mean."""
         return MEL
 
+    def to_dict(self) -> dict[str, Any]:
+        """The values that `parse` reads."""
+        return asdict(self)
+
 
 ENGLISH = ChatterboxConfig()
 MULTILINGUAL = replace(
@@ -185,7 +193,7 @@ def small(config: ChatterboxConfig) -> ChatterboxConfig:
     tokens = replace(
         config.tokens, hidden=64, inner=96, layers=layers, heads=4, queries=5, perceiver_heads=2, speaker=24,
         aligned_heads=tuple((layer, head % 4) for layer, head in config.tokens.aligned_heads),
-        text_vocab=min(config.tokens.text_vocab, 2454), longest=1024, max_speech=1100,
+        text_vocab=min(config.tokens.text_vocab, 2454), longest=2048, max_speech=1100,
     )  # fmt: skip
     return replace(
         config,
@@ -202,9 +210,8 @@ def small(config: ChatterboxConfig) -> ChatterboxConfig:
 
 
 CONFIGS = {
-    "tiny": small(ENGLISH), "base": ENGLISH,
-    "tiny-multilingual": small(MULTILINGUAL), "multilingual": MULTILINGUAL,
-    "tiny-turbo": small(TURBO), "turbo": TURBO,
+    "tiny": small(ENGLISH), "tiny-multilingual": small(MULTILINGUAL), "tiny-turbo": small(TURBO),
+    "multilingual": MULTILINGUAL, "turbo": TURBO, "base": ENGLISH,
 }  # fmt: skip
 
 
@@ -218,8 +225,3 @@ def parse(values: Mapping[str, Any]) -> ChatterboxConfig:
     if variant not in variants:
         raise InputError(f"chatterbox: there is no variant {variant!r}; choose one of {', '.join(variants)}")
     return READER.read(ChatterboxConfig, values, base=variants[variant])
-
-
-def as_json(config: ChatterboxConfig) -> dict[str, Any]:
-    """The values that `parse` reads."""
-    return asdict(config)

@@ -38,11 +38,11 @@ class ResnetBlock(Block):
         self.time, self.shortcut = w.linear("mlp.1", time, outputs), w.conv1d("res_conv", inputs, outputs, 1)
 
     def __call__(
-        self, x: Float[Array, "B T I"], time: Float[Array, "1 1 E"], real: Float[Array, "B T 1"] | None = None
+        self, x: Float[Array, "B T I"], time: Float[Array, "B E"], real: Float[Array, "B T 1"] | None = None
     ) -> Float[Array, "B T O"]:
-        """x [B, T, in], time [1, 1, E]; `real` [B, T, 1] is 0 on padding."""
+        """x [B, T, in], time [B, E]; `real` [B, T, 1] is 0 on padding."""
         x = _only(x, real)
-        y = _only(self.block1(x), real) + self.time(self.ops.mish(time))
+        y = _only(self.block1(x), real) + self.time(self.ops.mish(time))[:, None]
         return _only(self.block2(_only(y, real)), real) + self.shortcut(x)
 
 
@@ -91,7 +91,7 @@ class Stage(Block):
         self.conv = w.conv1d("2", c.channels, c.channels, 3, padding=0) if conv else None
 
     def __call__(
-        self, x: Float[Array, "B T I"], time: Float[Array, "1 1 E"], real: Float[Array, "B T 1"] | None = None,
+        self, x: Float[Array, "B T I"], time: Float[Array, "B E"], real: Float[Array, "B T 1"] | None = None,
         mask: Bool[Array, "..."] | None = None,
     ) -> tuple[Float[Array, "B T C"], Float[Array, "B T C"]]:  # fmt: skip
         """What the next stage gets, and what it was before the convolution (the skip connection's)."""
@@ -122,7 +122,7 @@ class Estimator(Block):
             w.conv1d("final_proj", c.channels, c.mels, 1),
         )
 
-    def time(self, now: Float[Array, "1 1 I"], then: Float[Array, "1 1 I"] | None = None) -> Float[Array, "1 1 E"]:
+    def time(self, now: Float[Array, "B I"], then: Float[Array, "B I"] | None = None) -> Float[Array, "B E"]:
         """Embeddings of the time, and (mean flow) of the time the step ends at, as the stages take them."""
         now = self._embedded(now)
         if self.mixer is None:
@@ -134,7 +134,7 @@ class Estimator(Block):
 
     def __call__(
         self, x: Float[Array, "B T mels"], mu: Float[Array, "B T mels"], speaker: Float[Array, "B 1 mels"],
-        prompt: Float[Array, "B T mels"], time: Float[Array, "1 1 E"], real: Float[Array, "B T 1"] | None = None,
+        prompt: Float[Array, "B T mels"], time: Float[Array, "B E"], real: Float[Array, "B T 1"] | None = None,
         mask: Bool[Array, "..."] | None = None,
     ) -> Float[Array, "B T mels"]:  # fmt: skip
         """The velocity at x; `real` [B, T, 1] (0 on padding) and mask [B, 1, 1, T] where rows differ in length."""

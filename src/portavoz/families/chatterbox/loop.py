@@ -128,8 +128,10 @@ class Chatterbox:
         step = self.stages.prefill(condition, ids, rows)
         seen, draws = [c.start_speech], noise.generator("tokens")
         guard = AlignmentGuard(ids.shape[1], c.stop_speech) if c.aligned_heads else None
-        first = condition.shape[1]
-        for _ in range(how.most):
+        first = c.before_text(voice.t3_prompt.shape[1])
+        # The tables of positions end somewhere.
+        most = min(how.most, c.longest - first - ids.shape[1] - 2, c.max_speech - 2)
+        for _ in range(most):
             logits = self._logits(step, s, guard, seen, first)
             token = next_token(logits, seen[1:] or seen if s.penalty_last else seen, s, draws.random())
             if token == c.stop_speech:
@@ -139,7 +141,7 @@ class Chatterbox:
             if token < CODES:
                 yield token
             step = self.stages.step(token, step.state)
-        said.warnings.append(f"no stop token after {how.most} tokens ({how.most / 25:.0f} s); the speech was cut off")
+        said.warnings.append(f"no stop token after {most} tokens ({most / 25:.0f} s); the speech was cut off")
 
     def _logits(self, step: Step, s: Sampling, guard: AlignmentGuard | None, seen: list[int], first: int) -> Floats:
         if not np.isfinite(step.logits).all():
@@ -177,15 +179,16 @@ class Chatterbox:
             raise InputError("there are no tokens to make a mel of")
         prompt = np.zeros_like(mu)
         prompt[:, :shown] = voice.mel
-        x = self._flow(start[None, :frames], mu, self.stages.project(voice.x_vector), prompt, how, watch)
+        x = self.flow(start[None, :frames], mu, self.stages.project(voice.x_vector), prompt, how, watch)
         if not np.isfinite(x).all():
             raise WeightError("the mel: holds NaN or infinity; fetch or convert the weights again")
         return Mel(x[:, shown:], self.c.spec)
 
-    def _flow(
+    def flow(
         self, x: Floats, mu: Floats, speaker: Floats, prompt: Floats, how: Generation,
-        watch: Callable[[int, Floats], None] | None,
+        watch: Callable[[int, Floats], None] | None = None,
     ) -> Floats:  # fmt: skip
+        """From `x` to the mel [1, frames, mels] along the flow's steps; see `mel`."""
         f = self.c.flow
         rate = f.guidance if how.rate is None else how.rate
         pairs = [np.concatenate([a, np.zeros_like(a)]) for a in (mu, speaker, prompt)]

@@ -26,6 +26,7 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "mel2wav": ("m_source.l_linear.weight", "s3gen", "mel2wav."),
 }
 ROOTS = ("t3", "s3gen", "voice")
+TABLES = ("tokenizer._mel_filters", "tokenizer.window")  # buffers of the reference that are computed here
 GPT2 = re.compile(r"(?:.*\.)?tfmr\.h\.\d+\.(?:attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight")
 
 Tensors = Mapping[str, Any]
@@ -82,6 +83,13 @@ def folded(tensors: Tensors, config: ChatterboxConfig) -> dict[str, Any]:
     if config.tokens.backbone == "gpt2":
         out = {key: value.T if GPT2.fullmatch(key) else value for key, value in out.items()}
     return out
+
+
+def unturned(tensors: Tensors, config: ChatterboxConfig) -> dict[str, Any]:
+    """Folded tensors as the reference's modules have them, their weight norm removed."""
+    if config.tokens.backbone != "gpt2":
+        return dict(tensors)
+    return {key: value.T if GPT2.fullmatch(key) else value for key, value in tensors.items()}
 
 
 def recognised(tensors: Mapping[str, Tensors], given: ChatterboxConfig) -> str:

@@ -70,6 +70,29 @@ class Stages(Protocol):
     def vocode(self, mel: Floats, excitation: Floats) -> Floats: ...
 
 
+class Generator(NamedTuple):
+    """The models in s3gen's file."""
+
+    tokenizer: SpeechTokenizer
+    speaker: XVector
+    encoder: TokenEncoder
+    projection: SpeakerProjection
+    estimator: Estimator
+    vocoder: HiFT
+
+
+def s3gen(w: Weights, c: ChatterboxConfig) -> Generator:
+    """All of s3gen's file."""
+    return Generator(
+        SpeechTokenizer(w / "tokenizer", c.codes),
+        XVector(w / "speaker_encoder", c.xvector),
+        TokenEncoder(w / "flow", c.flow),
+        SpeakerProjection(w / "flow", c.flow),
+        Estimator(w / "flow.decoder.estimator", c.flow),
+        HiFT(w / "mel2wav", c.vocoder, c.spec.rate),
+    )
+
+
 class Eager:
     """The stages by calling the blocks. `roots`: a cursor for each of "t3", "s3gen" and "voice"."""
 
@@ -78,16 +101,10 @@ class Eager:
         self.ops: Ops = gen.ops
         self.t3 = T3(roots["t3"], c.tokens)
         self.encoder = VoiceEncoder(roots["voice"], c.voice)
-        self.tokenizer, self.speaker = (
-            SpeechTokenizer(gen / "tokenizer", c.codes),
-            XVector(gen / "speaker_encoder", c.xvector),
-        )
-        self.token_encoder, self.projection = (
-            TokenEncoder(gen / "flow", c.flow),
-            SpeakerProjection(gen / "flow", c.flow),
-        )
-        self.estimator = Estimator(gen / "flow.decoder.estimator", c.flow)
-        self.vocoder = HiFT(gen / "mel2wav", c.vocoder, c.spec.rate)
+        models = s3gen(gen, c)
+        self.tokenizer, self.speaker = models.tokenizer, models.speaker
+        self.token_encoder, self.projection = models.encoder, models.projection
+        self.estimator, self.vocoder = models.estimator, models.vocoder
 
     def voice(self, pieces: Floats) -> Floats:
         return self.ops.numpy(self.encoder(self.ops.tensor(pieces)))[:, 0]
@@ -141,7 +158,7 @@ class Eager:
 
     def velocity(self, x: Floats, mu: Floats, speaker: Floats, prompt: Floats, times: tuple[float, float]) -> Floats:
         t, channels = self.ops.tensor, 4 * self.c.flow.mels
-        time = self.estimator.time(*(t(time_embedding(at, channels)) for at in times))
+        time = self.estimator.time(*(t(np.tile(time_embedding(at, channels), (len(x), 1))) for at in times))
         return self.ops.numpy(self.estimator(t(x), t(mu), t(speaker), t(prompt), time))
 
     def pitch(self, mel: Floats) -> Floats:

@@ -190,9 +190,8 @@ class T3(Block):
         if self.text_places is not None:
             places = self.text_places(0, text.shape[1])
             words, silent = words + places, silent + places
-        first = self._spoken(start, 0)
         # The reference feeds the start token twice, both at position 0; turbo once.
-        end = [first] if self.speech_places is None else [first, first]
+        end = [self._spoken(start, 0) for _ in range(1 if self.speech_places is None else 2)]
         rows = [ops.concat([voice, each, *end], 1) for each in (words, silent)[:batch]]
         return ops.concat(rows, 0) if batch > 1 else rows[0]
 
