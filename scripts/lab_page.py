@@ -75,7 +75,7 @@ def grades(report: dict[str, Any]) -> str:
         f"place; the cause in first place is right for {100 * why['right_share']:.0f} %, and "
         f"{100 * why['certain_and_wrong_share']:.1f} % of the causes given as certain are wrong. `portavoz lab "
         f"selftest --json` took {busy:.1f} minutes of processor time for all of it ({minutes:.1f} on the clock), one "
-        "thread of an Intel Cascade Lake with two busy cores."
+        "thread of an Intel Sapphire Rapids with two busy cores."
     )
     return f"{_table(['detected / named first, exactly', *heads], rows)}\n\n{_filled(summary)}"
 

@@ -1,4 +1,4 @@
-"""Is this port its reference? One call for every pair: running programs, traces, or one of each."""
+"""Compare a port with its reference: two running programs, two traces, or one of each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compare(
     precision: str = "float32",
     free_running: bool = False,
 ) -> Verdict:
-    """The verdict on a port, with every fault of one run and what each looks like.
+    """The verdict on a port, with every fault of one run and its likely cause.
 
     A running port is forced by the reference's trace; a port that is a trace forces the running reference (mirrored).
     Two traces give the propagated picture only, and its verdict is never PASS. `by_hand` maps the port's layers to
@@ -66,7 +66,7 @@ def _freely(verdict: Verdict, reference: Program | Trace, port: Program | Trace)
 
 
 def inventory(subject: Program) -> tuple[Trace, str]:
-    """What a program's units are, as far as it runs, and what ended it."""
+    """The trace of a program as far as it runs, and the error that ended it ("" for none)."""
     trace = Trace(subject.name)
     try:
         subject.run(Recorder(Sink(trace)))
@@ -83,9 +83,9 @@ def forced(
     precision: str = "float32",
     reference: Program | None = None,
 ) -> Verdict:
-    """A running port, every unit on the reference's values.
+    """Compare a running port: every unit runs on the reference's values.
 
-    Where the port fuses units, the running `reference`, if there is one, says what precision costs there.
+    Where the port fuses units, their floors are measured on the running `reference`, if there is one.
     """
     live, crash = inventory(port)
     pairing = align(live, file, mapping=mapping)
@@ -117,7 +117,7 @@ def forced(
 
 
 def mirrored(reference: Program, file: Trace, mapping: Mapping[str, str] | None = None) -> Verdict:
-    """A port that is only a file: the reference runs on its values, in float32 for the floors, in float64 to judge."""
+    """Compare a port that is a file: the reference runs on its values, in float32 for the floors, then in float64."""
     live = record(reference)
     by_reference = {theirs: mine for mine, theirs in (mapping or {}).items()}
     pairing = align(live, file, mapping=by_reference)
@@ -161,9 +161,9 @@ def _inverse(pairing: Pairing) -> Pairing:
 
 
 def propagated(reference: Trace, port: Trace, mapping: Mapping[str, str] | None = None) -> Verdict:
-    """Two dead traces, output beside output: how far the damage has spread, not where it comes from.
+    """Compare two traces output by output: how far an error spreads, not where it begins.
 
-    Each output is judged by the reference's propagated floor, if the trace has them (1e-5 where it has none).
+    The limit of each output is the reference's propagated floor, or 1e-5 where the trace has none.
     """
     pairing = align(port, reference, mapping=mapping)
     outputs = free_outputs(reference, port, pairing)
@@ -177,11 +177,11 @@ def propagated(reference: Trace, port: Trace, mapping: Mapping[str, str] | None 
     return verdict
 
 
-# The ledger: whose weights are whose
+# Differences of weights
 
 
 def _ledger(verdict: Verdict, live: Trace, file: Trace, pairing: Pairing) -> Verdict:
-    """Add what the weights say by themselves: rows that no probe touches, biases that are not there."""
+    """Add differences of weights: rows that the probe does not use, missing biases."""
     named = {c.unit for c in verdict.faults}
     named |= {unit for c in verdict.faults for unit in c.shared}
     for path, others in pairing.layers.items():
@@ -208,7 +208,7 @@ def _ledger(verdict: Verdict, live: Trace, file: Trace, pairing: Pairing) -> Ver
 
 
 def _matched_layer(fault: Fault, live: Trace, file: Trace, pairing: Pairing) -> None:
-    """A leaf that holds another layer's numbers: exchanged, or copied from the wrong place."""
+    """The layer whose weights a wrong leaf holds, if any: exchanged, or copied from the wrong place."""
     path = next((mine for mine, others in pairing.layers.items() if others == [fault.unit]), "")
     if fault.kind not in ("leaf", "weights") or fault.certain or path not in live.layers:
         return
@@ -242,7 +242,7 @@ def _entry(mine: Fingerprint | None, theirs: Fingerprint | None) -> str:
 def assert_parity(
     reference: Program | Trace, port: Program | Trace, *, mapping: Mapping[str, str] | None = None
 ) -> Verdict:
-    """For a test: the verdict when it is PASS; otherwise AssertionError with the report."""
+    """Return the verdict if it is PASS; otherwise raise AssertionError with the report. For tests."""
     from .report.text import lines
 
     verdict = compare(reference, port, mapping=mapping)
@@ -252,7 +252,7 @@ def assert_parity(
 
 
 def correlation(a: Any, b: Any) -> float:
-    """Pearson's correlation: what is usually looked at. It explains, and never decides."""
+    """Pearson's correlation. It explains; it never decides."""
     x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
     if x.shape != y.shape or not np.isfinite(x).all():
         return 0.0

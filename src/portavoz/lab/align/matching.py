@@ -1,8 +1,8 @@
-"""Who is whose: the units of a running program beside those of a trace, before anything is compared.
+"""Match port layers to reference layers before anything is compared.
 
-Layers are paired by their weights' fingerprints, which no layout changes; packed layers by the fingerprints of their
-rows. Words without weights are paired by their order between the layers around them, and by size. Names confirm, and
-decide only where values cannot; a map by hand overrides. Each pair says which rule made it.
+Layers are matched by the fingerprints of their weights, which do not depend on layout; packed layers by those of their
+rows; operations without weights by their order between the layers around them and by size. Names confirm, and decide
+only where values cannot; a mapping by hand overrides. Each pair records the rule that made it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..instrument.fingerprint import Fingerprint
 from ..trace.trace import Trace, UnitInfo
 
 NEAR = 0.02  # sketches that lie this close, in units of their spread, may be one tensor that was rounded
-SAME_NAMES = 0.8  # so many equal paths, and names are the port's own word for who is whose
+SAME_NAMES = 0.8  # from this share of equal paths on, names are trusted
 
 
 @dataclass(slots=True)
@@ -166,7 +166,7 @@ def _alike(live: Trace, file: Trace, path: str, other: str, words: list[dict[str
 def _by_order(
     live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]], words: list[dict[str, str]]
 ) -> None:
-    """What is left: between the same two neighbours, the same word, the same size."""
+    """The remaining layers: the same operation and size after the same neighbour."""
     mine, theirs = paths
     for _ in range(2):
         for path in _free(mine, out):
@@ -258,7 +258,7 @@ def _rest(live: Trace, file: Trace, out: Pairing) -> None:
 
 
 def left(trace: Trace, met: set[str], reached: set[str], fused: set[str]) -> tuple[list[str], list[str]]:
-    """What nobody stands for: units inside the next edge, and units that were never met.
+    """Units without a partner: those covered by the next edge, and those that were never met.
 
     A unit lies inside an edge when a paired unit comes after it and its layer is paired with nothing: the port works
     it out on its way. A layer that is paired, but was called less often, was never met.

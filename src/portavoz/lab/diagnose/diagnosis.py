@@ -1,7 +1,7 @@
-"""What a fault looks like: hypotheses tested by function on its own arrays; the one that restores parity is named.
+"""The cause of a fault: hypotheses are tested on its arrays, and the one that restores parity is named.
 
-A hypothesis is a text and the array that the port would have made, had it that fault. "Certain" means that it explains
-the error down to the floor; otherwise the residual says how much it leaves.
+A hypothesis is a text and the array that a port with this fault would produce. A cause is certain when it explains the
+error down to the floor; otherwise the residual says how much is left.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..forcing.teacher_forcing import FAIL, MIN_FLOOR, masked_out, relative
+from ..forcing.distance import MIN_FLOOR, masked_out, relative
+from ..forcing.teacher_forcing import FAIL
 from ..numbers import figure, fit_one, mean_of
 from ..report.verdict import Fault
 from ..trace.trace import Trace
@@ -256,7 +257,7 @@ def _functions(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
 
 
 def _place(port: Floats, ref: Floats) -> str:
-    """Where the numbers differ, when no hypothesis says why."""
+    """Where the values differ, when no hypothesis explains them."""
     if np.isnan(port).any() and not np.isnan(ref).any():
         return f"{int(np.isnan(port).sum())} numbers are NaN"
     if ref.ndim < 2:

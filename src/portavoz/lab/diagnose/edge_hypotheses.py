@@ -1,4 +1,4 @@
-"""Hypotheses about what arrives: another value of the run, a sum with a part too many, scores of another pair."""
+"""Hypotheses about an input: another value of the run, a sum with a wrong part, scores of another pair."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.attention import rotary
-from ..forcing.teacher_forcing import masked_out
+from ..forcing.distance import masked_out
 from ..numbers import figure, fit_one
 from ..report.verdict import unit_of
 from ..trace.trace import Trace

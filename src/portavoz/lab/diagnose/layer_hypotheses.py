@@ -1,4 +1,4 @@
-"""Formulas that are mistaken for each other, and weights that were put in the wrong way: hypotheses about one leaf."""
+"""Hypotheses about one leaf: a similar formula, or weights in the wrong layout."""
 
 from __future__ import annotations
 

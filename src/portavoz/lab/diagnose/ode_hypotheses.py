@@ -1,4 +1,4 @@
-"""Hypotheses about loops that solve an equation: another schedule of times, another guidance, another step."""
+"""Hypotheses about ODE solvers: another time schedule, another guidance rate, another step."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The propagated picture: a run that nothing forces, every output beside the reference's. It shows how far damage has
-come, not where it comes from; and it is what a listener gets."""
+"""Free runs: every output of a run without forcing against the reference's. They show how far an error spreads."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..align.matching import Pairing
 from ..trace.trace import Trace
-from .teacher_forcing import MIN_FLOOR, fit, relative
+from .distance import MIN_FLOOR, fit, relative
 
 FREE_LIMIT = 64.0  # propagated floors that a free run may be off: a floor is one draw of errors that feed on each other
 DEFAULT_FLOOR = 1e-5  # where a trace has no propagated floors: what the usual allclose takes for equal

@@ -1,7 +1,7 @@
-"""Loops: what a port decides when nothing forces it, and a run with a cache beside one that works everything out again.
+"""Loops: the decisions of free runs, and a cache against recomputation.
 
-A forced comparison puts the reference's token, frame or state into each step (teacher forcing), so it judges every step
-by itself, and cannot see when a loop would have ended. A free run is judged here by what it decides.
+Teacher forcing puts the reference's token, frame or state into each step. It compares every step in isolation and
+cannot show when a loop would have stopped; that is what free runs are compared for.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ...errors import InputError
 from ..instrument.observer import Program
 from ..trace.recorder import record
 from ..trace.trace import Trace, UnitInfo
+from .distance import MIN_FLOOR, relative
 from .free_running import DEFAULT_FLOOR, FREE_LIMIT
 from .noise_floor import identity, propagated_floors_of
-from .teacher_forcing import MIN_FLOOR, Forcing, relative
+from .teacher_forcing import Forcing
 
 
 @dataclass(frozen=True, slots=True)

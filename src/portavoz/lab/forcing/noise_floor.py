@@ -1,8 +1,8 @@
-"""What precision costs the reference itself: float32 against float64, three ways, so that each check has its own floor.
+"""Noise floors: the reference in float32 against float64, so that each check has its own limit.
 
-*Forced*: every unit by itself, on the inputs of the float32 run. *By stage*: only what crosses a border is forced, so a
-border's floor is its whole stage's: that is what a compiled runtime is judged by. *Propagated*: nothing is forced, so a
-unit's floor is all that came before it: that is what a free run, and two dead traces, are judged by.
+*Forced*: every unit in isolation, on the inputs of the float32 run. *By stage*: only named values are forced, so a
+floor covers a whole stage, as for a compiled runtime. *Propagated*: nothing is forced, so a floor covers everything
+before it, as for a free run and for two traces.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.reader import read
 from ..trace.recorder import FileSink, Recorder, Selection, record
 from ..trace.trace import Trace
-from .teacher_forcing import Forcing, relative
+from .distance import relative
+from .teacher_forcing import Forcing
 
 Floors = dict[str, dict[str, float]]
 
 
 def identity(trace: Trace, keys: Collection[str] | None = None) -> Pairing:
-    """Every unit (or those of `keys`, and every draw) its own partner."""
+    """A pairing of a trace with itself: every unit, or those of `keys` and every random draw."""
     chosen = [k for k, unit in trace.units.items() if keys is None or k in keys or unit.kind == "random"]
     return Pairing(layers={p: [p] for p in trace.layers}, units={k: [k] for k in chosen})
 
 
 def floors_of(subject: Program, trace: Trace, keys: Collection[str] | None = None) -> Floors:
-    """What float32 costs at each place: the subject in float64, forced by its own trace.
+    """The floor of each value: the program in float64, forced by its own float32 trace.
 
-    With `keys` only those units are forced, and what lies between them counts to the next.
+    With `keys`, only those units are forced; a floor then covers everything since the previous one.
     """
     forcing = Forcing(identity(trace, keys), trace, {})
     subject.run(forcing, float64=True)
@@ -45,13 +46,13 @@ def floors_of(subject: Program, trace: Trace, keys: Collection[str] | None = Non
 
 
 def stage_floors_of(subject: Program, trace: Trace) -> Floors:
-    """The floors of borders when nothing between them is forced."""
+    """The floors of named values when nothing between them is forced."""
     borders = [key for key, unit in trace.units.items() if unit.kind == "value"]
     return floors_of(subject, trace, borders) if borders else {}
 
 
 def propagated_floors_of(subject: Program, trace: Trace) -> Floors:
-    """What float32 has cost by each place of a run that nothing forces; draws are the trace's.
+    """The floors of a free run, in which only random draws are the trace's.
 
     Where the two precisions decide differently (a duration, a token), no later place has a floor.
     """
@@ -61,7 +62,7 @@ def propagated_floors_of(subject: Program, trace: Trace) -> Floors:
 
 
 class Free(Observer):
-    """Compares and forces nothing but draws."""
+    """Compares values, and forces random draws only."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace, self.floors, self.together = trace, Floors(), True
@@ -87,7 +88,7 @@ class Free(Observer):
 
 
 def behind_fused(trace: Trace, met: Collection[str], fused: Collection[str]) -> set[str]:
-    """Units that the port has, and before which it works something out that it does not show."""
+    """Units of the port that come directly after units it fuses."""
     out: set[str] = set()
     since = False
     for key in trace.units:
@@ -100,10 +101,10 @@ def behind_fused(trace: Trace, met: Collection[str], fused: Collection[str]) -> 
 
 
 def floors_for(trace: Trace, pairing: Pairing, reference: Program | None = None) -> Floors:
-    """The floors of one comparison: each place's own, and where the port fuses units, those of all that it fuses.
+    """The floors of one comparison; where the port fuses units, floors of everything fused.
 
-    With the running reference these are measured; a trace alone has them for its borders (by stage), and elsewhere only
-    the propagated ones, which are never lower.
+    They are measured on the running reference. A trace alone has them for named values (by stage); elsewhere the
+    propagated floors serve, which are never lower.
     """
     if not pairing.fused:
         return trace.floors

@@ -1,16 +1,14 @@
-"""Forced edges: one pass of a running program against a trace, every unit judged by itself.
+"""Teacher forcing: one pass of a running program against a trace, with every unit compared in isolation.
 
-At every unit that both sides have, the arriving input is compared with the trace's (the edge), the unit runs on the
-trace's input, its output is compared, and the trace's output is handed on. A fault therefore shows where it is, not
-behind it, and all of them show in one run. The running program may be the port and the trace the reference, or the
-reference and the trace a port that is only a file (mirrored forcing): it is the same walk.
+At every unit that both sides have, the input is compared with the trace's (the edge), the unit runs on the trace's
+input, its output is compared, and the trace's output is passed on. A fault therefore shows at its own place, and all
+faults show in one run. Either the port runs against the reference's trace, or the reference runs against the trace of a
+port that is only a file (mirrored forcing).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +18,9 @@ from numpy.typing import NDArray
 from ..align.matching import Pairing
 from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.trace import Trace, UnitInfo
+from .distance import MIN_FLOOR, Fit, fit, masked_out, relative, shape_text
 
-MIN_FLOOR = 2.0**-24  # no float32 floor is lower: half a unit in the last place
 FAIL, WARN = 16.0, 8.0
-MASKED_BELOW = (
-    200.0  # a score that far below its row's largest has no weight in float32, whatever the mask was written with
-)
 FEW = 24  # numbers in an error from which earlier errors may explain it
 KERNEL = 64.0  # a fused kernel against its body: sums in another order
 CRASHES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError)
@@ -65,107 +60,14 @@ class Check:
         return not self.ratio <= (KERNEL if self.place == "kernel" else self.limit)
 
 
-def relative(a: NDArray[Any], b: NDArray[Any], op: str = "") -> float:
-    """‖a − b‖₂ / ‖b‖₂. Whole numbers, and where NaN, infinities and masked scores lie, must be equal."""
-    if a.shape != b.shape:
-        return math.inf
-    if a.dtype.kind in "iub" and b.dtype.kind in "iub":
-        return 0.0 if np.array_equal(a, b) else math.inf
-    if a.dtype == b.dtype == np.float32 and op != "softmax":
-        quick = _plain_relative(a.ravel(), b.ravel())
-        if quick is not None:
-            return quick
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    u, v = masked_out(x, op), masked_out(y, op)
-    if (u != v).any():
-        return math.inf
-    x, y = np.where(u, 0, x), np.where(v, 0, y)
-    size, off = float(np.linalg.norm(y)), float(np.linalg.norm(x - y))
-    return off / size if size else (math.inf if off > MIN_FLOOR else 0.0)
-
-
-def _plain_relative(a: NDArray[Any], b: NDArray[Any]) -> float | None:
-    """The same for tame float32 numbers, without leaving float32: near numbers differ by exact differences."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        size, own = float(np.dot(b, b)), float(np.dot(a, a))
-        if not (1e-20 < size < 1e30 and own < 1e30):
-            return None
-        off = a - b
-        return math.sqrt(float(np.dot(off, off)) / size)
-
-
-def masked_out(x: NDArray[np.float64], op: str = "") -> NDArray[np.bool_]:
-    """Numbers whose place counts and not their value: not finite, or a score that its softmax makes 0."""
-    out = ~np.isfinite(x) | (np.abs(x) > 1e30)
-    if op == "softmax" and x.size:
-        with np.errstate(invalid="ignore"):
-            most = np.max(np.where(out, -np.inf, x), -1, keepdims=True)
-            out |= x < most - MASKED_BELOW
-    return out
-
-
-@dataclass(slots=True)
-class Fit:
-    """A trace's array in the running program's shape: `whole` to run on, `part` of what was made to compare."""
-
-    whole: NDArray[Any]
-    expected: NDArray[Any]
-    part: Callable[[NDArray[Any]], NDArray[Any]]
-    note: str = ""
-
-
-def fit(ref: NDArray[Any], own: NDArray[Any], op: str) -> Fit | None:
-    """`ref` in the shape of `own`, or None. Where shapes leave the axes open, the values decide."""
-
-    def same(a: NDArray[Any]) -> NDArray[Any]:
-        return a
-
-    if ref.shape == own.shape:
-        turned = _turned(ref, own) if op in FREE and ref.ndim == 3 and ref.shape[1] == ref.shape[2] > 1 else None
-        return Fit(ref, ref, same) if turned is None else Fit(turned, turned, same, "axes 0 2 1, by values")
-    squeezed = [tuple(n for n in a.shape if n != 1) for a in (ref, own)]
-    if squeezed[0] == squeezed[1] or (ref.size == own.size and ref.shape[-2:] == own.shape[-2:]):
-        view = ref.reshape(own.shape)
-        return Fit(view, view, same, f"{_text(ref.shape)} as {_text(own.shape)}")
-    if ref.ndim == own.ndim == 3 and ref.shape[0] == own.shape[0] and ref.shape[2] == own.shape[2]:
-        return _tail(ref, own)
-    orders = [p for p in itertools.permutations(range(ref.ndim)) if ref.transpose(p).shape == own.shape]
-    if ref.ndim == own.ndim and orders and (op in FREE or len(orders) == 1):
-        best = min(orders, key=lambda p: relative(own, ref.transpose(p)))
-        view = ref.transpose(best)
-        return Fit(view, view, same, f"axes {' '.join(map(str, best))}")
-    return None
-
-
-# Words for which the order of axes means nothing.
-FREE = {"relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu", "value"}
-
-
-def _turned(ref: NDArray[Any], own: NDArray[Any]) -> NDArray[Any] | None:
-    other = ref.transpose(0, 2, 1)
-    return other if relative(own, ref) > 1e-2 and relative(own, other) < 1e-4 else None
-
-
-def _tail(ref: NDArray[Any], own: NDArray[Any]) -> Fit:
-    """One side sees the whole history, the other its last steps."""
-    n = min(ref.shape[1], own.shape[1])
-    whole = own.copy()
-    whole[:, -n:] = ref[:, -n:]
-    return Fit(whole, ref[:, -n:], lambda a: a[:, -n:], f"the last {n} steps")
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return "[" + ", ".join(map(str, shape)) + "]"
-
-
 @dataclass(slots=True)
 class CarriedErrors:
-    """Errors that were seen at edges and may arrive again: a residual stream carries them past every later unit."""
+    """Errors seen at edges that may reach later units again, for example through a residual stream."""
 
     seen: list[tuple[str, NDArray[np.float64]]] = field(default_factory=list)
 
     def explain(self, check: Check) -> NDArray[np.float64] | None:
-        """Mark a check whose error is a sum of earlier ones; give what is left where it is not."""
+        """Mark a check whose error is a sum of earlier ones; return the remainder where it is not."""
         if check.actual is None or check.expected is None or check.actual.dtype.kind != "f":
             return None
         if not math.isfinite(check.error):
@@ -291,7 +193,7 @@ class Forcing(Observer):
         self.checks.append(check)
         if fitted is None:
             check.place, check.actual, check.expected = "shape", np.array(actual), expected
-            check.note = self._said(place, _text(actual.shape), _text(expected.shape))
+            check.note = self._said(place, shape_text(actual.shape), shape_text(expected.shape))
             return None
         if fitted.note:
             self.mappings[f"{unit.key}:{place}"] = fitted.note
@@ -341,7 +243,7 @@ class MirroredForcing(Forcing):
 
 
 def run_forced(subject: Program, observer: Forcing, *, float64: bool = False) -> None:
-    """Follow a subject; what it cannot survive (a wrong shape further on) is a check like any other."""
+    """Run a program under the observer; an exception (a wrong shape, say) becomes a failed check."""
     try:
         subject.run(observer, float64=float64)
     except CRASHES as problem:

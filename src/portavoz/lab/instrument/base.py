@@ -1,7 +1,6 @@
-"""Where a running program is, and how its words reach a visitor: what all frameworks' subjects share.
+"""The part of an instrument that all frameworks share: names and call numbers of units, and calls to the observer.
 
-A framework's subject finds the calls (of modules and of functions) and says what they are; the names, the numbers of
-the calls, what is handed on and what comes back are decided here.
+The instrument of a framework finds the calls of modules and functions and describes them.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Call:
 
 
 class Instrument:
-    """Follows one run of a program. A framework's subclass says the methods that raise NotImplementedError."""
+    """Instruments one run of a program. The subclass of a framework overrides the methods that raise."""
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer

@@ -1,4 +1,4 @@
-"""Fingerprints of weights that do not depend on their layout: who is whose, whatever the order of the axes.
+"""Fingerprints of weights that do not depend on layout, to match layers.
 
 The hash of a tensor is the sum, modulo 2⁶⁴, of a mixed number for each of its values. A transposed, flipped or
 permuted tensor has the same hash; the hash of a packed tensor (q, k and v in one) is the sum of its parts'.

@@ -1,7 +1,7 @@
-"""Any program on MLX as a subject of the lab: its `mlx.nn` modules and its functions, nothing in it has to know of us.
+"""Instrument any MLX program, unchanged: its `mlx.nn` modules and its functions.
 
-While it is followed, every class of modules and the functions of `mlx.core`, `mlx.fast` and `mlx.nn` that are words of
-ours stand in a visitor's hands; afterwards they are as they were. MLX is lazy: what a visitor sees has been worked out.
+During a run, the module classes and the known functions of `mlx.core`, `mlx.fast` and `mlx.nn` are wrapped; afterwards
+they are restored. MLX is lazy: the values that an observer sees have been evaluated.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How the lab looks into a run: every unit of every program passes one visitor, as arrays `[batch, time, channels]`.
+"""The lab's view of a run: every unit of a program passes one observer, as arrays `[batch, time, channels]`.
 
-A subject (see ops_subject, torch_subject) is a program that can be run under a visitor. The visitor sees each unit's
-inputs, runs it on them or on others, and may hand other outputs on. Recording, forcing and mirroring are visitors,
-so they are written once for every framework.
+A program (OpsProgram, TorchProgram, MlxProgram) runs under an observer. The observer sees the inputs of each unit, runs
+it on them or on others, and may pass other outputs on. Recording, forcing and mirroring are observers, so they are
+written once for all frameworks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Unit:
 
 
 class LazyArrays(Mapping[str, NDArray[Any]]):
-    """Arrays by role that are made when somebody asks: most visitors never look at a weight."""
+    """Arrays by role, converted on first use: most observers never read a weight."""
 
     def __init__(self, given: Mapping[str, Any], make: Callable[[str, Any], NDArray[Any]]) -> None:
         self.given, self.make = given, make

@@ -1,6 +1,6 @@
-"""Any PyTorch program as a subject of the lab: nothing in it has to know of us.
+"""Instrument any PyTorch program, unchanged.
 
-Words are caught where every module and every function ends up, in ``torch.nn.functional`` (a TorchFunctionMode);
+Operations are caught where every module and every function ends up, in ``torch.nn.functional`` (a TorchFunctionMode);
 hooks on all modules say where in the program we are. So modules and hand-written functions are seen alike.
 """
 
@@ -50,7 +50,7 @@ class TorchProgram:
 
 
 class TorchInstrument(Instrument, TorchFunctionMode):
-    """Passes every word on to a visitor."""
+    """Passes every operation to an observer."""
 
     def __init__(
         self, observer: Observer, modules: Mapping[str, Any], tensors: Mapping[str, Tensor], *, float64: bool

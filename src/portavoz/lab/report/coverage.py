@@ -1,4 +1,4 @@
-"""What one comparison proves, by kind; what it did not look at; and which tap would tell most next."""
+"""What a comparison verifies, by kind; what it does not test; and the tap that would narrow the search most."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..forcing.teacher_forcing import Check, masked_out
+from ..forcing.distance import masked_out
+from ..forcing.teacher_forcing import Check
 from ..trace.trace import Trace, UnitInfo
 from .verdict import Verdict, call_of, unit_of
 
@@ -16,7 +17,7 @@ NEAR = 12  # units before an edge among which the parts of a joined input are lo
 
 
 def verified(verdict: Verdict) -> dict[str, str]:
-    """What is proven right, by kind, and by what: never by shapes or means alone."""
+    """What is verified, by kind, with the evidence: never by shapes or means alone."""
     out: dict[str, str] = {}
     if verdict.method == "propagated":
         return out
@@ -165,11 +166,11 @@ def _kernels(checks: list[Check]) -> str:
     return f"{len(seen)} fused kernels gave what their bodies give" if seen and not any(c.failed for c in seen) else ""
 
 
-# What nobody looked at
+# What was not tested
 
 
 def not_tested(verdict: Verdict) -> list[str]:
-    """What this comparison cannot vouch for, in sentences; units that were not met are listed elsewhere."""
+    """What this comparison does not cover, in sentences; units that were not met are listed elsewhere."""
     file, checks = verdict.file, verdict.checks
     if verdict.method == "propagated":
         return ["every unit by itself: two traces show only what arrives; run one of the two sides"]
@@ -198,7 +199,7 @@ def not_tested(verdict: Verdict) -> list[str]:
 
 
 def _rows(verdict: Verdict) -> list[str]:
-    """Rows of tables that the probe does not ask for: only a fingerprint can vouch for them."""
+    """Rows of tables that the probe does not use: only a fingerprint can verify them."""
     file, out = verdict.file, []
     asked: dict[str, set[int]] = {}
     for unit in file.units.values():
@@ -227,7 +228,7 @@ def _loops(verdict: Verdict) -> list[str]:
 
 
 def next_tap(verdict: Verdict) -> str:
-    """The value that would tell most, where this comparison could not name a unit; empty where it could."""
+    """The value to tap next, where this comparison could not name a unit; empty where it could."""
     order = list(verdict.file.units.values())
     if verdict.method == "propagated":
         first = next((a for a in verdict.free_outputs if a.failed), None)

@@ -1,4 +1,4 @@
-"""What the lab says: one line that names the first wrong unit, then everything else; and the same as JSON."""
+"""The report as text, with the first wrong unit in its first line, and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA = 2
 
 
 def first_line(verdict: Verdict) -> str:
-    """The one sentence: what is wrong first, where, by how much, and what it looks like."""
+    """The first line: the first fault, its place, its size and its likely cause."""
     if verdict.answer != "FAIL":
         level = " at stage level" if verdict.answer == "PASS" and verdict.level == "stage" else ""
         return f"{verdict.answer}{level}: {verdict.reason}"
@@ -70,7 +70,7 @@ def lines(verdict: Verdict) -> list[str]:
 
 
 def to_dict(verdict: Verdict) -> dict[str, Any]:
-    """The report as plain values; the schema's number changes when a key changes its meaning."""
+    """The report as plain values. The schema number changes when a key changes its meaning."""
     pairing = verdict.pairing
     return {
         "schema": SCHEMA,
@@ -103,7 +103,7 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
 
 
 def since(verdict: Verdict, old: dict[str, Any]) -> dict[str, list[str]]:
-    """What became of the faults of an earlier report: new, fixed and unchanged ones, by id."""
+    """Compare with an earlier report: the ids of new, fixed and unchanged faults."""
     faults: list[Any] = old.get("faults", old.get("culprits", []))  # "culprits": schema 1
     before = [str(one.get("id")) for one in faults if isinstance(one, dict)]
     now = [one.id for one in verdict.faults]

@@ -1,4 +1,4 @@
-"""From checks to faults: which units are wrong by themselves, where, from which step on, and what is verified."""
+"""From checks to faults: which units are wrong, where, and from which call on."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _before(key: str, file: Trace) -> str:
 
 
 def _shared(found: list[Fault], file: Trace) -> list[Fault]:
-    """A mask, a table or a glue function that is wrong everywhere is one fault, not one a layer."""
+    """Merge a fault that shows in every layer of a stack (a mask, a table, a structural op) into one."""
     out: list[Fault] = []
     groups: dict[str, Fault] = {}
     sizes: dict[str, int] = {}
@@ -181,7 +181,7 @@ def _pattern(unit: str) -> str:
 
 @dataclass(slots=True)
 class Verdict:
-    """What one comparison says: the answer, why, every fault, and what was not judged.
+    """The result of one comparison: the answer, the reason, every fault, and what was not judged.
 
     `file` is the reference's trace. `arrived` and `mels` are of two plain runs, which nothing forced: every output
     beside the reference's, and the mels that both sides name; `free` what both decided (see loops), if that was asked.
