@@ -27,7 +27,7 @@ from .observer import Observer, flatten
 
 
 class MlxProgram:
-    """`run` is a function without arguments that runs the program; see TorchSubject for `modules` and for names.
+    """`run` is a function without arguments that runs the program; see TorchProgram for `modules` and for names.
 
     Weights are seen in PyTorch's order, whatever MLX's is; quantised ones as the numbers that they stand for.
     """
@@ -38,7 +38,7 @@ class MlxProgram:
         self.function, self.modules, self.name = run, modules or {}, name
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
-        """Run it once under the visitor; `wide` with every word worked out in float64."""
+        """Run it once under the observer; `float64` evaluates every operation in float64."""
         mode = MlxInstrument(observer, self.modules, float64=float64)
         with observing(mode), mode.around():
             out = self.function()
@@ -47,7 +47,7 @@ class MlxProgram:
 
 
 class MlxInstrument(Instrument):
-    """Passes every word on to a visitor. `inner` is on inside a word: what it is made of is not seen."""
+    """Passes every operation to an observer. `inner` is set inside an operation, whose parts are not seen."""
 
     def __init__(self, observer: Observer, modules: Mapping[str, Any], *, float64: bool) -> None:
         super().__init__(observer)

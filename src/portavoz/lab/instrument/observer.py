@@ -51,7 +51,7 @@ class LazyArrays(Mapping[str, NDArray[Any]]):
 
 
 class Observer:
-    """Sees every unit and changes nothing; subclasses override `visit` and `kernel`."""
+    """Sees every unit and changes nothing; subclasses override `observe` and `kernel`."""
 
     def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
         """A unit is about to run on `xs`. ``run(None)`` runs it as it is, ``run(other)`` on other inputs.
@@ -70,7 +70,7 @@ class Program(Protocol):
     name: str
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
-        """Run it once under `visitor`; `wide` in float64."""
+        """Run it once under `observer`, in float64 where asked."""
         ...
 
 

@@ -43,7 +43,7 @@ class OpsProgram:
         self.name = name or (ops if isinstance(ops, str) else "ours")
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
-        """Build the model under the visitor and run it; `wide` on NumPy in float64."""
+        """Build the model under the observer and run it; `float64` on NumPy."""
         watch = OpsInstrument(Ops() if float64 else self.make(), observer, spelled=self.spelled)
         arrays = {k: _widened(a) for k, a in self.arrays.items()} if float64 else self.arrays
         run = self.build(Weights(arrays, watch))
@@ -57,7 +57,7 @@ def _widened(a: NDArray[Any]) -> NDArray[Any]:
 
 
 class OpsInstrument(OpsWrapper):
-    """Passes every tap on to a visitor. Composites run their own bodies, so that their glue is seen."""
+    """Passes every leaf op to an observer. Composites run their own bodies, so that their structural ops are seen."""
 
     def __init__(self, inner: Ops, observer: Observer, *, spelled: bool = True) -> None:
         super().__init__(inner)

@@ -41,7 +41,7 @@ class TorchProgram:
         self.function, self.modules, self.tensors, self.name = run, modules or {}, tensors or {}, name
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
-        """Run it once under the visitor; `wide` with every float32 number as float64."""
+        """Run it once under the observer; `float64` computes every float32 number in float64."""
         mode = TorchInstrument(observer, self.modules, self.tensors, float64=float64)
         with observing(mode), torch.no_grad(), mode:
             out = self.function()
