@@ -10,15 +10,18 @@ Many threads may use one Voice at once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .audio.files import read
 from .audio.limit import soft_limit
 from .errors import InputError
+from .families.synthesis import AdjustableSynthesizer, CloningSynthesizer
+from .flow import Wave
 from .loading import MOST_ROWS, BatchSynthesizer, Family, Options, SynthesisOptions, SynthesisStream, opened
 from .loading.locate import locate
 from .speech import Phoneme, Speech, Word
@@ -58,6 +61,7 @@ class Voice:
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Speech:
         """The whole text as one Speech.
 
@@ -66,8 +70,8 @@ class Voice:
         number of `speakers`; for SpeechT5 also an x-vector, its file, or a mixture such as "a.npy:0.7+b.npy:0.3". seed:
         the same number means the same sound; a family that draws nothing at random sounds the same for all. lexicon:
         the user's own pronunciations. durations: called with the symbols and frames of each piece, gives back the
-        frames to use. Raises InputError when there is nothing to say, a value cannot be, or the voice's family has
-        nothing to do it with.
+        frames to use. options: settings of the voice's family by name, see `options`. Raises InputError when there is
+        nothing to say, a value cannot be, or the voice's family has nothing to do it with.
         """
         pieces = list(
             self.stream(
@@ -80,6 +84,7 @@ class Voice:
                 lexicon=lexicon,
                 durations=durations,
                 batch=self.batch if batch is None else batch,
+                options=options,
             )
         )
         words = tuple(word for piece in pieces for word in piece.words)
@@ -98,6 +103,7 @@ class Voice:
         lexicon: Lexicon | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int = 1,
+        options: Mapping[str, Any] | None = None,
     ) -> Iterator[Speech]:
         """The same sound as `speak` with the same `batch`, piece after piece as it is made.
 
@@ -122,11 +128,35 @@ class Voice:
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = SynthesisOptions(
-            self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch)
-        )
+            self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch),
+            self._checked_options(options or {}),
+        )  # fmt: skip
         given = text if isinstance(text, str) else _strings(text)
         said = self._said(self.model.split_text(given, manner), manner, batch)
         return self._stream(said, manner, text if isinstance(text, str) else "")
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Settings that this voice's family has besides the usual ones: name → what it does."""
+        return self.model.options if isinstance(self.model, AdjustableSynthesizer) else {}
+
+    def clone(self, recording: str | Path | Wave) -> Any:
+        """The voice of a recording (a file, or a Wave), to be given as `speaker`.
+
+        Raises InputError for a family that cannot, and for a recording without a voice.
+        """
+        if not isinstance(self.model, CloningSynthesizer):
+            raise InputError(f"the voice {self.name} cannot speak as another; choose one of its speakers")
+        wave = recording if isinstance(recording, Wave) else read(recording)
+        return self.model.clone(wave)
+
+    def _checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        known = self.options
+        for name in options:
+            if name not in known:
+                there = f"has {', '.join(known)}" if known else "has none"
+                raise InputError(f"there is no option {name!r}: the voice {self.name} {there}")
+        return dict(options)
 
     def _check_batch(self, batch: object) -> None:
         if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MOST_ROWS:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError
+from ..flow import Wave
 from ..text.chunks import TextChunk
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisOptions:
-    """How to say it: see `Voice.speak`. `speaker` is what the family made of it."""
+    """How to say it: see `Voice.speak`. `speaker` is what the family made of it, `options` are the family's own."""
 
     speaker: Any = None
     speed: float = 1.0
@@ -71,6 +72,7 @@ class SynthesisOptions:
     lexicon: Lexicon | None = None
     adjust: Adjust | None = None
     pitch: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
 
 
 class SynthesisStream(NamedTuple):
@@ -117,6 +119,22 @@ class BatchSynthesizer(Family, Protocol):
     def synthesize_batch(self, chunks: Sequence[TextChunk], manner: SynthesisOptions) -> list[SynthesisStream]:
         """Each piece as `utter` says it, to rounding; their sound may be read in any order."""
         ...
+
+
+@runtime_checkable
+class CloningSynthesizer(Protocol):
+    """A family that speaks with the voice of a recording."""
+
+    def clone(self, wave: Wave) -> Any:
+        """A speaker for `speak`. Raises InputError for a recording without a voice."""
+        ...
+
+
+@runtime_checkable
+class AdjustableSynthesizer(Protocol):
+    """A family with settings of its own. `options`: name → what it does."""
+
+    options: Mapping[str, str]
 
 
 class Opened(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..families.chatterbox.checkpoint import is_chatterbox
 from ..families.synthesis import MOST_ROWS, BatchSynthesizer, Family, Opened, Options, SynthesisOptions, SynthesisStream
 from ..folder import checkpoint, describe, is_checkpoint
 
@@ -28,6 +29,10 @@ FAMILIES = ("compact", "speecht5")
 
 def opened(folder: Path, options: Options) -> Opened:
     """The model in a voice folder or a checkpoint folder, by its family. Raises PortavozError for what cannot be."""
+    if is_chatterbox(folder):
+        from . import chatterbox
+
+        return chatterbox.opened(folder, options)
     if is_checkpoint(folder):
         about = checkpoint(folder)
         if about["family"] not in FAMILIES or about["family"] == "compact":

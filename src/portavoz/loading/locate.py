@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MissingExtra
+from ..families.chatterbox.checkpoint import is_chatterbox
 from ..folder import find
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}(?:@[\w./-]{1,96})?")
@@ -23,6 +24,8 @@ REST = ("*.json", "*.model", "*.npy", "vocoder/*", "hifigan/*", "speakers/*")
 def locate(voice: str | Path | None) -> Path:
     """The folder of a voice, see `portavoz.load`. Raises InputError when there is none, MissingExtra without `hub`."""
     name = str(voice)
+    if voice is not None and "\0" not in name and Path(voice).is_dir() and is_chatterbox(Path(voice)):
+        return Path(voice)
     if voice is None or not NAME.fullmatch(name) or Path(name).exists():
         return find(voice)
     return hub(name)

@@ -10,6 +10,7 @@ Examples:
   echo "Through a pipe." | portavoz say - --play
   portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 22050 -f S16_LE
   portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
+  portavoz say "In my own voice." --voice chatterbox-folder --prompt me.wav --set exaggeration=0.7 -o me.wav
   portavoz say "As somebody else." --voice speecht5_tts --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
 """
 
@@ -19,7 +20,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,14 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--speaker",
         metavar="S",
         help="one of the voice's speakers, by name or number; for SpeechT5 an x-vector's file, or a mixture",
+    )
+    manner.add_argument("--prompt", metavar="WAV", help="speak with the voice of this recording, in families that can")
+    manner.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of the voice's family, such as exaggeration=0.7 (may be given several times)",
     )
     manner.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
     manner.add_argument(
@@ -193,11 +202,28 @@ def _beside(args: argparse.Namespace, out: str, rate: int) -> list[Timestamps | 
 
 
 def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
-    speaker: str | int | None = args.speaker
+    speaker: Any = args.speaker
     if isinstance(speaker, str) and speaker.isdecimal() and speaker not in voice.speakers:
         speaker = int(speaker)
+    if args.prompt is not None:
+        if speaker is not None:
+            raise InputError("--prompt and --speaker both say who speaks: give one of them")
+        speaker = voice.clone(args.prompt)
     chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker, "pitch": args.pitch}
     # Who sends sound on while it is made wants the first of it soon.
     early = args.output == "-" and (args.stream or args.format == "raw")
     batch = args.batch if args.batch is not None else 1 if early else voice.batch
-    return {**chosen, "lexicon": open_lexicon(args), "batch": batch}
+    return {**chosen, "lexicon": open_lexicon(args), "batch": batch, "options": dict(map(_setting, args.set))}
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE; a value that looks like a number, or true or false, is one. Raises InputError."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InputError(f"--set {text!r}: write NAME=VALUE, such as exaggeration=0.7")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return name, kind(value)
+    return name, value

@@ -28,6 +28,7 @@ from .prompt import Conditionals
 from .stages import Eager
 from .text import Tokenizer, tokenizer_file
 
+DEFAULT = "default"  # the speaker that came with the checkpoint
 CONFIG, VOICE, PICKLED_VOICE = "config.json", "conds.safetensors", "conds.pt"
 PICKLES = ("t3_cfg.pt", "s3gen.pt", "ve.pt")
 WANTED = {
@@ -53,13 +54,22 @@ def found(folder: Path) -> dict[str, list[Path]]:
 
 def is_chatterbox(folder: Path) -> bool:
     """Whether a folder looks like a checkpoint of this family; nothing is refused here."""
+    if (folder / "voice.json").is_file():
+        return False
     if (folder / CONFIG).is_file():
-        return read_object(folder / CONFIG, "fetch it again").get("family") == "chatterbox"
+        return _says_so(folder)
     if any((folder / name).is_file() for name in ("s3gen.safetensors", "s3gen_meanflow.safetensors", *PICKLES)):
         return True
     try:
         return {"t3", "flow"} <= found(folder).keys()
     except WeightError:
+        return False
+
+
+def _says_so(folder: Path) -> bool:
+    try:
+        return read_object(folder / CONFIG, "fetch it again").get("family") == "chatterbox"
+    except InputError:
         return False
 
 
@@ -125,6 +135,14 @@ class Checkpoint:
             w.finish()
         return stages
 
+    def about(self) -> dict[str, Any]:
+        """What is known without reading a weight."""
+        known = [DEFAULT] if (self.folder / VOICE).is_file() else []
+        return {
+            "name": folder_name(self.folder), "family": "chatterbox", "rate": self.config.spec.rate,
+            "speakers": known, "config": self.config.to_dict(),
+        }  # fmt: skip
+
     def tokenizer(self) -> Tokenizer:
         """The folder's tokenizer. Raises InputError when there is none, or it is another variant's."""
         variant = self.config.variant
@@ -139,6 +157,13 @@ class Checkpoint:
     def pickled_voice(self) -> bool:
         """Whether the voice that came with it is a pickle still."""
         return (self.folder / PICKLED_VOICE).is_file() and not (self.folder / VOICE).is_file()
+
+
+def folder_name(folder: Path) -> str:
+    """The folder's name; in the hub's cache (models--OWNER--NAME/snapshots/REVISION) the checkpoint's."""
+    home = folder.absolute()
+    parts = home.parent.parent.name.split("--") if home.parent.name == "snapshots" else []
+    return "/".join(parts[1:]) if len(parts) == 3 else folder.resolve().name
 
 
 class _Shapes(Weights):
