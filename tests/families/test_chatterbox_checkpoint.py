@@ -154,3 +154,25 @@ def test_a_voice_is_saved_and_loaded_and_another_models_is_refused(tmp_path: Pat
     np.testing.assert_array_equal(again.flow_prompt, voice.flow_prompt)
     with pytest.raises(WeightError, match=r"t3\.speaker_emb is .*wanted finite numbers \[\.\., 256\]"):
         Conditionals.load(tmp_path / "conds.safetensors", models.CONFIGS["base"])
+
+
+def test_the_references_pickled_voice_is_converted_on_the_callers_word(tmp_path: Path) -> None:
+    import torch
+
+    from portavoz.weights.convert import convert
+
+    c = models.config()
+    t3 = {
+        "speaker_emb": torch.rand(1, c.tokens.speaker), "clap_emb": None, "cond_prompt_speech_emb": None,
+        "cond_prompt_speech_tokens": torch.tensor([[5, 6, 7]]), "emotion_adv": torch.full((1, 1, 1), 0.75),
+    }  # fmt: skip
+    gen = {
+        "prompt_token": torch.tensor([[8, 9]]), "prompt_token_len": torch.tensor([2]), "prompt_feat_len": None,
+        "prompt_feat": torch.rand(1, 4, 80), "embedding": torch.rand(1, c.xvector.size),
+    }  # fmt: skip
+    torch.save({"t3": t3, "gen": gen}, tmp_path / "conds.pt")
+    convert(tmp_path / "conds.pt", tmp_path / "conds.safetensors", trust_pickle=True)
+    voice = Conditionals.load(tmp_path / "conds.safetensors", c)
+    assert voice.emotion == 0.75
+    np.testing.assert_array_equal(voice.t3_prompt, [[5, 6, 7]])
+    np.testing.assert_array_equal(voice.mel, gen["prompt_feat"].numpy())

@@ -160,6 +160,17 @@ class Unpickler(pickle.Unpickler):
         return Storage(kind, key, count)
 
 
+def _flattened(found: dict[Any, Any]) -> dict[Any, Any]:
+    """Groups of tensors by name as ``group.name``; what a group leaves empty (None) is left out."""
+    out: dict[Any, Any] = {}
+    for name, value in found.items():
+        if isinstance(name, str) and isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values()):
+            out.update({f"{name}.{key}": v for key, v in value.items() if v is not None})
+        else:
+            out[name] = value
+    return out
+
+
 class Archive:
     """The zip file that torch.save writes: data.pkl, and one entry of bare numbers for each storage."""
 
@@ -208,6 +219,7 @@ class Archive:
             raise Refused(f"its pickle is damaged ({type(problem).__name__}: {str(problem)[:80]})") from problem
         if not isinstance(found, dict) or not found:
             raise Refused("it does not hold a state dict, tensors by name")
+        found = _flattened(found)
         for name, value in found.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
                 raise Refused(
