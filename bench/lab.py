@@ -19,14 +19,15 @@ from _measure import Report, Took, interleaved, parser, timed
 # isort: split
 import torch
 
+from portavoz import families
 from portavoz.families.speecht5.config import named
-from portavoz.lab import speecht5_probe
 from portavoz.lab.align.matching import align
 from portavoz.lab.compare import compare
 from portavoz.lab.forcing.noise_floor import write
 from portavoz.lab.forcing.teacher_forcing import Forcing, run_forced
 from portavoz.lab.instrument.fingerprint import fingerprint
 from portavoz.lab.instrument.observer import Observer
+from portavoz.lab.probes import program, reference_program
 from portavoz.lab.trace.recorder import FileSink, Recorder, record
 from portavoz.lab.trace.trace import Trace
 from portavoz.weights.cursor import Weights
@@ -39,9 +40,10 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=8, help="of the decoder's loop (default: 8)")
     args = options.parse_args()
     torch.set_num_threads(1)
+    family = families.get("speecht5")
     config = named(args.config)
-    reference, arrays = speecht5_probe.reference(config=config, steps=args.steps)
-    port = speecht5_probe.ours(config, arrays, steps=args.steps)
+    reference, arrays = reference_program(family, config, steps=args.steps)
+    port = program(family, config, arrays=arrays, steps=args.steps)
     report = Report("lab", {"config": args.config, "steps": args.steps, "rounds": args.rounds})
     report.figures["weights_mb"] = sum(a.nbytes for a in arrays.values()) / 1e6
 

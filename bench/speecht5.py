@@ -25,12 +25,14 @@ from _measure import Report, Took, interleaved, parser, table, timed
 import numpy as np
 import torch
 
+from portavoz import families
 from portavoz.families.speecht5.config import named
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
+from portavoz.families.speecht5.reference.transformers import Reference
+from portavoz.families.speecht5.runtime import RUNTIMES
 from portavoz.graph import processor
 from portavoz.graph.cache import Cache
-from portavoz.graph.speecht5 import RUNTIMES, Choice, Compiled, Origin, assembled, plan
-from portavoz.lab.references.transformers import Reference
+from portavoz.graph.compile import Assembled, Choice, Origin, assemble, plan
 
 SYMBOLS, STEPS, ROWS = 60, 200, 8
 NEVER = 9.0  # a threshold that no sum of stop probabilities reaches
@@ -50,26 +52,28 @@ TARGETS = {
     "int8_step_late_s / int8_step_early_s": (1.15, "at most"),
     "float32_step_late_s / float32_step_early_s": (1.15, "at most"),
 }
+FAMILY = families.get("speecht5")
 
 
 def plans() -> dict[str, dict[str, Choice]]:
     """The engines that are compared."""
     return {
-        f"{runtime}_{precision}": plan(runtime, precision)
+        f"{runtime}_{precision}": plan(FAMILY, runtime, precision)
         for runtime, known in RUNTIMES.items()
         for precision in known
         if precision != "bfloat16" or processor.bfloat16()
     }
 
 
-def mixed(stages: Mapping[str, Compiled]) -> dict[str, Compiled]:
+def mixed(stages: Mapping[str, Assembled]) -> dict[str, Any]:
     """The engines, and put together of them "float32" and "int8"."""
     rest = stages["openvino_bfloat16" if processor.bfloat16() else "openvino_float32"]
     # One row at a time ONNX Runtime's steps are best; OpenVINO's convolutions and encoder are, everywhere we looked.
     step = stages["onnx_int8"]
-    parts = {**rest.stages, "step": step.stages["step"]}
-    int8 = Compiled(parts, rest.around, rest.c, {**rest.choices, "step": step.choices["step"]})
-    return {**stages, "float32": stages["openvino_float32"], "int8": int8}
+    parts = {**rest.sessions, "step": step.sessions["step"]}
+    int8 = FAMILY.runner(parts, rest.host, rest.runner.c)
+    runners = {name: one.runner for name, one in stages.items()}
+    return {**runners, "float32": runners["openvino_float32"], "int8": int8}
 
 
 class Work:
@@ -85,8 +89,8 @@ class Work:
         self.speaker = draw.standard_normal(c.speaker_embedding_dim).astype(np.float32)
         self.ratio = STEPS * c.reduction_factor / SYMBOLS
         self.stop = StoppingCriteria(threshold=NEVER, maxlenratio=self.ratio)
-        origin = Origin.given(c, *self.reference.tensors())
-        self.stages = mixed({name: assembled(origin, chosen, cache) for name, chosen in plans().items()})
+        origin = Origin.given(FAMILY, c, dict(zip(("model", "vocoder"), self.reference.tensors())))
+        self.stages = mixed({name: assemble(origin, chosen, cache) for name, chosen in plans().items()})
 
     def model(self, name: str, workers: int = 0) -> SpeechT5:
         """Ours on an engine."""
@@ -211,9 +215,9 @@ def step(work: Work, report: Report, rounds: int) -> None:
 
 
 def _lean(work: Work) -> Mapping[str, Any]:
-    from portavoz.families.speecht5.fused_decoder import fused
+    from portavoz.families.speecht5.fused_decoder import fuse_weights
 
-    return fused(work.reference.tensors()[0], work.c)
+    return fuse_weights(work.reference.tensors()[0], work.c)
 
 
 def _hf_steps(work: Work) -> Any:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from portavoz import ops
+from portavoz import families, ops
+from portavoz.families.spec import Page
 from portavoz.inspect import model_summary
 from portavoz.ops.profiler import Profiler
 from portavoz.ops.timing import Timing
@@ -22,67 +22,20 @@ from portavoz.ops.timing import Timing
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
-class Page(NamedTuple):
-    """What a family's page says besides its numbers: title, configuration, lengths, components, flow, words."""
-
-    title: str
-    config: str
-    lengths: dict[str, int]
-    components: dict[str, str]  # name → pattern of paths, searched in this order
-    flow: list[tuple[str, str]]  # what travels, and the stage that takes it
-    text: str
-    end: str = ""
-
-
-PAGES = {
-    "compact": Page(
-        "The compact family",
-        "production",
-        {"symbols": 64, "frames": 384},
-        {
-            "text encoder": r"^acoustic\.encoder",
-            "duration predictor": r"^acoustic\.durations",
-            "mel decoder": r"^acoustic",
-            "vocoder": r"^vocoder",
-        },
-        [("ids", "encode"), ("memory, durations", "regulate"), ("memory by frame", "decode"), ("mel", "vocode"),
-         ("spectrum", "istft"), ("wave", "")],
-        "Text to mel in one pass, in the manner of FastSpeech (arXiv:1905.09263): each symbol's memory is repeated for "
-        "as many frames as the duration predictor says, then a decoder of the same layers makes the mel. The vocoder "
-        "stays at the frame rate and ends in an inverse Fourier transform (Vocos, arXiv:2306.00814).",
-    ),
-    "speecht5": Page(
-        "The SpeechT5 family",
-        "base",
-        {"symbols": 60, "steps": 200},
-        {
-            "text pre-net": r"^speecht5\.encoder\.prenet",
-            "encoder": r"^speecht5\.encoder",
-            "decoder pre-net": r"^speecht5\.decoder\.prenet",
-            "decoder": r"^speecht5\.decoder|^$",  # the root makes the caches
-            "frame and stop heads": r"^speech_decoder_postnet(\.feat_out|\.prob_out|$)",
-            "post-net": r"^speech_decoder_postnet",
-            "vocoder": r"^vocoder",
-        },
-        [("ids", "encode"), ("memory", "step (a loop)"), ("frames, stop", "postnet"), ("mel", "vocode"), ("wave", "")],
-        "An encoder reads the letters; a decoder makes two frames a step, hears the second of them in the next step, "
-        "and says when it is done (arXiv:2110.07205). The pre-net drops out while it speaks: its masks are inputs. "
-        "A post-net corrects the whole mel, HiFi-GAN (arXiv:2010.05646) makes the wave.",
-        "\n## Where the decoder looks\n\n![Cross-attention of a run](../img/speecht5-attention.png)\n\n"
-        "Cross-attention weights, mean over heads, of each decoder layer over the steps of one run. The weights of "
-        "this model are random (the configuration `tiny`, drawn from a seed), so no diagonal can be expected; "
-        "`SpeechT5.generate(…, look=True)` gives the same numbers for a trained checkpoint.\n",
-    ),
-}  # fmt: skip
+def page_of(name: str) -> Page:
+    """What a family's page says besides its numbers."""
+    page = families.get(name).page
+    assert page is not None, f"{name} has no page"
+    return page()
 
 
 def survey(name: str) -> tuple[dict[str, dict[str, Any]], float]:
     """The components' sums, and the seconds of one utterance."""
-    page = PAGES[name]
-    config = model_summary.family(name).configs[page.config]
+    page, family = page_of(name), families.get(name)
+    config = family.configs[page.config]
     torch = ops.open(ops.preferred())
-    timed = model_summary.visit(name, config, lambda: Timing(torch), lengths=page.lengths, times=2)
-    counted = model_summary.visit(name, config, lambda: Profiler(torch), lengths=page.lengths)
+    timed = model_summary.visit(family, config, lambda: Timing(torch), lengths=page.lengths, times=2)
+    counted = model_summary.visit(family, config, lambda: Profiler(torch), lengths=page.lengths)
     sums = {key: dict[str, Any](words=Counter(), macs=0, bytes=0, parameters=0) for key in page.components}
     for prefix in timed:
         counting: Profiler = counted[prefix][0]
@@ -121,8 +74,8 @@ def _own_seconds(timed: dict[str, tuple[Any, Any]]) -> dict[str, float]:
 
 def write(name: str) -> None:
     """One family's page."""
-    page, family = PAGES[name], model_summary.family(name)
-    rows = model_summary.tree(name, family.configs[page.config], lengths=page.lengths)
+    page, family = page_of(name), families.get(name)
+    rows = model_summary.tree(family, family.configs[page.config], lengths=page.lengths)
     sums, seconds = survey(name)
     lengths = ", ".join(f"{n} {what}" for what, n in page.lengths.items())
     lines = [
@@ -134,7 +87,7 @@ def write(name: str) -> None:
         f"![The way of the data](../img/{name}-flow.svg)\n",
         "## Stages\n",
         "| stage | takes | makes |\n| --- | --- | --- |",
-        *(f"| `{s['name']}` | {', '.join(s['inputs'])} | {', '.join(s['outputs'])} |" for s in family.stages),
+        *(f"| `{s['name']}` | {', '.join(s['inputs'])} | {', '.join(s['outputs'])} |" for s in family.shown),
         "\n## Components\n",
         "| component | parameters | multiply–adds | MB of weights and activations | share of time | words |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
@@ -194,29 +147,9 @@ def _flow(page: Page, path: Path) -> None:
     path.write_text(f"{head}<style>{style}</style><defs>{marker}</marker></defs>{''.join(parts)}</svg>\n", "utf-8")
 
 
-def attention() -> None:
-    """The picture of cross-attention, from a run of the smallest model with drawn weights."""
-    import numpy as np
-
-    from portavoz.audio import plot
-    from portavoz.families.speecht5.config import TINY
-    from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
-    from portavoz.families.speecht5.stages import Eager
-    from portavoz.weights.cursor import Weights
-
-    words = ops.open("numpy")
-    stages = Eager(Weights.fresh(words, 3), Weights.fresh(words, 4), TINY)
-    ids = np.random.default_rng(0).integers(3, TINY.vocab_size, 24)
-    stop = StoppingCriteria(threshold=9.0, maxlenratio=4.0)
-    said = SpeechT5(stages, TINY).generate([ids], np.ones(TINY.speaker_embedding_dim, np.float32), stop=stop, look=True)
-    weights = said[0].alignment
-    assert weights is not None
-    figure = plot.plot_attention(weights.mean(1), title="cross-attention of a model with random weights")
-    plot.save(figure, DOCS / "img" / "speecht5-attention.png")
-
-
-JOBS: list[Callable[[], None]] = [lambda: write("compact"), lambda: write("speecht5"), attention]
-
 if __name__ == "__main__":
-    for job in JOBS:
-        job()
+    for family in families.all():
+        if family.page is not None:
+            write(family.name)
+            for picture, draw in family.page().pictures.items():
+                draw(DOCS / "img" / picture)

@@ -50,7 +50,7 @@ def say_speecht5(watch: Profiler) -> None:
     model = speecht5.SpeechT5(speecht5_stages.Eager(Weights.fresh(watch), Weights.fresh(watch, 1), TINY), TINY)
     speaker = np.ones(TINY.speaker_embedding_dim, np.float32)
     stop = StoppingCriteria(threshold=9.0, maxlenratio=2.0)
-    model.generate([[4, 5, 6, 7, 2], [4, 5, 2]], speaker, stop=stop, look=True)
+    model.generate([[4, 5, 6, 7, 2], [4, 5, 2]], speaker, stop=stop, attention=True)
     list(model.synthesize([4, 5, 6, 7, 2], speaker, stop=stop).waves)
 
 

@@ -16,14 +16,10 @@ FORMAT = 1
 KINDS = {"format": int, "name": str, "family": str, "config": dict, "speakers": list, "files": dict}
 
 
-def bundled() -> Path:
-    """The folder of the voices inside the package."""
-    return Path(__file__).parent / "families" / "compact" / "voice"
-
-
 def voices() -> dict[str, Path]:
     """The voices that came with the package, by name."""
-    return {folder.name: folder for folder in sorted(bundled().glob("*")) if (folder / "voice.json").is_file()}
+    described = sorted((Path(__file__).parent / "families").glob("*/voice/*/voice.json"))
+    return {path.parent.name: path.parent for path in described}
 
 
 def find(voice: str | Path | None) -> Path:

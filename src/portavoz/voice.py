@@ -20,9 +20,18 @@ from numpy.typing import NDArray
 from .audio.files import read
 from .audio.limit import soft_limit
 from .errors import InputError
-from .families.synthesis import AdjustableSynthesizer, CloningSynthesizer
+from .families.synthesis import (
+    MOST_ROWS,
+    AdjustableSynthesizer,
+    BatchSynthesizer,
+    CloningSynthesizer,
+    Options,
+    SynthesisOptions,
+    SynthesisStream,
+    Synthesizer,
+)  # fmt: skip
 from .flow import Wave
-from .loading import MOST_ROWS, BatchSynthesizer, Family, Options, SynthesisOptions, SynthesisStream, opened
+from .loading import load_family
 from .loading.locate import locate
 from .speech import Phoneme, Speech, Word
 from .text.chunks import TextChunk
@@ -34,7 +43,7 @@ if TYPE_CHECKING:
 class Voice:
     """Text in, speech out. Made by `load`."""
 
-    def __init__(self, model: Family, about: dict[str, Any], *, folder: Path, runtime: str) -> None:
+    def __init__(self, model: Synthesizer, about: dict[str, Any], *, folder: Path, runtime: str) -> None:
         self.model, self.about, self.folder, self.runtime = model, about, folder, runtime
         self.name: str = about["name"]
         self.speakers: tuple[str, ...] = tuple(model.speakers)
@@ -67,11 +76,12 @@ class Voice:
 
         speed: 2.0 is twice as fast. pauses: a factor on silences; none inside a sentence gets longer than three
         seconds. pitch: semitones up or down, for voices that were trained with a pitch of their own. speaker: a name or
-        number of `speakers`; for SpeechT5 also an x-vector, its file, or a mixture such as "a.npy:0.7+b.npy:0.3". seed:
-        the same number means the same sound; a family that draws nothing at random sounds the same for all. lexicon:
-        the user's own pronunciations. durations: called with the symbols and frames of each piece, gives back the
-        frames to use. options: settings of the voice's family by name, see `options`. Raises InputError when there is
-        nothing to say, a value cannot be, or the voice's family has nothing to do it with.
+        number of `speakers`; in some families also an embedding, its file, or a mixture
+        ("a.npy:0.7+b.npy:0.3"). seed: the same number means the same sound; a family that draws nothing at random
+        sounds the same for all. lexicon: the user's own pronunciations. durations: called with the symbols and frames
+        of each piece, gives back the frames to use. options: settings of the voice's family by name, see `options`.
+        Raises InputError when there is nothing to say, a value cannot be, or the voice's family has nothing to do it
+        with.
         """
         pieces = list(
             self.stream(
@@ -248,18 +258,18 @@ def load(
 ) -> Voice:
     """Open a voice: the bundled one, a bundled voice's name, a folder, or a checkpoint's name on the Hugging Face hub.
 
-    A folder has a voice.json, or is a SpeechT5 checkpoint as the reference writes it: config.json, weights in
-    safetensors, spm_char.model, and a vocoder in its subfolder `vocoder` or `hifigan`, in `speecht5_hifigan` beside
-    it, or at `vocoder` (a folder or a name). What is in the local cache is used before anything is fetched.
+    A folder has a voice.json, or is a checkpoint that one of the families recognises (see `portavoz show FAMILY`). Its
+    vocoder, where that lives elsewhere, is at `vocoder` (a folder or a name). What is in the local cache is used
+    before anything is fetched.
 
-    runtime: compact voices run on "onnx" (the default) or "eager"; SpeechT5 on "eager" (the default), "onnx" or
-    "openvino", which are compiled the first time and kept in the user's cache. backend: of the eager runtime, "torch",
+    runtime: "onnx", "eager" or "openvino"; the family has a default, and says which of them it has. A stage that is
+    not compiled yet is compiled the first time and kept in the user's cache. backend: of the eager runtime, "torch",
     "mlx" or "numpy" (the first of them that is installed). device: the back end's name of one, such as "cuda" for
-    torch. precision: "float32"; SpeechT5 also has "int8" where it is compiled, and "bfloat16" where the processor has
-    it. threads: of a compiled runtime, inside one stage. Raises InputError (voice, option), WeightError (files that do
-    not fit), SpecError, BackendError, MissingExtra.
+    torch. precision: "float32"; some families have "int8" where they are compiled, and "bfloat16" where the processor
+    has it. threads: of a compiled runtime, inside one stage. Raises InputError (voice, option), WeightError (files that
+    do not fit), SpecError, BackendError, MissingExtra.
     """
     options = Options(runtime, backend, precision, device, threads, vocoder)
     folder = locate(voice)
-    model, about, chosen = opened(folder, options)
+    model, about, chosen = load_family(folder, options)
     return Voice(model, about, folder=folder, runtime=chosen)

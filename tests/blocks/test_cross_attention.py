@@ -15,8 +15,8 @@ from portavoz import ops
 from portavoz.blocks.attention import Attention, Cache
 from portavoz.blocks.feed_forward import FeedForward
 from portavoz.blocks.layers import DecoderLayer
+from portavoz.families.reference import sensitise
 from portavoz.lab.metrics import distance
-from portavoz.lab.references.sensitise import sensitise
 from portavoz.weights.cursor import Weights
 from portavoz.weights.names import Names
 

@@ -39,7 +39,7 @@ def test_a_wrong_word_is_named_in_the_report(run: Any, monkeypatch: pytest.Monke
     ("options", "words"),
     [
         (("--config", "base"), "--reference torch compares back ends on the family's tiny probes"),
-        (("--seeds", "0"), "--seeds 0: give a whole number from 1 up"),
+        (("--seeds", "0"), "--seeds 0: give whole numbers from 1 up"),
         (("--backend", "abacus"), "there is no back end 'abacus'"),
     ],
 )
@@ -48,4 +48,6 @@ def test_what_is_refused(refused: Any, options: tuple[str, ...], words: str) -> 
 
 
 def test_a_family_without_a_probe_is_refused(refused: Any) -> None:
-    assert "there is no probe of the family 'abacus'" in refused("lab", "compare", "abacus", "--reference", "torch")
+    assert "lab compare abacus: give a port too, or a family alone" in refused(
+        "lab", "compare", "abacus", "--reference", "torch"
+    )

@@ -28,7 +28,7 @@ def run():
 
 
 def model():
-    from portavoz.lab.compact_probe import compact
+    from probes import compact
 
     return compact(ops="numpy")
 """
@@ -117,7 +117,7 @@ def test_a_compiled_voice_passes_at_stage_level(run: Any) -> None:
         (("trace", "json:dumps", "-o", "x"), "cannot be called"),
         (("check", "nowhere.trace"), "cannot be read"),
         (("check",), "required: TRACE"),
-        (("compare", "compact"), "give a port too"),
+        (("compare", "nowhere"), "give a port too"),
         (("compare", "nobody", "nobody.trace"), "it is no family"),
         (("compare", "compact", "compact", "--map", "nowhere.json"), "cannot be read as JSON"),
         (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),

@@ -16,8 +16,8 @@ import soundfile
 
 import portavoz
 from portavoz.audio.limit import soft_limit
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.families.speecht5.validation import StoppingCriteria
-from portavoz.lab.references.transformers import Reference
 from portavoz.weights import file
 
 TEXT = "Dr. Smith paid $3.50."
@@ -115,7 +115,7 @@ def test_warnings_are_printed(run, made: tuple[Path, Reference]) -> None:
         (["--speaker", "none.npy"], "speaker 'none.npy': there is no such file"),
         (["--speaker", "short.npy"], "short.npy: (3,), this model wants an embedding of 12 numbers"),
         (["--speaker", "pickle.npy"], "Python objects, which run code when they are read"),
-        (["--speaker", "x.npy", "--speed", "2"], "speed is 2: SpeechT5 speaks as fast as it has learned"),
+        (["--speaker", "x.npy", "--speed", "2"], "speed is 2: SpeechT5 does not support `speed`"),
         (["--speaker", "x.npy", "--timestamps", "srt"], "the speecht5 family does not know when its words sound"),
         (["--speaker", "x.npy", "--runtime", "abacus"], "runtime 'abacus'"),
         (["--speaker", "x.npy", "--precision", "int2"], "precision 'int2'"),

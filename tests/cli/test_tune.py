@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 
 import portavoz
+from portavoz import families, loading
+from portavoz.families.speecht5.config import TINY
 from portavoz.families.speecht5.loop import SpeechT5
+from portavoz.families.speecht5.runtime import RUNTIMES
+from portavoz.families.speecht5.workload import Workload
 from portavoz.graph import processor, tuning
 from portavoz.graph.cache import Cache
 from portavoz.graph.cache import folder as cache_folder
-from portavoz.graph.lean import Choice, Origin
-from portavoz.graph.speecht5 import RUNTIMES
+from portavoz.graph.compile import Choice, Origin
 from portavoz.graph.tuning import Tried, Tuned, candidates, stored
-from portavoz.loading.speecht5 import checkpoint
+from portavoz.loading import open_checkpoint
+
+STAGES = ("encode", "step", "postnet", "vocode")
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +73,27 @@ def test_say_uses_the_choice(run, folder: Path, cache: Path, tmp_path: Path, mon
     """A choice for one row and another for three, which nobody would make by himself, and what `say` then runs on."""
     speaker = tmp_path / "x.npy"
     np.save(speaker, checkpoints.voice())
-    origin = Origin.of(checkpoint(folder))
-    alone = {stage: Choice("eager", "float32") for stage in tuning.STAGES}
+    origin = Origin.of(*open_checkpoint(folder)[1:])
+    alone = {stage: Choice("eager", "float32") for stage in STAGES}
     three = alone | {"step": Choice("onnx", "int8"), "postnet": Choice("onnx", "float32")}
     tuning._keep(Tuned({1: alone, 3: three}, 1, 3, ()), origin, tuning.Settings(batches=(1, 3)), Cache())
 
     ran: list[tuple[int, dict[str, Choice], int]] = []
     genuine = SpeechT5.synthesize_batch
 
+    chosen: dict[int, dict[str, Choice]] = {}
+    making = loading.assemble
+
+    def assembled(*given, **named):
+        made = making(*given, **named)
+        chosen[id(made.runner)] = dict(made.choices)
+        return made
+
     def together(model: SpeechT5, ids, *rest, **named):
-        ran.append((len(ids), dict(model.stages.choices), model.workers))
+        ran.append((len(ids), chosen[id(model.stages)], model.workers))
         return genuine(model, ids, *rest, **named)
 
+    monkeypatch.setattr(loading, "assemble", assembled)
     monkeypatch.setattr(SpeechT5, "synthesize_batch", together)
     say = ("say", "One. Two and a half. Three! Four?", "--voice", str(folder), "--speaker", str(speaker))
     done = run(*say, "-o", "a.wav")
@@ -122,7 +136,7 @@ def test_another_machine_makes_its_own_choice(
     run, folder: Path, cache: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("tune", str(folder), *SHORT).code == 0
-    origin = Origin.of(checkpoint(folder))
+    origin = Origin.of(*open_checkpoint(folder)[1:])
     assert stored(origin) is not None
     if change == "processor":
         monkeypatch.setattr(processor, "flags", lambda: ["another"])
@@ -144,7 +158,7 @@ def test_what_cannot_run_says_why(run, folder: Path, cache: Path, monkeypatch: p
 
 def test_the_fastest_above_the_floor_of_each_stage() -> None:
     good, fast = Choice("eager", "float32"), Choice("onnx", "int8")
-    rows = [Tried(s, c, 1, t, q) for s in tuning.STAGES for c, t, q in ((good, 2.0, 300.0), (fast, 1.0, 20.0))]
+    rows = [Tried(s, c, 1, t, q) for s in STAGES for c, t, q in ((good, 2.0, 300.0), (fast, 1.0, 20.0))]
     assert {r.choice for r in tuning._marked(rows, 1, 30.0) if r.chosen} == {good}
     assert {r.choice for r in tuning._marked(rows, 1, 20.0) if r.chosen} == {fast}
 
@@ -153,7 +167,7 @@ def test_more_threads_must_be_worth_it() -> None:
     """A tenth faster on two threads is not: on a busy machine it would be many times slower."""
     one, two = Choice("onnx", "float32"), Choice("onnx", "float32", 2)
     for seconds, wanted in ((0.9, one), (0.5, two)):
-        rows = [Tried(s, c, 1, t, 100.0) for s in tuning.STAGES for c, t in ((one, 1.0), (two, seconds))]
+        rows = [Tried(s, c, 1, t, 100.0) for s in STAGES for c, t in ((one, 1.0), (two, seconds))]
         assert {r.choice for r in tuning._marked(rows, 1, 30.0) if r.chosen} == {wanted}
 
 
@@ -162,16 +176,17 @@ def test_rows_at_once_are_those_with_the_least_time_a_sentence() -> None:
         def times(stage: str, batch: int) -> float:
             return step if stage == "step" and batch == 8 else 0.001 * batch
 
-        return [Tried(s, Choice("onnx", "float32"), n, times(s, n), 100.0) for s in tuning.STAGES for n in (1, 8)]
+        return [Tried(s, Choice("onnx", "float32"), n, times(s, n), 100.0) for s in STAGES for n in (1, 8)]
 
-    assert tuning.rows_at_once(rows(0.004)) == 8
-    assert tuning.rows_at_once(rows(0.012)) == 1
+    assert tuning.rows_at_once(rows(0.004), Workload.sentence) == 8
+    assert tuning.rows_at_once(rows(0.012), Workload.sentence) == 1
 
 
 def test_candidates() -> None:
     """Eight bits where weights are most of the work; threads where the runtime takes them."""
-    assert "int8" not in {choice.precision for choice in candidates("vocode", (1,))}
-    found = list(candidates("step", (1, 2)))
+    origin = Origin.given(families.get("speecht5"), TINY, {})
+    assert "int8" not in {choice.precision for choice in candidates(origin, "vocode", (1,))}
+    found = list(candidates(origin, "step", (1, 2)))
     assert Choice("onnx", "int8", 2) in found
     assert {choice.threads for choice in found if choice.runtime == "eager"} == {1}
 
@@ -189,4 +204,4 @@ def test_refusals(run, folder: Path, cache: Path, more: tuple[str, str]) -> None
 def test_a_voice_without_choices(run, tiny: Path) -> None:
     done = run("tune", str(tiny))
     assert done.code == 2
-    assert "not a SpeechT5 checkpoint" in done.err
+    assert "has no choices to tune" in done.err

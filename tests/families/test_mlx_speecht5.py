@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import components as lab
 import numpy as np
 import pytest
 
 from portavoz import ops
 from portavoz.families.speecht5.config import TINY
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
-from portavoz.lab import components as lab
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.lab.metrics import distance
-from portavoz.lab.references.transformers import Reference
 
 CONVOLUTIONS = pytest.mark.parametrize("convolutions", ["native", "matmul"])
 

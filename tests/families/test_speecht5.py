@@ -7,6 +7,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+import components as lab
 import numpy as np
 import pytest
 
@@ -14,14 +15,13 @@ from portavoz import ops
 from portavoz.blocks.attention import Grown
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.errors import InputError, SpecError, WeightError
+from portavoz.families.reference import package
 from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config, named
 from portavoz.families.speecht5.decoder import State
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria, eager
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.families.speecht5.vocoder import EARLY, Edges, Windows
-from portavoz.lab import components as lab
 from portavoz.lab.metrics import distance
-from portavoz.lab.references import package
-from portavoz.lab.references.transformers import Reference
 
 # Nothing here is what it is in the published model: no two widths are equal, ids of pad and eos are others.
 ODD = SpeechT5Config(
@@ -280,10 +280,10 @@ def test_rows_of_a_batch_equal_their_solo_runs(name: str, back: str) -> None:
     voices = np.stack([lab.speaker(c, n) for n in range(4)])
     masks = [m.masks(n, 80) for n in range(4)]
     stop = StoppingCriteria(9.0, 2.0, 9.0)
-    synthesize_batch = m.generate(texts, voices, masks=masks, stop=stop, look=True)
+    synthesize_batch = m.generate(texts, voices, masks=masks, stop=stop, attention=True)
     assert len({len(said.stops) for said in synthesize_batch}) > 2  # they end at steps of their own
     for said, text, voice, mask in zip(synthesize_batch, texts, voices, masks):
-        (alone,) = m.generate([text], voice, masks=[mask], stop=stop, look=True)
+        (alone,) = m.generate([text], voice, masks=[mask], stop=stop, attention=True)
         assert said.mel.values.shape == alone.mel.values.shape
         assert said.alignment is not None and alone.alignment is not None
         assert distance(said.wave, alone.wave).l2 < 1e-5
@@ -306,8 +306,8 @@ def test_where_the_decoder_looks_is_the_references() -> None:
     (text,) = lab.rows(TINY, (11,), 0)
     voice, stop = lab.speaker(TINY, 0), StoppingCriteria(9.0, 0, 3)
     masks = m.masks(0, 16)
-    (said,) = m.generate([text], voice, masks=[masks], stop=stop, look=True)
-    from portavoz.lab.references.transformers import Injected
+    (said,) = m.generate([text], voice, masks=[masks], stop=stop, attention=True)
+    from portavoz.families.speecht5.reference.transformers import Injected
 
     with torch.no_grad(), Injected(masks):
         _, weights = ref.model.generate_speech(
@@ -339,7 +339,7 @@ def test_sound_comes_while_the_loop_goes_on() -> None:
     made: list[int] = []
     stages: Any = m.stages
     counting = SimpleNamespace(
-        encode=stages.encode, keep=stages.keep, postnet=stages.postnet, vocode=stages.vocode,
+        encode=stages.encode, select=stages.select, postnet=stages.postnet, vocode=stages.vocode,
         step=lambda *given: (made.append(1), stages.step(*given))[1],
     )  # fmt: skip
     said = SpeechT5(counting, c).synthesize(
@@ -358,7 +358,7 @@ def test_windows_give_the_same_frames_however_a_mel_arrives(name: str, frames: i
     mel = np.random.default_rng(frames).standard_normal((frames, c.num_mel_bins)).astype(np.float32)
 
     def run(sizes: list[int]) -> np.ndarray:
-        run = m.stages.sound if cuts else m.stages.vocode
+        run = m.stages.vocode_window if cuts else m.stages.vocode
         far, mels = c.vocoder.reach(), c.num_mel_bins
         window = Windows.start(run, reach=far, hop=c.hop, late=0, mels=mels, cuts=cuts)
         out, at = [], 0
@@ -418,7 +418,7 @@ def test_a_stop_flag_that_never_fires_is_bounded_and_told() -> None:
     (text,) = lab.rows(TINY, (150,), 0)
     (said,) = m.generate([text], voice, stop=StoppingCriteria(threshold=9.0))
     assert len(said.stops) == TINY.max_speech_positions < 150 * 20 // 2
-    assert said.warnings == ("the model never said it was done: cut off after 320 steps (0.6 s)",)
+    assert said.warnings == ("no stop token after 320 steps (0.6 s): output truncated",)
 
 
 @pytest.mark.parametrize(
@@ -484,7 +484,7 @@ def test_numbers_that_blow_up_are_an_error_and_no_noise() -> None:
         frames, stops, state = stages.step(*given)
         return np.where(frames > 0.5, np.inf, frames), stops, state
 
-    parts = {name: getattr(stages, name) for name in ("encode", "keep", "postnet", "vocode")}
+    parts = {name: getattr(stages, name) for name in ("encode", "select", "postnet", "vocode")}
     broken = SpeechT5(SimpleNamespace(**parts, step=step), TINY)
     with pytest.raises(WeightError, match="the mel has NaN or infinity"):
         broken.generate([[4, 5, 2]], voice, stop=StoppingCriteria(9.0))

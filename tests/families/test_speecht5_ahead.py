@@ -13,8 +13,8 @@ from portavoz.errors import WeightError
 from portavoz.families.speecht5.config import TINY as C
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
 from portavoz.families.speecht5.pipelining import ordered_map, workers
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.families.speecht5.stages import eager
-from portavoz.lab.references.transformers import Reference
 
 STOP = StoppingCriteria(threshold=9, maxlenratio=10)
 
@@ -101,7 +101,7 @@ def test_a_fault_beside_the_loop_is_heard(count: int) -> None:
         def __getattr__(self, name: str):
             return getattr(good, name)
 
-        def sound(self, mel: np.ndarray, before: int, after: int) -> np.ndarray:
+        def vocode_window(self, mel: np.ndarray, before: int, after: int) -> np.ndarray:
             return np.full((1, (mel.shape[1] - before - after) * C.hop), np.nan, np.float32)
 
     good = eager(*Reference.fresh(C, 2).tensors(), C, ops.open("torch"))

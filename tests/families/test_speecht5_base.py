@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 
+import components
 import numpy as np
 import pytest
 
 from portavoz import ops
 from portavoz.families.speecht5.config import BASE
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
-from portavoz.lab import components
-from portavoz.lab.references.transformers import Reference
+from portavoz.families.speecht5.reference.transformers import Reference
 
 pytestmark = pytest.mark.slow
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "scale")

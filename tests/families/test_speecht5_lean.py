@@ -7,15 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from portavoz import ops
+from portavoz import families, ops
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.families.speecht5.config import TINY, SpeechT5Config
-from portavoz.families.speecht5.fused_decoder import HIDDEN, ConditioningTables, fused
+from portavoz.families.speecht5.fused_decoder import HIDDEN, ConditioningTables, fuse_weights
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.families.speecht5.stages import eager
-from portavoz.graph.lean import Origin
-from portavoz.graph.speecht5 import assembled, plan
+from portavoz.graph.compile import Origin, assemble, plan
 from portavoz.lab.metrics import distance
-from portavoz.lab.references.transformers import Reference
 
 ODD = SpeechT5Config(
     vocab_size=17, hidden_size=36, encoder_layers=1, encoder_attention_heads=6, encoder_ffn_dim=20,
@@ -30,6 +29,8 @@ ODD = SpeechT5Config(
 )  # fmt: skip
 CONFIGS = {"tiny": TINY, "odd": ODD, "one_each": dataclasses.replace(TINY, decoder_layers=1, reduction_factor=1)}
 
+FAMILY = families.get("speecht5")
+
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_step_is_the_plain_model_s(name: str, tmp_path) -> None:
@@ -39,7 +40,9 @@ def test_every_step_is_the_plain_model_s(name: str, tmp_path) -> None:
     c = CONFIGS[name]
     model, vocoder = Reference.fresh(c, 3).tensors()
     plain = eager(model, vocoder, c, ops.open("torch"))
-    lean = assembled(Origin.given(c, model, vocoder), plan("eager", "float32"), Cache(tmp_path))
+    lean = assemble(
+        Origin.given(FAMILY, c, {"model": model, "vocoder": vocoder}), plan(FAMILY, "eager", "float32"), Cache(tmp_path)
+    ).runner
     draw = np.random.default_rng(1)
     ids = draw.integers(3, c.vocab_size, (3, 21))
     ids[1, 15:] = c.pad_token_id
@@ -49,7 +52,7 @@ def test_every_step_is_the_plain_model_s(name: str, tmp_path) -> None:
     for step in range(90):
         if step == 70:
             rows = np.array([0, 2])
-            states = [stages.keep(state, rows) for stages, state in zip((plain, lean), states)]
+            states = [stages.select(state, rows) for stages, state in zip((plain, lean), states)]
             frames = [frame[rows] for frame in frames]
         shape = (c.speech_decoder_prenet_layers, len(frames[0]), c.speech_decoder_prenet_units)
         kept = (draw.random(shape) < 0.5).astype(np.float32) * 2
@@ -65,7 +68,7 @@ def test_every_step_is_the_plain_model_s(name: str, tmp_path) -> None:
 def test_fewer_products_and_no_batch_norm() -> None:
     """What is joined is gone: the lean step has one matrix where the checkpoint has three, and no statistics."""
     model, _ = Reference.fresh(TINY, 0).tensors()
-    made = fused(model, TINY)
+    made = fuse_weights(model, TINY)
     assert made["step.layers.0.own.weight"].shape == (3 * TINY.hidden_size, TINY.hidden_size)
     assert made["step.joined.weight"].shape == (TINY.hidden_size, TINY.speech_decoder_prenet_units)
     assert made["around.places"].shape == (TINY.max_speech_positions, TINY.hidden_size)
@@ -76,7 +79,7 @@ def test_fewer_products_and_no_batch_norm() -> None:
 def test_a_silent_speaker_adds_nothing() -> None:
     """The length of an embedding is taken out, and one of zeros stays zeros."""
     model, _ = Reference.fresh(TINY, 0).tensors()
-    around = ConditioningTables(fused(model, TINY))
+    around = ConditioningTables(fuse_weights(model, TINY))
     one = np.random.default_rng(0).standard_normal((1, TINY.speaker_embedding_dim)).astype(np.float32)
     assert not around.voices(np.zeros_like(one)).any()
     assert np.allclose(around.voices(one * 7), around.voices(one), atol=1e-6)

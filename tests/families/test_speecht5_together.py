@@ -11,8 +11,8 @@ from portavoz import ops
 from portavoz.errors import WeightError
 from portavoz.families.speecht5.config import TINY as C
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.families.speecht5.stages import Eager, eager
-from portavoz.lab.references.transformers import Reference
 
 STOP = StoppingCriteria(threshold=9, maxlenratio=10)
 ROWS = [np.arange(n) % 30 + 4 for n in (21, 4, 33, 12)]
@@ -92,7 +92,7 @@ def test_nothing_is_done_before_it_is_asked_for_and_a_row_is_heard_while_others_
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_fault_is_heard_once_and_ends_all_of_them(workers: int) -> None:
     class Broken(Watching):
-        def sound(self, mel: np.ndarray, before: int, after: int) -> np.ndarray:
+        def vocode_window(self, mel: np.ndarray, before: int, after: int) -> np.ndarray:
             return np.full((1, (mel.shape[1] - before - after) * C.hop), np.nan, np.float32)
 
     said = SpeechT5(Broken(opened()), C, workers=workers).synthesize_batch(ROWS, SPEAKER, stop=STOP)

@@ -6,15 +6,17 @@ import numpy as np
 import onnx
 import pytest
 
-from portavoz import ops
+from portavoz import families, ops
 from portavoz.errors import BackendError, WeightError
 from portavoz.families.compact.config import MINIMAL, CompactConfig
-from portavoz.families.compact.loop import Compact, Eager, eager
-from portavoz.graph.compact import compiled, export_stages
+from portavoz.families.compact.loop import STAGES, Compact, Eager, eager
+from portavoz.families.compact.voice import CompactFolder
+from portavoz.graph.compile import export_stages, prebuilt
 from portavoz.graph.onnx import Session
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 
+FAMILY = families.get("compact")
 HIFI = CompactConfig.from_dict({**MINIMAL.to_dict(), "vocoder": "hifigan", "hifigan": {"channels": 16}})
 PITCHED = CompactConfig.from_dict({**MINIMAL.to_dict(), "pitch": True, "energy": True})
 
@@ -28,8 +30,13 @@ def exported(request, tmp_path_factory):
     # Every tensor is random: values left at their start would hide a parameter that the graph forgot.
     arrays = {k: (a + 0.1 * draw.standard_normal(a.shape)).astype(np.float16) for k, a in w.arrays().items()}
     file.write(folder / "model.safetensors", arrays, {"layout": "torch"})
-    export_stages(folder / "model.safetensors", request.param, folder)
+    export_stages(FAMILY, CompactFolder.bare(folder / "model.safetensors", request.param), folder)
     return folder, request.param
+
+
+def compiled(folder, config):
+    graphs = {name: folder / f"{name}.onnx" for name in STAGES}
+    return Compact(prebuilt(FAMILY, config, graphs), config)
 
 
 def say(model, symbols):

@@ -16,17 +16,30 @@ import built
 import numpy as np
 import pytest
 
-from portavoz import ops
+from portavoz import families, ops
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.errors import BackendError, WeightError
 from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
+from portavoz.families.speecht5.reference.transformers import Reference
+from portavoz.families.speecht5.runtime import BUCKET, RUNTIMES, Sessions
 from portavoz.families.speecht5.stages import Eager, eager
 from portavoz.graph import onnx, openvino, processor
 from portavoz.graph.cache import Cache
+from portavoz.graph.compile import Origin, assemble
+from portavoz.graph.compile import plan as plan_of
 from portavoz.graph.quantize import blocks
-from portavoz.graph.speecht5 import BUCKET, RUNTIMES, Compiled, Origin, compiled, plan
-from portavoz.lab.references.transformers import Reference
+
+FAMILY = families.get("speecht5")
+
+
+def plan(runtime: str, precision: str) -> dict:
+    return plan_of(FAMILY, runtime, precision)
+
+
+def compiled(origin: Origin, *, runtime: str, precision: str = "float32", cache: Cache) -> Sessions:
+    return assemble(origin, plan(runtime, precision), cache).runner
+
 
 SMALL = dataclasses.replace(
     TINY,
@@ -52,7 +65,7 @@ def tensors() -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def origin(tensors) -> Origin:
-    return Origin.given(SMALL, *tensors)
+    return Origin.given(FAMILY, SMALL, dict(zip(("model", "vocoder"), tensors)))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +85,7 @@ def snr(ours: np.ndarray, wanted: np.ndarray) -> float:
     return 10 * np.log10(float(np.mean(np.asarray(wanted, np.float64) ** 2)) / max(error, 1e-30))
 
 
-def run_freely(plain: Eager, stages: Compiled, c: SpeechT5Config, *, steps: int, symbols: tuple[int, int]) -> float:
+def run_freely(plain: Eager, stages: Sessions, c: SpeechT5Config, *, steps: int, symbols: tuple[int, int]) -> float:
     """Two rows, of which one leaves; the least SNR of frames and stops among all steps."""
     draw = np.random.default_rng(2)
     ids = draw.integers(4, c.vocab_size, (2, max(symbols)))
@@ -84,7 +97,7 @@ def run_freely(plain: Eager, stages: Compiled, c: SpeechT5Config, *, steps: int,
     frames, least = [np.zeros((2, 1, c.num_mel_bins), np.float32)] * 2, np.inf
     for step in range(steps):
         if step == steps // 2:
-            states = [each.keep(state, np.array([1])) for each, state in zip(both, states)]
+            states = [each.select(state, np.array([1])) for each, state in zip(both, states)]
             frames = [frame[1:] for frame in frames]
         shape = (c.speech_decoder_prenet_layers, len(frames[0]), c.speech_decoder_prenet_units)
         kept = (draw.random(shape) < 0.5).astype(np.float32) * 2
@@ -167,7 +180,7 @@ def test_what_is_in_the_cache_is_not_made_again(
     def load():
         raise AssertionError("the weights were read")
 
-    compiled(Origin(origin.config, origin.digest, load), runtime=runtime, precision=precision, cache=cache)
+    compiled(Origin(FAMILY, origin.config, origin.digest, load), runtime=runtime, precision=precision, cache=cache)
 
 
 def test_names_that_are_not_there() -> None:
@@ -256,7 +269,12 @@ def test_the_published_size(kind: tuple[str, str], tmp_path_factory: pytest.Temp
     """The published configuration's shapes, past 256 steps."""
     tensors = Reference.fresh(BASE, 0).tensors()
     cache = Cache(tmp_path_factory.getbasetemp() / "speecht5-base")
-    stages = compiled(Origin.given(BASE, *tensors), runtime=kind[0], precision=kind[1], cache=cache)
+    stages = compiled(
+        Origin.given(FAMILY, BASE, dict(zip(("model", "vocoder"), tensors))),
+        runtime=kind[0],
+        precision=kind[1],
+        cache=cache,
+    )
     plain = eager(*tensors, BASE, ops.open("torch"))
     wanted = (LEAST | HARDWARE)[kind]
     assert run_freely(plain, stages, BASE, steps=20, symbols=(3, 7)) >= wanted

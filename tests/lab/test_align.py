@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from probes import CONFIGS, compact
 
 from portavoz.lab.align.matching import align
-from portavoz.lab.compact_probe import CONFIGS, compact
 from portavoz.lab.compare import forced
 from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.instrument.fingerprint import fingerprint

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from probes import compact
 
 from portavoz.errors import InputError
-from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import compare, mirrored, propagated
 from portavoz.lab.forcing.noise_floor import propagated_floors_of, stage_floors_of, write
 from portavoz.lab.instrument.observer import Arrays, Observer, Program, Run, Unit

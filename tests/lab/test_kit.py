@@ -11,9 +11,9 @@ import kit_port
 import numpy as np
 import pytest
 from kit_port import Port
+from probes import CONFIGS, compact
 
 from portavoz.errors import InputError
-from portavoz.lab.compact_probe import CONFIGS, compact
 from portavoz.lab.compare import compare
 from portavoz.lab.forcing.noise_floor import write as traced
 from portavoz.lab.instrument.torch import TorchProgram
@@ -172,8 +172,8 @@ def test_the_other_vocoder(tmp_path: Path) -> None:
 
 def test_the_reference_package_as_a_port_of_speecht5(tmp_path: Path) -> None:
     from portavoz.families.speecht5.config import TINY
-    from portavoz.lab import speecht5_probe
-    from portavoz.lab.references.transformers import Reference
+    from portavoz.families.speecht5.probe import run
+    from portavoz.families.speecht5.reference.transformers import Reference, ReferenceStages
 
     made = tmp_path / "kit"
     about = kit.write("speecht5", made, layout="mlx")
@@ -184,9 +184,9 @@ def test_the_reference_package_as_a_port_of_speecht5(tmp_path: Path) -> None:
     arrays = {k: relayout(a, about["tensors"][k]["role"], "mlx", "torch") for k, a in stored.items()}
     model = Reference.fresh(TINY, 5)
     loaded(model, arrays)
-    probe = speecht5_probe.Probe(**{name: a.copy() for name, a in inputs.items()})
+    given = {name: a.copy() for name, a in inputs.items()}
     port = TorchProgram(
-        lambda: speecht5_probe.drive(speecht5_probe.Theirs(model), probe, TINY),
+        lambda: run(ReferenceStages(model), given, TINY),
         modules={"": model.model, "vocoder": model.vocoder},
     )
     traced(port, tmp_path / "port.trace", floors=False)
@@ -207,10 +207,10 @@ def loaded(model: object, arrays: dict[str, np.ndarray]) -> None:
 
 def test_what_is_refused(made: Path, tmp_path: Path) -> None:
     for family, how, sentence in (
-        ("chatterbox", {}, "there is no kit of the family"),
+        ("abacus", {}, "there is no kit of the family"),
         ("compact", {"layout": "onnx"}, "there is no layout"),
         ("compact", {"config": "huge"}, "choose one of istft, hifigan"),
-        ("speecht5", {"config": "base"}, "there is tiny"),
+        ("speecht5", {"config": "base"}, "choose one of tiny"),
     ):
         with pytest.raises(InputError, match=sentence):
             kit.write(family, tmp_path / "x", **how)

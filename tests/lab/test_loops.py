@@ -241,19 +241,20 @@ def test_a_cache_is_compared_with_recomputation_step_by_step() -> None:
 
 def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
     """`transformers` reads 72 frames at once, ours one by one; a row that is lost at step 70 is named there."""
+    from portavoz.families.faults import Wrapped
     from portavoz.families.speecht5.config import TINY
-    from portavoz.lab import speecht5_probe
+    from portavoz.families.speecht5.probe import inputs
+    from portavoz.families.speecht5.reference.transformers import Injected, Reference
+    from portavoz.families.speecht5.stages import Eager
     from portavoz.lab.instrument.ops import OpsProgram
-    from portavoz.lab.references.transformers import Injected, Reference
-    from portavoz.lab.selftest.faults import Instead
 
     steps = 72
-    model, probe = Reference.fresh(TINY, 0), speecht5_probe.Probe.of(TINY, steps=steps)
+    model, probe = Reference.fresh(TINY, 0), inputs(TINY, steps=steps)
     frames = np.random.default_rng(5).standard_normal((2, steps, TINY.num_mel_bins)).astype(np.float32)
 
     def whole() -> None:
-        state, decoder = model.encode(probe.ids, probe.mask, probe.speaker), model.model.speecht5.decoder
-        with Injected(probe.masks):
+        state, decoder = model.encode(probe["ids"], probe["mask"], probe["speaker"]), model.model.speecht5.decoder
+        with Injected(probe["masks"]):
             hidden = decoder.prenet(torch.from_numpy(frames), state.speaker)
             out = decoder.wrapped_decoder(
                 hidden_states=hidden, encoder_hidden_states=state.memory, encoder_attention_mask=state.mask,
@@ -266,20 +267,23 @@ def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
 
     def port(lost: int = -1) -> OpsProgram:
         def build(w: Any) -> Callable[[], None]:
-            stages = speecht5_probe.Ours(speecht5_probe.Acoustic(w, TINY), None)  # type: ignore[arg-type]
+            stages = Eager(w, w / "vocoder", TINY)
             layer = stages.acoustic.decoder.layers[1]
             own = layer.own
-            layer.own = Instead(own, lambda f, *x, **n: f(*x, **n))
+            layer.own = Wrapped(own, lambda f, *x, **n: f(*x, **n))
             layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != lost else x * 0.0)
 
             def run() -> None:
-                state = stages.encode(probe)
+                state = stages.encode(probe["ids"], probe["mask"], probe["speaker"], steps + 1)
                 for step in range(steps):
-                    _, _, state = stages.step(frames[:, step : step + 1], state, probe.masks[:, step])
+                    _, _, state = stages.step(
+                        frames[:, step : step + 1], state, np.repeat(probe["masks"][:, step, None], 2, 1)
+                    )
 
             return run
 
-        return OpsProgram(build, model.tensors()[0])
+        tensors, vocoder = model.tensors()
+        return OpsProgram(build, {**tensors, **{f"vocoder.{k}": v for k, v in vocoder.items()}})
 
     verdict = forced(trace, port())
     assert not verdict.faults and verdict.largest_clean < 8, lines(verdict)

@@ -13,12 +13,12 @@ import pytest
 import torch
 from mlx_strangers import Port
 
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.lab import tap
 from portavoz.lab.compare import compare, forced, mirrored
 from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.instrument.mlx import MlxProgram
 from portavoz.lab.instrument.torch import TorchProgram
-from portavoz.lab.references.transformers import Reference
 from portavoz.lab.report.text import lines
 from portavoz.lab.report.verdict import Verdict
 from portavoz.lab.trace.recorder import record

@@ -16,7 +16,7 @@ GROUNDS = [("compact", "istft"), ("compact", "hifigan"), ("speecht5", "")]
 
 @pytest.mark.parametrize(("family", "probe"), GROUNDS)
 def test_a_faultless_port_on_mlx_passes(family: str, probe: str) -> None:
-    ground = fault_injection.GROUNDS[family](probe, 0)
+    ground = fault_injection.target(family, probe, 0)
     verdict = forced(ground.trace, ground.port(ops="mlx"))
     assert verdict.answer == "PASS", lines(verdict)
     assert verdict.largest_clean < 8 and verdict.pairing.coverage == 1
@@ -28,7 +28,7 @@ def test_planted_faults_are_named_on_mlx(family: str) -> None:
     faults = [fault for fault in fault_injection.catalogue(family) if fault.weights is not None and fault.edit is None]
     missed = []
     for probe in dict.fromkeys(fault.probe for fault in faults):
-        ground = fault_injection.GROUNDS[family](probe, 0)
+        ground = fault_injection.target(family, probe, 0)
         for fault in (fault for fault in faults if fault.probe == probe):
             verdict = forced(ground.trace, fault_injection.planted(ground, [fault], "mlx"))
             first = verdict.faults[0].id if verdict.faults else "nothing"
@@ -39,6 +39,6 @@ def test_planted_faults_are_named_on_mlx(family: str) -> None:
 
 @pytest.mark.parametrize(("family", "probe"), GROUNDS[:1])
 def test_a_file_that_mlx_wrote_is_mirrored(family: str, probe: str) -> None:
-    ground = fault_injection.GROUNDS[family](probe, 0)
+    ground = fault_injection.target(family, probe, 0)
     verdict = mirrored(ground.reference, record(ground.port(ops="mlx")))
     assert verdict.answer == "PASS" and verdict.largest_clean < 8, lines(verdict)

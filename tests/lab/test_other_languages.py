@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from probes import parity_weights
 
 from portavoz.blocks.durations import DurationPredictor
 from portavoz.lab import tap
-from portavoz.lab.compact_probe import sensitised
 from portavoz.lab.compare import mirrored
 from portavoz.lab.instrument.ops import OpsProgram
 from portavoz.lab.report.text import first_line, lines
@@ -37,7 +37,7 @@ def reference() -> OpsProgram:
         model = parts(w)
         return lambda: tap("result", model(model.ops.tensor(given().astype(model.convs[0].bias.dtype))))
 
-    return OpsProgram(build, sensitised(parts, 0), ops="numpy", name="durations")
+    return OpsProgram(build, parity_weights(parts, 0), ops="numpy", name="durations")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def source(root: Path) -> str:
 
 def dumped(source: str, folder: Path) -> Path:
     """Compile the program, run it on the same weights, give its trace."""
-    arrays = sensitised(parts, 0)
+    arrays = parity_weights(parts, 0)
     numbers = [given(), *(arrays[f"{kind}.{i}.{role}"] for i in range(2) for kind in ("convs", "norms")
                           for role in ("weight", "bias")), arrays["out.weight"], arrays["out.bias"]]  # fmt: skip
     head = np.array([STEPS, CHANNELS, INNER], np.int32).tobytes()

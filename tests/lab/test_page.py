@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import probes
 import pytest
 from browser import Browser
 from matplotlib.image import imread
+from probes import compact
 
-from portavoz.lab import speecht5_probe
-from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import compare, forced, mirrored, propagated
 from portavoz.lab.forcing.noise_floor import traced
 from portavoz.lab.pipeline.pipeline_program import PipelineProgram
@@ -43,8 +43,8 @@ def looping() -> Verdict:
     from portavoz.lab.selftest.fault_injection import catalogue
 
     fault = next(f for f in catalogue("speecht5") if f.name == "cache row lost at step 4")
-    reference, arrays = speecht5_probe.reference()
-    return compare(reference, speecht5_probe.ours(TINY, arrays, edit=fault.edit), free_running=True)
+    reference, arrays = probes.reference()
+    return compare(reference, probes.ours(TINY, arrays, edit=fault.edit), free_running=True)
 
 
 class Tags(HTMLParser):

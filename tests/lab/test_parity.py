@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from probes import CONFIGS, compact
 
 from portavoz.errors import InputError
-from portavoz.lab.compact_probe import CONFIGS, compact
 from portavoz.lab.compare import assert_parity, compare, forced, inventory, mirrored, propagated
 from portavoz.lab.forcing.noise_floor import floors_of, traced
 from portavoz.lab.report.text import exit_code, first_line, lines, since, to_dict
@@ -237,18 +237,19 @@ def test_what_is_new_since_an_earlier_report(reference: Trace) -> None:
 @pytest.mark.slow
 def test_a_fault_that_begins_late_is_named_with_its_step() -> None:
     """The cache loses its row 70: nothing shorter would have shown it."""
+    import probes
+
+    from portavoz.families.faults import Wrapped
     from portavoz.families.speecht5.config import TINY
-    from portavoz.lab import speecht5_probe
-    from portavoz.lab.selftest.faults import Instead
 
     def edit(acoustic: Any, vocoder: Any) -> None:
         layer = acoustic.decoder.layers[1]
         own = layer.own
-        layer.own = Instead(own, lambda f, *x, **n: f(*x, **n))
+        layer.own = Wrapped(own, lambda f, *x, **n: f(*x, **n))
         layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != 70 else x * 0.0)
 
-    subject, arrays = speecht5_probe.reference(steps=73)
-    verdict = forced(traced(subject), speecht5_probe.ours(TINY, arrays, edit=edit, steps=73))
+    subject, arrays = probes.reference(steps=73)
+    verdict = forced(traced(subject), probes.ours(TINY, arrays, edit=edit, steps=73))
     first = verdict.faults[0]
     assert first.unit == "speecht5.decoder.wrapped_decoder.layers.1.self_attn.k_proj" and first.calls == [70]
     assert "at call 70 only" in first_line(verdict)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import probes
 import pytest
+from probes import PROBE, clamp_durations, parity_weights
 
 from portavoz import ops
 from portavoz.errors import InputError
 from portavoz.families.compact.loop import Compact, Eager
+from portavoz.families.compact.pipeline import pipeline as compact
+from portavoz.families.compact.pipeline import symbols
 from portavoz.families.speecht5 import stages
 from portavoz.families.speecht5.config import TINY
-from portavoz.lab import speecht5_probe
-from portavoz.lab.compact_probe import PROBE, loud, sensitised
-from portavoz.lab.pipeline.pipeline import compact
-from portavoz.lab.pipeline.pipeline_loader import Request, _probe, _symbols
+from portavoz.families.speecht5.pipeline import probe
+from portavoz.lab.pipeline.pipeline_loader import Request
 from portavoz.lab.pipeline.precision import Row, Sensitivity, lines, sensitivity
 from portavoz.ops.rounding import Rounding
 from portavoz.weights.cursor import Weights
@@ -25,12 +27,12 @@ HUGE = np.float32(4096)
 
 def looked(change: Any = None) -> Sensitivity:
     """The compact probe on torch, its weights changed."""
-    arrays = loud(sensitised(lambda w: Eager(w, PROBE), 0))
+    arrays = clamp_durations(parity_weights(lambda w: Eager(w, PROBE), 0))
     if change is not None:
         change(arrays)
     watch = Rounding(ops.open("torch"))
     model = Compact(Eager(Weights(arrays, watch), PROBE), PROBE)
-    return Sensitivity(compact(model, lambda: _symbols("One lab.")), watch)
+    return Sensitivity(compact(model, lambda: symbols("One lab.")), watch)
 
 
 def first(rows: Any) -> Row:
@@ -82,14 +84,14 @@ def test_too_large_for_sixteen_bits_is_an_overflow() -> None:
 
 def test_speecht5_too() -> None:
     def observed(change: Any = None) -> Sensitivity:
-        subject, arrays = speecht5_probe.reference()
+        subject, arrays = probes.reference()
         del subject
         model = {k: np.array(a) for k, a in arrays.items() if not k.startswith("vocoder.")}
         vocoder = {k.removeprefix("vocoder."): a for k, a in arrays.items() if k.startswith("vocoder.")}
         if change is not None:
             change(model)
         watch = Rounding(ops.open("torch"))
-        return Sensitivity(_probe(stages.eager(model, vocoder, TINY, watch), Request(), ""), watch)
+        return Sensitivity(probe(stages.eager(model, vocoder, TINY, watch), Request(), ""), watch)
 
     def norm(model: Any) -> None:
         """A batch norm takes off what the convolution before it has nothing of."""

@@ -17,9 +17,9 @@ from portavoz import ops
 from portavoz.audio.limit import soft_limit
 from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError
+from portavoz.families.pipeline import Pipeline
 from portavoz.flow import MelSpec, Wave
-from portavoz.folder import bundled
-from portavoz.lab.pipeline.pipeline import Staged
+from portavoz.folder import voices
 from portavoz.lab.pipeline.pipeline_loader import Request, on, other_speaker
 from portavoz.lab.signals.conditioning import responses
 from portavoz.lab.signals.diagnosis import Report, lines, listen, told
@@ -234,7 +234,7 @@ def test_figures_in_words(reference: Spoken) -> None:
 # What a voice listens to
 
 
-def answers(voice: Staged, other: Staged | None = None) -> dict[str, bool]:
+def answers(voice: Pipeline, other: Pipeline | None = None) -> dict[str, bool]:
     return {f"{r.cause} → {r.effect}": r.dead for r in responses(voice, other)}
 
 
@@ -269,16 +269,16 @@ def test_a_stage_that_does_not_listen_is_accused(stage: str, deaf: str, room: st
 
 
 def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portavoz.lab.pipeline import pipeline_loader
+    from portavoz.families.compact import probe
 
-    right = pipeline_loader.sensitised
+    right = probe.parity_weights
 
     def one(*given: Any) -> Any:
         arrays = right(*given)
         arrays["acoustic.encoder.speaker.weight"][:] = arrays["acoustic.encoder.speaker.weight"][0]
         return arrays
 
-    monkeypatch.setattr(pipeline_loader, "sensitised", one)
+    monkeypatch.setattr(probe, "parity_weights", one)
     back, request = ops.open("numpy"), Request("One lab.")
     another = other_speaker("compact", request)
     assert another is not None
@@ -291,6 +291,8 @@ def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_voice_with_one_speaker_has_no_other(tmp_path: Path) -> None:
     assert other_speaker("arctic", Request()) == Request(speaker=1)
-    about = json.loads((bundled() / "arctic" / "voice.json").read_text())
-    (tmp_path / "voice.json").write_text(json.dumps({**about, "speakers": ["rms"]}))
+    about = json.loads((voices()["arctic"] / "voice.json").read_text())
+    (tmp_path / "voice.json").write_text(
+        json.dumps({**about, "speakers": ["rms"], "config": {**about["config"], "speakers": 1}})
+    )
     assert other_speaker(str(tmp_path), Request()) is None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from portavoz.families.faults import Fault
 from portavoz.families.speecht5.config import TINY
+from portavoz.families.speecht5.reference import handwritten_port as handwritten
+from portavoz.families.speecht5.reference.handwritten_faults import FAULTS
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.lab.compare import compare, forced, inventory, mirrored
 from portavoz.lab.forcing.noise_floor import traced
-from portavoz.lab.references.transformers import Reference
-from portavoz.lab.selftest import handwritten_port
-from portavoz.lab.selftest.faults import Fault
-from portavoz.lab.selftest.faults.handwritten_port import FAULTS
+from portavoz.lab.probes import torch_program
 from portavoz.lab.trace.recorder import record
 from portavoz.lab.trace.trace import Trace
 
@@ -24,14 +27,19 @@ def model() -> Reference:
     return Reference.fresh(TINY, 0)
 
 
+def theirs(model: Reference, seed: int = 0) -> Any:
+    """The reference's encoder."""
+    return torch_program(handwritten.reference(model, seed), "encoder in transformers")
+
+
 @pytest.fixture(scope="module")
 def trace(model: Reference) -> Trace:
     """Its trace, with floors."""
-    return traced(handwritten_port.reference(model))
+    return traced(theirs(model))
 
 
 def test_every_unit_finds_its_partner_and_the_rule_is_said(model: Reference, trace: Trace) -> None:
-    verdict = forced(trace, handwritten_port.port(handwritten_port.arrays(model)))
+    verdict = forced(trace, torch_program(handwritten.port(handwritten.arrays(model)), "by hand"))
     pairing = verdict.pairing
     assert verdict.answer == "PASS" and pairing.coverage == 1
     assert pairing.layers["blk1.qkv"] == [f"{FIRST}attention.{n}_proj" for n in "qkv"]
@@ -48,26 +56,29 @@ def test_every_unit_finds_its_partner_and_the_rule_is_said(model: Reference, tra
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_file_of_it_passes_too(seed: int, model: Reference) -> None:
     verdict = mirrored(
-        handwritten_port.reference(model, seed),
-        record(handwritten_port.port(handwritten_port.arrays(model), seed=seed)),
+        theirs(model, seed),
+        record(torch_program(handwritten.port(handwritten.arrays(model), seed=seed), "by hand")),
     )
     assert verdict.answer == "PASS" and verdict.pairing.coverage == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_in_it_is_named_at_its_place(fault: Fault, model: Reference, trace: Trace) -> None:
-    arrays = handwritten_port.arrays(model)
+    arrays = handwritten.arrays(model)
     if fault.weights is not None:
         fault.weights(arrays)
-    port = handwritten_port.port(arrays, edit=fault.edit)
+    port = torch_program(handwritten.port(arrays, edit=fault.edit), "by hand")
     dump, _ = inventory(port)
-    for verdict in (forced(trace, port), mirrored(handwritten_port.reference(model), dump)):
+    for verdict in (
+        forced(trace, port),
+        mirrored(theirs(model), dump),
+    ):
         assert verdict.answer == "FAIL"
         assert verdict.faults[0].id.startswith(fault.want), [c.id for c in verdict.faults]
 
 
 def test_a_map_by_hand_overrides(model: Reference, trace: Trace) -> None:
-    port = handwritten_port.port(handwritten_port.arrays(model))
+    port = torch_program(handwritten.port(handwritten.arrays(model)), "by hand")
     wrong = {"blk1.up": f"{LAYERS}1.feed_forward.intermediate_dense"}
     verdict = compare(trace, port, mapping=wrong)
     assert verdict.pairing.rules["blk1.up"] == "by hand" and verdict.answer == "FAIL"

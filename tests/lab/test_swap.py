@@ -7,26 +7,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import components
 import numpy as np
 import pytest
 import soundfile
 import torch
+from probes import PROBE, PROBE_HIFI, clamp_durations, parity_weights
 
 from portavoz import ops
 from portavoz.errors import InputError
 from portavoz.families.compact.loop import Compact, Eager
+from portavoz.families.compact.pipeline import pipeline as compact
+from portavoz.families.compact.pipeline import symbols
+from portavoz.families.pipeline import Pipeline
 from portavoz.families.speecht5 import stages
 from portavoz.families.speecht5.config import TINY
-from portavoz.lab import components, tap
-from portavoz.lab.compact_probe import PROBE, PROBE_HIFI, loud, sensitised
+from portavoz.families.speecht5.pipeline import probe
+from portavoz.families.speecht5.reference.transformers import Reference, ReferenceStages
+from portavoz.lab import tap
 from portavoz.lab.instrument.torch import TorchProgram
-from portavoz.lab.pipeline.pipeline import Staged, compact
-from portavoz.lab.pipeline.pipeline_loader import Request, _probe, _symbols, parted, side
-from portavoz.lab.pipeline.speecht5 import Theirs
+from portavoz.lab.pipeline.pipeline_loader import Request, parted, side
 from portavoz.lab.pipeline.swap import Swap, swap
 from portavoz.lab.pipeline.swap_report import lines, sentence, to_dict, write_waves
 from portavoz.lab.pipeline.traced_pipeline import recorded, tapped
-from portavoz.lab.references.transformers import Reference
 from portavoz.lab.trace.recorder import record
 from portavoz.weights.cursor import Weights
 
@@ -34,15 +37,15 @@ TEXT = "One small lab."
 Edit = Callable[[Any], None]
 
 
-def spoken(config: Any = PROBE, *, weights: Edit | None = None, model: Edit | None = None) -> Staged:
+def spoken(config: Any = PROBE, *, weights: Edit | None = None, model: Edit | None = None) -> Pipeline:
     """The compact probe on NumPy, its weights or its model changed."""
-    arrays = loud(sensitised(lambda w: Eager(w, config), 0))
+    arrays = clamp_durations(parity_weights(lambda w: Eager(w, config), 0))
     if weights is not None:
         weights(arrays)
     made = Compact(Eager(Weights(arrays, ops.open("numpy")), config), config)
     if model is not None:
         model(made)
-    return compact(made, lambda: _symbols(TEXT), name="port" if weights or model else "reference")
+    return compact(made, lambda: symbols(TEXT), name="port" if weights or model else "reference")
 
 
 def scaled(path: str, by: float = 1.5) -> Edit:
@@ -155,19 +158,19 @@ def test_a_fault_in_a_speecht5_stage_is_named_with_its_borders(stage: str, their
     part, path = LETTERS[stage]
     tensors = dict(zip(("model", "vocoder"), map(dict, theirs.tensors())))
     tensors[part][path] = tensors[part][path] * np.float32(2)
-    port = _probe(stages.eager(tensors["model"], tensors["vocoder"], TINY, ops.open("torch")), Request(), "port")
-    found = swap(_probe(Theirs(theirs), Request(), "theirs"), port)
+    port = probe(stages.eager(tensors["model"], tensors["vocoder"], TINY, ops.open("torch")), Request(), "port")
+    found = swap(probe(ReferenceStages(theirs), Request(), "theirs"), port)
     assert named(found) == [(stage, *BEHIND[stage])]
 
 
 def test_the_reference_hears_our_memory_and_we_hear_theirs(theirs: Reference) -> None:
     ours = side("speecht5@torch", Request())
-    found = swap(_probe(Theirs(theirs), Request(), "theirs"), ours)
+    found = swap(probe(ReferenceStages(theirs), Request(), "theirs"), ours)
     assert not found.wrong and found.whole.l2 < 1e-5
     assert max(max(c.reference_first.l2, c.port_first.l2) for c in found.crossings) < 1e-5
     # The memory is what decides: another text's makes another mel in either.
     (ids,) = components.rows(TINY, (12,), 5)
-    for one in (_probe(Theirs(theirs), Request(), ""), ours):
+    for one in (probe(ReferenceStages(theirs), Request(), ""), ours):
         values = one.after(None, {})
         other = one.after("ids", {"ids": ids[None]})[0]
         changed = one.stages[2].run({**other, "ids": values[0]["ids"]})
@@ -189,7 +192,7 @@ class Program(torch.nn.Module):
         return tap("wave", torch.sin(mel).flatten())
 
 
-def program(gain: float = 1.0) -> Staged:
+def program(gain: float = 1.0) -> Pipeline:
     model, x = Program(gain), torch.ones(4, 6)
 
     def run() -> None:
@@ -245,7 +248,7 @@ def test_the_sounds_are_written(tmp_path: Path) -> None:
         write_waves(swap(tapped_mute(), tapped_mute()), tmp_path)
 
 
-def tapped_mute() -> Staged:
+def tapped_mute() -> Pipeline:
     return dataclasses.replace(program(), rate=0)
 
 
@@ -266,7 +269,7 @@ def test_names_of_sides(name: str, parts: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("compact@transformers", "no reference package has the compact family"),
+        ("compact@transformers", "the compact family has no reference package"),
         ("compact@onnx", "a probe runs on back ends"),
         ("arctic@numpy:int8", "a back end runs in float32 here"),
         ("nobody", "neither bundled"),
@@ -280,13 +283,13 @@ def test_sides_that_cannot_be(name: str, words: str) -> None:
 
 @pytest.mark.slow
 def test_the_bundled_voice_compiled_and_as_a_file(tmp_path: Path) -> None:
-    from portavoz.folder import bundled
+    from portavoz.folder import voices
     from portavoz.weights import file
 
     request = Request(TEXT)
     reference = side("arctic@torch", request)
     assert not swap(reference, side("arctic@onnx", request)).wrong
-    tensors, metadata = file.read(bundled() / "arctic" / "model.safetensors")
+    tensors, metadata = file.read(voices()["arctic"] / "model.safetensors")
     tensors["vocoder.head.bias"] = tensors["vocoder.head.bias"] + np.float32(0.1)
     path = tmp_path / "mine.safetensors"
     file.write(path, tensors, {k: v for k, v in metadata.items() if k != "config"})

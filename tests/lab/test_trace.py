@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from probes import compact
 
 from portavoz.errors import InputError
 from portavoz.lab import tap
-from portavoz.lab.compact_probe import compact
 from portavoz.lab.compare import forced, mirrored
 from portavoz.lab.forcing.noise_floor import write
 from portavoz.lab.instrument.torch import TorchProgram

@@ -12,7 +12,7 @@ from portavoz import ops
 from portavoz.families.chatterbox import reference
 from portavoz.families.chatterbox.config import CONFIGS, ChatterboxConfig
 from portavoz.families.chatterbox.names import folded
-from portavoz.lab.references.sensitise import sensitise
+from portavoz.families.reference import sensitise
 from portavoz.weights.cursor import Weights
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import spm
 
 from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config
-from portavoz.lab.references.transformers import Reference
+from portavoz.families.speecht5.reference.transformers import Reference
 
 SIZE = TINY.speaker_embedding_dim
 

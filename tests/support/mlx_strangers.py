@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from portavoz.families.speecht5.config import TINY
+from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.lab.instrument.mlx import MlxProgram
 from portavoz.lab.instrument.torch import TorchProgram
-from portavoz.lab.references.transformers import Reference
 
 IDS = np.array([[5, 9, 12, 33, 7, 8, 21, 30, 2, 1, 1], [6, 5, 17, 11, 25, 8, 31, 22, 13, 19, 2]])
 MEL = np.random.default_rng(7).standard_normal((2, 9, TINY.num_mel_bins)).astype(np.float32)

@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .. import families
 from ..errors import InputError
 
 
 def model_options(parser: argparse.ArgumentParser, *, layout: str) -> None:
     """Which model the weights belong to; `layout` is the help of --layout."""
     model = parser.add_argument_group("the model, where the file and its folder do not say")
-    model.add_argument("--family", metavar="F", choices=("compact", "speecht5"), help="compact or speecht5")
-    model.add_argument("--part", metavar="P", choices=("model", "vocoder"), help="of a SpeechT5: model or vocoder")
+    model.add_argument("--family", metavar="F", choices=families.names(), help=" or ".join(families.names()))
+    model.add_argument("--part", metavar="P", help="one part of a checkpoint, such as model or vocoder")
     model.add_argument("--config", metavar="C", help="a configuration's name, or a JSON file")
     model.add_argument("--layout", metavar="L", choices=("torch", "mlx"), help=layout)
 

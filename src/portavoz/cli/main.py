@@ -33,7 +33,7 @@ COMMANDS: dict[str, str] = {
     "listen": "make a page for a blind listening test",
     "weights": "audit, convert, compare and repair checkpoints",
     "lab": "find the first wrong layer of a port, and why",
-    "tune": "find the fastest runtimes for a SpeechT5 voice",
+    "tune": "find the fastest runtimes for a voice",
     "bench": "run a benchmark of a source checkout",
 }
 GROUPS: dict[str, dict[str, str]] = {

@@ -23,14 +23,14 @@ def voice_options(parser: argparse.ArgumentParser) -> None:
 
 def runtime_options(group: argparse._ActionsContainer) -> None:
     """What voices run on."""
-    group.add_argument("--vocoder", metavar="DIR", help="of a SpeechT5 checkpoint, when it is not in its folder")
+    group.add_argument("--vocoder", metavar="DIR", help="of a checkpoint, when it is not in its folder")
     group.add_argument(
-        "--runtime", metavar="R", help="onnx (the bundled voice's) or eager (SpeechT5's); openvino for SpeechT5"
+        "--runtime", metavar="R", help="onnx (the bundled voice's), eager or openvino, as its family has them"
     )
     group.add_argument("--backend", metavar="B", help="of the eager runtime: torch, mlx or numpy")
     group.add_argument("--device", metavar="D", help="of the back end, such as cuda (torch) or cpu (mlx)")
     group.add_argument(
-        "--precision", metavar="P", help="float32 (the default); for SpeechT5 int8 with onnx and openvino, and bfloat16"
+        "--precision", metavar="P", help="float32 (the default), int8 or bfloat16, as its family has them"
     )
     group.add_argument(
         "--threads", metavar="N", type=int, default=1, help="of a compiled runtime, inside one stage (default: 1)"

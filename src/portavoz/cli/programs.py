@@ -11,17 +11,15 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
-from ..config_reader import read_object
+from .. import families
 from ..errors import InputError, PortavozError, ProgramError
-
-FAMILIES = ("compact", "speecht5")
 
 
 def check_names(*names: str) -> None:
     """Raises InputError for a side that cannot be one, before anything heavy is imported."""
     for name in names:
         known = (
-            name in FAMILIES
+            name in families.names()
             or "@" in name
             or ":" in name
             or Path(name).is_file()
@@ -31,7 +29,7 @@ def check_names(*names: str) -> None:
             there = "a folder, but no kit" if Path(name).is_dir() else "there is no such file"
             raise InputError(
                 f"{name}: {there}, and it is no family and no 'module:function'; "
-                f"families with a probe are {', '.join(FAMILIES)}"
+                f"families are {', '.join(families.names())}"
             )
 
 
@@ -49,15 +47,13 @@ def side(name: str, config: str = "tiny") -> Any:
     if ":" in name:
         made = program(name)
         return PipelineProgram(name, stages=made) if hasattr(made, "stages") else made
-    if name == "compact":
-        from ..lab.compact_probe import compact, configured
+    if name in families.names():
+        from ..lab import probes
 
-        return compact(configured(config), ops="numpy")
-    if name == "speecht5":
-        from ..lab.speecht5_probe import reference
-
-        # 16 frames of mel, as many as a short probe has; the small one has 12.
-        return reference(config=config_of(config), steps=6 if config == "tiny" else 8)[0]
+        family = families.get(name)
+        if family.references:
+            return probes.reference_program(family, probes.configured(family, config))[0]
+        return probes.program(family, probes.configured(family, config), ops="numpy")
     from ..lab.kit.kit import opened
 
     return opened(name).subject
@@ -124,19 +120,3 @@ def crashes(*names: str) -> Iterator[None]:
                     f"{name}: raised {type(error).__name__}: {str(error)[:300]} ({where}); it cannot be compared"
                 ) from error
         raise
-
-
-def config_of(name: str) -> Any:
-    """A configuration by name, or from a file. Raises PortavozError."""
-    from ..families.speecht5.checkpoint import described, vocoder_of
-    from ..families.speecht5.config import CONFIGS, SpeechT5Config, named
-
-    path = Path(name)
-    if name in CONFIGS or not path.is_file():
-        return named(name)
-    values = read_object(path, "give the values of its config.json")
-    if "model" in values:
-        return SpeechT5Config.from_dict(values["model"], values.get("vocoder"))
-    # A checkpoint's config.json says nothing about its vocoder, which has one of its own where the family looks for it.
-    vocoder = vocoder_of(path.parent)
-    return SpeechT5Config.from_dict(values, described(vocoder) if vocoder else None)

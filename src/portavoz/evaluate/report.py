@@ -166,7 +166,7 @@ def _names(subjects: Sequence[Subject]) -> list[str]:
 def _columns(
     name: str, subject: Subject, sentences: Sequence[Sentence], recordings: Sequence[Wave | None], say: Say
 ) -> list[Column]:
-    """A voice's own column, and its halves' where it is a compact one and there are recordings."""
+    """A voice's own column, and its halves' where it has them and there are recordings."""
     voice = load(subject.voice, **subject.options)
     say(f"{name} says {len(sentences)} sentences")
     said = synthesize(subject, [s.text for s in sentences])
@@ -176,7 +176,7 @@ def _columns(
     nothing: list[str | None] = [None] * len(sentences)
     about = {"voice": name, "megabytes": said.megabytes, **_about(voice)}
     column = Column(name, VOICE, list(said.waves), parts, list(nothing), about)
-    model = stage_ablation.compact(voice)
+    model = stage_ablation.timed_model(voice)
     if model is None or not any(recordings):
         return [column]
     say(f"{name}: its vocoder and its acoustic half, beside the recordings")

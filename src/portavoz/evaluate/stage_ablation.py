@@ -1,4 +1,4 @@
-"""The halves of a compact voice, each beside a recording with labels: what its vocoder and its acoustic half cost.
+"""A voice's halves, each beside a recording with labels: what its vocoder and its acoustic half cost.
 
 `vocoded`: the recording's own mel through the voice's vocoder. `griffin_lim`: the same mel without any vocoder, as a
 floor. `timed`: the whole voice, with the recording's durations instead of its own. All three say the same at the same
@@ -14,9 +14,8 @@ from ..audio.griffin_lim import mel_to_wave
 from ..audio.limit import soft_limit
 from ..audio.mel import mel_spectrogram
 from ..audio.resample import resample
-from ..families.compact.loop import Compact
+from ..families.synthesis import TimedModel, TimedSynthesizer
 from ..flow import Mel, MelSpec, Wave
-from ..loading.compact import CompactVoice
 from ..voice import Voice
 from .metrics import Parts
 from .sentences import Sentence
@@ -28,17 +27,17 @@ VARIANTS = {
 }
 
 
-def compact(voice: Voice) -> Compact | None:
-    """The compact model inside a voice, or None when it is of another family."""
-    return voice.model.model if isinstance(voice.model, CompactVoice) else None
+def timed_model(voice: Voice) -> TimedModel | None:
+    """The model inside a voice whose halves can be heard by themselves, or None when it has no such halves."""
+    return voice.model.timed_model() if isinstance(voice.model, TimedSynthesizer) else None
 
 
-def variants(model: Compact, sentence: Sentence, recording: Wave, speaker: int) -> tuple[dict[str, Wave], Parts]:
+def variants(model: TimedModel, sentence: Sentence, recording: Wave, speaker: int) -> tuple[dict[str, Wave], Parts]:
     """The waves of VARIANTS, and one sentence's shares in `mel_error` and `duration_error` where it has labels.
 
     The mel error is the mean absolute difference over frames and bands in dB: 20 / ln 10 times that of natural logs.
     """
-    spec = model.c.mel
+    spec = model.spec
     samples = resample(recording.samples, recording.rate, spec.rate)
     true = mel_spectrogram(samples, spec)
     waves = {
@@ -46,7 +45,7 @@ def variants(model: Compact, sentence: Sentence, recording: Wave, speaker: int) 
         "griffin_lim": Wave(mel_to_wave(true, spec), spec.rate),
     }
     durations = _frames(sentence, spec, len(true))
-    if durations is None or len(sentence.symbols) > model.c.most_symbols:
+    if durations is None or len(sentence.symbols) > model.most_symbols:
         return waves, {}
     memory, predicted = model.encode(sentence.symbols, speaker)
     mel = model.mel(memory, durations)
@@ -60,7 +59,7 @@ def variants(model: Compact, sentence: Sentence, recording: Wave, speaker: int) 
     }
 
 
-def _sound(model: Compact, mel: Mel) -> Wave:
+def _sound(model: TimedModel, mel: Mel) -> Wave:
     return Wave(soft_limit(np.concatenate(list(model.waves(mel)))), model.rate)
 
 

@@ -1,0 +1,62 @@
+"""The families of models, found by themselves: a folder here with a `spec.py`, or an entry point `portavoz.families`.
+
+    families.names()          ["compact", …]: nothing is imported
+    families.get("compact")   its FamilySpec
+
+Nothing outside a family's folder names it; what the rest of the package needs to know is in its `FamilySpec`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from .spec import FamilySpec
+
+GROUP = "portavoz.families"
+
+
+def names() -> list[str]:
+    """The names of all families: our own, then those of installed packages."""
+    return [*own(), *(name for name in _installed() if name not in own())]
+
+
+@functools.cache
+def own() -> tuple[str, ...]:
+    """The names of the families inside the package."""
+    return tuple(sorted(place.parent.name for place in Path(__file__).parent.glob("*/spec.py")))
+
+
+def get(name: str) -> FamilySpec:
+    """A family by its name. Raises InputError for one that is not installed, SpecError for one that is no family."""
+    from .spec import FamilySpec
+
+    if name in own():
+        return importlib.import_module(f".{name}.spec", __name__).FAMILY
+    found = _installed().get(name)
+    if found is None:
+        raise InputError(f"there is no family {name!r}: installed are {', '.join(names())}")
+    family = found.load()
+    if not isinstance(family, FamilySpec) or family.name != name:
+        raise SpecError(f"the entry point {found.value} of {GROUP} is not the FamilySpec of {name!r}")
+    return family
+
+
+def all() -> list[FamilySpec]:
+    """Every family's FamilySpec."""
+    return [get(name) for name in names()]
+
+
+def recognise(folder: Path) -> FamilySpec | None:
+    """The family whose checkpoint a folder holds; None for a folder that no family knows."""
+    return next((family for family in all() if family.recognises(folder)), None)
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

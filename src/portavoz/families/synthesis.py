@@ -1,4 +1,4 @@
-"""What a voice asks of a family, whatever its model is."""
+"""What a voice asks of a model that speaks, whatever its family."""
 
 # A caller may pass anything, whatever the annotations say: the checks that refuse it stay.
 # pyright: strict, reportUnnecessaryIsInstance=false
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError
-from ..flow import Wave
+from ..flow import Mel, MelSpec, Wave
 from ..text.chunks import TextChunk
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_THREADS = 256
 MOST_ROWS = 256  # said together: each has memory of its own
+Floats = NDArray[np.float32]
 Adjust = Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]]
 
 
@@ -87,8 +88,8 @@ class SynthesisStream(NamedTuple):
 
 
 @runtime_checkable
-class Family(Protocol):
-    """A model that says pieces of text. `timed`: it knows when each symbol sounds."""
+class Synthesizer(Protocol):
+    """A model that speaks chunks of text. `timed`: it knows when each symbol sounds."""
 
     timed: bool
 
@@ -108,7 +109,7 @@ class Family(Protocol):
 
 
 @runtime_checkable
-class BatchSynthesizer(Family, Protocol):
+class BatchSynthesizer(Synthesizer, Protocol):
     """A model that says several pieces in less time together than one after the other.
 
     `batch`: how many at once, where nobody says how many.
@@ -117,13 +118,13 @@ class BatchSynthesizer(Family, Protocol):
     batch: int
 
     def synthesize_batch(self, chunks: Sequence[TextChunk], manner: SynthesisOptions) -> list[SynthesisStream]:
-        """Each piece as `utter` says it, to rounding; their sound may be read in any order."""
+        """Each piece as `synthesize` speaks it, to rounding; their sound may be read in any order."""
         ...
 
 
 @runtime_checkable
-class CloningSynthesizer(Protocol):
-    """A family that speaks with the voice of a recording."""
+class CloningSynthesizer(Synthesizer, Protocol):
+    """A model that speaks with the voice of a recording."""
 
     def clone(self, wave: Wave) -> Any:
         """A speaker for `speak`. Raises InputError for a recording without a voice."""
@@ -131,15 +132,40 @@ class CloningSynthesizer(Protocol):
 
 
 @runtime_checkable
-class AdjustableSynthesizer(Protocol):
-    """A family with settings of its own. `options`: name → what it does."""
+class AdjustableSynthesizer(Synthesizer, Protocol):
+    """A model with settings of its own. `options`: name → what it does."""
 
     options: Mapping[str, str]
 
 
-class Opened(NamedTuple):
-    """A family ready to speak, what is known about it, and the runtime it is on."""
+@runtime_checkable
+class TimedModel(Protocol):
+    """Symbols → memory → durations → mel → wave, each step by itself; what runs the stages may be exchanged."""
 
-    model: Family
+    stages: Any
+
+    @property
+    def rate(self) -> int: ...
+    @property
+    def spec(self) -> MelSpec: ...
+    @property
+    def most_symbols(self) -> int: ...
+    def encode(self, symbols: Sequence[str], speaker: int = 0) -> tuple[Floats, Floats]: ...
+    def durations(self, symbols: Sequence[str], predicted: Floats) -> NDArray[np.int64]: ...
+    def mel(self, memory: Floats, durations: NDArray[np.int64]) -> Mel: ...
+    def waves(self, mel: Mel) -> Iterator[Floats]: ...
+
+
+@runtime_checkable
+class TimedSynthesizer(Synthesizer, Protocol):
+    """A model that plans how long each symbol lasts, so that its halves can be heard by themselves."""
+
+    def timed_model(self) -> TimedModel: ...
+
+
+class Opened(NamedTuple):
+    """A model ready to speak, what is known about it, and the runtime it is on."""
+
+    model: Synthesizer
     about: dict[str, Any]
     runtime: str

@@ -1,4 +1,4 @@
-"""Which runtime, precision and threads suit a SpeechT5 on this machine: measured here, with its own weights.
+"""Which runtime, precision and threads suit a voice on this machine: measured here, with its own weights.
 
 Every stage is tried on everything that can run it, the fastest whose signal over error (against eager float32, in dB,
 the decoder running freely) is above a floor is chosen, and the choice is kept beside the compiled stages. Numbers
@@ -21,20 +21,15 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic
 from ..errors import BackendError, InputError, MissingExtra
-from ..families.speecht5.loop import SpeechT5
-from ..families.speecht5.validation import StoppingCriteria
-from ..families.speecht5.vocoder import STRIDE
+from ..families.spec import Workload
 from . import processor
 from .cache import Cache
-from .lean import PACKAGES, STAGES, Choice, Origin, version_of
-from .speecht5 import RUNTIMES, Compiled, assembled, load, plan
+from .compile import PACKAGES, Assembled, Choice, Origin, assemble, plan, version_of
 
 Floats = NDArray[np.float32]
 FORMAT = 2
-SENTENCE = (200, 400)  # steps and frames of a sentence, for which the number of rows is chosen
 # A stage's second thread waits for a core on a busy machine, and can be 30 times slower then: it has to be worth that.
 WORTH = 1.25
-WEIGHTS = ("encode", "step")  # the stages that are weights more than arithmetic, so that eight bits pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +82,13 @@ class Tuned:
 
 def tune(origin: Origin, settings: Settings, cache: Cache | None = None, tell: Callable[[str], object] = str) -> Tuned:
     """Measure, choose, and keep the choice. `tell` hears what is being tried. Raises PortavozError."""
+    if origin.family.workload is None:
+        raise InputError(f"{origin.family.title} has no choices to tune: its stages run on what they were made for")
     cache = cache or Cache()
     bench = _Bench(origin, settings, cache)
     tried: list[Tried] = []
-    for stage in STAGES:
-        for choice in candidates(stage, settings.threads):
+    for stage in origin.groups:
+        for choice in candidates(origin, stage, settings.threads):
             tell(f"{stage} on {choice.runtime}, {choice.precision}, {choice.threads} threads")
             tried += bench.trial(stage, choice)
     marked = [row for batch in settings.batches for row in _marked(tried, batch, settings.floor)]
@@ -101,16 +98,18 @@ def tune(origin: Origin, settings: Settings, cache: Cache | None = None, tell: C
     }
     first = choices[settings.batches[0]]
     tell("sound beside the loop")
-    tuned = Tuned(choices, bench.workers(first), rows_at_once([row for row in marked if row.chosen]), marked)
+    tuned = Tuned(
+        choices, bench.workers(first), rows_at_once([row for row in marked if row.chosen], bench.work.sentence), marked
+    )
     _keep(tuned, origin, settings, cache)
     return tuned
 
 
-def candidates(stage: str, threads: Sequence[int]) -> Iterator[Choice]:
+def candidates(origin: Origin, stage: str, threads: Sequence[int]) -> Iterator[Choice]:
     """Everything that could run a stage. Eager stages have the threads that PyTorch has."""
-    for runtime, precisions in RUNTIMES.items():
+    for runtime, precisions in origin.family.runtimes.items():
         for precision in precisions:
-            if precision == "int8" and stage not in WEIGHTS:
+            if precision == "int8" and not origin.groups[stage][0].int8:
                 continue
             for n in (1,) if runtime == "eager" else threads:
                 yield Choice(runtime, precision, n)
@@ -123,7 +122,8 @@ def stored(origin: Origin, cache: Cache | None = None) -> Tuned | None:
         if kept["here"] != _here():
             return None
         choices = {
-            int(n): {stage: Choice(**each[stage]) for stage in STAGES} for n, each in kept["tuned"]["choices"].items()
+            int(n): {stage: Choice(**each[stage]) for stage in origin.groups}
+            for n, each in kept["tuned"]["choices"].items()
         }
         batch = int(kept["tuned"]["batch"])
         return Tuned(choices, int(kept["tuned"]["workers"]), batch, ()) if batch in choices else None
@@ -158,108 +158,65 @@ def _marked(tried: Sequence[Tried], batch: int, floor: float) -> list[Tried]:
     def cost(row: Tried) -> float:
         return row.seconds * (1 if row.choice.threads == 1 else WORTH)
 
-    best = {stage: min((row for row in good if row.stage == stage), key=cost) for stage in STAGES}
+    best = {stage: min((row for row in good if row.stage == stage), key=cost) for stage in {r.stage for r in rows}}
     return [dataclasses.replace(row, chosen=row is best[row.stage]) for row in rows]
 
 
-def rows_at_once(chosen: Sequence[Tried]) -> int:
-    """The number of rows with which a sentence takes the least, by what was measured for its stages."""
-    steps, frames = SENTENCE
-    times = {"encode": 1.0, "step": steps, "postnet": frames / STRIDE, "vocode": frames / STRIDE}
+def rows_at_once(chosen: Sequence[Tried], sentence: Mapping[str, float]) -> int:
+    """The number of rows with which a sentence takes the least, by what was measured for its stages.
+
+    `sentence`: how often each stage runs for one.
+    """
     each = dict.fromkeys(sorted({row.batch for row in chosen}), 0.0)
     for row in chosen:
-        each[row.batch] += row.seconds * times[row.stage] / row.batch
+        each[row.batch] += row.seconds * sentence[row.stage] / row.batch
     return min(each, key=lambda batch: each[batch])
 
 
 class _Bench:
-    """One text, one speaker, and what eager float32 makes of them."""
+    """The family's workload, and what eager float32 makes of it."""
 
     def __init__(self, origin: Origin, settings: Settings, cache: Cache) -> None:
-        c = origin.config
-        self.origin, self.s, self.cache, self.c = origin, settings, cache, c
-        if settings.steps > c.max_speech_positions or settings.steps < 1:
-            raise InputError(f"{settings.steps} steps: the model has 1 to {c.max_speech_positions}")
-        draw = np.random.default_rng(0)
-        self.ids = draw.integers(0, c.vocab_size, (1, min(settings.symbols, c.max_text_positions)))
-        self.ids[self.ids == c.pad_token_id] = c.eos_token_id
-        self.speaker = draw.standard_normal((1, c.speaker_embedding_dim)).astype(np.float32)
-        self.plain = assembled(origin, plan("eager", "float32"), cache)
-        self.masks = SpeechT5(self.plain, c).masks(0, settings.steps)
-        self.mel, _ = self._said(self.plain, 1)
-        frames = STRIDE + 2 * c.vocoder.reach()
-        self.window = np.resize(self.mel, (1, frames, c.num_mel_bins)).astype(np.float32)
+        assert origin.family.workload is not None
+        self.origin, self.s, self.cache = origin, settings, cache
+        self.work: Workload = origin.family.workload()(origin.config, settings.steps, settings.symbols)
+        self.plain = assemble(origin, plan(origin.family, "eager", "float32"), cache)
+        self.work.prepare(self.plain.runner)
+        self.right = {stage: self.work.output(stage, self.plain.runner) for stage in origin.groups}
 
     def trial(self, stage: str, choice: Choice) -> list[Tried]:
         """A row for each batch."""
         try:
-            plan(choice.runtime, choice.precision)  # it says what this processor does not have
-            stages = {**self.plain.stages, stage: load(self.origin, stage, choice, self.cache)}
-            choices = {**self.plain.choices, stage: choice}
-            return self._tried(stage, choice, Compiled(stages, self.plain.around, self.c, choices))
+            plan(self.origin.family, choice.runtime, choice.precision)  # it says what this processor does not have
+            other = assemble(self.origin, {**self.plain.choices, stage: choice}, self.cache, like=self.plain)
+            return self._tried(stage, choice, other)
         except (MissingExtra, BackendError) as problem:
             return [Tried(stage, choice, batch, np.inf, -np.inf, str(problem)) for batch in self.s.batches]
 
-    def _tried(self, stage: str, choice: Choice, stages: Compiled) -> list[Tried]:
-        quality = self._quality(stage, stages)
-        if stage in WEIGHTS:
-            seconds = {batch: self._seconds(stage, stages, batch) for batch in self.s.batches}
-        else:
-            # Rows are post-netted and vocoded one by one, whatever the batch.
-            once = self._seconds(stage, stages, 1)
-            seconds = {batch: batch * once for batch in self.s.batches}
-        return [Tried(stage, choice, batch, took, quality) for batch, took in seconds.items()]
+    def _tried(self, stage: str, choice: Choice, other: Assembled) -> list[Tried]:
+        quality = snr(self.work.output(stage, other.runner), self.right[stage])
+        seconds = {
+            batch: self._seconds(stage, other.runner, batch)
+            for batch in ((1,) if stage in self.work.by_row else self.s.batches)
+        }
+        return [
+            Tried(stage, choice, n, seconds[n] if n in seconds else n * seconds[1], quality) for n in self.s.batches
+        ]
 
-    def _quality(self, stage: str, stages: Compiled) -> float:
-        if stage in WEIGHTS:
-            return snr(self._said(stages, 1)[0], self.mel)
-        return snr(getattr(stages, stage)(self.window), getattr(self.plain, stage)(self.window))
-
-    def _seconds(self, stage: str, stages: Compiled, batch: int) -> float:
-        if stage == "step":
-            return min(self._said(stages, batch)[1] for _ in range(self.s.rounds))
-        ids, speaker = np.repeat(self.ids, batch, 0), np.repeat(self.speaker, batch, 0)
-        call: Callable[[], Any] = (
-            (lambda: stages.encode(ids, ids >= 0, speaker, self.s.steps))
-            if stage == "encode"
-            else (lambda: getattr(stages, stage)(self.window))
-        )
-        call()
-        return min(_timed(call) for _ in range(self.s.rounds))
-
-    def _said(self, stages: Compiled, batch: int) -> tuple[Floats, float]:
-        """A free run: frames [1, steps · r, mels] of the first row, and the median seconds of a step."""
-        ids = np.repeat(self.ids, batch, 0)
-        state = stages.encode(ids, ids >= 0, np.repeat(self.speaker, batch, 0), self.s.steps)
-        frame, heard, times = np.zeros((batch, 1, self.c.num_mel_bins), np.float32), [], []
-        for step in range(self.s.steps):
-            kept = np.repeat(self.masks[:, None, step], batch, 1)
-            start = time.perf_counter()
-            frames, _, state = stages.step(frame, state, kept)
-            times.append(time.perf_counter() - start)
-            heard.append(frames[:1])
-            frame = frames[:, -1:]
-        return np.concatenate(heard, 1), float(np.median(times))
+    def _seconds(self, stage: str, runner: Any, batch: int) -> float:
+        return min(self.work.seconds(stage, runner, batch) for _ in range(self.s.rounds))
 
     def workers(self, choices: Mapping[str, Choice]) -> int:
         """Whether a thread beside the loop is faster than none."""
         if processor.cores() < 2:
             return 0
-        stages = assembled(self.origin, choices, self.cache)
-        ratio = self.s.steps * self.c.reduction_factor / self.ids.shape[1]
-        stop, took = StoppingCriteria(threshold=self.c.reduction_factor + 1.0, maxlenratio=ratio), {}
+        runner, took = assemble(self.origin, choices, self.cache).runner, dict[int, float]()
         for _ in range(self.s.rounds):
             for n in (0, 1):
-                model = SpeechT5(stages, self.c, workers=n)
-                said = model.synthesize(self.ids[0], self.speaker[0], masks=self.masks, stop=stop)
-                took[n] = min(_timed(lambda said=said: list(said.waves)), took.get(n, np.inf))
+                start = time.perf_counter()
+                self.work.speak(runner, n)
+                took[n] = min(time.perf_counter() - start, took.get(n, np.inf))
         return min(took, key=lambda n: took[n])
-
-
-def _timed(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def snr(ours: Floats, wanted: Floats) -> float:

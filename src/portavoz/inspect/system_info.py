@@ -32,7 +32,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "evaluate": ("word errors and intelligibility of a voice", ("pocketsphinx", "pystoi")),
     "pesq": ("PESQ, where its licence allows you to use it", ("pesq",)),
     "plot": ("pictures of a wave and its mel", ("matplotlib",)),
-    "hub": ("SpeechT5 checkpoints: their tokenizer, and their names on the hub", ("huggingface_hub", "sentencepiece")),
+    "hub": ("checkpoints by their names on the hub, and their tokenizers", ("huggingface_hub", "sentencepiece")),
     "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf")),
     "mlx": ("the MLX back end", ("mlx",)),
     "reference": ("comparing with transformers in the lab", ("transformers",)),

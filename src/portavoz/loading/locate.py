@@ -11,24 +11,31 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .. import families
 from ..errors import InputError, MissingExtra
-from ..families.chatterbox.checkpoint import is_chatterbox
-from ..folder import find
+from ..folder import find, voices
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}(?:@[\w./-]{1,96})?")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 PICKLES = ("pytorch_model.bin",)
-REST = ("*.json", "*.model", "*.npy", "vocoder/*", "hifigan/*", "speakers/*")
+REST = ("*.json",)  # and what the families ask for
 
 
 def locate(voice: str | Path | None) -> Path:
     """The folder of a voice, see `portavoz.load`. Raises InputError when there is none, MissingExtra without `hub`."""
     name = str(voice)
-    if voice is not None and "\0" not in name and Path(voice).is_dir() and is_chatterbox(Path(voice)):
+    if voice is not None and name not in voices() and _recognised(Path(voice)):
         return Path(voice)
     if voice is None or not NAME.fullmatch(name) or Path(name).exists():
         return find(voice)
     return hub(name)
+
+
+def _recognised(place: Path) -> bool:
+    """Whether a folder without a voice.json and a config.json is a checkpoint that some family knows."""
+    if "\0" in str(place) or not place.is_dir() or any((place / f).is_file() for f in ("voice.json", "config.json")):
+        return False
+    return families.recognise(place) is not None
 
 
 def folder(place: str | Path) -> Path:
@@ -79,7 +86,7 @@ def _cached(package: Any, which: dict[str, Any]) -> Path | None:
 def _whole(cached: Path) -> bool:
     """Whether the cache holds what opening needs: a configuration, and weights of any kind."""
     kinds = (*WEIGHTS, *PICKLES)
-    if (cached / "voice.json").is_file():
+    if (cached / "voice.json").is_file() or _recognised(cached):
         return True
     return (cached / "config.json").is_file() and any(True for kind in kinds for _ in cached.glob(kind))
 
@@ -93,9 +100,10 @@ def _offline(package: Any) -> bool:
 def _fetched(package: Any, name: str, which: dict[str, Any]) -> Path:
     errors = package.errors
     try:
-        found = Path(package.snapshot_download(**which, allow_patterns=[*WEIGHTS, *REST]))
+        rest = [*REST, *dict.fromkeys(pattern for family in families.all() for pattern in family.hub_files)]
+        found = Path(package.snapshot_download(**which, allow_patterns=[*WEIGHTS, *rest]))
         if not _whole(found):
-            found = Path(package.snapshot_download(**which, allow_patterns=[*PICKLES, *REST]))
+            found = Path(package.snapshot_download(**which, allow_patterns=[*PICKLES, *rest]))
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as problem:
         raise InputError(f"{name}: neither a folder here nor a checkpoint on the hub; check the name") from problem
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, RuntimeError) as problem:

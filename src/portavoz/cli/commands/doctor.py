@@ -1,7 +1,7 @@
 """See what this machine has, and whether every stage of speaking works.
 
 Python, processor features, devices, extras, players, the voice's checksums; then one sentence goes from text to
-phonemes, durations, mel and wave (a SpeechT5: to ids, memory, mel and wave), each step with its time and the memory the
+phonemes, durations, mel and wave (or what its family makes of it), each step with its time and the memory the
 process has needed by then. The exit code is 1 when a step fails.
 
 Examples:

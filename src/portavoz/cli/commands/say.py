@@ -10,8 +10,8 @@ Examples:
   echo "Through a pipe." | portavoz say - --play
   portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 22050 -f S16_LE
   portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
-  portavoz say "In my own voice." --voice chatterbox-folder --prompt me.wav --set exaggeration=0.7 -o me.wav
-  portavoz say "As somebody else." --voice speecht5_tts --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
+  portavoz say "In my own voice." --voice my-folder --prompt me.wav --set exaggeration=0.7 -o me.wav
+  portavoz say "As somebody else." --voice my-checkpoint --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     manner.add_argument(
         "--speaker",
         metavar="S",
-        help="one of the voice's speakers, by name or number; for SpeechT5 an x-vector's file, or a mixture",
+        help="one of the voice's speakers, by name or number; in some families an embedding's file, or a mixture",
     )
     manner.add_argument("--prompt", metavar="WAV", help="speak with the voice of this recording, in families that can")
     manner.add_argument(
@@ -76,7 +76,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--batch",
         metavar="N",
         type=int,
-        help="sentences said together, for SpeechT5 (default: what is fastest; 1 with --stream)",
+        help="sentences said together, where the family can (default: what is fastest; 1 with --stream)",
     )
     lexicon_option(manner)
     voice_options(parser)

@@ -4,18 +4,15 @@ A family has named configurations; a voice has one of them, with weights, speake
 
 Examples:
   portavoz show arctic
-  portavoz show compact
-  portavoz show speecht5
+  portavoz show FAMILY
   portavoz show my-voice --json
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
 from ..options import json_option, print_json
 
 
@@ -24,16 +21,16 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         metavar="VOICE|FAMILY",
-        help="a bundled voice, a folder of one, a checkpoint's, or a family: compact, speecht5",
+        help="a bundled voice, a folder of one, a checkpoint's, or a family's name",
     )
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show it. Raises PortavozError."""
-    from ...inspect import model_summary
+    from ... import families
 
-    about = _family(args.what) if args.what in model_summary.FAMILIES else _voice(args.what)
+    about = _family(args.what) if args.what in families.names() else _voice(args.what)
     if args.json:
         print_json(about)
     else:
@@ -42,67 +39,44 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _voice(name: str) -> dict[str, Any]:
-    from ...folder import is_checkpoint
-    from ...loading.locate import locate
-
-    folder = locate(name)
-    return _checkpoint(folder) if is_checkpoint(folder) else _compact(folder)
-
-
-def _checkpoint(folder: Path) -> dict[str, Any]:
-    from ...folder import checkpoint
+    from ...folder import verify
     from ...inspect import model_summary
-    from ...loading import speecht5
+    from ...loading import open_checkpoint
 
-    about = checkpoint(folder)
-    if about["family"] != "speecht5":
-        raise InputError(f"{folder}: a checkpoint of {about['architecture']}; only SpeechT5's can be shown")
-    opened = speecht5.checkpoint(folder)
-    model, vocoder = opened.tensors()
-    layers = model_summary.layers("speecht5", opened.config, {"": model, "vocoder": vocoder})
-    kept = {"name": about["name"], "family": "speecht5", "rate": opened.config.sampling_rate}
-    more = {"speakers": list(opened.speakers()), "config": opened.config.to_dict(), "folder": str(folder)}
-    stages = model_summary.family("speecht5").stages
-    return {**kept, **more, **_size("speecht5", layers), "stages": stages, "layers": layers}
-
-
-def _compact(folder: Path) -> dict[str, Any]:
-    from ...families.compact.config import CompactConfig
-    from ...folder import describe, verify
-    from ...inspect import model_summary
-
-    about = describe(folder)
-    if about["family"] != "compact":
-        raise InputError(f"{folder}: family {about['family']!r} is not known to this portavoz; install a newer one")
-    verify(folder, about)
-    layers = model_summary.layers(
-        "compact", CompactConfig.from_dict(about["config"]), {"": folder / "model.safetensors"}
-    )
+    folder, family, found = open_checkpoint(name)
+    about = found.about()
+    if "files" in about:
+        verify(folder, about)
+    files = {family.part(part).prefix: tensors for part, tensors in found.tensors().items()}
+    layers = model_summary.layers(family, found.config, files)
     kept = {
         key: about[key] for key in ("name", "family", "language", "rate", "speakers", "config", "card") if key in about
     }
-    shown = {**kept, "folder": str(folder), **_size("compact", layers)}
-    return {**shown, "stages": model_summary.compiled(folder), "layers": layers}
+    graphs = found.graphs()
+    stages = model_summary.compiled(graphs) if graphs else [dict(stage) for stage in family.shown]
+    return {**kept, "folder": str(folder), **_size(family, layers), "stages": stages, "layers": layers}
 
 
 def _family(name: str) -> dict[str, Any]:
+    from ... import families
     from ...inspect import model_summary
 
-    family, found = model_summary.family(name), dict[str, Any]()
+    family, found = families.get(name), dict[str, Any]()
     for size, config in family.configs.items():
-        found[size] = {**_size(name, model_summary.layers(name, config)), "config": config.to_dict()}
+        found[size] = {**_size(family, model_summary.layers(family, config)), "config": config.to_dict()}
     size, config = list(family.configs.items())[-1]
-    shown = {"configuration": size, "rows": model_summary.tree(name, config)}
-    return {"family": name, "configurations": found, "stages": family.stages, "tree": shown}
+    shown = {"configuration": size, "rows": model_summary.tree(family, config)}
+    stages = [dict(stage) for stage in family.shown]
+    return {"family": name, "configurations": found, "stages": stages, "tree": shown}
 
 
-def _size(name: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
+def _size(family: Any, layers: list[dict[str, Any]]) -> dict[str, Any]:
     from ...inspect import model_summary
 
     return {
         "parameters": model_summary.total(layers),
         "multiply_adds": model_summary.total(layers, "multiply_adds"),
-        "counted_for": dict(model_summary.family(name).lengths),
+        "counted_for": dict(family.lengths),
     }
 
 

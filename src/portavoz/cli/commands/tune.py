@@ -1,4 +1,4 @@
-"""Find what a SpeechT5 voice runs on best on this machine, and remember it.
+"""Find what a voice runs on best on this machine, and remember it.
 
 Every stage is tried on every runtime, precision and number of threads that can run it, alone and as a batch, with the
 voice's own weights. The fastest whose mel or wave stays above the floor (signal over error against float32, in dB) is
@@ -7,8 +7,8 @@ said together with which each of them takes the least. The first run compiles th
 random weights the decibels rank engines and certify nothing: listen.
 
 Examples:
-  portavoz tune my-speecht5
-  portavoz tune my-speecht5 --floor 60 --batch 1,4,16 --json
+  portavoz tune my-checkpoint
+  portavoz tune my-checkpoint --floor 60 --batch 1,4,16 --json
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `tune` takes."""
-    parser.add_argument("voice", metavar="VOICE", help="a SpeechT5 checkpoint's folder, or its name on the hub")
+    parser.add_argument("voice", metavar="VOICE", help="a checkpoint's folder, or its name on the hub")
     parser.add_argument("--vocoder", metavar="DIR", help="of the checkpoint, when it is not in its folder")
     parser.add_argument("--floor", metavar="DB", type=float, default=30.0, help="least quality (default: %(default)s)")
     parser.add_argument("--threads", metavar="N,…", default="1,2", help="inside one stage (default: %(default)s)")
@@ -38,15 +38,16 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, remember, print. Raises PortavozError."""
-    from ...graph.lean import Origin
+    from ...graph.compile import Origin
     from ...graph.tuning import Settings, tune
-    from ...loading.speecht5 import checkpoint
+    from ...loading import open_checkpoint
 
     if not 0 <= args.floor <= 100 or args.rounds < 1:
         raise InputError("--floor is decibels from 0 to 100, --rounds a number from 1 up: see 'portavoz tune --help'")
     threads, batches = _numbers("--threads", args.threads), _numbers("--batch", args.batch)
     settings = Settings(args.floor, args.rounds, args.steps, threads=threads, batches=batches)
-    origin = Origin.of(checkpoint(args.voice, args.vocoder))
+    _, family, found = open_checkpoint(args.voice, args.vocoder)
+    origin = Origin.of(family, found)
     tuned = tune(origin, settings, tell=lambda what: print(f"trying {what}", file=sys.stderr))
     if args.json:
         print_json(tuned.to_dict())

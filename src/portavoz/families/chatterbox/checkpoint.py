@@ -22,12 +22,14 @@ from ...errors import InputError, WeightError
 from ...ops.base import Ops
 from ...weights import file, store
 from ...weights.cursor import Weights
+from ..spec import Lookup, Tensors
 from . import names
 from .config import ENGLISH, MULTILINGUAL, TURBO, ChatterboxConfig, parse
 from .prompt import Conditionals
 from .stages import Eager
 from .text import Tokenizer, tokenizer_file
 
+NOWHERE = Lookup()
 DEFAULT = "default"  # the speaker that came with the checkpoint
 CONFIG, VOICE, PICKLED_VOICE = "config.json", "conds.safetensors", "conds.pt"
 PICKLES = ("t3_cfg.pt", "s3gen.pt", "ve.pt")
@@ -78,12 +80,14 @@ class Checkpoint:
     """A folder, its files, and the configuration that they show; no weight is read yet."""
 
     folder: Path
-    files: tuple[Path, ...]
+    weights: tuple[Path, ...]
     config: ChatterboxConfig
 
     @classmethod
-    def open(cls, folder: Path) -> Checkpoint:
+    def open(cls, folder: Path, lookup: Lookup = NOWHERE) -> Checkpoint:
         """Raises InputError for a file of the set that is missing, WeightError for files of two variants."""
+        if lookup.vocoder is not None:
+            raise InputError(f"vocoder {str(lookup.vocoder)!r}: Chatterbox has its own; leave it out")
         parts = found(folder)
         missing = [WANTED[part] for part in names.PARTS if part not in parts]
         if missing:
@@ -95,10 +99,10 @@ class Checkpoint:
         files = tuple(dict.fromkeys(path for paths in parts.values() for path in paths))
         return cls(folder, files, _config(folder, files))
 
-    def tensors(self) -> dict[str, dict[str, NDArray[Any]]]:
+    def tensors(self) -> dict[str, Tensors]:
         """Each root's tensors by our names, in PyTorch's layout, folded. Raises WeightError."""
         read: dict[str, Mapping[str, Any]] = {}
-        for path in self.files:
+        for path in self.weights:
             tensors, metadata = file.read(path)
             layout = file.layout(metadata) or "torch"
             read[str(path)] = tensors if layout == "torch" else self._turned(tensors, layout, path)
@@ -137,11 +141,28 @@ class Checkpoint:
 
     def about(self) -> dict[str, Any]:
         """What is known without reading a weight."""
+        named = folder_name(self.folder)
         known = [DEFAULT] if (self.folder / VOICE).is_file() else []
         return {
-            "name": folder_name(self.folder), "family": "chatterbox", "rate": self.config.spec.rate,
-            "speakers": known, "config": self.config.to_dict(),
+            "name": named, "family": "chatterbox", "rate": self.config.spec.rate, "speakers": known,
+            "config": self.config.to_dict(),
         }  # fmt: skip
+
+    def files(self) -> list[Path]:
+        """Every file with weights in it."""
+        return list(self.weights)
+
+    def graphs(self) -> dict[str, Path]:
+        """No compiled stage comes with a checkpoint."""
+        return {}
+
+    def replaced(self, weights: Path) -> Checkpoint:
+        """The same with another file in the place of those whose parts it holds. Raises WeightError for a half part."""
+        given = set(names.prefixes(store.read(weights)))
+        if not given:
+            raise WeightError(f"{weights}: no part of Chatterbox is in it; give one of its files")
+        kept = [path for path in self.weights if not set(names.prefixes(store.read(path))) & given]
+        return replace(self, weights=(weights, *kept))
 
     def tokenizer(self) -> Tokenizer:
         """The folder's tokenizer. Raises InputError when there is none, or it is another variant's."""

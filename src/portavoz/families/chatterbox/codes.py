@@ -79,7 +79,7 @@ class SpeechTokenizer(Block):
         return ops.tanh(self.down(x))
 
 
-def tokens(levels: NDArray[np.float32]) -> NDArray[np.int64]:
+def tokens(levels: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     """Numbers in ±1 [1, T, 8] → entries of the code book [1, T]: rounded (half to even), digits of base 3."""
     digits = np.round(levels * np.float32(SQUEEZE)).astype(np.int64) + 1
     return (digits * LEVELS ** np.arange(DIGITS)).sum(-1)

@@ -17,8 +17,9 @@ from ...flow import Noise, Wave
 from ...text.chunks import AFTER_PARAGRAPH, AFTER_SENTENCE, TextChunk
 from ...text.normalize import Spoken
 from ...text.split import sentences
+from ..spec import Engine
 from ..synthesis import SynthesisOptions, SynthesisStream
-from .checkpoint import DEFAULT
+from .checkpoint import DEFAULT, Checkpoint
 from .loop import Chatterbox, Generation, Utterance
 from .prompt import LONGEST, Conditionals
 from .streaming import stream
@@ -39,6 +40,12 @@ OPTIONS = {
     "whole": "no piece before the whole utterance is there: the reference's own order of work",
     "require_watermark": "refuse to speak where the sound cannot be marked",
 }
+
+
+def synthesizer(checkpoint: Checkpoint, engine: Engine) -> ChatterboxVoice:
+    """The voice of a checkpoint."""
+    model = Chatterbox(engine.one, checkpoint.config)
+    return ChatterboxVoice(model, checkpoint.tokenizer(), checkpoint.voice(), pickled=checkpoint.pickled_voice)
 
 
 class ChatterboxVoice:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ...blocks.durations import frames
 from ...errors import InputError
-from ...flow import Mel
+from ...flow import Mel, MelSpec
 from ...ops.base import Ops
+from ...ops.tap import tap
 from ...text.alphabet import ALPHABET, GAPS, START
 from ...weights.cursor import Weights
 from . import vocoder as compact_wave
@@ -24,24 +25,7 @@ from .acoustic import Acoustic, layout
 from .config import CompactConfig
 
 Floats = NDArray[np.float32]
-# The stages' inputs and outputs by name; the text after a name says which axes vary.
-STAGES: dict[str, dict[str, tuple[str, ...]]] = {
-    "encode": {
-        "inputs": ("ids: batch symbols", "speaker: batch"),
-        "outputs": ("memory: batch symbols", "log_durations: batch symbols"),
-    },
-    "decode": {
-        "inputs": ("memory: batch symbols", "index: batch frames", "place: batch frames"),
-        "outputs": ("mel: batch frames",),
-    },
-    "vocode": {"inputs": ("mel: batch frames",), "outputs": ("sound: batch frames",)},
-}
-
-
-def inputs(c: CompactConfig, stage: str) -> tuple[str, ...]:
-    """The inputs of a stage of this configuration."""
-    more = ("pitch: batch",) if stage == "encode" and c.pitch else ()
-    return (*STAGES[stage]["inputs"], *more)
+STAGES = ("encode", "decode", "vocode")
 
 
 @runtime_checkable
@@ -100,6 +84,16 @@ class Compact:
         """Samples a second of what it says."""
         return self.c.mel.rate
 
+    @property
+    def spec(self) -> MelSpec:
+        """What the mel's numbers mean."""
+        return self.c.mel
+
+    @property
+    def most_symbols(self) -> int:
+        """Symbols that it holds at once."""
+        return self.c.most_symbols
+
     def synthesize(
         self,
         symbols: Sequence[str],
@@ -143,7 +137,7 @@ class Compact:
         ids = np.array([ALPHABET.encode(symbols)], np.int64)
         moved = (np.array([pitch], np.float32),) if self.c.pitch else ()
         memory, log_durations = self.stages.encode(ids, np.array([speaker], np.int64), *moved)
-        return memory, log_durations[0, :, 0]
+        return tap("memory", memory), tap("log_durations", log_durations)[0, :, 0]
 
     def durations(
         self, symbols: Sequence[str], predicted: Floats, *, speed: float = 1.0, pauses: float = 1.0
@@ -159,7 +153,7 @@ class Compact:
         exact = np.where(np.array([s == " " for s in symbols]) & (np.expm1(predicted) < 1.0), 0.0, predicted)
         out = frames(exact, speed=speed, scale=np.where(silent, pauses, 1.0))
         most = np.where(silent, self.c.longest // 16, self.c.longest)
-        return np.clip(out, np.where(silent, 0, 1), most)
+        return tap("durations", np.clip(out, np.where(silent, 0, 1), most))
 
     def mel(self, memory: Floats, durations: NDArray[np.int64]) -> Mel:
         """The log-mel [1, F, mels] of one utterance. Raises InputError when it has no frame, or too many."""
@@ -170,7 +164,7 @@ class Compact:
                 f"{total} frames at once, it holds 1 to {self.c.longest} ({seconds:.0f} s): split the text"
             )
         index, place = layout(durations[None])
-        return Mel(self.stages.decode(memory, index, place), self.c.mel)
+        return Mel(tap("mel", self.stages.decode(memory, index, place)), self.c.mel)
 
     def waves(self, mel: Mel) -> Iterator[Floats]:
         """The wave of a mel in pieces, block after block as they are made."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 from ...config_reader import read_object
 from ...errors import InputError, WeightError
+from ...folder import checkpoint
 from ...ops.base import Ops
 from ...weights import file, fold, shards
-from .config import SpeechT5Config
+from ..spec import Lookup
+from .config import MODEL as MODEL_TYPE
+from .config import VOCODER_MODEL, SpeechT5Config
 from .names import IGNORED
 from .speaker import checked, vectors_of
 from .stages import Eager, Weights, eager
@@ -33,6 +36,8 @@ SPEAKERS = "speakers.safetensors"
 # What else belongs to a checkpoint of the reference and says nothing about the numbers.
 COPIED = (MODEL, *BESIDE, "preprocessor_config.json", "generation_config.json")
 COUNTER = "num_batches_tracked"
+VOCODER_KEY = "conv_pre"  # only a vocoder's file has such names
+NOWHERE = Lookup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +47,66 @@ class Checkpoint:
     folder: Path
     vocoder: Path
     config: SpeechT5Config
+    weights: Mapping[str, Path] = field(default_factory=dict)  # other files in the place of a part's own
 
     @classmethod
-    def open(cls, folder: Path, vocoder: Path | None = None) -> Checkpoint:
+    def open(cls, folder: Path, lookup: Lookup = NOWHERE) -> Checkpoint:
         """Read both config.json. Raises InputError for a file that is missing, SpecError for another architecture."""
-        place = vocoder or vocoder_of(folder)
+        if lookup.vocoder is not None:
+            place = lookup.find(lookup.vocoder)
+        else:
+            place = vocoder_of(folder) or lookup.sibling(BESIDE_IT)
         if place is None:
             raise InputError(
                 f"{folder}: no vocoder in its {' or '.join(SUBFOLDERS)}/ and no {BESIDE_IT}/ beside it; "
                 "put the folder of a SpeechT5HifiGan there, or say where it is with vocoder= (--vocoder)"
             )
-        return cls(folder, place, SpeechT5Config.from_dict(described(folder), described(place)))
+        found = cls(folder, place, SpeechT5Config.from_dict(described(folder), described(place)))
+        if (folder / MODEL).is_file():
+            found.tokenizer()  # it says so before any weight is read when it is another checkpoint's
+        return found
 
-    def tensors(self) -> tuple[Tensors, Tensors]:
+    def about(self) -> dict[str, Any]:
+        """Name, family, rate, speakers and configuration."""
+        return {
+            "name": checkpoint(self.folder)["name"],
+            "family": MODEL_TYPE,
+            "rate": self.config.sampling_rate,
+            "speakers": list(self.speakers()),
+            "config": self.config.to_dict(),
+            "vocoder": str(self.vocoder),
+        }
+
+    def stored(self) -> dict[str, Tensors]:
         """The model's and the vocoder's tensors by name. Raises WeightError for files that cannot be read."""
-        return _tensors(self.folder), _tensors(self.vocoder)
+        places = {"model": self.folder, "vocoder": self.vocoder}
+        return {
+            part: file.read(self.weights[part])[0] if part in self.weights else _tensors(place)
+            for part, place in places.items()
+        }
 
-    def checked(self) -> tuple[Tensors, Tensors]:
-        """The tensors, every one of them finite, of the right shape, and taken. Raises WeightError naming the first."""
-        model, vocoder = self.tensors()
-        self._eager(model, vocoder, Ops())
-        return model, vocoder
+    def tensors(self) -> dict[str, Tensors]:
+        """The same, every one of them finite, of the right shape, and taken. Raises WeightError naming the first."""
+        found = self.stored()
+        self._eager(found, Ops())
+        return found
 
     def eager(self, ops: Ops) -> Eager:
         """The stages on an eager back end. Raises WeightError naming the file and the tensor that does not fit."""
-        return self._eager(*self.tensors(), ops)
+        return self._eager(self.stored(), ops)
 
-    def _eager(self, model: Tensors, vocoder: Tensors, ops: Ops) -> Eager:
+    def _eager(self, found: Mapping[str, Tensors], ops: Ops) -> Eager:
         places = (shards.found(self.folder), shards.found(self.vocoder))
-        return eager(model, vocoder, self.config, ops, places=places)
+        return eager(found["model"], found["vocoder"], self.config, ops, places=places)
+
+    def replaced(self, weights: Path) -> Checkpoint:
+        """The same with another file in the place of the model's or of the vocoder's."""
+        part = "vocoder" if any(name.startswith(f"{VOCODER_KEY}.") for name in file.read(weights)[0]) else "model"
+        return replace(self, weights={part: weights})
+
+    def graphs(self) -> dict[str, Path]:
+        """None: they are compiled when they are wanted."""
+        return {}
 
     def files(self) -> list[Path]:
         """Every file with weights in it, the model's first."""
@@ -111,6 +147,24 @@ def described(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give a folder that save_pretrained wrote")
     return read_object(path, "fetch it again")
+
+
+def parse(values: Mapping[str, Any], folder: Path | None) -> SpeechT5Config:
+    """The configuration in {"model": …, "vocoder": …}, or in the values of a model's or a vocoder's config.json.
+
+    A model's says nothing about its vocoder, which has one of its own where this family looks for it beside `folder`;
+    without one the published vocoder is taken, with the model's number of bands. Raises SpecError.
+    """
+    if "model" in values:
+        return SpeechT5Config.from_dict(values["model"], values.get("vocoder"))
+    if values.get("model_type") == VOCODER_MODEL:
+        mels = values.get("model_in_dim", 80)
+        return SpeechT5Config.from_dict({"model_type": MODEL_TYPE, "num_mel_bins": mels}, values)
+    beside = vocoder_of(folder) if folder is not None else None
+    if beside is not None:
+        return SpeechT5Config.from_dict(values, described(beside))
+    mels = values.get("num_mel_bins", 80)
+    return SpeechT5Config.from_dict(values, {"model_type": VOCODER_MODEL, "model_in_dim": mels})
 
 
 def _tensors(folder: Path) -> Tensors:

@@ -32,7 +32,7 @@ class State(NamedTuple):
     mask: Any
     speaker: Any
 
-    def keep(self, ops: Ops, rows: Sequence[int]) -> State:
+    def select(self, ops: Ops, rows: Sequence[int]) -> State:
         """The state of some rows of the batch, in that order."""
 
         def pick(x: Any) -> Any:
@@ -129,7 +129,7 @@ class Heads(Block):
 class Decoder(Block):
     """Frames heard so far → what the heads read: [B, T, mels] → [B, T, C]."""
 
-    entries: ClassVar[tuple[str, ...]] = ("__call__", "look")
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "step_with_attention")
 
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
         super().__init__(w)
@@ -146,7 +146,9 @@ class Decoder(Block):
             own.append(past)
         return x, state._replace(own=tuple(own))
 
-    def look(self, mel: Float[Array, "B 1 mels"], state: State, masks: Any) -> tuple[Any, State, list[Any]]:
+    def step_with_attention(
+        self, mel: Float[Array, "B 1 mels"], state: State, masks: Any
+    ) -> tuple[Any, State, list[Any]]:
         """One step, and each layer's cross-attention weights [B, heads, 1, S]."""
         x, own, seen = self.prenet(mel, state.own[0].length, state.speaker, masks), [], []
         for layer, past, memory in zip(self.layers, state.own, state.memory):
@@ -159,7 +161,7 @@ class Decoder(Block):
 class Acoustic(Block):
     """The model's file as a whole: `start` an utterance, `step` through it, `postnet` its mel."""
 
-    entries: ClassVar[tuple[str, ...]] = ("start", "step", "look", "postnet")
+    entries: ClassVar[tuple[str, ...]] = ("start", "step", "step_with_attention", "postnet")
 
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
         super().__init__(w)
@@ -182,9 +184,9 @@ class Acoustic(Block):
         x, state = self.decoder(frame, state, masks)
         return *self.heads(x), state
 
-    def look(self, frame: Any, state: State, masks: Any) -> tuple[Any, Any, State, list[Any]]:
+    def step_with_attention(self, frame: Any, state: State, masks: Any) -> tuple[Any, Any, State, list[Any]]:
         """The same, and each layer's cross-attention weights [B, heads, 1, S]."""
-        x, state, seen = self.decoder.look(frame, state, masks)
+        x, state, seen = self.decoder.step_with_attention(frame, state, masks)
         return *self.heads(x), state, seen
 
     def postnet(self, mel: Any) -> Any:

@@ -2,13 +2,13 @@
 
 - queries, keys and values of a layer's own steps in one product; the scores' scale is part of the queries
 - the pre-net's last two layers in one: nothing but a position and a speaker is added between them, so what these
-  come to is a table of positions and one vector an utterance (`Around`)
+  come to is a table of positions and one vector an utterance (`ConditioningTables`)
 - frames and stop logits in one product; batch norms are part of the post-net's convolutions
 - keys and values of the text for all layers in one product, made where the text is read
 
-`fused` derives the weights; `Lean` is the text for every runtime. Its caches are buffers of the caller's, with a mask
-of zeros and large negative numbers, and a step gives back the row that the caller writes into them: a graph then has
-nothing to copy, and its shapes change only when a buffer grows.
+`fuse_weights` derives the weights; `FusedDecoder` is the text for every runtime. Its caches are buffers of the
+caller's, with a mask of zeros and large negative numbers, and a step gives back the row that the caller writes into
+them: a graph then has nothing to copy, and its shapes change only when a buffer grows.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ HIDDEN = np.float32(-1e30)
 STEP, AROUND = "step", "around"
 
 
-def fused(tensors: Tensors, c: SpeechT5Config) -> dict[str, NDArray[np.float32]]:
-    """A model file's tensors → those of `Lean` (below "step" and "speech_decoder_postnet") and of `Around`.
+def fuse_weights(tensors: Tensors, c: SpeechT5Config) -> dict[str, NDArray[np.float32]]:
+    """A model file's tensors → those of `FusedDecoder` and `ConditioningTables`.
 
     The encoder's stay as they are. Worked out in float64, stored in float32.
     """
@@ -104,7 +104,7 @@ class ConditioningTables:
         return ((speakers / np.maximum(length, 1e-12)) @ self.speaker.T.astype(np.float64)).astype(np.float32)
 
 
-class LeanLayer(Block):
+class FusedLayer(Block):
     """A decoder layer for one step, on buffers that are given."""
 
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
@@ -139,7 +139,7 @@ class LeanLayer(Block):
         return ops.merge_heads(ops.matmul(weights[:, :, :, :-1], values) + weights[:, :, :, -1:] * new_v)
 
 
-class LeanStep(Block):
+class FusedStep(Block):
     """One step: a frame, and everything that has been said and is to be said, in buffers."""
 
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
@@ -148,7 +148,7 @@ class LeanStep(Block):
         wide = [c.num_mel_bins, *[units] * c.speech_decoder_prenet_layers]
         self.prenet = [w.linear(f"prenet.{i}", a, b) for i, (a, b) in enumerate(zip(wide, wide[1:]))]
         self.joined = w.linear("joined", units, width, bias=False)
-        self.layers = [LeanLayer(w / f"layers.{i}", c) for i in range(c.decoder_layers)]
+        self.layers = [FusedLayer(w / f"layers.{i}", c) for i in range(c.decoder_layers)]
         self.heads = w.linear("heads", width, (c.num_mel_bins + 1) * c.reduction_factor)
 
     def __call__(
@@ -162,9 +162,9 @@ class LeanStep(Block):
     ) -> tuple[Float[Array, "B 1 out"], Float[Array, "B rows C"]]:
         """→ r frames and r stop logits [B, 1, r · mels + r], and each layer's new key and value [B, 2 · layers, C].
 
-        `kept` multiplies the pre-net's layers; `around` is position and speaker (see `Around`); `hidden` and
+        `kept` multiplies the pre-net's layers; `around` is position and speaker (ConditioningTables); `hidden` and
         `padding` are added to scores; `buffers` are each layer's keys, values, and then each layer's memory of the
-        text, as in LeanLayer.
+        text, as in FusedLayer.
         """
         x, new = frame, []
         for i, layer in enumerate(self.prenet):
@@ -177,7 +177,7 @@ class LeanStep(Block):
         return self.heads(x), self.ops.concat(new, 1)
 
 
-class LeanPostnet(Block):
+class FusedPostnet(Block):
     """The post-net with its norms inside its convolutions."""
 
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
@@ -196,8 +196,8 @@ class LeanPostnet(Block):
         return mel + self.layers[-1](x)
 
 
-class Lean(Block):
-    """The model's stages on the weights of `fused`."""
+class FusedDecoder(Block):
+    """The model's stages on the weights of `fuse_weights`."""
 
     entries: ClassVar[tuple[str, ...]] = ("encode",)
 
@@ -206,7 +206,7 @@ class Lean(Block):
         self.layers, self.heads = c.decoder_layers, c.decoder_attention_heads
         self.text = TextEncoder(w / ENCODER, c)
         self.memory = w.linear("memory", c.hidden_size, 2 * c.decoder_layers * c.hidden_size)
-        self.step, self.postnet = LeanStep(w / STEP, c), LeanPostnet(w / HEADS, c)
+        self.step, self.postnet = FusedStep(w / STEP, c), FusedPostnet(w / HEADS, c)
 
     def encode(self, ids: Int[Array, "B T"], mask: Bool[Array, "B 1 1 T"]) -> tuple[Any, ...]:
         """ids [B, T], which of them are real → each layer's keys and values [B, heads, T, D]."""

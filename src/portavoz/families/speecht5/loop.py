@@ -6,7 +6,7 @@ Rows of a batch have lengths, masks and ends of their own, and each comes out as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ...blocks.durations import pad_rows
 from ...errors import BackendError, InputError
 from ...flow import Mel, Noise
+from ...ops.tap import tap
 from . import validation
 from .config import SpeechT5Config
 from .pipelining import ordered_map, workers
@@ -25,7 +26,7 @@ from .streaming import AudioChunk, Sound, Utterance, finite, shared
 from .validation import StoppingCriteria
 from .vocoder import EARLY, STRIDE, Edges
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]  # float32; float64 where a noise floor is measured
 
 __all__ = ["AttentionStages", "Eager", "Generated", "SpeechT5", "Stages", "StoppingCriteria", "Utterance", "eager"]
 
@@ -55,6 +56,48 @@ class Step(NamedTuple):
     weights: Floats | None
     last: bool
     warnings: tuple[str, ...]
+
+
+class Decoded(NamedTuple):
+    """Step `number` (from 1) of all rows: frames [B, r, mels], stops [B, r], weights [B, layers, heads, S] or None."""
+
+    number: int
+    frames: Floats
+    stops: Floats
+    weights: Floats | None
+
+
+def decode(
+    stages: Stages,
+    state: Any,
+    masks: Callable[[int, Sequence[int]], Floats],
+    steps: int,
+    c: SpeechT5Config,
+    *,
+    rows: int = 0,
+    attention: bool = False,
+) -> Generator[Decoded, Sequence[int] | None, None]:
+    """THE decoding loop: step after step of a batch of `rows`, each hearing the last frame of the step before.
+
+    `state` is what `encode` gave; masks(step, rows) are the pre-net's multipliers [layers, rows, units]. What `send` is
+    given are the rows that go on, by their positions in this step; a plain `next` keeps all of them. Frames and stops
+    are named values (ops.tap), so an observer may replace them. Raises BackendError when the stages keep no weights.
+    """
+    if attention and not isinstance(stages, AttentionStages):
+        raise BackendError("this runtime keeps no attention weights: use the runtime 'eager' to look at them")
+    here, frame = list(range(rows)), np.zeros((rows, 1, c.num_mel_bins), np.float32)
+    for number in range(1, steps + 1):
+        kept, weights = masks(number - 1, here), None
+        if attention and isinstance(stages, AttentionStages):
+            frames, stops, state, weights = stages.step_with_attention(frame, state, kept)
+        else:
+            frames, stops, state = stages.step(frame, state, kept)
+        frames, stops = tap("frames", frames), tap("stops", stops)
+        stay = yield Decoded(number, frames, stops, weights)
+        frame = frames[:, -1:]
+        if stay is not None and len(stay) < len(here):
+            state, frame = stages.select(state, np.array(stay, np.int64)), frame[list(stay)]
+            here = [here[i] for i in stay]
 
 
 class Row(NamedTuple):
@@ -96,20 +139,20 @@ class SpeechT5:
         seed: int = 0,
         masks: Sequence[Any] | None = None,
         stop: StoppingCriteria | None = None,
-        look: bool = False,
+        attention: bool = False,
     ) -> list[Generated]:
         """Say rows of ids (with "▁" and eos) together.
 
         speakers: one embedding [X] for all, or one for each row [B, X]. masks: for each row what the pre-net keeps,
-        [layers, steps, units] (None: drawn from `seed`, the same for every row). look: keep the cross-attention
+        [layers, steps, units] (None: drawn from `seed`, the same for every row). attention: keep the cross-attention
         weights. Raises InputError for what cannot be said, WeightError when numbers are not finite, BackendError
-        when the stages cannot look.
+        when the stages keep no weights.
         """
         stop = stop or StoppingCriteria()
         steps: list[list[Step]] = [[] for _ in ids]
         done: dict[int, Future[Generated]] = {}
         with workers(self.workers) as worker:
-            for step in self.steps(self._rows(ids, speakers, seed, masks, stop), stop, look=look):
+            for step in self.steps(self._rows(ids, speakers, seed, masks, stop), stop, attention=attention):
                 steps[step.row].append(step)
                 if step.last:
                     done[step.row] = worker.submit(self._finish, steps[step.row])
@@ -156,8 +199,8 @@ class SpeechT5:
 
     def _finish(self, steps: list[Step]) -> Generated:
         before = np.concatenate([step.frames for step in steps])
-        mel = finite(self.stages.postnet(before[None]), "the mel")
-        wave = finite(self.stages.vocode(mel)[0], "the wave")
+        mel = finite(tap("mel", self.stages.postnet(before[None])), "the mel")
+        wave = finite(tap("wave", self.stages.vocode(mel)[0]), "the wave")
         weights = [step.weights for step in steps if step.weights is not None]
         return Generated(
             Mel(mel, self.c.mel),
@@ -183,37 +226,30 @@ class SpeechT5:
         kept = [validation.masks(mask, most, self.c) for mask, (_, most) in zip(masks, bounds)]
         return [Row(*parts) for parts in zip(texts, speakers, kept, *zip(*bounds))]
 
-    def steps(self, rows: list[Row], stop: StoppingCriteria, *, look: bool = False) -> Iterator[Step]:
+    def steps(self, rows: list[Row], stop: StoppingCriteria, *, attention: bool = False) -> Iterator[Step]:
         """The loop: every step of every row, in the order of the steps; a row that has ended leaves the batch."""
-        if look and not isinstance(self.stages, AttentionStages):
-            raise BackendError("this runtime keeps no attention weights: use the runtime 'eager' to look at them")
         ids = pad_rows([row.ids for row in rows], self.c.pad_token_id)
         speakers = np.stack([row.speaker for row in rows])
-        state = self.stages.encode(ids, ids != self.c.pad_token_id, speakers, max(row.most for row in rows))
-        frame = np.zeros((len(rows), 1, self.c.num_mel_bins), np.float32)
-        here, step = list(range(len(rows))), 0
+        most = max(row.most for row in rows)
+        state = self.stages.encode(ids, ids != self.c.pad_token_id, speakers, most)
+
+        def masks(step: int, here: Sequence[int]) -> Floats:
+            return np.stack([rows[n].masks[:, step] for n in here], 1)
+
+        decoding = decode(self.stages, state, masks, most, self.c, rows=len(rows), attention=attention)
+        here, taken = list(range(len(rows))), next(decoding)
         while here:
-            masks = np.stack([rows[n].masks[:, step] for n in here], 1)
-            step += 1
-            frames, stops, state, weights = self._step(frame, state, masks, look)
+            finite(taken.stops, "a stop probability")
+            finite(taken.frames, "the mel")
             stay: list[int] = []
             for i, n in enumerate(here):
-                last, warnings = self._ends(rows[n], step, stops[i], stop)
-                seen = None if weights is None else weights[i, :, :, : len(rows[n].ids)]
-                yield Step(n, frames[i], stops[i], seen, last, warnings)
+                last, warnings = self._ends(rows[n], taken.number, taken.stops[i], stop)
+                seen = None if taken.weights is None else taken.weights[i, :, :, : len(rows[n].ids)]
+                yield Step(n, taken.frames[i], taken.stops[i], seen, last, warnings)
                 stay += [] if last else [i]
-            if 0 < len(stay) < len(here):
-                state = self.stages.keep(state, np.array(stay, np.int64))
-            here, frame = [here[i] for i in stay], frames[stay, -1:]
-
-    def _step(self, frame: Floats, state: Any, masks: Floats, look: bool) -> tuple[Floats, Floats, Any, Floats | None]:
-        weights = None
-        if look and isinstance(self.stages, AttentionStages):
-            frames, stops, state, weights = self.stages.look(frame, state, masks)
-        else:
-            frames, stops, state = self.stages.step(frame, state, masks)
-        finite(stops, "a stop probability")
-        return finite(frames, "the mel"), stops, state, weights
+            here = [here[i] for i in stay]
+            if here:
+                taken = decoding.send(stay)
 
     def _ends(self, row: Row, step: int, stops: Floats, stop: StoppingCriteria) -> tuple[bool, tuple[str, ...]]:
         fired = bool(stops.sum() >= np.float32(stop.threshold))
@@ -222,4 +258,4 @@ class SpeechT5:
         if fired:
             return True, ()
         seconds = step * self.c.reduction_factor * self.c.hop / self.rate
-        return True, (f"the model never said it was done: cut off after {step} steps ({seconds:.1f} s)",)
+        return True, (f"no stop token after {step} steps ({seconds:.1f} s): output truncated",)

@@ -2,7 +2,7 @@
 
 encode   ids [B, S], mask [B, S], speaker [B, X]     → state: the text's memory, caches with room for some steps
 step     frame [B, 1, mels], state, masks            → frames [B, r, mels], stop probabilities [B, r], state
-keep     state, rows [K]                             → state of those rows
+select   state, rows [K]                             → state of those rows
 postnet  mel [B, F, mels]                            → mel [B, F, mels]
 vocode   mel [B, F, mels]                            → wave [B, F · hop]
 """
@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ...blocks.attention import Grown
 from ...blocks.hifigan import HifiGan, inner
 from ...errors import WeightError
 from ...ops.base import Ops
@@ -24,18 +25,9 @@ from .config import SpeechT5Config
 from .decoder import Acoustic, State
 from .encoder import allowed
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]  # float32; float64 where a noise floor is measured
 Whole = NDArray[np.int64]
-# What each stage takes and makes; a word is an axis that varies.
-STAGES: dict[str, dict[str, list[str]]] = {
-    "encode": {"inputs": ["ids: batch symbols", "mask: batch symbols", "speaker: batch"], "outputs": ["state"]},
-    "step": {
-        "inputs": ["frame: batch", "state", "masks: batch"],
-        "outputs": ["frames: batch", "stops: batch", "state"],
-    },
-    "postnet": {"inputs": ["mel: batch frames"], "outputs": ["mel: batch frames"]},
-    "vocode": {"inputs": ["mel: batch frames"], "outputs": ["wave: batch samples"]},
-}
+Pairs = list[tuple[Floats, Floats]]
 
 
 @runtime_checkable
@@ -48,23 +40,31 @@ class Stages(Protocol):
 
     def encode(self, ids: Whole, mask: NDArray[np.bool_], speaker: Floats, capacity: int) -> Any: ...
     def step(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any]: ...
-    def keep(self, state: Any, rows: Whole) -> Any: ...
+    def select(self, state: Any, rows: Whole) -> Any: ...
     def postnet(self, mel: Floats) -> Floats: ...
     def vocode(self, mel: Floats) -> Floats: ...
+
+
+@runtime_checkable
+class MemoryStages(Stages, Protocol):
+    """Stages whose memory of the text can be read and replaced: each decoder layer's keys and values [1, S, C]."""
+
+    def memory(self, state: Any, symbols: int) -> Pairs: ...
+    def with_memory(self, state: Any, pairs: Pairs) -> Any: ...
 
 
 @runtime_checkable
 class AttentionStages(Stages, Protocol):
     """Stages that can also show where the decoder looks: a step with its weights [B, layers, heads, S]."""
 
-    def look(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any, Floats]: ...
+    def step_with_attention(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any, Floats]: ...
 
 
 @runtime_checkable
 class WindowedVocoder(Stages, Protocol):
     """Stages that vocode a window for less than its neighbours would cost: see blocks.hifigan.inner."""
 
-    def sound(self, mel: Floats, before: int, after: int) -> Floats: ...
+    def vocode_window(self, mel: Floats, before: int, after: int) -> Floats: ...
 
 
 class Eager:
@@ -83,13 +83,20 @@ class Eager:
         frames, stops, state = self.acoustic.step(self.ops.tensor(frame), state, self.ops.tensor(masks[:, :, None]))
         return self.ops.numpy(frames), self.ops.numpy(stops)[:, 0], state
 
-    def look(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State, Floats]:
+    def step_with_attention(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State, Floats]:
         t, n = self.ops.tensor, self.ops.numpy
-        frames, stops, state, seen = self.acoustic.look(t(frame), state, t(masks[:, :, None]))
+        frames, stops, state, seen = self.acoustic.step_with_attention(t(frame), state, t(masks[:, :, None]))
         return n(frames), n(stops)[:, 0], state, np.stack([n(weights)[:, :, 0] for weights in seen], 1)
 
-    def keep(self, state: State, rows: Whole) -> State:
-        return state.keep(self.ops, rows.tolist())
+    def select(self, state: State, rows: Whole) -> State:
+        return state.select(self.ops, rows.tolist())
+
+    def memory(self, state: State, symbols: int) -> Pairs:
+        return [(self.ops.numpy(layer.k), self.ops.numpy(layer.v)) for layer in state.memory]
+
+    def with_memory(self, state: State, pairs: Pairs) -> State:
+        t = self.ops.tensor
+        return state._replace(memory=tuple(Grown(t(np.array(k)), t(np.array(v))) for k, v in pairs))
 
     def postnet(self, mel: Floats) -> Floats:
         return self.ops.numpy(self.acoustic.postnet(self.ops.tensor(mel)))
@@ -97,7 +104,7 @@ class Eager:
     def vocode(self, mel: Floats) -> Floats:
         return self.ops.numpy(self.vocoder(self.ops.tensor(mel)))
 
-    def sound(self, mel: Floats, before: int, after: int) -> Floats:
+    def vocode_window(self, mel: Floats, before: int, after: int) -> Floats:
         return self.ops.numpy(inner(self.vocoder.part, self.vocoder.c, self.ops.tensor(mel), before, after))
 
 

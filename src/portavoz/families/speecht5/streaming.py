@@ -46,7 +46,7 @@ class Sound:
 
     def __init__(self, stages: Stages, c: SpeechT5Config, edges: Edges = EARLY) -> None:
         far, cuts = c.vocoder.reach(), isinstance(stages, WindowedVocoder)
-        vocode = stages.sound if isinstance(stages, WindowedVocoder) else stages.vocode
+        vocode = stages.vocode_window if isinstance(stages, WindowedVocoder) else stages.vocode
         mel = Windows.start(stages.postnet, reach=c.postnet_reach, hop=1, late=far, mels=c.num_mel_bins)
         wave = Windows.start(vocode, reach=far, hop=c.hop, late=0, mels=c.num_mel_bins, cuts=cuts)
         self.mel, self.wave = mel._replace(edges=edges), wave._replace(edges=edges)

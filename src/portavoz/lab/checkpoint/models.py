@@ -12,14 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...blocks.hifigan import HifiGan
+from ... import families
 from ...config_reader import read_object
-from ...errors import InputError, SpecError
-from ...families.compact import config as compact
-from ...families.compact.loop import Eager as Compact
-from ...families.speecht5 import config as speecht5
-from ...families.speecht5.checkpoint import vocoder_of
-from ...families.speecht5.decoder import Acoustic
+from ...errors import InputError
+from ...families.spec import FamilySpec
 from ...folder import describe
 from ...ops.base import Ops
 from ...weights import store
@@ -27,8 +23,6 @@ from ...weights.cursor import Weights
 from ...weights.layer import Record
 from ...weights.store import Store
 
-FAMILIES = ("compact", "speecht5")
-PARTS = ("model", "vocoder")
 GIVE = "give the checkpoint's configuration"
 Build = Callable[[Weights], object]
 
@@ -76,7 +70,7 @@ def opened(
     config: str | None = None,
     beside: str | Path | None = None,
 ) -> list[Part]:
-    """The parts of a safetensors file, a folder with shards, or a checkpoint's folder (a SpeechT5's: with its vocoder).
+    """The parts of a safetensors file, a folder with shards, or a checkpoint's folder (with the parts beside it).
 
     What is not said is read from the metadata, from voice.json or config.json in the folder, and from the names of
     the tensors, or else in the same way from `beside` (a reference). `config`: the name of a configuration ("tiny"),
@@ -87,30 +81,32 @@ def opened(
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; give a safetensors file, or a checkpoint's folder")
     place, held = path, store.read(path)
-    folder = path if path.is_dir() else path.parent
     about = _about(path, held)
     if beside is not None and not about:
         place = Path(beside)
         readable = place.is_dir() or place.suffix in (".safetensors", ".json")
         about = _about(place, store.read(place) if readable else Store({}, {}))
-    family = family or _family(path, held, about)
-    if family == "compact":
-        return [_compact(path, held, config, about)]
-    which = part or ("vocoder" if _vocodes(held) else "model")
-    chosen = _speecht5(path, place if place.is_dir() else place.parent, which, config, about)
-    out = [_part(path, which, chosen, held)]
-    vocoder = vocoder_of(folder) if path.is_dir() and which == "model" and part is None else None
-    if vocoder is not None and vocoder.parent == folder:
-        out.append(_part(vocoder, "vocoder", chosen, store.read(vocoder)))
+    found = families.get(family or _family(path, held, about))
+    which = part or _part(found, held)
+    if which not in (known := [one.name for one in found.parts]):
+        raise InputError(f"--part {which}: the parts of {found.title} are {', '.join(known)}; choose one of them")
+    chosen = _configured(found, path, place if place.is_dir() else place.parent, config, about)
+    out = [_made(path, found, which, chosen, held)]
+    others = found.part_folders(path) if path.is_dir() and part is None else {}
+    for name, folder in others.items():
+        if name != which:
+            out.append(_made(folder, found, name, chosen, store.read(folder)))
     return out
 
 
 def _family(path: Path, held: Store, about: Mapping[str, Any]) -> str:
     said = str(held.metadata.get("family") or about.get("family") or about.get("model_type") or "")
-    for known in FAMILIES:
+    for known in families.names():
         if said.startswith(known):
             return known
-    raise InputError(f"{path}: nothing says which family's weights these are; say --family {' or '.join(FAMILIES)}")
+    raise InputError(
+        f"{path}: nothing says which family's weights these are; say --family {' or '.join(families.names())}"
+    )
 
 
 def _about(path: Path, held: Store) -> dict[str, Any]:
@@ -124,33 +120,28 @@ def _about(path: Path, held: Store) -> dict[str, Any]:
     return {} if inside is None else {"family": held.metadata.get("family", ""), "config": inside}
 
 
-def _vocodes(held: Store) -> bool:
-    """Whether the names are a vocoder's: its first convolution is there, and no encoder."""
-    names = [name.split(".") for name in held]
-    return any("conv_pre" in steps for steps in names) and not any("encoder" in steps for steps in names)
+def _part(family: FamilySpec, held: Store) -> str:
+    """Which part these names are: the one whose own tensors are there, without those of the first; else the first."""
+    first, *others = family.parts
+    steps = {step for name in held for step in name.split(".")}
+    for part in others:
+        if part.key in steps and first.key not in steps:
+            return part.name
+    return first.name
 
 
-# Configurations
-
-
-def _compact(path: Path, held: Store, config: str | None, about: Mapping[str, Any]) -> Part:
-    values: Any = _given(config, compact.CONFIGS) or about.get("config")
-    if values is None:
+def _configured(family: FamilySpec, path: Path, folder: Path, config: str | None, about: Mapping[str, Any]) -> Any:
+    if config is not None:
+        if config not in family.configs and not Path(config).is_file():
+            raise InputError(f"--config {config}: no such file and no such name; names are {', '.join(family.configs)}")
+        return family.configuration(config)
+    values = about.get("config", about)
+    if not values:
         raise InputError(
-            f"{path}: no configuration in its metadata and no voice.json beside it; say --config NAME or FILE "
-            f"(names: {', '.join(compact.CONFIGS)})"
+            f"{path}: no configuration in its metadata and no voice.json or config.json beside it; say --config NAME "
+            f"or FILE (names: {', '.join(family.configs)})"
         )
-    chosen = compact.named(values)
-    build: Build = lambda w: Compact(w, chosen)  # noqa: E731
-    return Part(path, "compact", "model", chosen, build, store=held)
-
-
-def _given(config: str | None, names: Mapping[str, Any]) -> Any:
-    if config is None or config in names:
-        return config
-    if not Path(config).is_file():
-        raise InputError(f"--config {config}: no such file and no such name; names are {', '.join(names)}")
-    return read_object(config, GIVE)
+    return family.parse(values, folder)
 
 
 def _inside(path: Path, held: Store) -> Any:
@@ -162,33 +153,6 @@ def _inside(path: Path, held: Store) -> Any:
         raise InputError(f"{path}: the configuration in its metadata is no JSON ({problem}); say --config") from None
 
 
-def _speecht5(
-    path: Path, folder: Path, which: str, config: str | None, about: Mapping[str, Any]
-) -> speecht5.SpeechT5Config:
-    values: Any = _given(config, speecht5.CONFIGS) or dict(about) or None
-    if values is None:
-        raise InputError(
-            f"{path}: no config.json beside it; say --config NAME or FILE (names: {', '.join(speecht5.CONFIGS)})"
-        )
-    if isinstance(values, str):
-        return speecht5.named(values)
-    if values.get("model_type") == speecht5.VOCODER_MODEL or (which == "vocoder" and "model_in_dim" in values):
-        mels = values.get("model_in_dim", 80)
-        return speecht5.SpeechT5Config.from_dict({"model_type": speecht5.MODEL, "num_mel_bins": mels}, values)
-    beside = vocoder_of(folder)
-    vocoder = read_object(beside / "config.json", GIVE) if beside is not None else None
-    try:
-        return speecht5.SpeechT5Config.from_dict(values, vocoder)
-    except SpecError:
-        if vocoder is not None or which == "vocoder":
-            raise
-        # Without its vocoder a model may have another number of bands than the published vocoder takes.
-        mels = values.get("num_mel_bins", 80)
-        return speecht5.SpeechT5Config.from_dict(values, {"model_type": speecht5.VOCODER_MODEL, "model_in_dim": mels})
-
-
-def _part(path: Path, which: str, config: speecht5.SpeechT5Config, held: Store) -> Part:
-    build: Build = lambda w: Acoustic(w, config)  # noqa: E731
-    if which == "vocoder":
-        build = lambda w: HifiGan(w, config.vocoder)  # noqa: E731
-    return Part(path, "speecht5", which, config, build, folds=True, store=held)
+def _made(path: Path, family: FamilySpec, name: str, config: Any, held: Store) -> Part:
+    part = family.part(name)
+    return Part(path, family.name, name, config, lambda w: part.build(w, config), folds=part.folds, store=held)

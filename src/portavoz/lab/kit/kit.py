@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from ...atomic import atomic
 from ...errors import InputError, PortavozError
+from ...families.spec import Arrays
 from ...weights import file
 from ...weights.layout import NAMES, relayout
 from ..forcing.noise_floor import traced
@@ -35,9 +36,9 @@ from ..report.verdict import Verdict, unit_of
 from ..trace.reader import read
 from ..trace.recorder import FileSink
 from ..trace.trace import Trace
-from . import families
-from .families import Arrays, Kind
+from . import subject as subjects
 from .page import page
+from .subject import KitSubject
 from .vectors import PREFIX, Vectors, cases
 
 FORMAT, VERSION = "portavoz-kit", 1
@@ -92,7 +93,7 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
     """
     if layout not in NAMES:
         raise InputError(f"there is no layout {layout!r}: choose one of {', '.join(NAMES)}")
-    kind = families.named(family, config)
+    kind = subjects.named(family, config)
     folder = Path(folder)
     try:
         (folder / "goldens").mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
         {**roles, **{k: r for k, (_, r) in words.items()}},
     )
     stored = {k: np.asarray(relayout(a, roles[k], "torch", layout), order="C") for k, a in arrays.items()}
-    inputs = kind.inputs()
+    inputs = kind.probe.inputs(kind.config, 0, None)
     file.write(folder / "weights.safetensors", stored, {"layout": layout})
     file.write(folder / "inputs.safetensors", inputs, {})
     whole = traced(_subject(kind, arrays, inputs))
@@ -114,7 +115,7 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
     expected = kind.expected(whole)
     about: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "family": family, "name": kind.name, "layout": layout,
-        "config": kind.config, "stages": stages, "expected": expected,
+        "config": kind.family.values(kind.config), "stages": stages, "expected": expected,
         "tensors": {k: {"shape": list(a.shape), "role": roles[k], "check": checksum(a)} for k, a in stored.items()},
     }  # fmt: skip
     _text(folder / "expected.json", _json(expected))
@@ -143,7 +144,7 @@ def opened(folder: str | Path) -> Kit:
         tensors, layout = about["tensors"], about["layout"]
         stored, inputs = (file.read(folder / f"{name}.safetensors")[0] for name in ("weights", "inputs"))
         arrays = {k: relayout(a, tensors[k]["role"], layout, "torch") for k, a in stored.items()}
-        kind = families.of(about["family"], about["config"])
+        kind = subjects.of(about["family"], about["config"])
     except (KeyError, TypeError, PortavozError) as problem:
         raise InputError(f"{folder}: the kit is damaged ({problem}); make it again") from problem
     return Kit(folder, about, _subject(kind, arrays, inputs))
@@ -180,15 +181,15 @@ def settle(verdict: Verdict, stages: list[Progress]) -> Verdict:
     return verdict
 
 
-def _subject(kind: Kind, arrays: Mapping[str, NDArray[Any]], inputs: Arrays) -> Program:
+def _subject(kind: KitSubject, arrays: Mapping[str, NDArray[Any]], inputs: Arrays) -> Program:
     words = Vectors({k: a for k, a in arrays.items() if k.startswith(PREFIX)})
     model = {k: a for k, a in arrays.items() if not k.startswith(PREFIX)}
-    return Both(kind.name, [words, kind.subject(model, inputs)])
+    return Both(kind.name, [words, kind.program(model, inputs)])
 
 
-def _goldens(whole: Trace, kind: Kind, folder: Path) -> list[dict[str, Any]]:
+def _goldens(whole: Trace, kind: KitSubject, folder: Path) -> list[dict[str, Any]]:
     """One trace for each stage, and what kit.json says of them."""
-    starts = [(WORDS, f"{PREFIX}*"), *kind.starts]
+    starts = [(WORDS, f"{PREFIX}*"), *kind.probe.bring_up(kind.config)]
     keys: dict[str, list[str]] = {name: [] for name, _ in starts}
     now = 0
     for key in whole.units:

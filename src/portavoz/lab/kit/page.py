@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...weights.layout import LAYOUT
-from .families import Kind
+from .subject import KitSubject
 
 PAGE = """# A kit to port by: {name}
 
@@ -76,7 +76,7 @@ The first line names the first wrong layer and what it looks like; the lines bel
 """
 
 
-def page(about: dict[str, Any], kind: Kind, inputs: dict[str, NDArray[Any]]) -> str:
+def page(about: dict[str, Any], kind: KitSubject, inputs: dict[str, NDArray[Any]]) -> str:
     """README.md, from what kit.json says."""
     given = ", ".join(f"`{name}` {list(a.shape)}" for name, a in inputs.items())
     goldens = "\n".join(
@@ -98,7 +98,7 @@ def page(about: dict[str, Any], kind: Kind, inputs: dict[str, NDArray[Any]]) -> 
         goldens=goldens,
         layouts=layouts,
         stages="\n".join(rows),
-        notes=kind.notes.strip(),
+        notes=kind.probe.notes(kind.config).strip(),
         expected=", ".join(f"`{name}`" for name in about["expected"]) + ".",
         folder="KIT",
         first=about["stages"][1]["name"],

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...families.pipeline import Pipeline, Values
+from ...ops import BACKENDS
 from ...ops.base import Ops
 from ..instrument.observer import Observer, Unit
-from .pipeline import Staged, Values
 from .pipeline_loader import Request, on, parted, side
 
 
@@ -33,9 +34,9 @@ class Wide(Ops):
 class PipelineProgram:
     """A voice or a probe on a runtime, by its name (see sides.side), or any row of stages."""
 
-    def __init__(self, name: str, request: Request | None = None, *, stages: Staged | None = None) -> None:
+    def __init__(self, name: str, request: Request | None = None, *, stages: Pipeline | None = None) -> None:
         self.name, self.request = name, request or Request()
-        self.made: dict[bool, Staged] = {} if stages is None else {False: stages}
+        self.made: dict[bool, Pipeline] = {} if stages is None else {False: stages}
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run stage after stage; the visitor sees each value once, where it was made."""
@@ -50,9 +51,9 @@ class PipelineProgram:
                     values[name] = _seen(observer, name, calls[name], value)
                     calls[name] += 1
 
-    def _wide(self) -> Staged:
+    def _wide(self) -> Pipeline:
         base, runtime = parted(self.name)
-        if runtime not in ("numpy", "torch", "mlx"):
+        if runtime not in BACKENDS:
             raise InputError(
                 f"{self.name}: this runtime has no float64, so it cannot be the reference; give {base}@numpy first"
             )

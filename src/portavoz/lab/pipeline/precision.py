@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, PortavozError
+from ...families.pipeline import Pipeline, Values
 from ...ops import open as open_ops
 from ...ops import preferred
 from ...ops.rounding import KINDS, Rounding
 from ..forcing.teacher_forcing import CRASHES
 from ..metrics import distance
-from .pipeline import Staged, Values
 from .pipeline_loader import Request, on
 from .swap import mel_distance
 
@@ -58,7 +58,7 @@ class Row:
 class Sensitivity:
     """A side in float32, and what becomes of it when units of it are rounded."""
 
-    def __init__(self, staged: Staged, watch: Rounding) -> None:
+    def __init__(self, staged: Pipeline, watch: Rounding) -> None:
         self.staged, self.watch = staged, watch
         self.values: list[Values] = []
         self.units: list[dict[str, bool]] = []
@@ -110,23 +110,9 @@ class Sensitivity:
         return self.values[self.staged.borders.index(border)][border]
 
     def _held(self, i: int, made: Values) -> tuple[Values, int]:
-        """What was made, and how many decisions in it are others than float32's."""
-        right = self.values[i]
-        if "frames" in right:
-            return self._same_steps(made, right)
-        if "log_durations" in made:
-            following = self.staged.stages[i + 1].run(made)["durations"]
-            other = int((following != self.values[i + 1]["durations"]).sum())
-            return {**made, "log_durations": right["log_durations"]}, other
-        return made, 0
-
-    def _same_steps(self, made: Values, right: Values) -> tuple[Values, int]:
-        n, m = right["frames"].shape[1], made["frames"].shape[1]
-        if n == m:
-            return made, 0
-        # The loop ended at another step: what both have said is compared, and the rest is the float32 run's.
-        frames = np.concatenate([made["frames"][:, :n], right["frames"][:, m:]], 1)
-        return {**made, "frames": frames}, abs(n - m)
+        """What to go on with, and how many decisions in what was made are others than float32's."""
+        decisions = self.staged.stages[i].decisions
+        return (made, 0) if decisions is None else decisions(made, self.values[i])
 
 
 def sensitivity(

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ...audio.mel import mel_spectrogram
 from ...errors import InputError, PortavozError
-from ...flow import MelSpec
+from ...families.pipeline import Pipeline, Values
+from ...flow import MelSpec, Stage, join
 from ..forcing.teacher_forcing import CRASHES
 from ..metrics import distance
-from .pipeline import Staged, Values
 
 LIMIT = 1e-4  # relative L2 above which two stages are not the same; what is smaller is for `lab compare`
 RECORDED = "a trace cannot go on"
@@ -82,8 +82,8 @@ class Crossing:
 class Swap:
     """All crossings of two sides, and how far the whole port is from the whole reference."""
 
-    reference: Staged
-    port: Staged
+    reference: Pipeline
+    port: Pipeline
     limit: float
     whole: Apart
     crossings: list[Crossing]
@@ -112,10 +112,12 @@ class Swap:
         return self.reference.borders[i - 1] if i else ""
 
 
-def swap(reference: Staged, port: Staged, *, at: str | None = None, limit: float = LIMIT) -> Swap:
+def swap(reference: Pipeline, port: Pipeline, *, at: str | None = None, limit: float = LIMIT) -> Swap:
     """Cross the border `at`, or every one. Raises InputError for sides with other borders, and for an unknown one."""
     if not reference.runs:
         raise InputError(f"{reference.name} is a trace, which cannot go on from a port's values; run the reference")
+    if reference.spec is not None and port.spec is not None:
+        join(Stage(reference.name, "text", reference.spec), Stage(port.name, port.spec, port.rate))
     if reference.borders != port.borders:
         mine, theirs = (", ".join(side.borders) for side in (reference, port))
         raise InputError(
@@ -137,7 +139,7 @@ def swap(reference: Staged, port: Staged, *, at: str | None = None, limit: float
     return out
 
 
-def _run(side: Staged) -> tuple[list[Values], str]:
+def _run(side: Pipeline) -> tuple[list[Values], str]:
     """The values at every border as far as a side comes by itself, and what ended it."""
     out, values = list[Values](), Values()
     for stage in side.stages:
@@ -150,11 +152,11 @@ def _run(side: Staged) -> tuple[list[Values], str]:
 
 
 def _crossed(
-    i: int, right: list[Values], mine: tuple[list[Values], str], sides: tuple[Staged, Staged], ends: _Ends
+    i: int, right: list[Values], mine: tuple[list[Values], str], sides: tuple[Pipeline, Pipeline], ends: _Ends
 ) -> Crossing:
     (ref, port), (border, end), waves = sides, (sides[0].borders[i], sides[0].borders[-1]), {}
 
-    def heard(name: str, side: Staged, values: list[Values], broke: str) -> Apart:
+    def heard(name: str, side: Pipeline, values: list[Values], broke: str) -> Apart:
         """The end when `side` goes on from a border's values, if there are any."""
         if values and side is ref and _same(values[0], right[i]):
             made = right[i:]  # the very same numbers: it has said this already
@@ -184,7 +186,7 @@ def _same(mine: Values, theirs: Values) -> bool:
 class _Ends:
     """The reference's own end, and how far others are from it."""
 
-    def __init__(self, right: Values, side: Staged) -> None:
+    def __init__(self, right: Values, side: Pipeline) -> None:
         self.right, self.border = right, side.borders[-1]
         self.spec = side.spec or (MelSpec(rate=side.rate, high=side.rate / 2) if side.rate else None)
 

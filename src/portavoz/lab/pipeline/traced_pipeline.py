@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 
 from ...errors import InputError
+from ...families.pipeline import Pipeline, Stage, Values
 from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.trace import Trace
-from .pipeline import Stage, Staged, Values
 
 
 class Forced(Observer):
@@ -32,7 +32,7 @@ class Forced(Observer):
         return [self.values[unit.key]] if unit.key in self.values else None
 
 
-def tapped(subject: Program, *, rate: int = 0) -> Staged:
+def tapped(subject: Program, *, rate: int = 0) -> Pipeline:
     """The stages of a program. Raises InputError for one that names no value."""
     first = Forced({})
     subject.run(first)
@@ -49,10 +49,10 @@ def tapped(subject: Program, *, rate: int = 0) -> Staged:
         return {key: a for key, a in forced.seen.items() if "/" in key or key.rpartition("#")[0] in kept}
 
     stages = tuple(Stage(f"to {name}", name, partial(run, i)) for i, name in enumerate(names))
-    return Staged(subject.name, stages, rate)
+    return Pipeline(subject.name, stages, rate)
 
 
-def recorded(trace: Trace, like: Staged) -> Staged:
+def recorded(trace: Trace, like: Pipeline) -> Pipeline:
     """What a trace holds at the borders of `like`. Raises InputError for a border that it does not have."""
     held = {key: trace.array(key, "out") for key, unit in trace.units.items() if unit.kind == "value"}
     names = {key.rpartition("#")[0] for key in held}
@@ -68,4 +68,4 @@ def recorded(trace: Trace, like: Staged) -> Staged:
         return {key: a for key, a in held.items() if key.rpartition("#")[0] in kept}
 
     stages = tuple(Stage(stage.name, stage.border, partial(run, i)) for i, stage in enumerate(like.stages))
-    return Staged(trace.name, stages, like.rate, runs=False)
+    return Pipeline(trace.name, stages, like.rate, runs=False)

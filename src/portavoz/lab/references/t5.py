@@ -1,4 +1,4 @@
-"""T5 as the package `transformers` has it: the reference that `docs/porting.md` ports, and SpeechT5's nearest kin.
+"""T5 as the package `transformers` has it: the reference that `docs/porting.md` ports.
 
 A reference is a folder's, or a fresh one of a configuration, its random weights sensitised (see `sensitise`).
 """
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import package
-from .sensitise import sensitise
+from ...families.reference import package, sensitise
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]

@@ -16,22 +16,27 @@ from typing import Any
 
 import numpy as np
 
+from ... import families
 from ...errors import InputError
+from ...families.faults import Arrays, Fault
+from ...families.pipeline import Request
+from ...families.spec import FamilySpec, FaultCatalogue
+from ...folder import describe, voices
 from ...ops import BACKENDS
 from ...ops import open as open_ops
 from ...ops.base import Ops
-from .. import speecht5_probe
-from ..compact_probe import CONFIGS, compact
 from ..compare import correlation, forced, inventory, mirrored, propagated
 from ..forcing.noise_floor import traced
 from ..instrument.observer import Program
+from ..probes import configured, probe_of, program, reference_program, torch_program
 from ..report.verdict import Verdict
 from ..trace.recorder import record
 from ..trace.trace import Trace
-from .faults import Arrays, Fault
 from .scoring import Clean, Outcome, Score, total
 
-__all__ = ["FaultTarget", "Score", "backends", "catalogue", "grade", "judge_one", "planted", "total"]
+__all__ = [
+    "FaultTarget", "Score", "backends", "catalogue", "catalogues", "grade", "judge_one", "planted", "target", "total",
+]  # fmt: skip
 
 SENTENCES = ("The lab says one sentence.", "Yes.", "Numbers such as 1984 are read out, and so is $3.50!")
 KINDS = ("edge", "leaf", "facts", "shape", "value", "weights")
@@ -48,57 +53,45 @@ class FaultTarget:
     out: str = "wave#0:out"
 
 
-def _compact_ground(probe: str, seed: int) -> FaultTarget:
-    config = CONFIGS[probe or "istft"]
-    reference = compact(config, seed=seed, ops="numpy")
-    arrays = dict(reference.arrays)
-
-    def port(**how: Any) -> Program:
-        return compact(config, seed=seed, **{"arrays": arrays, **how})
-
-    return FaultTarget(reference, traced(reference, free_running=True), port, arrays)
+def catalogues() -> dict[str, FamilySpec]:
+    """Every catalogue of faults, and the family that it belongs to."""
+    return {name: family for family in families.all() for name in family.faults}
 
 
-def _speecht5_ground(probe: str, seed: int) -> FaultTarget:
-    reference, arrays = speecht5_probe.reference(seed)
-
-    def port(**how: Any) -> Program:
-        return speecht5_probe.ours(speecht5_probe.TINY, seed=seed, **{"arrays": arrays, **how})
-
-    return FaultTarget(reference, traced(reference, free_running=True), port, dict(arrays))
+def _catalogue(name: str) -> tuple[FamilySpec, FaultCatalogue]:
+    known = catalogues()
+    if name not in known:
+        raise InputError(f"there are no planted faults for the family {name!r}: choose one of {', '.join(known)}")
+    return known[name], known[name].faults[name]
 
 
-def _stranger_ground(probe: str, seed: int) -> FaultTarget:
-    from ..references import reference as package
-    from . import handwritten_port
-
-    model = package("transformers").Reference.fresh(speecht5_probe.TINY, 0)
-    reference, weights = handwritten_port.reference(model, seed), handwritten_port.arrays(model)
-
-    def port(*, arrays: Arrays = weights, edit: Any = None, ops: Any = None) -> Program:
-        return handwritten_port.port(arrays, seed=seed, edit=edit)
-
-    return FaultTarget(reference, traced(reference, free_running=True), port, weights, "result#0:out")
+def catalogue(name: str) -> list[Fault]:
+    """The faults of a catalogue. Raises InputError for a name without any."""
+    return _catalogue(name)[1].faults()
 
 
-GROUNDS: dict[str, Callable[[str, int], FaultTarget]] = {
-    "compact": _compact_ground,
-    "speecht5": _speecht5_ground,
-    "stranger": _stranger_ground,
-}
+def target(name: str, probe: str = "", seed: int = 0) -> FaultTarget:
+    """Where a catalogue's faults are planted, in one configuration of the family's probe ("": the first)."""
+    family, about = _catalogue(name)
+    if about.port is not None:
+        made = about.port()(seed)
+        reference = torch_program(made.reference, f"{family.name}'s reference")
 
+        def ported(*, arrays: Arrays = made.reference.arrays, edit: Any = None, ops: Any = None) -> Program:
+            return torch_program(made.port(arrays, edit), name)
 
-def catalogue(family: str) -> list[Fault]:
-    """A family's faults by name. Raises InputError for a family without any."""
-    if family == "compact":
-        from .faults.compact import FAULTS
-    elif family == "speecht5":
-        from .faults.speecht5 import FAULTS
-    elif family == "stranger":
-        from .faults.handwritten_port import FAULTS
+        return FaultTarget(reference, traced(reference, free_running=True), ported, made.reference.arrays, about.output)
+    config = configured(family, probe)
+    if about.against:
+        reference, arrays = reference_program(family, config, name=about.against, seed=seed)
     else:
-        raise InputError(f"there are no planted faults for the family {family!r}: choose one of {', '.join(GROUNDS)}")
-    return FAULTS
+        reference = program(family, config, seed=seed, ops="numpy")
+        arrays = dict(reference.arrays)
+
+    def port(**how: Any) -> Program:
+        return program(family, config, seed=seed, **{"arrays": arrays, **how})
+
+    return FaultTarget(reference, traced(reference, free_running=True), port, dict(arrays), about.output)
 
 
 def planted(ground: FaultTarget, faults: Iterable[Fault], backend: str = "torch") -> Any:
@@ -181,14 +174,15 @@ def backends() -> list[str]:
 
 def clean_runs(family: str, count: int, score: Score) -> None:
     """Faultless ports on every back end present, forced and mirrored in turn: anything named is a false alarm."""
-    probes = list(CONFIGS) if family == "compact" else [""]
-    present = ["torch"] if family == "stranger" else backends()
+    spec, about = _catalogue(family)
+    probes = [""] if about.port is not None else list(probe_of(spec).configs)
+    present = ["torch"] if about.port is not None else backends()
     kinds = [(probe, live, b) for probe in probes for live in (True, False) for b in present]
     grounds: dict[tuple[str, int], FaultTarget] = {}
     for n in range(count):
         seed, (probe, live, backend) = n // len(kinds), kinds[n % len(kinds)]
         if (probe, seed) not in grounds:
-            grounds = {(probe, seed): GROUNDS[family](probe, seed)}
+            grounds = {(probe, seed): target(family, probe, seed)}
         ground = grounds[(probe, seed)]
         port = ground.port(ops=backend)
         verdict = forced(ground.trace, port) if live else mirrored(ground.reference, record(port))
@@ -197,18 +191,22 @@ def clean_runs(family: str, count: int, score: Score) -> None:
             score.alarms.append(f"{family} on {backend}, seed {seed}: {verdict.answer}, {verdict.reason}")
 
 
-def stage_runs(count: int, score: Score) -> None:
-    """The bundled voice on ONNX Runtime, which shows only what crosses its stages' borders, beside NumPy."""
-    from ..pipeline.pipeline_loader import Request
+def stage_runs(voice: str, count: int, score: Score) -> None:
+    """A bundled voice on ONNX Runtime, which shows only what crosses its stages' borders, beside NumPy."""
     from ..pipeline.pipeline_program import PipelineProgram
 
     for n in range(count):
         request = Request(SENTENCES[n % len(SENTENCES)])
-        sides = [PipelineProgram(f"arctic@{runtime}", request) for runtime in ("numpy", "onnx")]
+        sides = [PipelineProgram(f"{voice}@{runtime}", request) for runtime in ("numpy", "onnx")]
         verdict = forced(traced(sides[0], free_running=True), sides[1])
         score.clean.append(_clean("onnx, by stage", verdict))
         if verdict.answer != "PASS":
             score.alarms.append(f"the bundled voice on onnx: {verdict.answer}, {verdict.reason}")
+
+
+def _bundled(family: str) -> str | None:
+    """A voice of this family that came with the package."""
+    return next((name for name, folder in voices().items() if describe(folder)["family"] == family), None)
 
 
 def _clean(backend: str, verdict: Verdict) -> Clean:
@@ -251,12 +249,13 @@ def grade(
     faults = [f for f in faults if only is None or only(f)]
     for seed in range(seeds):
         for probe in dict.fromkeys(f.probe for f in faults):
-            ground, here = GROUNDS[family](probe, seed), [f for f in faults if f.probe == probe]
+            ground, here = target(family, probe, seed), [f for f in faults if f.probe == probe]
             for fault in here:
                 score.outcomes += [judge_one(ground, fault, method) for method in methods]
             if threes and len(here) > 6:
                 triples(ground, here, threes, seed, score)
-    stage_runs(min(len(SENTENCES), clean // 10) if family == "compact" else 0, score)
+    if (voice := _bundled(family)) is not None:
+        stage_runs(voice, min(len(SENTENCES), clean // 10), score)
     clean_runs(family, clean - len(score.clean), score)
     score.seconds, score.cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     return score

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ...families.pipeline import Pipeline, Values
 from ..metrics import distance
-from ..pipeline.pipeline import Staged, Values
 
 # What rounding alone may move: the lab's sixteen times half a unit in float32's last place, sixteen layers deep.
 DEAF = 16 * 16 * 2.0**-24
@@ -46,32 +46,29 @@ class Response:
         return f"another {self.cause} {moved}{': nobody listens to it' if self.dead else ''}"
 
 
-def responses(voice: Staged, other: Staged | None) -> Iterator[Response]:
-    """What a voice listens to; `other` is the same voice with another speaker, where it has one."""
+def responses(voice: Pipeline, other: Pipeline | None) -> Iterator[Response]:
+    """What a voice listens to; `other` is the same voice with another speaker, where it has one.
+
+    Nothing for a pipeline that does not say where its decoder is told what to say.
+    """
+    if voice.conditioning is None:
+        return
     values = dict(zip(voice.borders, voice.after(None, {})))
-    run = {stage.name: stage.run for stage in voice.stages}
-    last = "frames" if "frames" in values else "mel"
-    given = _given(values)
-    changed = run["encode"](_other_text(values["ids"]))
-    yield Response("text", "memory", _moved(changed, values["memory"]))
+    told, carries = voice.conditioning
+    _, encode, *_ = voice.stages
+    decode, vocode = voice.stages[voice.borders.index(told) + 1], voice.stages[-1]
+    last, given, text = decode.border, values[told], values[voice.borders[0]]
+    yield Response("text", encode.border, _moved(encode.run(_other_text(text)), values[encode.border]))
     # Not in another order: attention does not know one.
-    opposite = {name: -a if name in _memory(given) else a for name, a in given.items()}
-    yield Response("memory", last, _moved(run["decode"](opposite), values[last], last))
+    opposite = {name: -a if carries(name) else a for name, a in given.items()}
+    yield Response("memory", last, _moved(decode.run(opposite), values[last], last))
     if other is not None:
-        theirs = {stage.name: stage.run for stage in other.stages}
-        memory = {**given, **{k: v for k, v in theirs["encode"](values["ids"]).items() if k in given}}
-        yield Response("speaker", last, _moved(theirs["decode"](memory), values[last], last))
-    mel = {"mel": np.ascontiguousarray(values["mel"]["mel"][:, ::-1])}
-    yield Response("mel", "wave", _moved(run["vocode"](mel), values["wave"]))
-
-
-def _given(values: dict[str, Values]) -> Values:
-    """What the decoder is given."""
-    return values["durations"] if "durations" in values else values["memory"]
-
-
-def _memory(given: Values) -> list[str]:
-    return [name for name in given if name == "memory" or name.partition(".")[0] in ("keys", "values")]
+        theirs = other.stages[other.borders.index(encode.border)].run(text)
+        memory = {**given, **{k: v for k, v in theirs.items() if k in given}}
+        moved = other.stages[other.borders.index(last)].run(memory)
+        yield Response("speaker", last, _moved(moved, values[last], last))
+    mel = {name: np.ascontiguousarray(a[:, ::-1]) for name, a in values[voice.borders[-2]].items()}
+    yield Response("mel", "wave", _moved(vocode.run(mel), values[vocode.border]))
 
 
 def _other_text(values: Values) -> Values:

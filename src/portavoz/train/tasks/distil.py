@@ -28,8 +28,8 @@ from ...blocks.durations import pad_rows
 from ...errors import InputError, SpecError
 from ...families.compact import acoustic as compact_mel
 from ...families.compact.config import CompactConfig
+from ...families.compact.voice import CompactVoice
 from ...flow import MelSpec, Wave
-from ...loading.compact import CompactVoice
 from ...ops.torch import TorchOps
 from ...text.alphabet import VERSION
 from ...text.chunks import TextChunk, split_text

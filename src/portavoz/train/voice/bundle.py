@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import families
 from ...atomic import write_json
 from ...errors import WeightError
 from ...families.compact.config import CompactConfig
 from ...families.compact.loop import STAGES
 from ...folder import FORMAT
-from ...graph.compact import export_stages
+from ...graph.compile import export_stages
 from ...weights import file
 from ..tasks.pretrained import trained
 
@@ -43,7 +44,9 @@ def bundle(
     kind = np.float16 if half else np.float32
     metadata = {"family": "compact", "layout": "torch", "config": json.dumps(config.to_dict()), "name": name}
     file.write(folder / "model.safetensors", {k: a.astype(kind) for k, a in tensors.items()}, metadata)
-    export_stages(folder / "model.safetensors", config, folder, half=half)
+    family = families.get("compact")
+    assert family.bare is not None
+    export_stages(family, family.bare(folder / "model.safetensors", config), folder, half=half)
     about = {
         "format": FORMAT,
         "name": name,

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, SpecError
 from ...families.compact.loop import STAGES, Floats, Stages
+from ...families.synthesis import TimedSynthesizer
 from ...folder import describe, find, verify
 from ...graph import storage
-from ...loading.compact import CompactVoice
 from ...voice import Voice, load
 from ...weights import file
 from ...weights.quantized import MOST, beside, rows, unpacked
@@ -152,11 +152,12 @@ def _graphs(
 def _spoken(source: Path, sentences: Iterable[str]) -> dict[str, list[dict[str, NDArray[Any]]]]:
     """What each stage is given while the voice says the sentences, its speakers in turn, by the names of its inputs."""
     voice: Voice = load(source)
-    assert isinstance(voice.model, CompactVoice)
-    heard, said = _Listening(voice.model.model.stages), [*sentences]
+    assert isinstance(voice.model, TimedSynthesizer)
+    model = voice.model.timed_model()
+    heard, said = _Listening(model.stages), [*sentences]
     if not said:
         raise InputError("no sentence was given to calibrate with: name a file that has some")
-    voice.model.model.stages = heard
+    model.stages = heard
     for number in range(max(len(said), len(voice.speakers))):
         voice.speak(said[number % len(said)], speaker=voice.speakers[number % len(voice.speakers)])
     return heard.given

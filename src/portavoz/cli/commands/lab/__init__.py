@@ -2,5 +2,5 @@
 
 Examples:
   portavoz lab compare my_reference:run my_port:run
-  portavoz lab kit compact -o kit/
+  portavoz lab kit FAMILY -o kit/
 """

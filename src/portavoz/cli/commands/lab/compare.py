@@ -1,32 +1,33 @@
 """Compare a port with its reference, layer by layer, and name the first wrong layer and the likely cause.
 
-REF and PORT are each a family's probe (compact, speecht5), a program 'package.module:function', a trace file, or a
+REF and PORT are each a family's probe (its name), a program 'package.module:function', a trace file, or a
 voice on a runtime (arctic@onnx), which is compared at the borders of its stages. REF may also be the folder of a kit.
 A port that runs is fed the reference's values at every layer (teacher forcing); a port that is only a trace needs a
 reference that runs.
 
-With FAMILY alone, portavoz itself is the port: of the reference package (--reference transformers), or of another
+With FAMILY alone, portavoz itself is the port: of the reference package (--reference NAME), or of another
 back end (--reference torch --backend mlx).
 
 Exit code: 0 PASS, 1 FAIL, 3 UNDECIDABLE, 4 a program of yours raised an error.
 
 Examples:
-  portavoz lab compare speecht5 port.trace
+  portavoz lab compare FAMILY port.trace
   portavoz lab compare my_reference:run my_port:run --json
   portavoz lab compare my_reference:run my_port:run --html report.html
-  portavoz lab compare speecht5 --config tiny --reference transformers
-  portavoz lab compare compact --backend mlx --reference torch
+  portavoz lab compare FAMILY --config tiny
+  portavoz lab compare FAMILY --backend mlx --reference torch
 """
 
 from __future__ import annotations
 
 import argparse
 
+from .... import families
 from ....config_reader import read_object
 from ....errors import InputError
 from ...options import json_option, print_json
 from ...programs import check_names, crashes, side
-from . import backends, family, kit
+from . import family, kit
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -60,13 +61,9 @@ def run(args: argparse.Namespace) -> int:
     if len(args.names) == 2:
         with crashes(*args.names):
             return _compare(args)
-    from ....ops import BACKENDS
-
-    if args.reference in BACKENDS:
-        return backends.run(args)
-    if args.names != ["speecht5"]:
-        raise InputError(f"lab compare {args.names[0]}: give a port too, or the family speecht5 alone")
-    args.family = args.names[0]
+    if args.names[0] not in families.names():
+        known = ", ".join(families.names())
+        raise InputError(f"lab compare {args.names[0]}: give a port too, or a family alone ({known})")
     return family.run(args)
 
 

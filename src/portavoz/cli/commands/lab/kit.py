@@ -1,11 +1,11 @@
 """A kit for whoever ports a family in another language: tiny weights, inputs, goldens in bring-up order, a page.
 
-Families: compact, speecht5. The folder's README.md says what to do first, second, …; what the port then writes down is
+The folder's README.md says what to do first, second, …; what the port then writes down is
 judged with 'portavoz lab compare KIT PORT.trace', as a whole or with --stage NAME, one stage after the other.
 
 Examples:
-  portavoz lab kit compact --layout mlx -o kit/
-  portavoz lab kit compact --config hifigan -o kit/
+  portavoz lab kit FAMILY --layout mlx -o kit/
+  portavoz lab kit FAMILY --config NAME -o kit/
   portavoz lab compare kit/ port.trace --stage words
   portavoz lab compare kit/ port.trace
 """
@@ -21,10 +21,12 @@ from ...options import json_option, note, print_json
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab kit` takes."""
-    parser.add_argument("family", metavar="FAMILY", help="compact or speecht5")
+    parser.add_argument("family", metavar="FAMILY", help="a family with a probe")
     parser.add_argument("-o", "--out", metavar="KIT", help="the folder to write")
     parser.add_argument("--layout", metavar="L", default="torch", help="of the weights: torch (the default) or mlx")
-    parser.add_argument("--config", metavar="C", default="", help="of compact: istft (the default) or hifigan")
+    parser.add_argument(
+        "--config", metavar="C", default="", help="a configuration of the family's probe (default: its first)"
+    )
     json_option(parser)
 
 

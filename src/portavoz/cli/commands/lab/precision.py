@@ -1,13 +1,13 @@
 """Which stage, or which layer, cannot do with less precision: one at a time rounded, all the rest in float32.
 
-WHAT is a family's probe (compact, speecht5), a voice, a checkpoint's folder, or a file of weights. In bf16 and fp16 a
+WHAT is a family's probe (its name), a voice, a checkpoint's folder, or a file of weights. In bf16 and fp16 a
 layer's weights, what it takes and what it gives are rounded, in int8 its weights; the table is sorted by what is
 done to the sound.
 
 Examples:
   portavoz lab precision arctic
   portavoz lab precision arctic --layers --as int8 --most 12
-  portavoz lab precision compact --layers --only 'vocoder.*' --json
+  portavoz lab precision FAMILY --layers --only 'vocoder.*' --json
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which stage of a port is wrong, and on which side: each border between stages crossed both ways.
 
-REF and PORT are a family's probe (compact, speecht5), a voice, a checkpoint's folder, or a file of weights, each with
+REF and PORT are a family's probe (its name), a voice, a checkpoint's folder, or a file of weights, each with
 @RUNTIME behind it (numpy, torch, mlx, onnx, openvino, transformers; onnx:int8); or a program 'package.module:function'
 that names its borders with portavoz.lab.tap. PORT may be a trace with such borders in it (NAME.trace): then it only
 goes first. Both must have the same borders: ids, memory, durations or frames, mel, wave. Exit code 0: no stage is
@@ -9,7 +9,7 @@ further off than the limit, 1: one is (it is named).
 Examples:
   portavoz lab swap arctic arctic@onnx
   portavoz lab swap arctic fixed.safetensors --at mel --wave heard
-  portavoz lab swap speecht5 speecht5@numpy --json
+  portavoz lab swap FAMILY FAMILY@numpy --json
   portavoz lab swap my_reference:run my_port:run --rate 22050 --wave heard
 """
 

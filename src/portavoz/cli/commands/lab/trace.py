@@ -1,11 +1,11 @@
 """Record every layer of a program into a trace file: inputs, outputs, declared facts, checksums of weights.
 
-PROGRAM is a family's probe (compact, speecht5), a 'package.module:function', or a voice on a runtime (arctic@onnx).
+PROGRAM is a family's probe (its name), a 'package.module:function', or a voice on a runtime (arctic@onnx).
 docs/porting.md specifies the file.
 
 Examples:
   portavoz lab trace my_port:run -o port.trace
-  portavoz lab trace compact -o compact.trace --only 'acoustic.encoder.*'
+  portavoz lab trace FAMILY -o family.trace --only 'acoustic.encoder.*'
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ and a fault that a repair would undo for certain is marked. FILE is a safetensor
 Exit code: 0 no fault, 1 faults.
 
 Examples:
-  portavoz weights audit model.safetensors --family speecht5
-  portavoz weights audit model.safetensors --against speecht5_tts --json
+  portavoz weights audit model.safetensors --family FAMILY
+  portavoz weights audit model.safetensors --against reference --json
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Without --layout, --dtype and --fix every number is copied. A layout converted t
 pickled checkpoint is opened with --trust-pickle only, in a process of its own that knows nothing but tensors.
 
 Examples:
-  portavoz weights convert speecht5_tts/pytorch_model.bin speecht5_tts/model.safetensors --trust-pickle
+  portavoz weights convert reference/pytorch_model.bin reference/model.safetensors --trust-pickle
   portavoz weights convert model.safetensors mlx.safetensors --layout mlx --dtype bfloat16
 """
 

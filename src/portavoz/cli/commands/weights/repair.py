@@ -1,8 +1,8 @@
 """Undo the faults of a checkpoint that are certain, and write the result only if it is the reference's.
 
 Examples:
-  portavoz weights repair model.safetensors --against speecht5_tts
-  portavoz weights repair vocoder.safetensors --against speecht5_tts --part vocoder -o fixed.safetensors
+  portavoz weights repair model.safetensors --against reference
+  portavoz weights repair vocoder.safetensors --against reference --part vocoder -o fixed.safetensors
 """
 
 from __future__ import annotations

@@ -1,0 +1,50 @@
+"""One sentence on its way through a compact voice, step by step; each step tells what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...text import normalize
+from ...text.chunks import split_text
+from ..health import SENTENCE, finite, level
+from .loop import Compact
+from .voice import CompactVoice
+
+
+def steps(voice: CompactVoice) -> list[Callable[[], str]]:
+    """The steps behind the opening, in order."""
+    seen = _Sentence(voice.model)
+    return [seen.text, seen.phonemes, seen.durations, seen.mel, seen.wave]
+
+
+class _Sentence:
+    def __init__(self, model: Compact) -> None:
+        self.model = model
+
+    def text(self) -> str:
+        """Words of the sentence."""
+        return normalize(SENTENCE)
+
+    def phonemes(self) -> str:
+        """Symbols of the words."""
+        self.symbols = next(iter(split_text(SENTENCE))).symbols
+        return " ".join(self.symbols[1:])
+
+    def durations(self) -> str:
+        """Frames of the symbols."""
+        self.memory, predicted = self.model.encode(self.symbols)
+        self.frames = self.model.durations(self.symbols, predicted)
+        return f"{self.frames.sum()} frames for {len(self.frames)} symbols"
+
+    def mel(self) -> str:
+        """The mel of the frames."""
+        self.spectrum = self.model.mel(self.memory, self.frames)
+        low, high = self.spectrum.values.min(), self.spectrum.values.max()
+        finite(self.spectrum.values, "mel")
+        return f"{self.spectrum.values.shape[1]} frames of {self.spectrum.spec.mels} bands, {low:.1f} … {high:.1f}"
+
+    def wave(self) -> str:
+        """The sound of the mel."""
+        return level(np.concatenate(list(self.model.waves(self.spectrum))), self.model.rate)

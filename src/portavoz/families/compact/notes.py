@@ -1,0 +1,34 @@
+"""What happens between the layers of the compact family: the part of a kit's page that no golden can show."""
+
+from __future__ import annotations
+
+ACOUSTIC = """\
+- `ids` [2, S] are padded with 0; `lengths` says how many symbols of each row are real. `real[b, s] = s < lengths[b]`.
+- Encoder: embedding, then the stack, then `speaker`'s embedding is added to every step; that is `memory`.
+- A stack's layer is pre-norm: `x + attention(norm1(x))`, then `x + feed_forward(norm2(x))`; after the last layer
+  `norm`. The input of `feed_forward` is multiplied by `real`, so that no row hears its padding. The activation
+  between its two layers is gelu (by erf); the first of them is a convolution.
+- Attention: q, k, v, out; q and k are turned by `rope` with `cos, sin = (t · 10000^(−2 j / D))` for step t and j = 0
+  … D / 2 − 1, D channels a head; scale 1 / √D; keys of padding are masked.
+- Durations: twice conv, relu, norm, then linear, each conv and the linear on `x · real`. `log_durations` [2, S] is 0
+  on padding. Frames: `e = max(exp(log) − 1, 0)`, ends = floor(cumsum(e) + 0.5) along the row, durations = the
+  differences of the ends; this probe clips them to 0 … 5.
+- Decoder: frame f belongs to symbol `index[f]` (each symbol as often as its duration says, a shorter row repeats its
+  last one), and lies at `place[f] = (how far its middle is in the symbol, 0 … 1; log(1 + the symbol's duration))`.
+  Its input is `memory[index] + place(place)`; frames beyond a row's own sum are padding. The mel is `out(x) · scale +
+  mean`. `expected.json` has index and place.
+"""
+
+ISTFT = """\
+- Vocoder: `norm(embed((mel − mean) / scale))`, then the blocks `x + narrow(gelu(wide(norm(depthwise(x))))) · gamma`,
+  `last`, `head`; its first half is log magnitude (after exp at most 100), its second half phase; `real = m · cos(p)`,
+  `imag = m · sin(p)`, then `istft` (periodic Hann window, overlap-add divided by the sum of the squared windows, (fft
+  − hop) / 2 samples cut off in front, frames · hop samples kept).
+"""
+
+HIFIGAN = """\
+- Vocoder: `conv_pre`; for each rate: leaky relu 0.1, `upsampler`, then the mean of its residual blocks, each `x +
+  conv2(leaky(conv1(leaky(x))))` for every dilation; at the end leaky relu 0.01, `conv_post`, tanh.
+"""
+
+NOTES = {"acoustic": ACOUSTIC, "istft": ISTFT, "hifigan": HIFIGAN}

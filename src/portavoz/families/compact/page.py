@@ -1,0 +1,24 @@
+"""What the compact family's documentation page says besides its numbers."""
+
+from __future__ import annotations
+
+from ..spec import Page
+
+PAGE = Page(
+    title="The compact family",
+    config="production",
+    lengths={"symbols": 64, "frames": 384},
+    components={
+        "text encoder": r"^acoustic\.encoder",
+        "duration predictor": r"^acoustic\.durations",
+        "mel decoder": r"^acoustic",
+        "vocoder": r"^vocoder",
+    },
+    flow=[
+        ("ids", "encode"), ("memory, durations", "regulate"), ("memory by frame", "decode"), ("mel", "vocode"),
+        ("spectrum", "istft"), ("wave", ""),
+    ],
+    text="Text to mel in one pass, in the manner of FastSpeech (arXiv:1905.09263): each symbol's memory is repeated "
+    "for as many frames as the duration predictor says, then a decoder of the same layers makes the mel. The vocoder "
+    "stays at the frame rate and ends in an inverse Fourier transform (Vocos, arXiv:2306.00814).",
+)  # fmt: skip

@@ -1,0 +1,69 @@
+"""The compact family's stages as StageSpecs, and on sessions of a compiled runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...weights.cursor import Weights
+from ..spec import Input, StageSpec
+from . import vocoder
+from .acoustic import Acoustic
+from .config import CompactConfig
+from .loop import Floats
+
+
+def stages(c: CompactConfig) -> tuple[StageSpec, ...]:
+    """encode, decode and vocode. The examples have two rows and eleven symbols, which are no width of any model."""
+    B, S, F = 2, 11, 44
+    encode = {
+        "ids": Input("batch symbols", np.arange(B * S).reshape(B, S) % c.symbols),
+        "speaker": Input("batch", np.zeros(B, np.int64)),
+    }
+    if c.pitch:
+        encode["pitch"] = Input("batch", np.zeros(B, np.float32))
+    decode = {
+        "memory": Input("batch symbols", np.zeros((B, S, c.hidden), np.float32)),
+        "index": Input("batch frames", np.zeros((B, F), np.int64)),
+        "place": Input("batch frames", np.zeros((B, F, 2), np.float32)),
+    }
+    mel = {"mel": Input("batch frames", np.zeros((B, F, c.mel.mels), np.float32))}
+    return (
+        StageSpec("encode", encode, {"memory": "batch symbols", "log_durations": "batch symbols"}, _encode, main=True),
+        StageSpec("decode", decode, {"mel": "batch frames"}, lambda w, c: Acoustic(w / "acoustic", c).decode),
+        StageSpec("vocode", mel, {"sound": "batch frames"}, _vocode),
+    )
+
+
+def _encode(w: Weights, c: CompactConfig) -> Callable[..., Any]:
+    model = Acoustic(w / "acoustic", c)
+    if not c.pitch:
+        return model.encode
+    return lambda ids, speaker, pitch: model.encode(ids, speaker, pitch=pitch)
+
+
+def _vocode(w: Weights, c: CompactConfig) -> Callable[..., Any]:
+    return vocoder.stage(vocoder.vocoder(w / "vocoder", c))
+
+
+class Sessions:
+    """The stages on sessions of a compiled runtime, one each."""
+
+    def __init__(self, sessions: Mapping[str, Any]) -> None:
+        self.sessions = sessions
+
+    def encode(
+        self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        moved = {} if pitch is None else {"pitch": pitch}
+        memory, log_durations = self.sessions["encode"].run(ids=ids, speaker=speaker, **moved)
+        return memory, log_durations
+
+    def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
+        return self.sessions["decode"].run(memory=memory, index=index, place=place)[0]
+
+    def vocode(self, mel: Floats) -> Floats:
+        return self.sessions["vocode"].run(mel=mel)[0]

@@ -1,0 +1,89 @@
+"""The compact family: text → durations → mel → wave in one pass; the voice that comes with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...flow import Stage
+from ...weights.cursor import Weights
+from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
+from . import runtime
+from .acoustic import layout
+from .config import CONFIGS, CompactConfig
+from .loop import Eager
+from .voice import CompactFolder, synthesizer
+
+HERE = __name__.rpartition(".")[0]
+SHOWN = (
+    {
+        "name": "encode",
+        "inputs": ["ids: batch symbols", "speaker: batch"],
+        "outputs": ["memory: batch symbols", "log_durations: batch symbols"],
+    },
+    {
+        "name": "decode",
+        "inputs": ["memory: batch symbols", "index: batch frames", "place: batch frames"],
+        "outputs": ["mel: batch frames"],
+    },
+    {"name": "vocode", "inputs": ["mel: batch frames"], "outputs": ["sound: batch frames"]},
+)
+
+
+def eager(w: Mapping[str, Weights], c: CompactConfig) -> Eager:
+    """The blocks on the one file of weights."""
+    return Eager(w["model"], c)
+
+
+def exercise(model: Eager, c: CompactConfig, lengths: Lengths) -> None:
+    """One utterance of so many symbols and frames."""
+    ids = np.arange(lengths["symbols"])[None] % c.symbols
+    memory, _ = model.encode(ids, np.zeros(1, np.int64))
+    index, place = layout(np.full((1, lengths["symbols"]), lengths["frames"] // lengths["symbols"]))
+    model.vocode(model.decode(memory, index, place))
+
+
+def joints(c: CompactConfig) -> tuple[Stage, ...]:
+    """What text, acoustic model and vocoder hand on."""
+    alphabet = f"alphabet {c.alphabet}"
+    return (
+        Stage("the text front end", "text", alphabet),
+        Stage("the acoustic model", alphabet, c.mel),
+        Stage("the vocoder", c.mel, c.mel.rate),
+    )
+
+
+def runner(sessions: Mapping[str, Any], host: Any, c: CompactConfig) -> runtime.Sessions:
+    """The stages on sessions; nothing is needed beside them."""
+    return runtime.Sessions(sessions)
+
+
+FAMILY = FamilySpec(
+    name="compact",
+    title="the compact family",
+    configs=CONFIGS,
+    parse=lambda values, folder: CompactConfig.from_dict(values),
+    parts=(CheckpointPart("model", Eager),),
+    stages=runtime.stages,
+    shown=SHOWN,
+    runtimes={"onnx": ("float32",), "eager": ("float32",)},
+    open=CompactFolder.open,
+    eager=eager,
+    runner=runner,
+    synthesizer=synthesizer,
+    exercise=exercise,
+    lengths={"symbols": 64, "frames": 384},  # about four and a half seconds of speech
+    joints=joints,
+    bare=CompactFolder.bare,
+    probe=Target(f"{HERE}.probe:SPEC"),
+    faults={"compact": FaultCatalogue(faults=Target(f"{HERE}.faults:FAULTS"))},
+    pipeline=Target(f"{HERE}.pipeline"),
+    health=Target(f"{HERE}.health:steps"),
+    page=Target(f"{HERE}.page:PAGE"),
+    train_tasks={
+        "acoustic": "portavoz.train.tasks.compact:AcousticTask",
+        "vocoder": "portavoz.train.tasks.compact:VocoderTask",
+    },
+)

@@ -1,0 +1,77 @@
+"""What `Voice` speaks through: a SpeechT5 with its tokenizer and its speakers. Letters and an x-vector in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...text.chunks import TextChunk
+from ..spec import Engine
+from ..synthesis import SynthesisOptions, SynthesisStream
+from .checkpoint import Checkpoint
+from .loop import SpeechT5
+from .speaker import speaker
+from .text import limit, read
+from .tokenizer import Tokenizer
+
+
+def synthesizer(checkpoint: Checkpoint, engine: Engine) -> SpeechT5Voice:
+    """The voice of a checkpoint."""
+    one, many = (SpeechT5(stages, checkpoint.config, workers=engine.workers) for stages in (engine.one, engine.many))
+    return SpeechT5Voice(one, many, engine.batch, checkpoint.tokenizer(), checkpoint.speakers())
+
+
+class SpeechT5Voice:
+    """A SpeechT5 with its tokenizer and the speakers that came with it."""
+
+    timed = False
+
+    def __init__(
+        self, one: SpeechT5, many: SpeechT5, batch: int, tokenizer: Tokenizer, known: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        self.model, self.many, self.batch = one, many, batch
+        self.tokenizer, self.known = tokenizer, dict(known)
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self.model.rate
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of the x-vectors that came with the checkpoint."""
+        return tuple(self.known)
+
+    def speaker(self, wanted: Any) -> NDArray[np.float32]:
+        """The x-vector of a name, a number, a file, a mixture, or an array. Raises InputError."""
+        if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(self.known):
+            wanted = self.speakers[wanted]
+        return speaker(wanted, self.model.c.speaker_embedding_dim, self.known)
+
+    def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
+        """Letters, in pieces within the model's positions. Raises InputError for what SpeechT5 cannot be told."""
+        if manner.speed != 1.0:
+            raise InputError(f"speed is {manner.speed:g}: SpeechT5 does not support `speed`; leave it out")
+        if manner.lexicon is not None:
+            raise InputError("lexicon: SpeechT5 reads letters, not phonemes; spell the word as it sounds instead")
+        if manner.adjust is not None:
+            raise InputError("durations: SpeechT5 does not predict durations; leave them out")
+        return read(text, self.tokenizer, limit=limit(self.model.c))
+
+    def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream:
+        """One piece, said; the same piece sounds the same wherever it stands."""
+        said = self.model.synthesize(self._ids(chunk), manner.speaker, seed=manner.seed)
+        return SynthesisStream(said.ends, said.waves, said.warnings)
+
+    def synthesize_batch(self, chunks: Sequence[TextChunk], manner: SynthesisOptions) -> list[SynthesisStream]:
+        """Several pieces said at once, each as it sounds alone, to rounding."""
+        ids = [self._ids(chunk) for chunk in chunks]
+        rows = self.many.synthesize_batch(ids, manner.speaker, seed=manner.seed)
+        return [SynthesisStream(said.ends, said.waves, said.warnings) for said in rows]
+
+    def _ids(self, chunk: TextChunk) -> list[int]:
+        return self.tokenizer.ids("".join(chunk.symbols))

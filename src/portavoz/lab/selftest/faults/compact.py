@@ -1,8 +1,0 @@
-"""The compact family's faults: in its weights, in the glue between its layers, in its formulas."""
-
-from __future__ import annotations
-
-from .compact_structure import FORMULAS, GLUE
-from .compact_weights import WEIGHTS
-
-FAULTS = [*WEIGHTS, *GLUE, *FORMULAS]
