@@ -12,10 +12,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from portavoz.lab.selftest.fault_injection import catalogues
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, CALIBRATION = ROOT / "docs" / "lab-figures.md", ROOT / "docs" / "lab-calibration.json"
 BEGIN, END = "<!-- selftest: begin (scripts/lab_page.py) -->", "<!-- selftest: end -->"
-FAMILIES = {"compact": "compact", "speecht5": "SpeechT5", "stranger": "by hand"}
+# A catalogue that is not called after its family is that of a port by hand.
+FAMILIES = {name: family.title if name == family.name else "by hand" for name, family in catalogues().items()}
 BACKENDS = {"numpy": "NumPy", "torch": "PyTorch", "mlx": "MLX", "onnx, by stage": "ONNX Runtime, by stage"}
 
 

@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def script(root: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("reuse_page", root / "scripts" / "reuse_page.py")
+    spec = importlib.util.spec_from_file_location("reuse_page", root / "bench" / "reuse_page.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -50,6 +50,6 @@ def test_a_line_counts_when_it_ran(script: Any) -> None:
 @pytest.mark.slow
 def test_the_page_is_what_is_measured(root: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(root / "scripts" / "reuse_page.py"), "--check"], capture_output=True, text=True
+        [sys.executable, str(root / "bench" / "reuse_page.py"), "--check"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -79,8 +79,8 @@ def read_object(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
 class Reader:
     """Reads plain values (of JSON or YAML) into dataclasses; lists become tuples.
 
-    `what` names the configuration in errors ("the compact configuration"). Keys in `others` are ignored, and an unknown
-    key is then an error only when it nearly is a known one: for files of other programs. `least` bounds whole numbers
+    `what` names the configuration in errors ("the training configuration"). Keys in `others` are ignored; an unknown
+    key is then an error only when it nearly is a known one (for files of other programs). `least` bounds whole numbers
     whose annotation has no `Range`. All methods raise SpecError naming the key and what was wanted.
     """
 

@@ -1,4 +1,4 @@
-"""Relative positions: what a score gains from the distance between two steps, in T5's way and in SpeechT5's.
+"""Relative positions: what a score gains from the distance between two steps, as a bias (T5) or as a key (Shaw et al.).
 
 Both have one row for each distance, not for each pair of steps: T + S rows become a T × S table by `skew`.
 """
@@ -80,7 +80,7 @@ class RelativeBias(Block):
 
 
 class RelativeKeys(Block):
-    """SpeechT5's encoder positions: distances have keys of their own, one table for all heads (arXiv:1803.02155).
+    """Distances have keys of their own, one table for all heads (arXiv:1803.02155).
 
     Row number = distance + farthest; distances beyond −farthest … farthest − 1 count as these.
     """

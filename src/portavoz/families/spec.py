@@ -200,7 +200,7 @@ class FamilySpec:
     pipeline: Target[Any] | None = None  # a module like families.pipeline.PipelineSpec
     workload: Target[Callable[[Any, int, int], Workload]] | None = None
     health: Target[Callable[[Any], list[Callable[[], str]]]] | None = None  # a synthesizer → steps of one sentence
-    train_tasks: Mapping[str, str] = field(default_factory=dict)  # part → "module:attribute"
+    train_tasks: Mapping[str, str] = field(default_factory=dict)  # "begin" → the "module:attribute" that gives a Setup
     page: Target[Page] | None = None
 
     def configuration(self, name: str | Path) -> Any:

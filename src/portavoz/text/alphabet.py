@@ -1,4 +1,4 @@
-"""The symbols a compact voice reads, their numbers, and the two ways people write pronunciations.
+"""The symbols that a voice of phonemes reads, their numbers, and the two ways people write pronunciations.
 
 An utterance is ``^``, then the phonemes of each word followed by exactly one gap: a blank or a mark. Phonemes
 are ARPAbet as in the CMU Pronouncing Dictionary: 24 consonants, and 15 vowels that carry a stress digit

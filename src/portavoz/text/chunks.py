@@ -13,7 +13,7 @@ from .lexicon import Lexicon, Phonemes
 from .normalize import Spoken, spoken
 from .split import Sentence, pieces, sentences
 
-LIMIT = 180  # symbols a piece: some ten seconds of speech, what a compact model hears in training
+LIMIT = 180  # symbols a piece: some ten seconds of speech, what a model hears in training
 SHORTEST = 16
 # Seconds of silence to add; the voice itself pauses a little at every mark.
 AFTER_SENTENCE, AFTER_PARAGRAPH = 0.25, 0.6

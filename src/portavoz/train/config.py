@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from .. import families
 from ..config_reader import Count, NonNegative, Positive, Range, Reader, Share, Size, near
 from ..errors import InputError, SpecError
 
@@ -35,7 +36,7 @@ class TrainConfig:
         Literal["acoustic", "vocoder", "voice", "joint"],
         "One part, or a whole voice: `voice` trains one part after the other, `joint` both at once.",
     ] = "acoustic"
-    family: Annotated[str, "The family of the model."] = "compact"
+    family: Annotated[str, "The family of the model."] = field(default_factory=lambda: trainable()[0])
     model: Annotated[
         str | Mapping[str, Any],
         "A named configuration, `start` (that of the weights in `start`), or a mapping of the configuration's fields.",
@@ -86,8 +87,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         Reader(WHAT).check(self)
-        if self.family != "compact":
-            raise SpecError(f"family {self.family!r} cannot be trained: choose compact")
+        if self.family not in trainable():
+            raise SpecError(f"family {self.family!r} cannot be trained: choose {' or '.join(trainable())}")
         whole = self.part in WHOLE
         for part, chosen in self.losses.items() if whole else ((self.part, self.losses),):
             if part not in LOSSES or not isinstance(chosen, Mapping):
@@ -174,15 +175,19 @@ def _parse(text: str) -> Any:
     return yaml.load(text, Loader)
 
 
+def trainable() -> list[str]:
+    """The families that have training tasks."""
+    return [family.name for family in families.all() if family.train_tasks]
+
+
 def put(values: dict[str, Any], path: str, value: Any) -> None:
     """Set the value at a dotted path; a name on the way (such as model: small) becomes a mapping of its fields."""
     *way, last = path.split(".")
     for name in way:
         inner = values.get(name)
         if name == "model" and isinstance(inner, str):
-            from ..families.compact.config import named
-
-            inner = named(inner).to_dict()
+            family = families.get(str(values.get("family", trainable()[0])))
+            inner = family.values(family.configuration(inner))
         values[name] = dict(inner) if isinstance(inner, Mapping) else {}
         values = values[name]
     values[last] = value

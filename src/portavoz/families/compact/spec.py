@@ -82,8 +82,5 @@ FAMILY = FamilySpec(
     pipeline=Target(f"{HERE}.pipeline"),
     health=Target(f"{HERE}.health:steps"),
     page=Target(f"{HERE}.page:PAGE"),
-    train_tasks={
-        "acoustic": "portavoz.train.tasks.compact:AcousticTask",
-        "vocoder": "portavoz.train.tasks.compact:VocoderTask",
-    },
+    train_tasks={"begin": "portavoz.train.tasks.initialization:begin"},
 )

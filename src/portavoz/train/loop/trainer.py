@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ... import families
 from ...errors import JobError
+from ...families.spec import Target
 from ...weights import file
 from .. import run_directory
 from ..config import TrainConfig
-from ..tasks.initialization import begin
+from ..tasks.base import Setup
 from . import checkpoint, guards, samples
 from .distributed import ProcessGroup
 from .logging import Progress, TrainingLog
@@ -47,7 +49,8 @@ class Trainer:
         self.group = ProcessGroup(self.ops.device)
         self.config, self.out, self.say = config, Path(out), say if self.group.first else _ignore
         run_directory.made(self.out)
-        setup = begin(config, self.out, self.ops, first_alone=self.group.first_alone(), say=self.say)
+        begin: Any = Target(families.get(config.family).train_tasks["begin"])()
+        setup: Setup = begin(config, self.out, self.ops, first_alone=self.group.first_alone(), say=self.say)
         self.corpus, self.model, self.weights, self.task, self.tensors, self.defaults = setup
         self.optimizer = NamedAdamW(self.tensors, rate=config.rate, decay=config.weight_decay, betas=(0.9, 0.98))
         self.discriminators = self.task.discriminators

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 from ... import folder
 from ...errors import InputError, WeightError
 from ...families.compact.config import CompactConfig
+from ...families.compact.spec import joints
+from ...flow import join
 from ...weights import file
 from ...weights.quantized import unpacked
+
+FAMILY = "compact"  # of every voice that is trained here
 
 
 def weights_file(name: str) -> Path:
@@ -34,6 +39,32 @@ def trained(path: str | Path) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
     if "config" not in metadata:
         raise WeightError(f"{path}: its metadata has no configuration; give the result of a training")
     return unpacked(tensors), CompactConfig.from_dict(json.loads(metadata["config"]))
+
+
+def joined(parts: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
+    """The tensors of all parts, and the configuration of the acoustic model.
+
+    Raises WeightError where there is none, or where the parts have different vocoders, SpecError for different mels.
+    """
+    tensors: dict[str, NDArray[Any]] = {}
+    acoustic: CompactConfig | None = None
+    configs: list[CompactConfig] = []
+    vocoders = set()
+    for path in parts:
+        arrays, config = trained(path)
+        tensors.update(arrays)
+        configs.append(config)
+        vocoders.add(repr([config.vocoder, config.istft, config.hifigan]))
+        if any(name.startswith("acoustic.") for name in arrays):
+            acoustic = config
+    where = ", ".join(map(str, parts))
+    if acoustic is None:
+        raise WeightError(f"{where}: no acoustic model among them; name it too")
+    for config in configs:
+        join(*joints(acoustic)[:2], joints(config)[2])
+    if len(vocoders) > 1:
+        raise WeightError(f"{where}: trained for different vocoders; train both under one configuration")
+    return tensors, acoustic
 
 
 def known_speakers(name: str) -> list[str]:

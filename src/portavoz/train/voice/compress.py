@@ -5,22 +5,24 @@ The weights' file and the three graphs get the same numbers, so every runtime sp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import families
 from ...errors import InputError, SpecError
-from ...families.compact.loop import STAGES, Floats, Stages
+from ...families.spec import StageSpec
 from ...families.synthesis import TimedSynthesizer
 from ...folder import describe, find, verify
 from ...graph import storage
 from ...voice import Voice, load
 from ...weights import file
 from ...weights.quantized import MOST, beside, rows, unpacked
-from .bundle import FILES, seal
+from .bundle import files, seal
 
 Arrays = dict[str, NDArray[Any]]
 KINDS = {
@@ -77,11 +79,13 @@ def compress(
     storage.onnx()  # it says what is missing, before anything is written
     source, target = find(voice), Path(out)
     about = describe(source)
-    if about["family"] != "compact":
-        raise InputError(f"{source}: is of the family {about['family']}, only compact voices can be compressed")
+    family = families.get(about["family"])
+    if family.bare is None:
+        raise InputError(f"{source}: is of the family {family.name}, whose voices cannot be compressed")
     if target.resolve() == source.resolve():
         raise InputError(f"{target}: is the voice itself; write the compressed one to another folder")
-    verify(source, about, FILES)
+    names = files(family)
+    verify(source, about, names)
     stored, metadata = file.read(source / "model.safetensors")
     old = {k: a.astype(np.float32) for k, a in unpacked(stored).items()}
     kept, packed = _weights(old, stored, kind, fraction)
@@ -94,8 +98,8 @@ def compress(
     seal(target, {**about, "name": name, "card": _card(about, kind, fraction)})
     written = describe(target)["files"]
     sizes = {
-        "bytes": {n: written[n]["bytes"] for n in FILES},
-        "of_bytes": {n: about["files"][n]["bytes"] for n in FILES},
+        "bytes": {n: written[n]["bytes"] for n in names},
+        "of_bytes": {n: about["files"][n]["bytes"] for n in names},
     }
     return {"output": str(target), "name": name, "as": kind, **sizes}
 
@@ -138,7 +142,7 @@ def _graphs(
     """The stages' graphs with the new weights, by name."""
     new = unpacked(kept)
     examples = _spoken(source, sentences) if kind == "static-int8" else {}
-    for stage in STAGES:
+    for stage in (Path(name).stem for name in files(families.get(describe(source)["family"]))[1:]):
         model = storage.read(source / f"{stage}.onnx")
         storage.change(model, old, new)
         if kind == "static-int8" and stage in EIGHT:
@@ -154,7 +158,9 @@ def _spoken(source: Path, sentences: Iterable[str]) -> dict[str, list[dict[str, 
     voice: Voice = load(source)
     assert isinstance(voice.model, TimedSynthesizer)
     model = voice.model.timed_model()
-    heard, said = _Listening(model.stages), [*sentences]
+    family = families.get(voice.about["family"])
+    specs = family.stages(family.parse(voice.about["config"], source))
+    heard, said = _Recording(model.stages, specs), [*sentences]
     if not said:
         raise InputError("no sentence was given to calibrate with: name a file that has some")
     model.stages = heard
@@ -163,27 +169,18 @@ def _spoken(source: Path, sentences: Iterable[str]) -> dict[str, list[dict[str, 
     return heard.given
 
 
-class _Listening:
-    """Stages that note what they are given."""
+class _Recording:
+    """Stages that keep what they are given, by the names of their inputs."""
 
-    def __init__(self, stages: Stages) -> None:
-        self.stages = stages
-        self.given: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in STAGES}
+    def __init__(self, stages: Any, specs: Iterable[StageSpec]) -> None:
+        self.given: dict[str, list[dict[str, NDArray[Any]]]] = {}
+        for spec in specs:
+            self.given[spec.name] = []
+            setattr(self, spec.name, partial(self._run, getattr(stages, spec.name), spec))
 
-    def encode(
-        self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
-    ) -> tuple[Floats, Floats]:
-        moved: dict[str, NDArray[Any]] = {} if pitch is None else {"pitch": pitch}
-        self.given["encode"].append({"ids": ids, "speaker": speaker, **moved})
-        return self.stages.encode(ids, speaker, pitch) if moved else self.stages.encode(ids, speaker)
-
-    def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
-        self.given["decode"].append({"memory": memory, "index": index, "place": place})
-        return self.stages.decode(memory, index, place)
-
-    def vocode(self, mel: Floats) -> Floats:
-        self.given["vocode"].append({"mel": mel})
-        return self.stages.vocode(mel)
+    def _run(self, stage: Callable[..., Any], spec: StageSpec, *given: NDArray[Any]) -> Any:
+        self.given[spec.name].append(dict(zip(spec.takes, given)))
+        return stage(*given)
 
 
 def _card(about: dict[str, Any], kind: str, fraction: float) -> dict[str, Any]:

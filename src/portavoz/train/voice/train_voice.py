@@ -101,7 +101,7 @@ def _copied(config: TrainConfig, part: str, trainer: Trainer | None, out: Path) 
         raise SpecError(f"only is {list(config.only)}: the {part} part would stay untrained; start from a voice")
     tensors, _ = trained(weights_file(config.start))
     path = out / f"{part}.safetensors"
-    metadata = {"family": "compact", "layout": "torch", "config": json.dumps(trainer.model.to_dict())}
+    metadata = {"family": config.family, "layout": "torch", "config": json.dumps(trainer.model.to_dict())}
     file.write(path, {k: a for k, a in tensors.items() if k.startswith(part)}, metadata)
     return path
 

@@ -1,4 +1,4 @@
-"""Measure what the models share and write docs/reuse.md: ``python scripts/reuse_page.py`` (``--check``: only compare).
+"""Measure what the models share and write docs/reuse.md: ``python bench/reuse_page.py`` (``--check``: only compare).
 
 Each model is built and says something under a tracer, so a line counts when it ran, not when somebody imported it.
 """
@@ -163,7 +163,7 @@ def _share(part: Lines, whole: Lines) -> str:
 TEXT = """# What is written once
 
 `ops` holds the words that a model may use, and `blocks/` the mathematics that more than one model is made of. This page
-says how much of either the models really share. It is written by `python scripts/reuse_page.py`, which builds each
+says how much of either the models really share. It is written by `python bench/reuse_page.py`, which builds each
 model, lets it speak under a tracer, and counts a line when it ran: the compact family with both of its vocoders;
 SpeechT5 with a padded batch, its attention shown, and as a stream; and the T5 of [Port a model](porting.md), which is
 no family but shows what a third model finds.
@@ -197,7 +197,7 @@ if __name__ == "__main__":
     text = page()
     if "--check" in sys.argv:
         same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
-        print("docs/reuse.md is up to date" if same else "docs/reuse.md is old: run python scripts/reuse_page.py")
+        print("docs/reuse.md is up to date" if same else "docs/reuse.md is old: run python bench/reuse_page.py")
         sys.exit(0 if same else 1)
     PAGE.write_text(text, encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")

@@ -1,7 +1,7 @@
 """Put what bench/speecht5.py measured into docs/benchmarks.md, and draw where the stages stand under the roof.
 
 python bench/speecht5.py --json runs/bench/speecht5.json
-python scripts/speecht5_speed_page.py runs/bench/speecht5.json
+python bench/speecht5_page.py runs/bench/speecht5.json
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, PICTURE = ROOT / "docs" / "benchmarks.md", "img/speecht5-roof.png"
-BEGIN, END = "<!-- speecht5: begin (scripts/speecht5_speed_page.py) -->", "<!-- speecht5: end -->"
+BEGIN, END = "<!-- speecht5: begin (bench/speecht5_page.py) -->", "<!-- speecht5: end -->"
 NAMES = {
     "hf": "transformers",
     "eager_float32": "eager, float32",
@@ -60,7 +60,7 @@ def head(report: dict[str, Any]) -> str:
     s, machine = report["settings"], report["machine"]
     return f"""## SpeechT5 beside `transformers`
 
-`python bench/speecht5.py --rounds {s["rounds"]}`, written here by `scripts/speecht5_speed_page.py`. Random weights of
+`python bench/speecht5.py --rounds {s["rounds"]}`, written here by `bench/speecht5_page.py`. Random weights of
 the published size, the same for all; a text of {s["symbols"]} symbols, {s["steps"]} steps, 6.4 s of sound; eight texts
 of 30 to 60 symbols as the batch. The least of {s["rounds"]} rounds, in turn; the machine's load at the end was
 {machine["load_1min"]} on {machine["cores"]} cores. With two threads `transformers` uses both in every operation; we

@@ -1,0 +1,127 @@
+"""Families are found, not named: nothing outside a family's folder names it, and somebody else's is like our own."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portavoz import families
+from portavoz.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE, PLUGIN = ROOT / "src" / "portavoz", ROOT / "tests" / "support" / "plugin"
+OWN = ("families/", "train/tasks/")
+
+
+def test_no_family_is_named_outside_its_folder() -> None:
+    name = re.compile(rf"(?i)\b_?({'|'.join(families.own())})")
+    places = [*PACKAGE.rglob("*"), *(ROOT / "scripts").rglob("*")]
+    endings = (".py", ".html", ".js", ".css", ".toml", ".jinja", ".j2")
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in places
+        if path.suffix in endings and not str(path.relative_to(ROOT)).removeprefix("src/portavoz/").startswith(OWN)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if name.search(line)
+    ]
+    assert found == []
+
+
+def test_each_family_stands_in_the_import_contract() -> None:
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for name in families.own():
+        assert f'"portavoz.families.{name}"' in contracts
+
+
+def test_an_unknown_family_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no family 'abacus': installed are"):
+        families.get("abacus")
+
+
+def portavoz(*args: str, path: list[Path], cwd: Path, code: int = 0) -> str:
+    """What the program prints, with these folders in front of everything else that can be imported."""
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(map(str, path)), "OMP_NUM_THREADS": "1"}
+    environment |= {"PORTAVOZ_CACHE": str(cwd / "cache"), "HOME": str(cwd)}
+    done = subprocess.run(
+        [sys.executable, "-m", "portavoz", *args], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+# Somebody else's family, installed by an entry point
+
+
+@pytest.fixture(scope="module")
+def hummer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sys.path.insert(0, str(PLUGIN))
+    try:
+        import toy_family
+
+        return toy_family.write(tmp_path_factory.mktemp("hummer"), toy_family.Config())
+    finally:
+        sys.path.remove(str(PLUGIN))
+
+
+def hum(*args: Any, cwd: Path, code: int = 0) -> str:
+    return portavoz(*map(str, args), path=[PLUGIN, ROOT / "src"], cwd=cwd, code=code)
+
+
+def test_the_toy_family_is_short() -> None:
+    assert len((PLUGIN / "toy_family.py").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_it_speaks_eagerly_and_exported(hummer: Path, tmp_path: Path) -> None:
+    for runtime in ("eager", "onnx"):
+        hum("say", "Hum.", "--voice", hummer, "--runtime", runtime, "-o", f"{runtime}.wav", cwd=tmp_path)
+    from portavoz.audio.files import read
+
+    waves = [read(tmp_path / f"{runtime}.wav").samples for runtime in ("eager", "onnx")]
+    assert len(waves[0]) == len(waves[1]) > 1000 and abs(waves[0] - waves[1]).max() < 1e-3
+
+
+def test_it_compares_shows_and_has_a_kit(hummer: Path, tmp_path: Path) -> None:
+    report = json.loads(hum("lab", "compare", "hum", "--seeds", "1", "--json", cwd=tmp_path))
+    assert report["family"] == "hum" and report["pass"]
+    shown = json.loads(hum("show", "hum", "--json", cwd=tmp_path))
+    assert shown["configurations"]["tiny"]["parameters"] == 128 * 12 + 12 * 13 + 800 * 13
+    assert json.loads(hum("show", hummer, "--json", cwd=tmp_path))["name"] == "hummer"
+    hum("lab", "kit", "hum", "-o", "kit", cwd=tmp_path)
+    assert json.loads((tmp_path / "kit" / "kit.json").read_text())["expected"] == {"samples": 11 * 800}
+
+
+# A package without one of its families
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package without families/speecht5."""
+    place = tmp_path_factory.mktemp("without")
+    shutil.copytree(PACKAGE, place / "portavoz", ignore=shutil.ignore_patterns("speecht5", "__pycache__"))
+    return place
+
+
+def test_the_other_family_speaks_and_is_shown(without: Path, tmp_path: Path) -> None:
+    portavoz("say", "Hello there.", "-o", "out.wav", path=[without], cwd=tmp_path)
+    assert (tmp_path / "out.wav").stat().st_size > 10_000
+    assert json.loads(portavoz("show", "arctic", "--json", path=[without], cwd=tmp_path))["family"] == "compact"
+    portavoz("show", "speecht5", path=[without], cwd=tmp_path, code=2)
+
+
+@pytest.mark.slow
+def test_the_other_family_is_tested_compared_and_trained(without: Path, tmp_path: Path) -> None:
+    args = ("lab", "selftest", "--family", "compact", "--clean", "4", "--triples", "0", "--json")
+    graded = json.loads(portavoz(*args, path=[without], cwd=tmp_path))
+    assert graded["detected"] == graded["faults"] > 50 and graded["false_alarms"] == 0
+    args = ("lab", "compare", "compact", "--reference", "numpy", "--seeds", "1", "--json")
+    assert json.loads(portavoz(*args, path=[without], cwd=tmp_path))["pass"]
+    (tmp_path / "smoke.yaml").write_text("corpus: toy\nmodel: minimal\nsteps: 4\nbatch: 2\nevery: 4\n")
+    portavoz("train", "smoke.yaml", "--out", "run", path=[without], cwd=tmp_path)
+    assert any((tmp_path / "run").glob("*.safetensors"))
