@@ -22,7 +22,8 @@ class Phoneme:
 class Word:
     """One word as it was written, when it sounds (seconds from the start of the speech), and its phonemes.
 
-    `mark` is the pause after it: "" "," "." "?" "!".
+    `mark` is the pause after it: "" "," "." "?" "!". It stands at ``input[char_start:char_end]``: that is `text`, but
+    for marked-up input (an entity, or a thing that other words are said for). None where the place is not known.
     """
 
     text: str
@@ -30,6 +31,8 @@ class Word:
     end: float
     phonemes: tuple[Phoneme, ...] = ()
     mark: str = ""
+    char_start: int | None = None
+    char_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ Many threads may use one Voice at once.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,8 @@ from .loading import load_family
 from .loading.locate import locate
 from .speech import Phoneme, Speech, Word
 from .text.chunks import TextChunk
+from .text.markup import Document, Segment
+from .text.markup import read as read_markup
 
 if TYPE_CHECKING:
     from .text.lexicon import Lexicon
@@ -71,6 +75,7 @@ class Voice:
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int | None = None,
         options: Mapping[str, Any] | None = None,
+        markup: str = "auto",
     ) -> Speech:
         """The whole text as one Speech.
 
@@ -80,6 +85,7 @@ class Voice:
         ("a.npy:0.7+b.npy:0.3"). seed: the same number means the same sound; a family that draws nothing at random
         sounds the same for all. lexicon: the user's own pronunciations. durations: called with the symbols and frames
         of each piece, gives back the frames to use. options: settings of the voice's family by name, see `options`.
+        markup: "plain", "markdown", "html", "ssml", or "auto": markup is read as such where it is certain, and told.
         Raises InputError when there is nothing to say, a value cannot be, or the voice's family has nothing to do it
         with.
         """
@@ -95,6 +101,7 @@ class Voice:
                 durations=durations,
                 batch=self.batch if batch is None else batch,
                 options=options,
+                markup=markup,
             )
         )
         words = tuple(word for piece in pieces for word in piece.words)
@@ -114,13 +121,15 @@ class Voice:
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int = 1,
         options: Mapping[str, Any] | None = None,
+        markup: str = "auto",
     ) -> Iterator[Speech]:
         """The same sound as `speak` with the same `batch`, piece after piece as it is made.
 
         The words of a sentence come with its first piece; their times count from the start of the stream. With more
         than one sentence in a `batch` the whole takes less time, and the first piece comes later.
 
-        `text` may be an iterable of strings (the lines of a file): it is read as it is spoken, in bounded memory.
+        `text` may be an iterable of strings (the lines of a file): it is read as it is spoken, in bounded memory, but
+        for marked-up text, which is read whole first.
         """
         if not np.isfinite(speed) or not 0.1 <= speed <= 10:
             raise InputError(f"speed is {speed!r}: give a number from 0.1 to 10, such as 0.8 or 1.25")
@@ -141,9 +150,30 @@ class Voice:
             self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch),
             self._checked_options(options or {}),
         )  # fmt: skip
-        given = text if isinstance(text, str) else _strings(text)
-        said = self._said(self.model.split_text(given, manner), manner, batch)
-        return self._stream(said, manner, text if isinstance(text, str) else "")
+        document = read_markup(text if isinstance(text, str) else _strings(text), markup)
+        return self._stream(document, self._manners(document, manner), batch, text if isinstance(text, str) else "")
+
+    def _manners(self, document: Document, manner: SynthesisOptions) -> Iterator[Passage]:
+        """Each segment's pieces, and how they are said. The first is cut at once, and refused where it cannot be said.
+
+        Raises InputError for a speaker that the voice does not have, and for a speed out of range.
+        """
+        segments = iter(document.segments)
+        first = [self._passage(segment, manner) for segment in itertools.islice(segments, 1)]
+        return itertools.chain(first, (self._passage(segment, manner) for segment in segments))
+
+    def _passage(self, segment: Segment, manner: SynthesisOptions) -> Passage:
+        notes: list[str] = []
+        pitch = segment.pitch if getattr(self.model, "pitched", False) else 0.0
+        if pitch != segment.pitch:
+            notes.append(f"pitch {segment.pitch:g} is ignored: the voice {self.name} has no pitch of its own")
+        own = dataclasses.replace(
+            manner,
+            speed=min(10.0, max(0.1, manner.speed * segment.rate)),
+            pitch=min(24.0, max(-24.0, manner.pitch + pitch)),
+            speaker=manner.speaker if segment.speaker is None else self.model.speaker(segment.speaker),
+        )
+        return Passage(segment, self.model.split_text(segment.text, own), own, notes)
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -174,48 +204,83 @@ class Voice:
         if batch > 1 and not isinstance(self.model, BatchSynthesizer):
             raise InputError(f"batch is {batch}: the voice {self.name} says one sentence after the other; leave it out")
 
-    def _said(
-        self, split_text: Iterator[TextChunk], manner: SynthesisOptions, batch: int
-    ) -> Iterator[tuple[TextChunk, SynthesisStream | None]]:
+    def _said(self, passage: Passage, batch: int) -> Iterator[tuple[TextChunk, SynthesisStream | None]]:
         """Each chunk with its sound, None where it has no symbols; up to `batch` of them are said together."""
-        while group := list(itertools.islice(split_text, batch)):
+        manner = passage.manner
+        while group := list(itertools.islice(passage.chunks, batch)):
             spoken = [chunk for chunk in group if chunk.symbols]
             if len(spoken) > 1 and isinstance(self.model, BatchSynthesizer):
                 said = iter(self.model.synthesize_batch(spoken, manner))
             else:
                 said = (self.model.synthesize(chunk, manner) for chunk in spoken)
             for chunk in group:
-                yield chunk, next(said) if chunk.symbols else None
+                yield passage.segment.place(chunk), next(said) if chunk.symbols else None
 
-    def _stream(
-        self, utterances: Iterator[tuple[TextChunk, SynthesisStream | None]], manner: SynthesisOptions, text: str
-    ) -> Iterator[Speech]:
-        given, pause = 0, 0.0
+    def _stream(self, document: Document, passages: Iterator[Passage], batch: int, text: str) -> Iterator[Speech]:
+        clock = _Clock(self.rate)
         unsaid: list[str] = []
-        for chunk, said in utterances:
-            if said is None:
-                unsaid.extend(_warnings(chunk))
-                continue
-            silence = np.zeros(round(pause * manner.pauses / manner.speed * self.rate), np.float32)
-            start = (given + len(silence)) / self.rate
-            words, warnings = tuple(_words(chunk, said.ends, start)), (*unsaid, *_warnings(chunk))
-            for wave in said.waves:
-                samples = np.concatenate([silence, soft_limit(wave)])
-                silence, given = silence[:0], given + len(samples)
-                yield Speech(samples, self.rate, words, warnings)
-                words, warnings = (), ()
-            unsaid, pause = list(said.warnings), chunk.pause
-        if given and unsaid:
-            yield Speech(np.zeros(0, np.float32), self.rate, (), tuple(unsaid))
-        if not given:
+        for passage in passages:
+            unsaid.extend(passage.notes)
+            for chunk, said in self._said(passage, batch):
+                if said is None:
+                    unsaid.extend(_warnings(chunk))
+                    continue
+                silence = clock.silence()
+                start = (clock.given + len(silence)) / self.rate
+                words, warnings = tuple(_words(chunk, said.ends, start)), (*unsaid, *_warnings(chunk))
+                for wave in said.waves:
+                    samples = np.concatenate([silence, soft_limit(wave)])
+                    silence, clock.given = silence[:0], clock.given + len(samples)
+                    yield Speech(samples, self.rate, words, warnings)
+                    words, warnings = (), ()
+                unsaid = list(said.warnings)
+                clock.pause = chunk.pause * passage.manner.pauses / passage.manner.speed
+            clock.end(passage)
+        unsaid.extend(document.notes)
+        if not clock.given:
             shown = f" in {text[:40]!r}" if text else ""
             raise InputError(
                 f"there is nothing to say{shown}: give a text with at least one word in Latin letters, or a number"
             )
+        last = clock.silence() if clock.exact else np.zeros(0, np.float32)
+        if unsaid or len(last):
+            yield Speech(last, self.rate, (), tuple(unsaid))
 
     def describe(self) -> dict[str, Any]:
         """The voice's own description: voice.json with the folder and the runtime in use."""
         return {**self.about, "folder": str(self.folder), "runtime": self.runtime}
+
+
+class Passage(NamedTuple):
+    """A segment of the text, cut into pieces, and how they are said; `notes` are sentences for the listener."""
+
+    segment: Segment
+    chunks: Iterator[TextChunk]
+    manner: SynthesisOptions
+    notes: list[str]
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Samples given so far, and the silence that is due before the next; `exact`: a break that was asked for."""
+
+    rate: int
+    given: int = 0
+    pause: float = 0.0
+    exact: bool = False
+
+    def end(self, passage: Passage) -> None:
+        """The pause after a segment."""
+        segment, manner = passage.segment, passage.manner
+        if segment.pause is not None:
+            factor = 1.0 if segment.exact else manner.pauses / manner.speed
+            self.pause, self.exact = segment.pause * factor, segment.exact
+
+    def silence(self) -> NDArray[np.float32]:
+        """The silence that is due, once."""
+        samples = np.zeros(round(self.pause * self.rate), np.float32)
+        self.pause, self.exact = 0.0, False
+        return samples
 
 
 def _strings(chunks: Iterable[object]) -> Iterator[str]:
@@ -237,7 +302,15 @@ def _words(chunk: TextChunk, ends: tuple[float, ...], offset: float) -> Iterator
             spans.setdefault(owner, []).append(Phoneme(symbol, offset + start, offset + end))
     for owner, phonemes in spans.items():
         written = chunk.words[owner]
-        yield Word(written.source, phonemes[0].start, phonemes[-1].end, tuple(phonemes), written.mark)
+        yield Word(
+            written.source,
+            phonemes[0].start,
+            phonemes[-1].end,
+            tuple(phonemes),
+            written.mark,
+            written.start,
+            written.end,
+        )
 
 
 def _warnings(chunk: TextChunk) -> list[str]:

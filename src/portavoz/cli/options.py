@@ -47,6 +47,16 @@ def lexicon_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--lexicon", metavar="FILE", help="your own pronunciations, one 'word  PH ON EMES' a line")
 
 
+def markup_option(parser: argparse._ActionsContainer) -> None:
+    """``--markup``: how signs in the text are meant."""
+    parser.add_argument(
+        "--markup",
+        choices=("auto", "plain", "markdown", "html", "ssml"),
+        default="auto",
+        help="what the text is written in; auto recognises markup where it is certain, and says so (default: auto)",
+    )
+
+
 def open_lexicon(args: argparse.Namespace) -> Lexicon | None:
     """The lexicon that `lexicon_option` names. Raises InputError for a file that cannot be read."""
     if args.lexicon is None:

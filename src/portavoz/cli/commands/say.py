@@ -27,7 +27,16 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from .. import progress, sink, source
-from ..options import json_option, lexicon_option, note, open_lexicon, open_voice, print_json, voice_options
+from ..options import (
+    json_option,
+    lexicon_option,
+    markup_option,
+    note,
+    open_lexicon,
+    open_voice,
+    print_json,
+    voice_options,
+)
 from ..play import play, player
 
 if TYPE_CHECKING:
@@ -79,6 +88,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="sentences said together, where the family can (default: what is fastest; 1 with --stream)",
     )
     lexicon_option(manner)
+    markup_option(manner)
     voice_options(parser)
     also = parser.add_argument_group("what else to write")
     also.add_argument(
@@ -213,7 +223,13 @@ def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
     # Who sends sound on while it is made wants the first of it soon.
     early = args.output == "-" and (args.stream or args.format == "raw")
     batch = args.batch if args.batch is not None else 1 if early else voice.batch
-    return {**chosen, "lexicon": open_lexicon(args), "batch": batch, "options": dict(map(_setting, args.set))}
+    return {
+        **chosen,
+        "lexicon": open_lexicon(args),
+        "batch": batch,
+        "options": dict(map(_setting, args.set)),
+        "markup": args.markup,
+    }
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -15,10 +15,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from .. import source
-from ..options import json_option, lexicon_option, open_lexicon, print_json
+from ..options import json_option, lexicon_option, markup_option, note, open_lexicon, print_json
 
 if TYPE_CHECKING:
     from ...text.chunks import TextChunk
+    from ...text.normalize import Spoken
 
 
 hint = source.hint
@@ -28,24 +29,31 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What `text` takes."""
     source.source_options(parser)
     lexicon_option(parser)
+    markup_option(parser)
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, and show it. Raises PortavozError."""
+    from ...text import markup
     from ...text.chunks import split_text
     from ...text.normalize import spoken
 
     given = source.opened(args).text
     text = given if isinstance(given, str) else "".join(given)
-    chunks = list(split_text(text, lexicon=open_lexicon(args)))
+    document, lexicon = markup.read(text, args.markup), open_lexicon(args)
+    for remark in document.notes:
+        note(remark)
+    chunks = [s.place(chunk) for s in document.segments for chunk in split_text(s.text, lexicon=lexicon)]
     words = " ".join(_words(chunk) for chunk in chunks if chunk.symbols)
     phonemes = [symbol for chunk in chunks for symbol in chunk.symbols[1:]]
     unknown = list(dict.fromkeys(word for chunk in chunks for word in chunk.unknown))
     left = [token for chunk in chunks for token in chunk.unread] if chunks else [s.source for s in spoken(text)]
     unread = list(dict.fromkeys(left))
     if args.json:
-        print_json({"words": words, "phonemes": phonemes, "unknown": unknown, "unread": unread})
+        tokens = [_token(token) for chunk in chunks for token in chunk.words]
+        told = {"words": words, "phonemes": phonemes, "unknown": unknown, "unread": unread}
+        print_json({**told, "markup": document.kind, "tokens": tokens})
         return 0
     for chunk in chunks:
         if chunk.symbols:
@@ -55,6 +63,13 @@ def run(args: argparse.Namespace) -> int:
         if found:
             print(f"{title}: {' '.join(found)}")
     return 0
+
+
+def _token(token: Spoken) -> dict[str, object]:
+    """A written token, where it stands in the input (characters), and what is said for it."""
+    return {
+        "text": token.source, "start": token.start, "end": token.end, "words": list(token.words), "mark": token.mark,
+    }  # fmt: skip
 
 
 def _words(chunk: TextChunk) -> str:
