@@ -25,7 +25,8 @@ class MissingExtra(PortavozError):
     """A package that an optional feature needs is not installed; the message names the pip extra."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the package '{package}': pip install 'portavoz[{extra}]'")
+        install = f"'portavoz[{extra}]'" if extra else package
+        super().__init__(f"{purpose} needs the package '{package}': pip install {install}")
         self.package, self.extra = package, extra
 
 

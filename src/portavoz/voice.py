@@ -336,9 +336,9 @@ def load(
     before anything is fetched.
 
     runtime: "onnx", "eager" or "openvino"; the family has a default, and says which of them it has. A stage that is
-    not compiled yet is compiled the first time and kept in the user's cache. backend: of the eager runtime, "torch",
-    "mlx" or "numpy" (the first of them that is installed). device: the back end's name of one, such as "cuda" for
-    torch. precision: "float32"; some families have "int8" where they are compiled, and "bfloat16" where the processor
+    not compiled yet is compiled the first time and kept in the user's cache. backend: of the eager runtime, one
+    of ops.names() (the first that is installed). device: the back end's name of one, such as "cuda" for torch.
+    precision: "float32"; some families have "int8" where they are compiled, and "bfloat16" where the processor
     has it. threads: of a compiled runtime, inside one stage. Raises InputError (voice, option), WeightError (files that
     do not fit), SpecError, BackendError, MissingExtra.
     """

@@ -146,7 +146,7 @@ def test_refusals_are_one_line(refused, run, folder: Path) -> None:
     assert "no weight_map in it" in refused(*audit, *vocoder)
     assert "no.safetensors: there is no such file" in refused("weights", "diff", "ours", "no.safetensors")
     assert "the folder" in refused("weights", "convert", "ours", "nowhere/o.safetensors", "--layout", "mlx")
-    assert "invalid choice" in refused("weights", "convert", "ours", "o.safetensors", "--layout", "tensorflow")
+    assert "there is no layout" in refused("weights", "convert", "ours", "o.safetensors", "--layout", "tensorflow")
     assert "a pickle is a program" in refused("weights", "convert", "w.bin", "o.safetensors", "--layout", "mlx")
     assert not Path("o.safetensors").exists()
 

@@ -42,7 +42,7 @@ def test_the_preferred_back_end_is_one_that_is_installed(
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ops.BACKENDS, "abacus", ("abacus", "AbacusOps", "no_such_package_here", "beads"))
+    monkeypatch.setitem(ops.BACKENDS, "abacus", ops.Entry("abacus:AbacusOps", "no_such_package_here", "beads"))
     with pytest.raises(MissingExtra, match=r"pip install 'portavoz\[beads\]'"):
         ops.open("abacus")
 

@@ -11,9 +11,11 @@ import pytest
 from portavoz import ops
 from portavoz.errors import WeightError
 from portavoz.ops.base import Ops
+from portavoz.ops.layouts import AXES
+from portavoz.ops.layouts import ROLES as KERNELS
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
-from portavoz.weights.layout import LAYOUT, ambiguous, looks_like, order, relayout
+from portavoz.weights.layout import ambiguous, looks_like, order, relayout
 
 # role → how a model takes it, and the kernel's shape in PyTorch's order; no two axes are equally long
 ROLES: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -44,14 +46,14 @@ def test_a_file_in_the_other_layout_loads_equal(role: str, metadata: dict[str, s
     assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("role", sorted(LAYOUT))
+@pytest.mark.parametrize("role", sorted(KERNELS))
 def test_the_callers_word_overrides_the_files(role: str, tmp_path: Path) -> None:
     file.write(tmp_path / "w.safetensors", tensors(role, "mlx"), {"format": "pt"})
     layer = ROLES[role][0](Weights.load(tmp_path / "w.safetensors", Ops(), layout="mlx"))
     assert np.array_equal(layer.weight, tensors(role, "torch")["layer.weight"])
 
 
-@pytest.mark.parametrize("role", sorted(LAYOUT))
+@pytest.mark.parametrize("role", sorted(KERNELS))
 @pytest.mark.parametrize(("stored", "declared"), [("mlx", "torch"), ("torch", "mlx")])
 def test_a_wrong_declaration_is_told_which_layout_it_is(role: str, stored: str, declared: str) -> None:
     w = Weights(tensors(role, stored), Ops(), layout=declared)
@@ -135,7 +137,8 @@ def test_a_layout_that_does_not_exist_lists_those_that_do() -> None:
 
 
 def test_orders_undo_each_other() -> None:
-    for role, orders in LAYOUT.items():
+    for role in KERNELS:
+        orders = {name: axes[role] for name, axes in AXES.items()}
         for source in orders:
             for target in orders:
                 there, back = order(role, source, target), order(role, target, source)

@@ -16,7 +16,16 @@ def model_options(parser: argparse.ArgumentParser, *, layout: str) -> None:
     model.add_argument("--family", metavar="F", choices=families.names(), help=" or ".join(families.names()))
     model.add_argument("--part", metavar="P", help="one part of a checkpoint, such as model or vocoder")
     model.add_argument("--config", metavar="C", help="a configuration's name, or a JSON file")
-    model.add_argument("--layout", metavar="L", choices=("torch", "mlx"), help=layout)
+    model.add_argument("--layout", metavar="L", type=_layout, help=layout)
+
+
+def _layout(name: str) -> str:
+    """A layout's name, checked while options are read."""
+    from ..weights.layout import known
+
+    if name not in known():
+        raise argparse.ArgumentTypeError(f"there is no layout {name!r}: choose one of {', '.join(known())}")
+    return name
 
 
 def refuse_pickle(path: str) -> None:

@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..ops import names
+
 if TYPE_CHECKING:
     from ..text.lexicon import Lexicon
     from ..voice import Voice
@@ -27,7 +29,7 @@ def runtime_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--runtime", metavar="R", help="onnx (the bundled voice's), eager or openvino, as its family has them"
     )
-    group.add_argument("--backend", metavar="B", help="of the eager runtime: torch, mlx or numpy")
+    group.add_argument("--backend", metavar="B", help=f"of the eager runtime: {', '.join(names())}")
     group.add_argument("--device", metavar="D", help="of the back end, such as cuda (torch) or cpu (mlx)")
     group.add_argument(
         "--precision", metavar="P", help="float32 (the default), int8 or bfloat16, as its family has them"

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import BackendError, MissingExtra
 from .memory import peak_memory
 
 # Our name of a CPU feature → what /proc/cpuinfo (x86, ARM) and sysctl (macOS) call it.
@@ -67,20 +66,10 @@ def features() -> dict[str, bool] | None:
 
 
 def devices() -> list[str]:
-    """Accelerators that PyTorch and MLX, where they are installed, can use: "cuda:0 NAME", "mps", "mlx gpu"."""
+    """Accelerators that the installed back ends can use: "cuda:0 NAME", "mps", "mlx gpu"."""
     from .. import ops
 
-    found: list[str] = []
-    if find_spec("torch"):
-        from ..ops.torch import torch
-
-        found += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
-        found += ["mps"] if torch.backends.mps.is_available() else []
-    try:
-        ops.open("mlx", device="gpu")
-    except (BackendError, MissingExtra):
-        return found
-    return [*found, "mlx gpu"]
+    return [device for name in ops.installed() for device in ops.backend(name).devices()]
 
 
 def extras() -> dict[str, dict[str, Any]]:

@@ -1,45 +1,115 @@
-"""The one seam to hardware. `open` gives a back end by name and imports its framework only then."""
+"""The one seam to hardware. `open` gives a back end by name and imports its framework only then.
+
+A back end is one file with a class whose attributes are its facts (see base.Ops). Our own are listed here; somebody
+else's is an entry point of the group `portavoz.backends`: its name, and "module:Class".
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import inspect
-from typing import Any
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BackendError, MissingExtra
-from .base import Ops
+from .layouts import AXES
 
-# name → (module, class, package that must be installed, extra); a new back end is one line here and one file.
-BACKENDS: dict[str, tuple[str, str, str, str]] = {
-    "numpy": ("base", "Ops", "numpy", ""),
-    "torch": ("torch", "TorchOps", "torch", "torch"),
-    "mlx": ("mlx", "MlxOps", "mlx.core", "mlx"),
+if TYPE_CHECKING:
+    from .base import Ops
+
+GROUP = "portavoz.backends"
+
+
+class Entry(NamedTuple):
+    """Where a back end's class is, and what must be installed for it: a package, and the extra that brings it."""
+
+    target: str
+    package: str
+    extra: str = ""
+
+
+# Our own, the preferred ones first.
+BACKENDS: dict[str, Entry] = {
+    "torch": Entry(f"{__name__}.torch:TorchOps", "torch", "torch"),
+    "mlx": Entry(f"{__name__}.mlx:MlxOps", "mlx.core", "mlx"),
+    "numpy": Entry(f"{__name__}.base:Ops", "numpy"),
 }
 
 
+def names() -> list[str]:
+    """The names of all back ends: our own, then those of installed packages."""
+    return [*BACKENDS, *(name for name in _installed() if name not in BACKENDS)]
+
+
+def backend(name: str) -> type[Ops]:
+    """The class of a back end, whose attributes are its facts; its framework is imported.
+
+    Raises BackendError for a name that is not known or whose class is no Ops, MissingExtra without its package.
+    """
+    from .base import Ops
+
+    entry = BACKENDS.get(name) or _others().get(name)
+    if entry is None:
+        raise BackendError(f"there is no back end {name!r}: choose one of {', '.join(sorted(names()))}")
+    place, _, attribute = entry.target.partition(":")
+    try:
+        importlib.import_module(entry.package)
+        kind = getattr(importlib.import_module(place), attribute, None)
+    except ImportError as problem:
+        missing = entry.package if name in BACKENDS else problem.name or entry.package
+        raise MissingExtra(missing.split(".")[0], entry.extra, f"the back end {name!r}") from problem
+    if not (isinstance(kind, type) and issubclass(kind, Ops) and kind.name == name):
+        raise BackendError(f"the back end {name!r}: {entry.target} is no class of Ops with this name; correct {GROUP}")
+    return kind
+
+
 def open(name: str = "numpy", **options: Any) -> Ops:
-    """The back end `name`: "numpy" (the oracle), "torch" (`device=`) or "mlx" (`device=`, `dtype=`, see MlxOps).
+    """The back end `name`: "numpy" (the oracle), "torch" (`device=`), "mlx" (`device=`, `dtype=`), or another's.
 
     Raises BackendError for a name or an option that is not known, MissingExtra when its package is not installed.
     """
-    if name not in BACKENDS:
-        raise BackendError(f"there is no back end {name!r}: choose one of {', '.join(sorted(BACKENDS))}")
-    module, kind, package, extra = BACKENDS[name]
-    try:
-        importlib.import_module(package)
-    except ImportError as problem:
-        raise MissingExtra(package.split(".")[0], extra, f"the back end {name!r}") from problem
-    back: type[Ops] = getattr(importlib.import_module(f".{module}", __name__), kind)
-    known = list(inspect.signature(back).parameters)
+    kind = backend(name)
+    known = list(inspect.signature(kind).parameters)
     for option in options:
         if option not in known:
             has = f"has {', '.join(known)}" if known else "has none"
             raise BackendError(f"the back end {name!r} knows no option {option!r}: it {has}")
-    return back(**options)
+    return kind(**options)
+
+
+def installed() -> list[str]:
+    """The back ends whose packages this machine has; nothing is imported."""
+    return [name for name in names() if _there({**BACKENDS, **_others()}[name].package)]
 
 
 def preferred() -> str:
-    """The eager back end to take when nobody chose: the first of "torch", "mlx" and "numpy" that is installed."""
-    import importlib.util
+    """The eager back end to take when nobody chose: the first of our own that is installed."""
+    return next((name for name, entry in BACKENDS.items() if _there(entry.package)), "numpy")
 
-    return next((name for name in ("torch", "mlx") if importlib.util.find_spec(name)), "numpy")
+
+def layout_names() -> list[str]:
+    """The layouts that weights may have: those of files, and those of somebody else's back ends."""
+    return list(dict.fromkeys([*AXES, *(kind.layout for kind in _loaded())]))
+
+
+def _loaded() -> Iterator[type[Ops]]:
+    """The classes of other packages; one that cannot be loaded says so when it is asked for by its name."""
+    for name in _others():
+        with contextlib.suppress(BackendError, MissingExtra):
+            yield backend(name)
+
+
+def _there(package: str) -> bool:
+    return importlib.util.find_spec(package.partition(".")[0]) is not None
+
+
+def _others() -> dict[str, Entry]:
+    """Back ends of installed packages; each may also name the extra `NAME` of its own package."""
+    return {name: Entry(point.value, point.module) for name, point in _installed().items() if name not in BACKENDS}
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

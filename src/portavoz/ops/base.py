@@ -13,12 +13,15 @@ cursor of `weights` hands it the weights in that order.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import stft as transform
+from ..errors import BackendError
+from .layouts import AXES
 from .shapes import Array, Bool, Float, Int, Num, Shaped, Size
 from .worker import Worker
 
@@ -35,16 +38,32 @@ GLUE = (
 # Composites: a body made of words, with at least one tap. A back end may override them with a fused kernel.
 COMPOSITE = ("attention",)
 # The door between NumPy and the back end; no mathematics.
-DOOR = ("tensor", "numpy")
+DOOR = ("tensor", "parameter", "numpy", "gradients")
 
 
 class Ops:
-    """The words in NumPy, float32 or float64: slow, obvious, right."""
+    """The words in NumPy, float32 or float64: slow, obvious, right.
+
+    A back end's facts are attributes of its class: what others would otherwise keep lists of.
+    """
 
     name = "numpy"
-    layout = "torch"
+    layout = "torch"  # of its kernels: one of ops.layouts(), or its own with `axes`
+    axes: ClassVar[Mapping[str, str]] = {}  # role → axes ("out in k"), where `layout` is the back end's own
+    float64 = True  # whether it computes in float64
+    trains = False  # whether `gradients` works
     wrapped = False
     worker: Worker | None = None  # the one thread that may touch this back end's tensors; None: any thread may
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if cls.axes:
+            AXES.setdefault(cls.layout, cls.axes)
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        """The accelerators of this machine that it can use, as a person reads them: "cuda:0 NAME"."""
+        return []
 
     # The door
 
@@ -52,9 +71,24 @@ class Ops:
         """A NumPy array as a tensor of this back end; with `train`, one that gathers gradients."""
         return np.asarray(a)
 
+    def parameter(self, a: Array, path: str, role: str, train: bool = False) -> Array:
+        """An array that a model takes as the tensor at `path`, in this back end's layout.
+
+        `role` is the word that uses it as its weight, "" for biases and others. A back end decides by path and role
+        where a tensor is placed and how it is rounded.
+        """
+        return self.tensor(a, train)
+
     def numpy(self, x: Array) -> NDArray[Any]:
         """A tensor as a NumPy array: a host read, so only at the border of a stage."""
         return np.asarray(x)
+
+    def gradients(self, loss: Callable[[], Array], tensors: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+        """``loss()``, and its gradient by each of the tensors that a model holds. Raises BackendError without `trains`.
+
+        Called on the worker's thread where there is one.
+        """
+        raise BackendError(f"the back end {self.name!r} computes no gradients: choose one that trains, such as torch")
 
     # Words with parameters
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mlx.core as mx
@@ -18,6 +19,7 @@ from ..audio import stft as transform
 from ..errors import BackendError
 from . import mlx_kernels as kernels
 from .base import COMPOSITE, GLUE, TAPS, Ops
+from .mlx_gradients import gradients
 from .mlx_kernels import Quantized
 from .packed import Packed
 from .worker import Worker
@@ -39,6 +41,12 @@ class MlxOps(Ops):
 
     name = "mlx"
     layout = "mlx"
+    float64 = False  # none on Metal; on a processor its exp, sin and erf are float32's
+    trains = True
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["mlx gpu"] if mx.is_available(mx.Device(mx.gpu)) else []
 
     def __init__(
         self,
@@ -64,7 +72,7 @@ class MlxOps(Ops):
         self.worker = worker = Worker("mlx", settle=_evaluated, finish=_forget)
         if device is not None:
             worker.call(mx.set_default_device, self.device)
-        for word in (*TAPS, *GLUE, *COMPOSITE, "tensor", "numpy"):
+        for word in (*TAPS, *GLUE, *COMPOSITE, "tensor", "parameter", "numpy"):
             setattr(self, word, functools.partial(worker.call, getattr(self, word)))
 
     @property
@@ -83,6 +91,11 @@ class MlxOps(Ops):
     def numpy(self, x: Any) -> np.ndarray:
         x = x.rows(...) if isinstance(x, Quantized) else x
         return np.array(x.astype(mx.float32) if x.dtype == mx.bfloat16 else x)
+
+    def gradients(
+        self, loss: Callable[[], mx.array], tensors: Mapping[str, mx.array]
+    ) -> tuple[mx.array, dict[str, mx.array]]:
+        return gradients(self, loss, tensors)
 
     # Words with parameters
 

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from .base import Ops
+from .layouts import AXES
 from .wrapper import OpsWrapper, Unit
 
 KINDS = ("bfloat16", "float16", "int8")
-# The axis of the output channels, in PyTorch's order of axes; first where nothing is said.
-OUTPUTS = {"conv_transpose1d": 1}
 
 
 class Rounding(OpsWrapper):
@@ -96,7 +95,7 @@ class Rounding(OpsWrapper):
     def _weight(self, a: NDArray[Any], word: str) -> Any:
         if a.dtype.kind != "f" or (self.kind == "int8" and a.ndim < 2):
             return self.inner.tensor(a)  # biases and norms stay as they are where weights are in eight bits
-        axis = 0 if self.inner.layout != "torch" else OUTPUTS.get(word, 0)
+        axis = AXES[self.inner.layout].get(word, "out").split().index("out")
         return self.inner.tensor(rounded(a, str(self.kind), axis=axis).astype(a.dtype))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ class TorchOps(Ops):
     """
 
     name = "torch"
+    trains = True
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        found = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+        return found + (["mps"] if torch.backends.mps.is_available() else [])
 
     def __init__(self, device: str | None = None, dtype: torch.dtype = torch.float32) -> None:
         try:
@@ -43,6 +50,10 @@ class TorchOps(Ops):
     def numpy(self, x: Tensor) -> np.ndarray:
         x = x.detach().cpu()
         return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+
+    def gradients(self, loss: Callable[[], Tensor], tensors: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        value = loss()
+        return value, dict(zip(tensors, torch.autograd.grad(value, list(tensors.values()))))
 
     def linear(self, x: Tensor, p: Any) -> Tensor:
         return F.linear(x, p.weight, p.bias)

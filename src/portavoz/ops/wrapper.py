@@ -46,6 +46,7 @@ class OpsWrapper(Ops):
         if inner.wrapped:
             raise BackendError("a watch around a watch would see each word twice: build one model under each")
         self.inner, self.name, self.layout, self.worker = inner, inner.name, inner.layout, inner.worker
+        self.float64, self.trains = inner.float64, inner.trains
         self.clear()
         for word in DOOR:
             setattr(self, word, getattr(inner, word))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from .. import families
 from ..config_reader import Count, NonNegative, Positive, Range, Reader, Share, Size, near
 from ..errors import InputError, SpecError
+from ..ops import names
 
 # Each part's losses and their weights; a training's `losses` changes some of them, and 0 switches one off.
 LOSSES: dict[str, dict[str, float]] = {
@@ -58,7 +59,7 @@ class TrainConfig:
     ] = ""
     threads: Annotated[int, Range(least=0, most=1024), "CPU threads; 0 is one for each core."] = 0
     device: Annotated[str, "The torch device: `cpu`, `cuda`, `mps`."] = "cpu"
-    backend: Annotated[Literal["torch", "mlx"], "The model's back end; losses and optimiser stay on torch."] = "torch"
+    backend: Annotated[str, "The model's back end, one that trains; losses and optimiser stay on torch."] = "torch"
     losses: Annotated[
         Mapping[str, Any], "Weight of each loss, 0 switches it off; of a whole voice a mapping for each part."
     ] = field(default_factory=dict)
@@ -98,6 +99,8 @@ class TrainConfig:
                     raise SpecError(f"{WHAT} has no losses.{key}{near(key, LOSSES[part], 'losses.')}")
                 if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
                     raise SpecError(f"{WHAT}'s losses.{key} is {weight!r}: wanted a number from 0 up")
+        if self.backend not in names():
+            raise SpecError(f"{WHAT} has backend {self.backend!r}: choose one of {', '.join(names())}")
         if self.backend != "torch" and (self.precision != "float32" or self.recompute):
             raise SpecError(
                 f"backend {self.backend!r} trains in float32 and recomputes activations anyway: leave precision and "

@@ -51,7 +51,7 @@ class Weights:
 
     @classmethod
     def load(cls, path: str | Path, ops: Ops, *, layout: str | None = None, train: bool = False) -> Weights:
-        """Open a safetensors file. `layout` ("torch", "mlx") overrides the one in the file's metadata.
+        """Open a safetensors file. `layout` (such as "mlx") overrides the one in the file's metadata.
 
         A file that declares none is read as "torch", as long as shapes confirm it. With `train`, tensors gather
         gradients. Raises WeightError for a file that cannot be read.
@@ -99,7 +99,7 @@ class Weights:
         except WeightError as problem:
             raise self._wrong(str(problem)) from problem
         grows = train and self.train
-        value = self.ops.tensor(relayout(array, role, "torch", self.ops.layout), train=grows)
+        value = self.ops.parameter(relayout(array, role, "torch", self.ops.layout), path, role, train=grows)
         record.taken[path], record.shapes[path] = value, shape
         record.roles[path], record.initial[path] = role, init
         if not train:

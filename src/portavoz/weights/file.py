@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightError
+from ..ops.layouts import FORMATS
 
 
 def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -89,4 +90,4 @@ def layout(metadata: Mapping[str, str]) -> str | None:
     """
     if "layout" in metadata:
         return metadata["layout"]
-    return {"mlx": "mlx", "pt": "torch", "np": "torch"}.get(metadata.get("format", ""))
+    return FORMATS.get(metadata.get("format", ""))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightError
-from .layout import LAYOUT
+from ..ops.layouts import AXES, ROLES
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -77,7 +77,7 @@ def batch_norm(
             raise WeightError(f"{name}: not there, so {norm} cannot be folded into {conv}; check both paths")
     scale, shift, mean, variance = (tensors[name].astype(np.float64) for name in names.values())
     weight = tensors[kernel]
-    axis = LAYOUT[role]["torch"].split().index("out") if role in LAYOUT else 0
+    axis = AXES["torch"][role].split().index("out") if role in ROLES else 0
     if weight.shape[axis] != len(scale):
         raise WeightError(
             f"{norm}: {len(scale)} channels after {weight.shape[axis]} of {conv} ({role}); check path and role"

@@ -134,7 +134,7 @@ def test_a_voice_learns_on_mlx_from_the_command_line(
 
 
 def test_what_it_cannot_be_is_one_sentence_each(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SpecError, match="backend is 'abacus': wanted one of 'torch', 'mlx'"):
+    with pytest.raises(SpecError, match="backend 'abacus': choose one of torch, mlx"):
         config(corpus, backend="abacus")
     for more in ({"precision": "bfloat16"}, {"recompute": True}):
         with pytest.raises(SpecError, match="backend 'mlx' trains in float32 and recomputes activations anyway"):

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...weights.layout import LAYOUT, NAMES, order
+from ...ops.layouts import AXES, ROLES
+from ...weights.layout import order
 
 Shape = tuple[int, ...]
 # How an order is known.
@@ -21,7 +22,7 @@ MATRICES = ("linear", "embedding", "lstm", "")
 
 
 class Order(NamedTuple):
-    """What was found for one tensor: `layout` ("torch", "mlx", or None), `how`, and the axes that lead to PyTorch's."""
+    """What was found for one tensor: `layout` (its name, or None), `how`, and the axes that lead to PyTorch's."""
 
     layout: str | None
     how: str
@@ -33,10 +34,10 @@ def decide(stored: Shape, wanted: Shape, role: str, declared: str | None, looks:
 
     Axes are the way to PyTorch's order, or None when nothing moves or nobody knows.
     """
-    if role not in LAYOUT:
+    if role not in ROLES:
         turned = len(stored) == 2 and stored != wanted and stored[::-1] == wanted
         return Order("transposed", SHAPE, (1, 0)) if turned else Order(None, "")
-    ways = {name: order(role, name, "torch") or tuple(range(len(wanted))) for name in NAMES}
+    ways = {name: order(role, name, "torch") or tuple(range(len(wanted))) for name in AXES}
     fits = [n for n, way in ways.items() if len(stored) == len(way) and tuple(stored[a] for a in way) == wanted]
     if not fits:
         return Order(None, "")
@@ -75,14 +76,14 @@ def counts(orders: Iterable[tuple[str, Order]]) -> dict[str, dict[str, int]]:
     """Role → layout (or "undecidable") → how many kernels, of those whose order can differ."""
     out: dict[str, Counter[str]] = {}
     for role, found in orders:
-        if role in LAYOUT and found.how and found.how != EITHER:
+        if role in ROLES and found.how and found.how != EITHER:
             out.setdefault(role, Counter())[found.layout or UNDECIDABLE] += 1
     return {role: dict(count) for role, count in out.items()}
 
 
 def words(role: str, layout: str) -> str:
     """ "out k in", for a sentence."""
-    return LAYOUT[role][layout] if role in LAYOUT else "in out"
+    return AXES[layout][role] if role in ROLES else "in out"
 
 
 def moved(array: NDArray[Any], axes: tuple[int, ...] | None) -> NDArray[Any]:

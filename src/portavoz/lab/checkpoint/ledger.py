@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import WeightError
+from ...ops.layouts import ROLES
 from ...weights import audit, fold
-from ...weights.layout import LAYOUT
 from ...weights.quantized import beside, stored
 from ...weights.store import Store, Stored
 from . import causes, layouts, names
@@ -129,7 +129,7 @@ def _axes(out: Ledger, homes: Mapping[str, str], against: Ledger | None) -> None
         looks = _looks(held.tensor, against.held.get(path)) if against is not None else None
         order = layouts.decide(held.tensor.shape, wanted[path], roles[path], out.declared, looks)
         out.held[path] = held._replace(order=order, tensor=held.tensor.transposed(order.axes))
-    kernels = {p: h.order for p, h in out.held.items() if roles[p] in LAYOUT and h.order.how not in ("", EITHER)}
+    kernels = {p: h.order for p, h in out.held.items() if roles[p] in ROLES and h.order.how not in ("", EITHER)}
     told = Counter(order.layout for order in kernels.values() if order.layout and order.how != layouts.DECLARED)
     most = told.most_common(1)[0][0] if told else None
     out.layout = out.declared or most or "torch"

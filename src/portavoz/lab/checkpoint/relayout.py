@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, WeightError
+from ...ops.layouts import ROLES, format_of
 from ...weights import store
 from ...weights.convert import summary
-from ...weights.layout import LAYOUT, order
+from ...weights.layout import order
 from ...weights.store import DTYPES, NAMED, Store, Stored
 from .findings import Ledger
-from .repair import FORMATS, digest, mended
+from .repair import digest, mended
 
 # What hinders moving axes: a kernel whose order, or a tensor whose role, is not known or not the file's.
 HINDER = ("layout", "transposed", "undecidable", "mis_shaped", "prefix", "weight_norm", "declared")
@@ -31,7 +32,7 @@ def relayout(
     fix: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write a part's tensors with their kernels in `layout` ("torch", "mlx") and fractions as `dtype`.
+    """Write a part's tensors with their kernels in `layout` (such as "mlx") and fractions as `dtype`.
 
     `fix` mends first what shapes and names alone make certain: wrong beginnings, kernels in the other order, weight
     norm. The metadata says what it was made from, and what the original's metadata was: going back restores the
@@ -56,7 +57,7 @@ def relayout(
                 out.write(data)
             return {**summary(target), "restored": True}
     before = {"metadata": {k: v for k, v in original.items() if k != "before"}, "sha256": digest(source)}
-    about = {**before["metadata"], "format": FORMATS[wanted], "layout": wanted, "family": ledger.part.family}
+    about = {**before["metadata"], "format": format_of(wanted), "layout": wanted, "family": ledger.part.family}
     about |= {
         "converted_from": source.name,
         "sha256": before["sha256"],
@@ -86,7 +87,7 @@ def _refuse(ledger: Ledger, fix: bool) -> None:
 
 def _moved(ledger: Ledger, layout: str) -> Store:
     """The file's tensors in their order, kernels with their axes moved."""
-    keys = {held.key: path for path, held in ledger.held.items() if ledger.part.roles[path] in LAYOUT}
+    keys = {held.key: path for path, held in ledger.held.items() if ledger.part.roles[path] in ROLES}
     out: dict[str, Stored] = {}
     for key, tensor in ledger.part.store.items():
         role = ledger.part.roles[keys[key]] if key in keys else ""

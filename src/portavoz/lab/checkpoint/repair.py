@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, WeightError
+from ...ops.layouts import format_of
 from ...weights import shards, store
 from ...weights.layout import order
 from ...weights.store import DTYPES, Store, Stored
 from .findings import Ledger
 from .ledger import account
-
-FORMATS = {"torch": "pt", "mlx": "mlx"}  # what PyTorch and MLX write as the format of a file
 
 
 def recast(tensor: Stored, fix: Mapping[str, Any]) -> Stored:
@@ -65,7 +64,7 @@ def mended(ledger: Ledger, layout: str | None = None) -> Store:
     rest = {key: tensor for key, tensor in ledger.tensors.items() if key not in keys and key not in out}
     about = {**part.store.metadata, "layout": target}
     if "format" in about:
-        about["format"] = FORMATS[target]
+        about["format"] = format_of(target)
     return Store({**out, **rest}, about)
 
 

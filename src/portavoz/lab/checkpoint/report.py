@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...weights.layout import LAYOUT
+from ...ops.layouts import AXES
 from ...weights.store import Stored
 from .findings import Ledger
 
@@ -146,9 +146,7 @@ def _order(ledger: Ledger) -> list[str]:
     if len(total) > 1:
         out.append("MIXED: of all kernels " + ", ".join(f"{n} {name}" for name, n in total.most_common()))
     for role, found in ledger.layouts().items():
-        words = [
-            f"{n} {name} ({LAYOUT[role][name]})" if name in LAYOUT[role] else f"{n} {name}" for name, n in found.items()
-        ]
+        words = [f"{n} {name} ({AXES[name][role]})" if name in AXES else f"{n} {name}" for name, n in found.items()]
         known = Counter(h.order.how for p, h in ledger.held.items() if ledger.part.roles[p] == role)
         told = ", ".join(f"{n} {how}" for how, n in known.items() if how)
         out.append(f"{role} kernels, {declared}: {', '.join(words)}; known: {told}")

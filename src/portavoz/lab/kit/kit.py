@@ -29,7 +29,7 @@ from ...atomic import atomic
 from ...errors import InputError, PortavozError
 from ...families.spec import Arrays
 from ...weights import file
-from ...weights.layout import NAMES, relayout
+from ...weights.layout import known, relayout
 from ..forcing.noise_floor import traced
 from ..instrument.observer import Observer, Program
 from ..report.verdict import Verdict, unit_of
@@ -91,8 +91,8 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
 
     The same arguments make the same bytes; the goldens do not depend on the layout.
     """
-    if layout not in NAMES:
-        raise InputError(f"there is no layout {layout!r}: choose one of {', '.join(NAMES)}")
+    if layout not in known():
+        raise InputError(f"there is no layout {layout!r}: choose one of {', '.join(known())}")
     kind = subjects.named(family, config)
     folder = Path(folder)
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...weights.layout import LAYOUT
+from ...ops.layouts import AXES
 from .subject import KitSubject
 
 PAGE = """# A kit to port by: {name}
@@ -84,7 +84,7 @@ def page(about: dict[str, Any], kind: KitSubject, inputs: dict[str, NDArray[Any]
         f"{s['units']} units |"
         for s in about["stages"]
     )
-    layouts = ", ".join(f"{role} `[{axes[about['layout']].replace(' ', ', ')}]`" for role, axes in LAYOUT.items())
+    layouts = ", ".join(f"{role} `[{axes.replace(' ', ', ')}]`" for role, axes in AXES[about["layout"]].items())
     rows = [
         f"{n}. **{s['name']}** (`{s['file']}`, {s['units']} units)"
         + (f", gives {', '.join(f'`{key}`' for key in s['gives'])}" if s["gives"] else "")

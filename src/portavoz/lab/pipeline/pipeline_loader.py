@@ -24,7 +24,7 @@ __all__ = ["SENTENCE", "Request", "on", "other_speaker", "parted", "side"]
 
 def runtimes() -> dict[str, str]:
     """What may stand behind the @ → "backend", "runtime" or "reference"."""
-    found = dict.fromkeys(ops.BACKENDS, "backend")
+    found = dict.fromkeys(ops.names(), "backend")
     for family in families.all():
         found |= dict.fromkeys(family.runtimes, "runtime") | dict.fromkeys(family.references, "reference")
     return found
@@ -115,7 +115,7 @@ def _compiled(
     base: str, family: FamilySpec | None, runtime: str, precision: str | None, request: Request, name: str
 ) -> Pipeline:
     if family is not None:
-        raise InputError(f"{name}: a probe runs on back ends ({', '.join(ops.BACKENDS)}); give a voice with a runtime")
+        raise InputError(f"{name}: a probe runs on back ends ({', '.join(ops.names())}); give a voice with a runtime")
     source = open_checkpoint(base)
     _, spec, found = source
     if runtime not in spec.runtimes:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...families.pipeline import Pipeline, Values
-from ...ops import BACKENDS
+from ...ops import names
 from ...ops.base import Ops
 from ..instrument.observer import Observer, Unit
 from .pipeline_loader import Request, on, parted, side
@@ -53,7 +53,7 @@ class PipelineProgram:
 
     def _wide(self) -> Pipeline:
         base, runtime = parted(self.name)
-        if runtime not in BACKENDS:
+        if runtime not in names():
             raise InputError(
                 f"{self.name}: this runtime has no float64, so it cannot be the reference; give {base}@numpy first"
             )

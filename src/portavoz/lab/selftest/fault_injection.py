@@ -6,7 +6,6 @@ first unit whose output differs in a plain run.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import time
@@ -22,7 +21,7 @@ from ...families.faults import Arrays, Fault
 from ...families.pipeline import Request
 from ...families.spec import FamilySpec, FaultCatalogue
 from ...folder import describe, voices
-from ...ops import BACKENDS
+from ...ops import installed
 from ...ops import open as open_ops
 from ...ops.base import Ops
 from ..compare import correlation, forced, inventory, mirrored, propagated
@@ -35,7 +34,7 @@ from ..trace.trace import Trace
 from .scoring import Clean, Outcome, Score, total
 
 __all__ = [
-    "FaultTarget", "Score", "backends", "catalogue", "catalogues", "grade", "judge_one", "planted", "target", "total",
+    "FaultTarget", "Score", "catalogue", "catalogues", "grade", "judge_one", "planted", "target", "total",
 ]  # fmt: skip
 
 SENTENCES = ("The lab says one sentence.", "Yes.", "Numbers such as 1984 are read out, and so is $3.50!")
@@ -167,16 +166,11 @@ def _usual(ground: FaultTarget, port: Program, fault: Fault, out: Outcome) -> No
         out.propagated_right = re.match(fault.want, out.first_propagated) is not None
 
 
-def backends() -> list[str]:
-    """The back ends that this machine has."""
-    return [name for name, about in BACKENDS.items() if importlib.util.find_spec(about[2].split(".")[0])]
-
-
 def clean_runs(family: str, count: int, score: Score) -> None:
     """Faultless ports on every back end present, forced and mirrored in turn: anything named is a false alarm."""
     spec, about = _catalogue(family)
     probes = [""] if about.port is not None else list(probe_of(spec).configs)
-    present = ["torch"] if about.port is not None else backends()
+    present = ["torch"] if about.port is not None else installed()
     kinds = [(probe, live, b) for probe in probes for live in (True, False) for b in present]
     grounds: dict[tuple[str, int], FaultTarget] = {}
     for n in range(count):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ... import ops
+from ...errors import SpecError
 from ...ops.torch import TorchOps
 from ...weights.cursor import Weights
 from ...weights.layout import relayout
@@ -39,6 +40,8 @@ class CrossBackendModel:
     def __init__(self, backend: str, w: Weights, build: Build) -> None:
         assert isinstance(w.ops, TorchOps)
         self.torch, self.record, self.other = w.ops, w.record, ops.open(backend)
+        if not self.other.trains:
+            raise SpecError(f"the back end {backend!r} computes no gradients: train on one that does, such as torch")
         self.weights = Weights(w.arrays(), self.other, train=True)
         self.model = build(self.weights)
 
@@ -60,8 +63,6 @@ class CrossBackendModel:
 
     def gradients(self, program: Program, cotangents: Sequence[Tensor], paths: Sequence[str]) -> dict[str, Tensor]:
         """The gradient of Σ output · cotangent by each path's tensor, with the weights of the last forward pass."""
-        from ...ops.mlx_gradients import gradients
-
         held = self.weights.record.taken
         arrays = [self.torch.numpy(cotangent) for cotangent in cotangents]
 
@@ -70,7 +71,7 @@ class CrossBackendModel:
             return sum((y * self.other.tensor(cotangent)).sum() for y, cotangent in zip(outputs, arrays))
 
         def run() -> dict[str, NDArray[Any]]:
-            found = gradients(self.other, loss, {path: held[path] for path in paths})[1]
+            found = self.other.gradients(loss, {path: held[path] for path in paths})[1]
             return {path: self.other.numpy(g) for path, g in found.items()}
 
         return {path: self._to_torch(path, g) for path, g in self._run(run).items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import InputError
+from ....ops import names
 from ...options import note, print_json
 
 
@@ -21,7 +22,7 @@ def options(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--reference", metavar="R", help="a reference package, or a back end (default: the family's own, else numpy)"
     )
-    parser.add_argument("--backend", metavar="B", default="torch", help="torch (the default), mlx or numpy")
+    parser.add_argument("--backend", metavar="B", default="torch", help=f"{', '.join(names())} (default: torch)")
     parser.add_argument("--steps", metavar="N", type=int, help="of the decoding loop (default: the probe's)")
     parser.add_argument("--seeds", metavar="N", type=int, default=2, help="runs with other texts and noise")
 
@@ -34,11 +35,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--vocoder is a folder beside --weights: give both, or neither")
     from .... import families
     from ....lab.report.text import exit_code, lines, to_dict
-    from ....ops import BACKENDS
 
     family = families.get(args.names[0])
     name = args.reference or next(iter(family.references), "numpy")
-    if name in BACKENDS and (args.weights or args.config != "tiny"):
+    if name in names() and (args.weights or args.config != "tiny"):
         raise InputError(
             f"--reference {name} compares back ends on the family's tiny probes: leave --weights and --config out"
         )
@@ -60,9 +60,8 @@ def run(args: argparse.Namespace) -> int:
 def _verdicts(args: argparse.Namespace, family: Any, name: str, seed: int) -> dict[str, Any]:
     """The verdict of one seed, by the probe's configuration."""
     from ....lab.family import compare_backends, compare_reference
-    from ....ops import BACKENDS
 
-    if name in BACKENDS:
+    if name in names():
         return compare_backends(family, name, args.backend, seed=seed)
     checkpoint = None
     if args.weights:

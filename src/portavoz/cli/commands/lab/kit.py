@@ -23,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What `lab kit` takes."""
     parser.add_argument("family", metavar="FAMILY", help="a family with a probe")
     parser.add_argument("-o", "--out", metavar="KIT", help="the folder to write")
-    parser.add_argument("--layout", metavar="L", default="torch", help="of the weights: torch (the default) or mlx")
+    parser.add_argument("--layout", metavar="L", default="torch", help="of the weights, a back end's (default: torch)")
     parser.add_argument(
         "--config", metavar="C", default="", help="a configuration of the family's probe (default: its first)"
     )

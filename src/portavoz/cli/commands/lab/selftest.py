@@ -21,8 +21,6 @@ from typing import Any
 from ....errors import InputError
 from ...options import json_option, note, print_json
 
-METHODS = {"torch": "torch", "numpy": "NumPy", "mlx": "MLX"}
-
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab selftest` takes."""
