@@ -46,15 +46,13 @@ def compare(
     """
     if precision not in ROUNDOFF:
         raise InputError(f"there is no precision {precision!r}: choose one of {', '.join(ROUNDOFF)}")
-    if isinstance(port, Trace) and precision != "float32":
-        raise InputError(f"a port that is a file is judged in float32, not in {precision}: run the port instead")
     if not isinstance(port, Trace):
         live = None if isinstance(reference, Trace) else reference
         verdict = forced(traced(reference), port, mapping, precision=precision, reference=live)
     elif isinstance(reference, Trace):
         verdict = propagated(reference, port, mapping)
     else:
-        verdict = mirrored(reference, port, mapping)
+        verdict = mirrored(reference, port, mapping, precision=precision)
     return _freely(verdict, reference, port) if free_running else verdict
 
 
@@ -109,16 +107,17 @@ def forced(
     for fault in verdict.faults:
         diagnose(fault, file)
     verdict.names = (file.name, port.name)
-    if least and verdict.answer == "PASS":
-        verdict.answer = "UNDECIDABLE"
-        verdict.reason = f"equal as far as {precision} can tell; show the formulas in float32"
-    # Rounded weights are other numbers, as they have to be.
-    return verdict if least else _ledger(verdict, live, file, pairing)
+    return _coarse(verdict, precision) if least else _ledger(verdict, live, file, pairing)
 
 
-def mirrored(reference: Program, file: Trace, mapping: Mapping[str, str] | None = None) -> Verdict:
-    """Compare a port that is a file: the reference runs on its values, in float32 for the floors, then in float64."""
-    live = record(reference)
+def mirrored(
+    reference: Program, file: Trace, mapping: Mapping[str, str] | None = None, *, precision: str = ""
+) -> Verdict:
+    """Compare a port that is a file: the reference runs on its values, in float32 for the floors, then in float64.
+
+    `precision` is what the port kept its numbers in ("": what its file says).
+    """
+    live, least = record(reference), ROUNDOFF.get(precision or file.precision, 0.0)
     by_reference = {theirs: mine for mine, theirs in (mapping or {}).items()}
     pairing = align(live, file, mapping=by_reference)
     narrow = Forcing(pairing, file, {})
@@ -133,7 +132,7 @@ def mirrored(reference: Program, file: Trace, mapping: Mapping[str, str] | None 
             pairing, narrow = again, Forcing(again, file, {})
             narrow.actual = {}
             run_forced(reference, narrow)
-    judged = MirroredForcing(pairing, file, narrow.actual)
+    judged = MirroredForcing(pairing, file, narrow.actual, least=least)
     run_forced(reference, judged, float64=True)
     found = find_faults(judged.checks, live, mirrored=True)
     for fault in found:
@@ -146,7 +145,17 @@ def mirrored(reference: Program, file: Trace, mapping: Mapping[str, str] | None 
     verdict = judge(judged.checks, whole, live, judged.mappings, found)
     verdict.method, verdict.names = "mirrored", (reference.name, file.name)
     verdict.free_outputs, verdict.mels = free_outputs(live, file, _inverse(pairing)), mels(live, file)
+    if least:
+        return _coarse(verdict, precision or file.precision)
     return _ledger(verdict, file, live, _reversed(pairing))
+
+
+def _coarse(verdict: Verdict, precision: str) -> Verdict:
+    """Never PASS; and rounded weights are other numbers, as they have to be."""
+    if verdict.answer == "PASS":
+        verdict.answer = "UNDECIDABLE"
+        verdict.reason = f"equal as far as {precision} can tell; show the formulas in float32"
+    return verdict
 
 
 def _reversed(pairing: Pairing) -> Pairing:

@@ -230,15 +230,15 @@ class MirroredForcing(Forcing):
 
     mirrored = True
 
-    def __init__(self, pairing: Pairing, file: Trace, narrow: dict[str, NDArray[Any]]) -> None:
-        super().__init__(pairing, file, {})
+    def __init__(self, pairing: Pairing, file: Trace, narrow: dict[str, NDArray[Any]], *, least: float = 0.0) -> None:
+        super().__init__(pairing, file, {}, least=least)
         self.narrow = narrow
 
     def _error(self, unit: Unit, place: str, part: NDArray[Any], fitted: Fit) -> float:
         op = unit.op if place.startswith("in") else ""
         own = self.narrow.get(f"{unit.key}:{place}")
         if own is not None and fitted.part(own).shape == part.shape:
-            self.checks[-1].floor = min(relative(fitted.part(own), part, op), 1.0)
+            self.checks[-1].floor = max(self.least, min(relative(fitted.part(own), part, op), 1.0))
         return relative(fitted.expected, part, op)
 
 

@@ -58,6 +58,7 @@ class TorchInstrument(Instrument, TorchFunctionMode):
         Instrument.__init__(self, observer)
         TorchFunctionMode.__init__(self)
         self.float64 = float64
+        self.narrow: dict[int, Any] = {}
         for prefix, root in modules.items():
             self.name(prefix, root)
         for name, tensor in tensors.items():
@@ -83,8 +84,8 @@ class TorchInstrument(Instrument, TorchFunctionMode):
 
     def __enter__(self) -> TorchInstrument:
         self.hooks = [
-            hooks.register_module_forward_pre_hook(lambda module, args: self.entered(module)),
-            hooks.register_module_forward_hook(lambda module, args, out: self.left(), always_call=True),
+            hooks.register_module_forward_pre_hook(lambda module, args: self.before(module)),
+            hooks.register_module_forward_hook(lambda module, args, out: self.after(module), always_call=True),
         ]
         return super().__enter__()
 
@@ -92,6 +93,19 @@ class TorchInstrument(Instrument, TorchFunctionMode):
         for hook in self.hooks:
             hook.remove()
         super().__exit__(*problem)
+
+    def before(self, module: torch.nn.Module) -> None:
+        """A module's call begins. A recurrent one compares kinds of numbers itself, so its weights are widened here."""
+        self.entered(module)
+        if self.float64 and isinstance(module, torch.nn.RNNBase):
+            self.narrow[id(module)] = module._flat_weights
+            module._flat_weights = [w if w is None else functions.wide(w) for w in module._flat_weights]
+
+    def after(self, module: torch.nn.Module) -> None:
+        """It has ended."""
+        self.left()
+        if id(module) in self.narrow:
+            module._flat_weights = self.narrow.pop(id(module))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -140,13 +140,17 @@ def is_tensor(value: Any) -> bool:
 
 
 def array(t: Tensor) -> NDArray[Any]:
-    """A copy in NumPy; bfloat16 and half as float32."""
-    t = t.detach().cpu()
+    """A copy in NumPy; bfloat16 and half as float32, complex numbers as pairs on a last axis."""
+    t = t.detach().cpu().resolve_conj()
+    if t.is_complex():
+        t = torch.view_as_real(t)
     return np.array((t.float() if t.dtype in (torch.bfloat16, torch.float16) else t).numpy(), copy=True)
 
 
 def like(a: NDArray[Any], t: Tensor) -> Tensor:
     """An array as a tensor of another's kind and place."""
+    if t.is_complex():
+        return torch.view_as_complex(torch.from_numpy(np.array(a, order="C", copy=True))).to(t.device, t.dtype)
     return torch.from_numpy(np.array(a, order="C", copy=True)).to(t.device, t.dtype)
 
 
@@ -168,9 +172,16 @@ def widened(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str
     return _double(args), kwargs, func
 
 
+def wide(t: Tensor) -> Tensor:
+    """A tensor in float64, a complex one in complex128; whole numbers as they are."""
+    if t.dtype in (torch.float32, torch.float16, torch.bfloat16):
+        return t.double()
+    return t.to(torch.complex128) if t.dtype in (torch.complex32, torch.complex64) else t
+
+
 def _double(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.double() if value.dtype in (torch.float32, torch.float16, torch.bfloat16) else value
+        return wide(value)
     if isinstance(value, torch.dtype):
         return torch.float64 if value in (torch.float32, torch.float16, torch.bfloat16) else value
     if isinstance(value, (tuple, list)):

@@ -30,6 +30,7 @@ class Outcome:
     pcc: float = 0.0
     first_propagated: str = ""
     propagated_right: bool = False
+    passed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -79,7 +80,7 @@ class Score:
             "clean": calibrated(self.clean),
             "triples": self._threes("forced"),
             "triples_mirrored": self._threes("mirrored"),
-            "diagnosis": _diagnosis(forced_only),
+            "diagnosis": diagnosis(forced_only),
             "usual_gates": {
                 **{f"pcc_{gate}": sum(not o.pcc > gate for o in forced_only) for gate in GATES},
                 "first_propagated": sum(bool(o.first_propagated) for o in forced_only),
@@ -124,7 +125,8 @@ def _smallest(outcomes: list[Outcome], *, declared: bool) -> float | None:
     return min(here, default=None)
 
 
-def _diagnosis(outcomes: list[Outcome]) -> dict[str, Any]:
+def diagnosis(outcomes: list[Outcome]) -> dict[str, Any]:
+    """How many causes are right in first place, and how many of the certain ones are wrong."""
     sure = [o for o in outcomes if o.certain]
     right, wrong = sum(o.cause_right for o in outcomes), sum(not o.cause_right for o in sure)
     return {
