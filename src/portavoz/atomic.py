@@ -51,7 +51,7 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
         # After a rename it is gone already; a failure to remove it must not hide the original error.
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None = None) -> None:
@@ -97,7 +97,8 @@ def _refusal(path: str | os.PathLike[str], error: OSError) -> InputError:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can."""
     # Without it a power loss can lose the new name. Windows and some network disks cannot do it; the file is whole
     # all the same.
     with contextlib.suppress(OSError):

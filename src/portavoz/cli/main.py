@@ -23,6 +23,7 @@ from . import exit_codes
 
 COMMANDS: dict[str, str] = {
     "say": "speak a text into a sound file",
+    "bulk": "speak a whole manifest: one file for each line",
     "text": "show how a text will be read",
     "voices": "list the voices on this machine",
     "show": "show the stages, layers and size of a voice or a family",

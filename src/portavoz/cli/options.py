@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from ..ops import names
 
 if TYPE_CHECKING:
@@ -93,3 +95,16 @@ def print_json(value: Any) -> None:
 def note(message: str) -> None:
     """One line for people, on standard error."""
     print(f"portavoz: {message}", file=sys.stderr)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE; a value that looks like a number, or true or false, is one. Raises InputError."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InputError(f"--set {text!r}: write NAME=VALUE, such as exaggeration=0.7")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return name, kind(value)
+    return name, value

@@ -20,7 +20,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from ..options import (
     open_lexicon,
     open_voice,
     print_json,
+    setting,
     voice_options,
 )
 from ..play import play, player
@@ -227,19 +228,6 @@ def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
         **chosen,
         "lexicon": open_lexicon(args),
         "batch": batch,
-        "options": dict(map(_setting, args.set)),
+        "options": dict(map(setting, args.set)),
         "markup": args.markup,
     }
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE; a value that looks like a number, or true or false, is one. Raises InputError."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise InputError(f"--set {text!r}: write NAME=VALUE, such as exaggeration=0.7")
-    if value in ("true", "false"):
-        return name, value == "true"
-    for kind in (int, float):
-        with suppress(ValueError):
-            return name, kind(value)
-    return name, value

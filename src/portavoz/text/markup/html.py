@@ -9,8 +9,8 @@ from .segments import CELL, Builder, Segment
 
 _BLOCKS = frozenset(
     "address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption "
-    "figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol optgroup option p pre section "
-    "summary table tbody tfoot thead tr ul".split()
+    "figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol optgroup option p pre "
+    "section summary table tbody tfoot thead tr ul".split()
 )
 _HIDDEN = frozenset("head script style template noscript svg math iframe object select textarea title".split())
 _RAISED = {"sup": dict(zip("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")), "sub": dict(zip("0123456789", "₀₁₂₃₄₅₆₇₈₉"))}

@@ -27,6 +27,7 @@ from ...options import json_option, note, print_json
 
 STRANGERS = "strangers"
 
+
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab selftest` takes."""
     json_option(parser)

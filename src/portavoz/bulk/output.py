@@ -1,0 +1,95 @@
+"""Where finished files go: a folder, or an object store. A file is whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from ..errors import InputError
+
+
+class Output(Protocol):
+    """Files by their name below OUT, with forward slashes."""
+
+    def put(self, name: str, data: bytes) -> Path | None:
+        """Write a whole file, also over an older one; its path, where it has to be synced. Raises OSError."""
+        ...
+
+    def writer(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """A file to write in pieces, which gets its name when the block ends well."""
+        ...
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read. Raises FileNotFoundError."""
+        ...
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files of a folder by name (without the folder) and their bytes."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is none to complain about."""
+        ...
+
+
+class Folder:
+    """An output folder on a file system. Files are written in `temporary`, which lies on the same one, and renamed."""
+
+    def __init__(self, root: Path, temporary: Path) -> None:
+        self.root, self._temporary = root, temporary
+
+    def path(self, name: str) -> Path:
+        """Where a file is."""
+        return self.root / name
+
+    def put(self, name: str, data: bytes) -> Path:
+        with self.writer(name) as file:
+            file.write(data)
+        return self.path(name)
+
+    @contextmanager
+    def writer(self, name: str) -> Iterator[IO[bytes]]:
+        beside = self._temporary / secrets.token_hex(12)
+        try:
+            with beside.open("xb") as file:
+                yield file
+            os.replace(beside, self.path(name))
+        finally:
+            # After a rename it is gone already.
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def open(self, name: str) -> IO[bytes]:
+        return self.path(name).open("rb")
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        if not (self.root / folder).is_dir():
+            return {}
+        with os.scandir(self.root / folder) as found:
+            return {entry.name: entry.stat().st_size for entry in found if entry.is_file(follow_symlinks=False)}
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def folder(path: Path) -> Path:
+    """Make a folder and those above it. Raises InputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as problem:
+        raise InputError(f"{path}: this is a file, wanted a folder; choose another one") from problem
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise InputError(f"{path}: cannot be made ({reason}); choose another folder") from problem
+    return path

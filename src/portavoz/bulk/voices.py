@@ -1,0 +1,65 @@
+"""The voices that a manifest names: found, opened, and known by a hash of their files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..atomic import sha256
+from ..errors import InputError
+from ..folder import voices as bundled
+from ..voice import Voice, load
+
+MOST_OPEN = 4
+
+
+class Voices:
+    """Opens voices by the name in a manifest, and keeps the last few open."""
+
+    def __init__(self, settings_voice: str | None, options: Mapping[str, Any]) -> None:
+        self._default, self._options = settings_voice, options
+        self._open: OrderedDict[str | None, Voice] = OrderedDict()
+
+    def __getitem__(self, name: str | None) -> Voice:
+        """The open voice. Raises PortavozError."""
+        if name not in self._open:
+            if name != self._default and name not in bundled() and not _is_folder(name):
+                # A line of a manifest opens files, and never makes a download.
+                raise InputError(
+                    f"voice {name!r}: neither bundled nor a folder here; fetch it, or give it as --voice instead"
+                )
+            while len(self._open) >= MOST_OPEN:
+                self._open.popitem(last=False)
+            self._open[name] = load(name, **self._options)
+        self._open.move_to_end(name)
+        return self._open[name]
+
+
+def _is_folder(name: str | None) -> bool:
+    try:
+        return name is not None and Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def speaker(voice: Voice, wanted: str | int | None) -> str | int | None:
+    """A speaker as the voice takes it: digits in a CSV are a number, unless they are a name."""
+    if isinstance(wanted, str) and wanted.isdecimal() and wanted not in voice.speakers:
+        return int(wanted)
+    return wanted
+
+
+def identity(voice: Voice) -> str:
+    """A hash of all that the voice's sound depends on: its files, the runtime, how its stages run."""
+    about = voice.about
+    files = about.get("files")
+    if not isinstance(files, Mapping):
+        paths = sorted(path for path in voice.folder.rglob("*") if path.is_file())
+        files = {path.relative_to(voice.folder).as_posix(): sha256(path) for path in paths}
+    stages = about.get("engine", {}).get("stages")
+    known = {"files": files, "runtime": voice.runtime, "stages": stages}
+    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:16]
