@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "listen": "make a page for a blind listening test",
     "weights": "audit, convert, compare and repair checkpoints",
     "lab": "find the first wrong layer of a port, and why",
+    "serve": "serve voices over HTTP, with OpenAI's speech API and a page",
     "tune": "find the fastest runtimes for a voice",
     "bench": "run a benchmark of a source checkout",
 }

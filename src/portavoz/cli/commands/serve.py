@@ -1,0 +1,81 @@
+"""Serve voices over HTTP with OpenAI's speech API, and a page to try them.
+
+Every option is also a line of a YAML file (--config) and a variable of the environment, PORTAVOZ_SERVE_NAME; flags
+come before the environment, and that before the file. Only this machine reaches the server unless --host says
+otherwise, and then it needs an API key.
+
+Examples:
+  portavoz serve
+  portavoz serve --port 9000 --voices arctic,my-voice=/srv/voices/mine --slots 32
+  PORTAVOZ_SERVE_API_KEY=… portavoz serve --host 0.0.0.0
+  portavoz serve --config server.yaml --wyoming-port 10200
+"""
+
+from __future__ import annotations
+
+import argparse
+import types
+from importlib.util import find_spec
+from typing import Any, Union, get_args, get_origin
+
+from ...errors import InputError, MissingExtra
+from ..options import note
+
+PACKAGES = (("fastapi", "serve"), ("uvicorn", "serve"), ("pydantic_settings", "serve"), ("prometheus_client", "serve"),
+            ("structlog", "serve"))  # fmt: skip
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What `serve` takes: the fields of its settings."""
+    parser.add_argument("--config", metavar="YAML", help="read settings from this file")
+    for package, extra in PACKAGES:
+        if find_spec(package) is None:
+            raise MissingExtra(package, extra, "serve")
+    from ...serve.settings import Settings
+
+    for name, field in Settings.model_fields.items():
+        kind, flag = _kind(field.annotation), f"--{name.replace('_', '-')}"
+        about = (field.description or "").replace("%", "%%")
+        if kind is bool and field.default:
+            parser.add_argument(f"--no-{flag[2:]}", dest=name, action="store_false", default=None, help=f"not: {about}")
+        elif kind is bool:
+            parser.add_argument(flag, action="store_true", default=None, help=about)
+        else:
+            parser.add_argument(flag, metavar=_letter(kind), default=None, help=about)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C. Raises InputError."""
+    from ...serve.run import run as serve
+    from ...serve.settings import Settings, read
+
+    flags = {
+        name: _value(name, given, _kind(Settings.model_fields[name].annotation))
+        for name in Settings.model_fields
+        if (given := getattr(args, name)) is not None
+    }
+    return serve(read(flags, args.config), ready=note)
+
+
+def _kind(annotation: Any) -> Any:
+    """The type of a field, without None."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(member for member in get_args(annotation) if member is not type(None))
+    return get_origin(annotation) or annotation
+
+
+def _letter(kind: Any) -> str:
+    return {int: "N", float: "X", tuple: "A,B", dict: "NAME=VALUE,…"}.get(kind, "V")
+
+
+def _value(name: str, given: Any, kind: Any) -> Any:
+    """What the schema reads: lists as A,B and mappings as NAME=VALUE,NAME=VALUE. Raises InputError."""
+    if kind not in (tuple, dict):
+        return given
+    parts = [part.strip() for part in given.split(",") if part.strip()]
+    if kind is tuple:
+        return tuple(parts)
+    pairs = [part.partition("=") for part in parts]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise InputError(f"--{name.replace('_', '-')} {given!r}: write NAME=VALUE, more of them after a comma")
+    return {key: value for key, _, value in pairs}

@@ -1,0 +1,80 @@
+"""Who is served now, who waits, and who is told to come back: a fixed number of slots and a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from .problems import Problem
+
+MOST_RETRY = 60.0  # seconds
+
+
+class Admission:
+    """`slots` requests at once, `queue` more in the order of arrival. Used from one event loop."""
+
+    def __init__(self, slots: int, queue: int, *, patience: float) -> None:
+        self.slots, self.queue, self.patience = slots, queue, patience
+        self.running = 0
+        self.draining = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._typical = 1.0  # seconds that a request has its slot for; a moving mean
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def check(self) -> None:
+        """Raises Problem 429 or 503 when a request that came now would be refused; costs nothing else."""
+        if self.draining:
+            raise Problem(503, "the server is shutting down", code="shutting_down", retry_after=5.0)
+        if self.running >= self.slots and self.waiting >= self.queue:
+            message = f"all {self.slots} slots are taken and {self.waiting} requests wait; try again later"
+            raise Problem(429, message, code="rate_limit_exceeded", retry_after=self._retry_after())
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """A slot for the time of the block. Raises Problem when there is none in time."""
+        self.check()
+        if self.running < self.slots and not self._waiting:
+            self.running += 1
+        else:
+            await self._wait()
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._typical += 0.1 * (time.monotonic() - began - self._typical)
+            self._release()
+
+    async def _wait(self) -> None:
+        """Until a slot is handed over; whoever gives up leaves the queue at once."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await asyncio.wait({turn}, timeout=self.patience)
+        except asyncio.CancelledError:
+            if turn.done():
+                self._release()
+            raise
+        finally:
+            if not turn.done():
+                self._waiting.remove(turn)
+        if not turn.done():
+            message = f"no slot was free for {self.patience:g} seconds; try again later"
+            raise Problem(429, message, code="queue_timeout", retry_after=self._retry_after())
+
+    def _release(self) -> None:
+        """Hand the slot to the first who waits, or keep it free."""
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self.running -= 1
+
+    def _retry_after(self) -> float:
+        """About when a slot will be free for one who comes then."""
+        return min(MOST_RETRY, max(0.1, self._typical * (self.waiting + 1) / self.slots))

@@ -1,0 +1,119 @@
+"""The process: sockets, signals, and an end at which nobody's sentence is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from ..errors import InputError
+from .app import create_app
+from .settings import Settings, check_address
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from .service import Service
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HEAD = 16 << 10  # bytes of a request's headers
+TICK = 0.05  # seconds
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, which at SIGTERM first says that it is not ready, goes on for `drain_delay`, and only then closes.
+
+    Running requests end; a second signal ends the process at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+        self._draining: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Handle the signals here: the process then ends with code 0, not by the signal."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals belong to the main thread; whoever runs this elsewhere sets should_exit
+            return
+        loop = asyncio.get_running_loop()
+
+        def handle(*_: object) -> None:
+            loop.call_soon_threadsafe(self._stop)
+
+        before = {number: signal.signal(number, handle) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        if self._draining is not None:
+            self.force_exit = self.should_exit = True
+            return
+        self.service.admission.draining = True
+        self.service.log.info("draining", running=self.service.admission.running)
+        self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        await asyncio.sleep(self.service.settings.drain_delay)
+        self.should_exit = True
+
+
+def server(app: FastAPI) -> DrainingServer:
+    """The application's server, not started."""
+    service: Service = app.state.service
+    settings = service.settings
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="critical",  # errors are in the server's own log, with the request's id
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=settings.max_body,
+        ws_max_queue=8,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(settings.drain_timeout),
+        h11_max_incomplete_event_size=HEAD,
+        backlog=2048,
+    )
+    return DrainingServer(config, service)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises InputError for an address that cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise InputError(f"{host}:{port}: cannot listen there ({error.strerror or error}); choose another") from error
+    listening.setblocking(False)
+    return listening
+
+
+def run(settings: Settings, app: FastAPI | None = None, *, ready: Callable[[str], None] | None = None) -> int:
+    """Serve until a signal; `ready` gets the address. Raises InputError for one that needs a key and has none."""
+    check_address(settings)
+    app = app or create_app(settings)
+    listening = bind(settings.host, settings.port)
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    if settings.no_auth and settings.api_key is None:
+        app.state.service.log.warning("open", problem="no API key: everybody who reaches this address can use it")
+    if ready is not None:
+        ready(f"http://{shown}:{port}")
+    asyncio.run(_serve(server(app), listening))
+    return 0
+
+
+async def _serve(running: DrainingServer, listening: socket.socket) -> Any:
+    await running.serve(sockets=[listening])

@@ -1,0 +1,36 @@
+"""What the routes of one application share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .admission import Admission
+from .logs import logger
+from .metrics import Metrics
+from .settings import Settings
+from .voices import Models, Opener
+
+
+@dataclass(frozen=True)
+class Service:
+    """Settings, models, slots, counters and the log."""
+
+    settings: Settings
+    models: Models
+    admission: Admission
+    metrics: Metrics
+    log: Any
+
+    @classmethod
+    def of(cls, settings: Settings, opener: Opener | None = None) -> Service:
+        """The parts of a server with these settings. Raises InputError."""
+        admission = Admission(settings.slots, settings.queue, patience=settings.queue_timeout)
+        models, metrics = Models(settings, opener), Metrics()
+        metrics.slots.set(settings.slots)
+        metrics.running.set_function(lambda: admission.running)
+        metrics.waiting.set_function(lambda: admission.waiting)
+        metrics.models.set_function(lambda: sum(model.voice is not None for model in models))
+        metrics.opened.set_function(lambda: models.opened)
+        metrics.closed.set_function(lambda: models.closed)
+        return cls(settings, models, admission, metrics, logger(settings.log_level))

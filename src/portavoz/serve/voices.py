@@ -1,0 +1,213 @@
+"""The models of a server: opened when first asked for, closed when memory is short or nobody came for long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, PortavozError
+from ..folder import describe, find
+from .problems import Problem
+
+if TYPE_CHECKING:
+    from ..voice import Voice
+    from .settings import Settings
+
+Opener = Callable[[str], "Voice"]
+
+
+@dataclass
+class Model:
+    """A voice by the name that clients use; `voice` is there while it is open."""
+
+    id: str
+    source: str
+    bytes: int = 0
+    about: dict[str, Any] = field(default_factory=dict)
+    voice: Voice | None = None
+    pool: ThreadPoolExecutor | None = None
+    users: int = 0
+    used: float = 0.0
+    created: int = field(default_factory=lambda: int(time.time()))
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Who can speak; nothing is known of a checkpoint that was not opened yet."""
+        return self.voice.speakers if self.voice else tuple(self.about.get("speakers", ()))
+
+    @property
+    def clones(self) -> bool | None:
+        """Whether it speaks as a recording does; None while it is not known."""
+        from ..families.synthesis import CloningSynthesizer
+
+        return isinstance(self.voice.model, CloningSynthesizer) if self.voice else None
+
+
+class Models:
+    """All of them. Used from one event loop; opening and computing happen on other threads."""
+
+    def __init__(self, settings: Settings, opener: Opener | None = None) -> None:
+        self.settings = settings
+        self._opener = opener or _opener(settings)
+        self._models = {model.id: model for model in map(_model, settings.voices or (_bundled(),))}
+        if len(self._models) < len(settings.voices):
+            raise InputError("voices: two of them have the same name; rename one with NAME=FOLDER")
+        for alias, target in settings.model_aliases.items():
+            if target and target not in self._models:
+                raise InputError(f"model_aliases: {alias}={target}: there is no such model; see voices")
+        self.opened = self.closed = 0
+
+    def __iter__(self) -> Any:
+        return iter(self._models.values())
+
+    @property
+    def first(self) -> Model:
+        """The one that is opened at the start."""
+        return next(iter(self._models.values()))
+
+    def find(self, name: str) -> Model:
+        """A model by its name or another name of it. Raises Problem 404."""
+        target = self.settings.model_aliases.get(name, name) or self.first.id
+        if target not in self._models:
+            known = ", ".join(self._models)
+            raise Problem(
+                404, f"there is no model {name[:80]!r}; there is {known}", param="model", code="model_not_found"
+            )
+        return self._models[target]
+
+    @property
+    def held(self) -> int:
+        """Bytes of the files of what is open."""
+        return sum(model.bytes for model in self if model.voice is not None)
+
+    @asynccontextmanager
+    async def lease(self, model: Model) -> AsyncIterator[Voice]:
+        """The voice, open for the time of the block. Raises Problem when it cannot be opened."""
+        model.users += 1
+        try:
+            async with model.lock:
+                if model.voice is None:
+                    await self._open(model)
+            assert model.voice is not None  # nobody closes what is in use
+            yield model.voice
+        finally:
+            model.users -= 1
+            model.used = time.monotonic()
+
+    async def _open(self, model: Model) -> None:
+        self._make_room(model)
+        loop = asyncio.get_running_loop()
+        pool = ThreadPoolExecutor(self.settings.workers, thread_name_prefix=f"portavoz-{model.id}")
+        try:
+            model.voice = await loop.run_in_executor(pool, self._opener, model.source)
+        except PortavozError as error:
+            pool.shutdown(wait=False)
+            raise Problem(503, f"the model {model.id} cannot be opened: {error}", code="model_unavailable") from error
+        except BaseException:
+            pool.shutdown(wait=False)
+            raise
+        model.pool = pool
+        self.opened += 1
+
+    def _make_room(self, model: Model) -> None:
+        """Close what was not used for the longest time until `model` fits. Raises Problem 503 when it cannot."""
+        budget = self.settings.memory_mb * 1e6
+        if model.bytes > budget:
+            raise Problem(503, f"the model {model.id} is larger than the memory for models", code="model_unavailable")
+        while self.held + model.bytes > budget:
+            idle = [other for other in self if other.voice is not None and not other.users]
+            if not idle:
+                message = f"there is no memory for {model.id} while other models speak; try again later"
+                raise Problem(503, message, code="model_busy", retry_after=5.0)
+            self.close(min(idle, key=lambda other: other.used))
+
+    def close(self, model: Model) -> None:
+        """Let go of a voice; its threads end with what they do."""
+        if model.pool is not None:
+            model.pool.shutdown(wait=False)
+        if model.voice is not None:
+            self.closed += 1
+        model.voice = model.pool = None
+
+    def close_idle(self) -> None:
+        """Close what was not used for `idle_unload` seconds."""
+        limit = self.settings.idle_unload
+        for model in self:
+            unused = model.voice is not None and not model.users and not model.lock.locked()
+            if limit is not None and unused and time.monotonic() - model.used > limit:
+                self.close(model)
+
+    def close_all(self) -> None:
+        """At the end."""
+        for model in self:
+            self.close(model)
+
+    async def watch(self) -> None:
+        """Close idle voices for as long as this runs."""
+        while self.settings.idle_unload is not None:
+            await asyncio.sleep(min(10.0, self.settings.idle_unload / 4))
+            self.close_idle()
+
+
+def _opener(settings: Settings) -> Opener:
+    options: dict[str, Any] = {name: getattr(settings, name) for name in ("runtime", "backend", "precision", "device")}
+
+    def open_voice(source: str) -> Voice:
+        from ..voice import load
+
+        return load(source, **options)
+
+    return open_voice
+
+
+def _bundled() -> str:
+    return find(None).name
+
+
+def _model(given: str) -> Model:
+    """NAME=SOURCE or SOURCE: what is known without opening it. A name on the hub is opened as late as any other."""
+    name, equals, source = given.partition("=")
+    if not equals:
+        source = given
+        name = Path(given).name if "/" in given and Path(given).is_dir() else given
+    model = Model(name, source)
+    with suppress(InputError):  # a checkpoint, or a name on the hub: known when it is opened
+        folder = find(source)
+        model.bytes = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        model.about = describe(folder)
+    return model
+
+
+def speaker(model: Model, voice: Voice, name: str, aliases: dict[str, str]) -> str | None:
+    """The voice's speaker by that name; None for "default". Raises Problem: no other voice takes its place."""
+    name = aliases.get(name, name)
+    if name == "default" and name not in voice.speakers:
+        return None
+    if name not in voice.speakers:
+        known = ", ".join([*voice.speakers[:20], "default"])
+        message = f"the model {model.id} has no voice {name[:80]!r}; it has {known}"
+        raise Problem(400, message, param="voice", code="voice_not_found")
+    return name
+
+
+def listed(models: Sequence[Model] | Models) -> list[dict[str, Any]]:
+    """The voices of all models, for GET /v1/audio/voices."""
+    return [
+        {
+            "id": name,
+            "name": name,
+            "object": "voice",
+            "model": model.id,
+            "language": model.about.get("language", ""),
+            "kind": "speaker",
+        }
+        for model in models
+        for name in (*model.speakers, *(() if "default" in model.speakers else ("default",)))
+    ]
