@@ -9,7 +9,7 @@ from portavoz.text import heteronyms, morphology
 from portavoz.text.alphabet import PHONEMES, is_vowel
 from portavoz.text.g2p import G2P, LETTER_NAMES, Said
 from portavoz.text.lexicon import Lexicon, dictionary
-from portavoz.text.normalize import abbreviations, quantities, symbols, units
+from portavoz.text.normalize import abbreviations, chat, contractions, money, places, slashes, symbols, units
 
 g2p = G2P()
 
@@ -149,7 +149,16 @@ def test_every_word_of_letters_sounds(words: list[str]) -> None:
 def test_the_words_that_normalisation_says_itself_are_known() -> None:
     own = {name for unit in units.UNITS.values() for name in (unit, units.plural(unit))}
     own |= set(abbreviations.TITLES.values()) | set(symbols.SIGNS.values())
-    own |= {said for names in quantities._CURRENCY.values() for said in names}
+    own |= {said for names in money._CURRENCY.values() for said in names}
+    tables = (
+        chat.WORDS,
+        contractions.SHORTENED,
+        contractions.BARE,
+        places.STATES,
+        slashes._SAID,
+        abbreviations._ANYWHERE,
+    )
+    own |= {said for table in tables for said in table.values()}
     words = sorted({word for said in own for word in said.split() if len(word) > 1})
     assert len(words) > 200
     assert [one.word for one in g2p(words) if one.source in ("letters", "spelled")] == []

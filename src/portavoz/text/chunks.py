@@ -85,7 +85,7 @@ def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[l
     tokens = spoken(sentence.text)
     words = [word for token in tokens for word in token.words]
     marks = [mark for token in tokens for mark in [""] * (len(token.words) - 1) + [token.mark] * bool(token.words)]
-    names = [name for at, token in enumerate(tokens) for name in _names(token, first=at == 0)]
+    names = [name for token in tokens for name in _names(token)]
     said = iter(g2p(words, marks, names))
     units: list[_Unit] = []
     unread: list[str] = []
@@ -102,11 +102,10 @@ def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[l
     return units, unread
 
 
-def _names(token: Spoken, *, first: bool) -> list[bool]:
+def _names(token: Spoken) -> list[bool]:
     """For each word whether it is the name of a letter: in "AAA" and "vitamin A", but not in "A cat"."""
-    alone = token.words == ("a",) and not first and token.source.strip("\"'()[].,;:!?") == "A"
     spelled = len(token.words) > 1 and all(len(word) == 1 for word in token.words)
-    return [len(word) == 1 and (alone or spelled) for word in token.words]
+    return [at in token.letters or (spelled and word != "a") for at, word in enumerate(token.words)]
 
 
 def _fitting(token: Spoken, sounds: Sequence[Said], limit: int, secondary: bool) -> list[_Unit]:

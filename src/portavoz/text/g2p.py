@@ -38,6 +38,7 @@ _SMALL: dict[str, str] = {
 }  # fmt: skip
 # What the normaliser says of its own accord, and acronyms that it reads, where the dictionary has no entry.
 _OWN: dict[str, str] = {
+    "reais": "R EY0 AY1 S",
     "miz": "M IH1 Z", "caret": "K EH1 R AH0 T", "covid": "K OW1 V IH0 D", "jpeg": "JH EY1 P EH2 G",
     "json": "JH EY1 S AH0 N", "gif": "G IH1 F", "gui": "G UW1 IY0", "yaml": "Y AE1 M AH0 L", "sata": "S EY1 T AH0",
     "oled": "OW1 L EH2 D", "lidar": "L AY1 D AA2 R", "crispr": "K R IH1 S P ER0", "uefa": "Y UW0 EY1 F AH0",

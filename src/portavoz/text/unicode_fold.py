@@ -22,7 +22,9 @@ PARAGRAPH = "\n"  # a run of blanks with two line ends in it; any other run of b
 # Everything that separates words: used to trim slices of the written text.
 BLANKS = "".join(c for c in map(chr, range(0x3001)) if c.isspace() or unicodedata.category(c) == "Cc") + "\u200b"
 
-_CLEAN = re.compile(r"[\x00-\x1f\x7f]|  ")
+_CLEAN = re.compile(r"[\x00-\x1f\x7f]|  |(?<=[A-Za-z])`(?=[A-Za-z])")
+# A backtick or a prime that stands between letters is an apostrophe: she`ll, that′s.
+_APOSTROPHE = re.compile(r"(?<=[A-Za-z])[`′](?=(?:[dmst]|ll|re|ve)(?![A-Za-z]))", re.IGNORECASE)
 _INLINE = re.compile(r"\[\[([^\[\]\n]{1,200})\]\]")
 _MOST = 64  # phonemes of an inline pronunciation
 _LATIN = re.compile(r"LATIN (SMALL|CAPITAL) LETTER ([A-Z])(?: WITH [A-Z ]{1,40})?")
@@ -50,6 +52,9 @@ _REPLACED = {
 }
 
 
+CIRCLED = frozenset(map(chr, (*range(0x2460, 0x249C), *range(0x24EA, 0x2500), *range(0x2776, 0x2794))))
+
+
 @dataclass(frozen=True, slots=True)
 class FoldedText:
     """The folded text and, for each of its characters and its end, the index in the written text."""
@@ -62,6 +67,7 @@ def fold(text: str) -> FoldedText:
     """Fold `text`; linear, and without a copy where there is nothing to fold."""
     if text.isascii() and not _CLEAN.search(text):
         return FoldedText(text, range(len(text) + 1))
+    text = _APOSTROPHE.sub("'", text)
     out: list[str] = []
     at: list[int] = []
     lines = 0
@@ -118,7 +124,7 @@ def _character(c: str) -> str:
         return str(unicodedata.digit(c))
     if kind[0] in "CZ":
         return c if kind[0] == "C" else " "
-    if kind == "No" and unicodedata.name(c, "").startswith("VULGAR"):
+    if kind == "No" and (c in CIRCLED or unicodedata.name(c, "").startswith("VULGAR")):
         return c
     return _decomposed(c)
 

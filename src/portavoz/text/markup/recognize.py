@@ -17,6 +17,7 @@ _SIGNS = (
     ("markdown", "a link", re.compile(r"!?\[[^\[\]\n]{1,200}\]\((?:[a-z]+://|/|\./|#|mailto:)[^\s()]{0,400}\)")),
     ("markdown", "a list with boxes", re.compile(r"(?:\A|\n) {0,3}[-*+] \[[ xX]\] \S")),
     ("markdown", "a list", re.compile(r"(?:\A|\n)(?: {0,3}([-*+]) \S[^\n]{0,400}\n){1,200} {0,3}\1 \S")),
+    ("markdown", "a numbered list", re.compile(r"(?:\A|\n)1[.)] \S[^\n]{0,400}\n{1,2}2[.)] \S")),
     ("markdown", "a table", re.compile(r"\n *\|?(?: *:?-{3,}:? *\|){1,40}(?: *:?-{3,}:? *)?(?=\n|\Z)")),
     (
         "html",

@@ -133,6 +133,9 @@ class Builder:
 
     def segment(self, mark: str = "") -> Segment:
         """What was gathered, with a mark behind it where none is written."""
+        while self.parts and self.parts[-1] in (BREAK, CELL):
+            self.size -= len(self.parts.pop())
+            self.runs.pop()
         text = "".join(self.parts)
         bare = text.rstrip()
         if not mark or not bare[-1:].isalnum():

@@ -13,12 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..unicode_fold import BLANKS, FoldedText, fold
+from ..unicode_fold import BLANKS, CIRCLED, FoldedText, fold
 from .abbreviations import STARTERS, UNFINISHED
+from .codes import PHONES
+from .counts import COUNTS
 from .dates import DATES
-from .identifiers import FIGURES, PHONES
+from .identifiers import FIGURES
 from .letters import is_loud, read_word
-from .quantities import CURRENCY_SIGNS, MONEY, QUANTITIES, VULGAR
+from .money import CURRENCY_SIGNS, MONEY, MONEY_AFTER
+from .places import ZIPS
+from .plurals import PLURALS
+from .powers import POWERS
+from .primes import PRIMES
+from .quantities import QUANTITIES, VULGAR
+from .ranges import RANGES
 from .rules import Part, after, begins_word
 from .symbols import SIGNS, SYMBOLS, dot, greek, pause_at, said_symbol, stronger
 from .units import per_at
@@ -31,6 +39,8 @@ class Spoken:
 
     `source` is ``text[start:end]``; `words` are lower-case letters and apostrophes ("[[HH AH0 L OW1]]", an inline
     pronunciation, is one word), empty when it could not be read; `mark` is the pause after it: "" "," "." "?" "!".
+    `letters` are the places in `words` where "a" is the name of the letter and not the article. `rule` says which rule
+    read it, as "money.money"; empty for a word that is read as it stands.
     """
 
     source: str
@@ -38,6 +48,8 @@ class Spoken:
     end: int
     words: tuple[str, ...]
     mark: str
+    letters: tuple[int, ...] = ()
+    rule: str = ""
 
 
 @dataclass(slots=True)
@@ -46,10 +58,24 @@ class _Draft:
     end: int
     words: tuple[str, ...]
     mark: str = ""
+    rule: str = ""
 
 
-def normalize(text: str) -> str:
-    """The spoken words of `text`, joined by blanks, marks attached: "hello, world!"."""
+def normalize(text: str, markup: str = "auto") -> str:
+    """The spoken words of `text`, joined by blanks, marks attached: "hello, world!".
+
+    markup: as `portavoz.text.markup.read` has it; what the text shows is read. Raises InputError for SSML that is not
+    well formed.
+    """
+    from ..markup import read
+
+    joined: list[str] = []
+    for segment in read(text, markup).segments:
+        joined += _said(str(segment.text))
+    return " ".join(joined)
+
+
+def _said(text: str) -> list[str]:
     out: list[str] = []
     for token in spoken(text):
         if token.words:
@@ -58,7 +84,7 @@ def normalize(text: str) -> str:
         elif token.mark and out:
             bare = out[-1].rstrip(",.?!")
             out[-1] = bare + stronger(out[-1][len(bare) :], token.mark)
-    return " ".join(out)
+    return out
 
 
 def spoken(text: str) -> list[Spoken]:
@@ -77,7 +103,7 @@ def _drafts(text: str) -> list[_Draft]:
         parts = _read(text, here, loud=loud)
         if parts:
             for part in parts:
-                drafts.append(_Draft(here if lead < 0 else lead, part.end, part.words, part.mark))
+                drafts.append(_Draft(here if lead < 0 else lead, part.end, part.words, part.mark, part.rule))
                 lead, here = -1, part.end
             if text[here - 1] == "." and _closes(text, here, drafts[-1].words):
                 drafts[-1].mark = "."
@@ -117,17 +143,25 @@ def _odd_word(text: str, here: int) -> list[Part] | None:
     end = here + 1
     while end < len(text) and end - here < 64 and text[end] not in " \n":
         end += 1
-    if text[here:end].isalpha() and not text[here].isupper():
+    coin = text[here].isupper() or text.startswith(("kr", "zl"), here)
+    if text[here:end].isalpha() and not coin:
         return None
-    return WEB.at(text, here) or (MONEY.at(text, here) if text[here].isupper() else None)
+    return WEB.at(text, here) or (MONEY.at(text, here) if coin else None)
 
 
 def _figures(text: str, here: int) -> list[Part] | None:
-    if begins_word(text, here) and (said := PHONES.at(text, here) or WEB.at(text, here)):
+    if (begins_word(text, here) or text[here - 1] == "#") and (said := PHONES.at(text, here) or WEB.at(text, here)):
         return said
     if here and text[here - 1].isdigit():
         return FIGURES.at(text, here)
-    return DATES.at(text, here) or QUANTITIES.at(text, here) or FIGURES.at(text, here)
+    for rules in _AT_FIGURE:
+        if said := rules.at(text, here):
+            return said
+    return None
+
+
+# What is tried at a figure that begins a number, in this order.
+_AT_FIGURE = (PLURALS, DATES, PRIMES, MONEY_AFTER, COUNTS, QUANTITIES, ZIPS, FIGURES)
 
 
 def _said_dot(text: str, here: int) -> list[Part] | None:
@@ -143,22 +177,27 @@ def _said_dot(text: str, here: int) -> list[Part] | None:
 
 def _sign(text: str, here: int) -> list[Part] | None:
     c = text[here]
-    if c in ',;:!?")]}{|':
+    if c in ',;:?")]}{|' or (c == "!" and not text.startswith("!=", here)):
         return None
     if said := (PHONES.at(text, here) if c in "+(" else None) or SYMBOLS.at(text, here):
         return said
-    if c in CURRENCY_SIGNS and (said := MONEY.at(text, here)):
+    if said := RANGES.at(text, here) if c in "-–—" else POWERS.at(text, here) if c in _POWER_SIGNS else None:
+        return said
+    if c in CURRENCY_SIGNS + "(" and (said := MONEY.at(text, here)):
         return said
     if c in "@#/~" and begins_word(text, here) and (said := WEB.at(text, here)):
         return said
     if c == "/" and here and (text[here - 1].isalpha()) and (per := per_at(text, here)):
         return [Part(per.end, tuple(per.one.split()))]
-    if c.isalnum() and c not in SIGNS and not c.isascii():
+    if c.isalnum() and c not in SIGNS and c not in CIRCLED and not c.isascii():
         return [_foreign(text, here)]
     if pause_at(text, here):
         return None
     said = said_symbol(text, here)
     return [said] if said else [Part(here + 1, ())] if not c.isprintable() else None
+
+
+_POWER_SIGNS = "^⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def _foreign(text: str, here: int) -> Part:
@@ -205,4 +244,8 @@ def _covered(text: str, spans: list[list[int]], drafts: list[_Draft]) -> Iterato
         until = spans[index + 1][0] if index + 1 < len(spans) else len(text)
         end = max(end, start + len(text[start:until].rstrip(BLANKS)))
         end = start + len(text[start : min(end, until)].rstrip(BLANKS))
-        yield Spoken(text[start:end], start, end, draft.words, draft.mark)
+        words, letters = draft.words, ()
+        if "A" in words:
+            letters = tuple(at for at, word in enumerate(words) if word == "A")
+            words = tuple("a" if word == "A" else word for word in words)
+        yield Spoken(text[start:end], start, end, words, draft.mark, letters, draft.rule)

@@ -8,7 +8,7 @@ from . import numbers
 from .dates import MONTHS, WEEKDAYS
 from .rules import Part, Rules, after, before, begins_word, pairs, previous
 
-SHORT = Rules()  # at a letter
+SHORT = Rules("abbreviation")  # at a letter
 
 # Words that begin a sentence after an abbreviation or an initial that could also stand inside one.
 STARTERS = frozenset(
@@ -23,7 +23,9 @@ TITLES = pairs(
     "Gen general; Col colonel; Capt captain; Cpt captain; Lt lieutenant; Sgt sergeant; Maj major; Cpl corporal; "
     "Pvt private; Cmdr commander; Adm admiral; Sen senator; Rep representative; Gov governor; Pres president; "
     "Fr father; Msgr monsignor; Mt mount; Supt superintendent; Insp inspector; Amb ambassador; Atty attorney; "
-    "Cllr councillor"
+    "Cllr councillor; Drs doctors; Profs professors; Gens generals; Sens senators; Reps representatives; "
+    "Revs reverends; "
+    "Assoc associate; Asst assistant; Brig brigadier; Ens ensign; Dep deputy; Det detective; Amb ambassador"
 )
 # After these words, dotted, the sentence goes on even before a word that often begins one (Dr. No).
 UNFINISHED = frozenset(TITLES.values()) | {"doctor", "saint", "for example", "that is", "number", "versus", "compare"}
@@ -32,7 +34,9 @@ _NUMBERED = pairs(
     "no number; nos numbers; vol volume; vols volumes; ch chapter; chap chapter; fig figure; figs figures; "
     "sec section; p page; pp pages; art article; eq equation; ver version; v version; pt part; ext extension; "
     "tel telephone; rm room; op opus; bk book; ca circa; c circa; apt apartment; par paragraph; ed edition; "
-    "est established; b born; d died"
+    "est established; b born; d died; para paragraph; paras paragraphs; cl clause; rt route; rte route; bldg building; "
+    "ste suite; hwy highway; ll lines; nn notes; cols columns; app appendix; arts articles; chs chapters; "
+    "secs sections; eqs equations; exs examples; vv verses"
 )
 # Anywhere, in any case; most may end a sentence.
 _ANYWHERE = pairs(
@@ -45,13 +49,40 @@ _ANYWHERE = pairs(
     "mins minutes; secs seconds; yrs years; lbs pounds; oz ounces; ft feet; tbsp tablespoon; tsp teaspoon; "
     "ed editor; eds editors; trans translated; repr reprinted; vol volume; fig figure; appt appointment; co company; "
     "ph phone; orig originally; resp respectively; wt weight; qty quantity; dir director; pl place; "
-    "ct court; mfg manufacturing; mtn mountain; rte route; eq equation; attn attention"
+    "ct court; mfg manufacturing; mtn mountain; rte route; eq equation; attn attention; neg negative; pos positive; "
+    "acct account; accts accounts; mtg meeting; mtgs meetings; pkg package; pkgs packages; mgmt "
+    "management; cont continued; "
+    "contd continued; pct percent; pts points; para paragraph; paras paragraphs; intro introduction; dept department; "
+    "depts departments; bldgs buildings; rt route; intl international; natl national; hosp hospital; inst institute; "
+    "lib library; mag magazine; prob probably; prev previous; ref reference; refs references; rep representative; "
+    "reqd required; sched schedule; sgt sergeant; subj subject; supp supplement; tech technical; vet veterinarian; "
+    "wkly weekly; yrly yearly; pkwy parkway; terr terrace; cir circle; apts apartments; admin administration; "
+    "amt amount; amts amounts; bal balance; cert certificate; chem chemistry; comm committee; conf conference; "
+    "const constitution; diam diameter; econ economics; elem elementary; equiv equivalent; ext extension; "
+    "gen general; hist history; ins insurance; lang language; lat latitude; lit literally; math math; med medical; "
+    "obj objective; opp opposite; par paragraph; phys physics; prof professor; psych psychology; pub publisher; "
+    "rcpt receipt; recd received; sec second; sp species; spec specification; stat statistics; std standard; "
+    "supt superintendent; tbsps tablespoons; tsps teaspoons; usu usually; var variety; veg vegetables; vols volumes; "
+    "wks weeks; mos months; bks books; hdqrs headquarters; hq headquarters"
 )
 # Without a dot these are shortened all the same (British use).
 _BARE = pairs(
     "Mr mister; Mrs missus; Ms miz; Prof professor; Ltd limited; Jr junior; vs versus; etc et cetera; "
-    "Blvd boulevard; approx approximately; dept department; Dept department"
+    "Blvd boulevard; approx approximately; dept department; Dept department; mtg meeting; mtgs meetings; pkg package; "
+    "pkgs packages; mgmt management; Mgmt management; acct account; accts accounts; pct percent; qty "
+    "quantity; govt government; "
+    "Govt government; bldg building; Bldg building; mfg manufacturing; intl international; appt appointment; "
+    "appts appointments; attn attention; Attn attention; blvd boulevard; amt amount; depts departments; yrs years; "
+    "hrs hours; mins minutes; secs seconds; lbs pounds; avg average; incl including; excl excluding; dist district; "
+    "assn association; Assn association; corp corporation; Corp corporation; Inc incorporated; mgr "
+    "manager; Mgr manager; "
+    "wknd weekend; pkwy parkway; ltd limited; mkt market; mktg marketing; pymt payment; pmt payment; "
+    "recd received; reqd "
+    "required; rcpt receipt; sched schedule; Drs doctors; mdse merchandise; dtd dated; ctr center; Ctr "
+    "center; tel telephone"
 )
+# Plain small words that a rule looks at.
+PLAIN = frozenset(_BARE) | frozenset("no p c v sec art pt op ext st".split())
 _DOTTED = pairs("e.g for example; i.e that is; a.k.a also known as; n.b nota bene; w.r.t with respect to")
 _KINGS = frozenset(
     "henry louis elizabeth george charles james edward richard william paul pius benedict gregory leo clement "
@@ -105,13 +136,9 @@ def _latin(m: re.Match[str]) -> str:
     return _DOTTED[m[1].lower()]
 
 
-@SHORT.rule(r"([Aa])\.?[Kk]\.?[Aa]\.?(?![A-Za-z])|w/o?(?= )|([Ee])t al\.|and/or(?![A-Za-z])")
+@SHORT.rule(r"([Aa])\.?[Kk]\.?[Aa]\.?(?![A-Za-z])|[Ee]t al\.")
 def _also(m: re.Match[str]) -> str:
-    if m[0] == "and/or":
-        return "and or"
-    if m[0][0] == "w":
-        return "without" if m[0] == "w/o" else "with"
-    return "et al" if m[2] else "also known as"
+    return "also known as" if m[1] else "et al"
 
 
 @SHORT.rule(r"St(\.|(?=[ ,;!?]|$))")
@@ -125,7 +152,7 @@ def _saint_or_street(m: re.Match[str]) -> str | None:
         return "street" if street else "saint" if follows[:1].isupper() and begins_word(text, start) else None
     if not follows[:1].isupper():
         return "street"
-    addressed = _addressed(text, start) or follows in STARTERS
+    addressed = _addressed(text, start) or follows in STARTERS or follows in _COMPASS
     return "street" if street and addressed else "saint"
 
 
@@ -134,7 +161,10 @@ def _doctor_or_drive(m: re.Match[str]) -> str:
     """Dr. Smith, but 12 Oak Dr."""
     named = after(m.string, m.end())[:1].isupper()
     capital = bool(re.fullmatch(r"[A-Z][a-z]{1,23}", previous(m.string, m.start())))
-    return "drive" if capital and (not named or _addressed(m.string, m.start())) and m[1] else "doctor"
+    follows = after(m.string, m.end())
+    named = named and follows not in STARTERS
+    street = capital and previous(m.string, m.start()) not in STARTERS
+    return "drive" if street and (not named or _addressed(m.string, m.start())) and m[1] else "doctor"
 
 
 def _addressed(text: str, start: int) -> bool:
@@ -142,22 +172,17 @@ def _addressed(text: str, start: int) -> bool:
     return any(word[0].isdigit() for word in text[max(0, start - 32) : start].split()[-3:])
 
 
-_DAYS = r"(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\.?"
-_MONTHS = r"(Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)\.?"
-
-
-@SHORT.rule(rf"{_DAYS} ?[-–] ?{_DAYS}(?![\w'])|{_MONTHS} ?[-–] ?{_MONTHS}(?![\w'])")
-def _from_to(m: re.Match[str]) -> str:
-    """Mon-Fri, Jan.–Mar."""
-    days = [WEEKDAYS[name + "."] for name in m.groups()[:2] if name]
-    return " to ".join(days or [MONTHS.get(name) or MONTHS[name[:3]] for name in m.groups()[2:] if name])
-
-
 @SHORT.rule(r"(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)(?:\.|(?= \d)|(?<=\d ...)(?![\w'-]))")
 def _month(m: re.Match[str]) -> str:
     return MONTHS[m[0]]
 
 
+_DAY_BEFORE = frozenset(
+    "on and or every each next last this by until till from to through thru before after since m monday "
+    "tuesday wednesday "
+    "thursday friday saturday mon tue tues wed thu thurs fri sat p.m a.m pm am".split()
+)
+_COMPASS = frozenset("N S E W NE NW SE SW".split())
 _DATED = re.compile(r",? ?(?:the )?(?:\d|Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)|[,)–-]")
 
 
@@ -166,7 +191,8 @@ _DATED = re.compile(r",? ?(?:the )?(?:\d|Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|
 )
 def _weekday(m: re.Match[str]) -> str | None:
     """Mon. and Tues. anywhere; Sun., Sat. and Wed. are words as well and need a date after them."""
-    if m[1] in ("Sun", "Sat", "Wed") and m[2] and not _DATED.match(m.string, m.end()):
+    word = before(m.string, m.start())
+    if m[1] in ("Sun", "Sat", "Wed") and m[2] and not (_DATED.match(m.string, m.end()) or word in _DAY_BEFORE):
         return None
     return WEEKDAYS[m[1] + "."]
 
@@ -205,7 +231,13 @@ def _dotted(m: re.Match[str]) -> str | None:
 
 
 # Also plain words, or too short to be sure: shortened only where the sentence goes on after the dot.
-_WORDS_TOO = frozenset("al ex ed trans est min max temp art dir resp ct pl co ph sq".split()) - {"co"}
+_WORDS_TOO = frozenset(
+    "al ex ed trans est min max temp art dir resp ct pl ph sq prob cont intro spec mag lib ins gen bal "
+    "pub stat sec obj "
+    "hist conf elem prev tech admin neg pos cir lat lang dep sched ref refs rep par ext math chem const "
+    "comm cert med lit "
+    "phys psych var veg sp vet opp equiv const inst econ contd std hosp terr supp subj usu wks mos app".split()
+)
 # Another meaning before a name: Ft. Worth.
 _FOLLOWED = {"ft": "fort"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from . import numbers
-from .rules import Part, Rules, after, before, begins_word, previous
+from .rules import Part, Rules, after, before, begins_word, previous, spell
 
-DATES = Rules()  # at a figure, or at the apostrophe of '90s
+DATES = Rules("date")  # at a figure, or at the apostrophe of '90s
 
 _NAMES = "january february march april may june july august september october november december".split()
 # As written, so that the verb "may" and "mar" are not months.
@@ -34,6 +34,13 @@ _YEAR_WORDS = frozenset(
 # What is counted: after these nouns a number is no year, even between 1100 and 2099.
 _COUNTED = frozenset("people men women children percent feet fish sheep deer aircraft and or of".split())
 _NOT_PLURAL = frozenset("was is has as this its does plus thus us his ours yours unless perhaps always".split())
+# A number of seconds follows, and no decade: wait 30s.
+SECONDS = frozenset(
+    "wait for in after took take takes every under about only within last lasts lasted sub another at to "
+    "over of around "
+    "next first hold pause sleep timeout rest delay than".split()
+)
+DECADE_WORDS = frozenset("the in her his my their our your mid early late 1980s swinging roaring".split())
 _WEAK_YEAR = frozenset({"in", "since", "year", "until", "circa", "ad"})
 
 
@@ -78,6 +85,60 @@ def _figures(m: re.Match[str]) -> str | None:
     return _month_first(month, day, m[4]) or _month_first(day, month, m[4])
 
 
+# Before a day of a month in figures: on 10/14, the week of 4/22, Mon 10/7.
+_ON = frozenset(
+    "on since till until before after due starting starts ends ending through thru dated effective from open opens by "
+    "expires expiring deadline date closes closing week weekend monday tuesday wednesday thursday friday "
+    "saturday sunday "
+    "mon tue tues wed thu thur thurs fri sat sun tonight today tomorrow".split()
+)
+_COMMON_FRACTIONS = frozenset("1/2 1/3 2/3 1/4 3/4 1/5 1/8".split())
+
+
+@DATES.rule(r"(?<![\d/.])(\d\d?)/(\d\d?)(?: ?[-–] ?(\d\d?)/(\d\d?))?(?![\d/\"″]|[.-]\d|st|nd|rd|th)")
+def _month_and_day(m: re.Match[str]) -> str | None:
+    """On 10/14; 12/24-1/2; from 7/4 to 7/9; but by 1/2, 3/4 of it."""
+    text, start = m.string, m.start()
+    first = _in_a_year(int(m[1]), int(m[2]))
+    if not first:
+        return None
+    if m[3]:
+        second = _in_a_year(int(m[3]), int(m[4]))
+        fractions = {f"{m[1]}/{m[2]}", f"{m[3]}/{m[4]}"} <= _COMMON_FRACTIONS
+        return f"{first} to {second}" if second and not fractions else None
+    word, noun = before(text, start), after(text, m.end())
+    if noun in (
+        "of",
+        "full",
+        "cup",
+        "cups",
+        "inch",
+        "inches",
+        "mile",
+        "miles",
+        "majority",
+        "empty",
+        "share",
+        "teaspoon",
+    ):
+        return None
+    if word == "of" and text[:start].rstrip().endswith(("week of", "night of", "weekend of", "morning of", "as of")):
+        return first
+    dated = re.search(r"\d\d?/\d\d?,? (?:to|and|or|through|thru|until|&) $", text[max(0, start - 18) : start])
+    if dated and not text[max(0, dated.start() + start - 18) :].startswith(tuple(_COMMON_FRACTIONS)):
+        return first
+    if word not in _ON or (word in ("by", "from", "after") and f"{m[1]}/{m[2]}" in _COMMON_FRACTIONS):
+        return None
+    return first
+
+
+def _in_a_year(month: int, day: int) -> str:
+    longest = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    if not (1 <= month <= 12 and 1 <= day <= longest[month - 1]):
+        return ""
+    return f"{_NAMES[month - 1]} {numbers.ordinal(day)}"
+
+
 @DATES.rule(rf"(\d\d?){_NTH}(?: ?[-–] ?(\d\d?){_NTH})?(?= {_MONTH}\.?)")
 def _day_before_month(m: re.Match[str]) -> str | None:
     """15 March: the fifteenth of march."""
@@ -87,9 +148,14 @@ def _day_before_month(m: re.Match[str]) -> str | None:
     return said[4:] if before(m.string, m.start()) == "the" else said
 
 
+_AFTER_DAY = re.compile(r"(?<!\d)\d\d?(?:st|nd|rd|th)? [A-Z][a-z]{2,8}\.? $")
+
+
 @DATES.rule(rf"(\d\d?){_NTH}(?: ?[-–] ?(\d\d?){_NTH}(?![:.]\d))?(?![\d:%/]|[.,]\d| ?[ap]\.?m)")
 def _day_after_month(m: re.Match[str]) -> str | None:
     month = previous(m.string, m.start())
+    if month in MONTHS and len(m[0]) == 2 and _AFTER_DAY.search(m.string[max(0, m.start() - 16) : m.start()]):
+        return numbers.year(_full_year(m[0]))  # 6 Jan 21
     if month not in MONTHS or not all(1 <= int(day) <= 31 for day in m.groups() if day):
         return None
     return " to ".join(numbers.ordinal(int(day)) for day in m.groups() if day)
@@ -98,6 +164,8 @@ def _day_after_month(m: re.Match[str]) -> str | None:
 @DATES.rule(r"'?(\d{3}0|[2-9]0)'?s(?![A-Za-z])")
 def _decade(m: re.Match[str]) -> str | None:
     if len(m[1]) == 4 and not 1000 <= int(m[1]) <= 2990:
+        return None
+    if len(m[1]) == 2 and "'" not in m[0] and before(m.string, m.start()) in SECONDS - {"of", "to", "last", "in"}:
         return None
     return numbers.decade(m[1]) if begins_word(m.string, m.start()) or m.string[m.start() - 1] == "-" else None
 
@@ -111,7 +179,7 @@ def _short_year(m: re.Match[str]) -> str | None:
 
 @DATES.rule(r"(\d{1,4}) ?(BCE|BC|CE|AD|B\.C\.E\.|B\.C\.|C\.E\.|A\.D\.)(?![A-Za-z])")
 def _era(m: re.Match[str]) -> str:
-    return numbers.year(int(m[1])) + " " + " ".join(c for c in m[2].lower() if c != ".")
+    return numbers.year(int(m[1])) + " " + spell(m[2].replace(".", ""))
 
 
 @DATES.rule(r"(\d{4})(?:/|([-–]))(\d\d)(?![\d/-])")
@@ -133,7 +201,7 @@ def _half_day(m: re.Match[str]) -> str | None:
     return _time(int(m[1]), m[2] or "00", None, m[3] or m[4] or m[5])
 
 
-@DATES.rule(r"(\d\d?)(?:[:.](\d\d))? ?[-–] ?(?=\d\d?(?:[:.]\d\d)? ?[ap]\.?m)")
+@DATES.rule(r"(\d\d?)(?:[:.](\d\d))? ?[-–] ?(?=\d\d?(?:[:.]\d\d)? ?[apAP]\.?[mM])")
 def _from_hour(m: re.Match[str]) -> list[Part] | None:
     """The first half of 10-11am: no o'clock is said there."""
     if int(m[1]) > 24:
@@ -158,4 +226,4 @@ def _time(hour: int, minutes: str, seconds: str | None, half: str) -> str:
         whole, point, part = seconds.partition(".")
         exact = numbers.cardinal(int(whole)) + (f" point {numbers.digits(part)}" if point else "")
         said += f" and {exact} second{'' if exact == 'one' else 's'}"
-    return f"{said} {half.lower()} m" if half and half != "?" else f"{said} {half}".strip()
+    return f"{said} {spell(half)} m" if half and half != "?" else f"{said} {half}".strip()

@@ -1,4 +1,4 @@
-"""Figures that name something: telephone numbers, versions, internet addresses, codes; then plain numbers."""
+"""Figures that name something: versions, internet addresses, rows; then plain numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import re
 
 from . import numbers
 from .dates import is_year
-from .rules import NUMBER, Part, Rules, before
+from .rules import NUMBER, Part, Rules, before, spell
 
-PHONES = Rules()  # at a figure, a plus or a bracket
-FIGURES = Rules()  # at a figure or a point, after everything more special
+FIGURES = Rules("number")  # at a figure or a point, after everything more special
 
 _ONE_BY_ONE = frozenset("call dial dialled dialed ring text pin code zip extension ext phone fax password tel".split())
 _NAMED = frozenset(
@@ -19,42 +18,6 @@ _NAMED = frozenset(
 # After these a point separates two whole numbers: Python 3.11 is no three and a bit.
 _RELEASED = frozenset("v version release python ubuntu macos ios android kernel".split())
 _RELEASE = re.compile(r"(\d{1,3})\.([1-9]\d)")
-_GROUP = re.compile(r"\+?[^\d+]{0,3}\d{1,15}[^\d]{0,3}")
-
-
-def _groups(m: re.Match[str]) -> list[Part]:
-    """One part per group of figures, with a short pause between them."""
-    parts: list[Part] = []
-    for group in _GROUP.finditer(m[0]):
-        figures = numbers.digits(group[0])
-        said = "eight hundred" if figures == "eight zero zero" else figures
-        said = ("plus " if "+" in group[0] else "") + said
-        parts.append(Part(m.start() + group.end(), tuple(said.split()), ","))
-    parts[-1] = Part(m.end(), parts[-1].words)
-    return parts
-
-
-@PHONES.rule(r"\+\d{1,3}(?:[ .-](?:\(\d{1,5}\)|\d{1,5})){1,6}(?!\d)|\+\d{7,15}(?!\d)")
-def _international(m: re.Match[str]) -> list[Part] | None:
-    return _groups(m) if 7 <= sum(c.isdigit() for c in m[0]) <= 15 else None
-
-
-@PHONES.rule(r"(?:1[-. ])?\(\d{3}\)[ -]?\d{3}[-. ]\d{4}(?!\d)|(?<![\d-])(?:1[-.])?\d{3}([-.])\d{3}\1\d{4}(?![\d-])")
-def _american(m: re.Match[str]) -> list[Part]:
-    return _groups(m)
-
-
-@PHONES.rule(
-    r"(?<![\d-])(?:\d{3} \d{3} \d{4}|\d{3}-\d{4}|(?:0\d{2,4}|\(0\d{2,4}\)) \d{3,4} \d{3,4}|0\d{4} \d{6})(?![\d-])"
-)
-def _local(m: re.Match[str]) -> list[Part] | None:
-    """Also the short 555-1234; a second half that ends in two zeros is the end of a range (500-1000)."""
-    return None if len(m[0]) == 8 and m[0].endswith("00") else _groups(m)
-
-
-@PHONES.rule(r"1-800-(?=[A-Z])")
-def _free(m: re.Match[str]) -> str:
-    return "one eight hundred"
 
 
 @FIGURES.rule(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d]|\.\d)(?::(\d{1,5}))?(?:/(\d{1,2})(?!\d))?")
@@ -91,6 +54,18 @@ def _ordinal(m: re.Match[str]) -> str:
     return numbers.ordinal(int(m[1].replace(",", "")))
 
 
+@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,12})?)×(?=10[⁻⁺⁰¹²³⁴-⁹^])")
+def _times_ten(m: re.Match[str]) -> list[Part]:
+    """3×10⁸ is a product."""
+    return [Part(m.end(), (*numbers.number(m[1]).split(), "times"))]
+
+
+@FIGURES.rule(r"0x([0-9A-Fa-f]{1,16})(?![\w])")
+def _hexadecimal(m: re.Match[str]) -> str:
+    """0x1F: zero x one f."""
+    return "zero x " + " ".join(numbers.digits(c) if c.isdigit() else spell(c) for c in m[1])
+
+
 @FIGURES.rule(r"(\d{1,5}(?:\.\d{1,3})?)[x×](?=\d)")
 def _by(m: re.Match[str]) -> list[Part]:
     """4x4 and 1920×1080 are measures; 3 × 4 is a product and left to its sign, and 11 x86 is neither."""
@@ -119,6 +94,14 @@ def _number(m: re.Match[str]) -> str:
         return numbers.number(written)
     if start and text[start - 1] in "xX×" and len(written) == 4:
         return numbers.code(written)
+    if (
+        len(written) > 3
+        and re.search(r"[A-Z]{2}[- ]$", text[max(0, start - 3) : start])
+        and not is_year(text, start, m.end())
+    ):
+        return numbers.digits(written)  # ISO 8859, RFC-2119
+    if re.search(r"[A-Z]{2}-$", text[max(0, start - 3) : start]) and len(written) > 3:
+        return numbers.digits(written)
     if start and text[start - 1].isascii() and text[start - 1].isalpha():
         year = len(written) == 4 and written[:2] in ("19", "20")
         return numbers.code(written) if len(written) < 4 or year else numbers.digits(written)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
+from . import abbreviations, chat
 from .abbreviations import SHORT, STARTERS
-from .rules import Part, after, before, pairs
+from .chat import CHAT
+from .contractions import BARE, CONTRACTIONS
+from .headlines import nation
+from .letter_a import LETTERED, names_letter
+from .places import PLACES
+from .ranges import RANGES_OF_WORDS
+from .rules import Part, after, before, pairs, spell
+from .slashes import SLASHES
 from .units import unit_at
 
 LONGEST = 40  # letters of one spoken word; a longer row is cut, so that no single token grows without bound
@@ -42,17 +51,16 @@ _LOUD = frozenset(
 )
 _SAME = pairs(
     "OK okay; WiFi wifi; PhD p h d; PhDs p h d's; LaTeX latex; TeX tech; "
-    "WWI world war one; WWII world war two; NaCl n a c l"
+    "WWI world war one; WWII world war two; NaCl n A c l; IBAN i b A n"
+)
+# Words that a rule looks at, though they look like any other: the short way around is not for them.
+_SPECIAL = (
+    frozenset(BARE) | chat.SPELLED | frozenset(chat.WORDS) | abbreviations.PLAIN | frozenset("a vi xi xii vii".split())
 )
 _NOT_SPELLED = frozenset("hmm shh psst pfft brr nth mmm grr tsk pst zzz mm hm sh mhm".split())
 _NAMES = re.compile(r"(?:Mc|Mac|Fitz|De|Di|Du|La|Le|Van|Von|O')[A-Z][a-z]{1,20}(?:'s)?")
 _LEADING = re.compile(r"'(?:tis|twas|twere|twill|em|cause|til|till|bout|cuz|n)(?![A-Za-z])", re.IGNORECASE)
 _PLURAL = re.compile(r"(file|name|item|person|student|word|year|day|author|user|member|option|number|[a-z]{3,20})\(s\)")
-
-
-def spell(letters: str) -> str:
-    """FBI → "f b i"."""
-    return " ".join(letters.lower())
 
 
 def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
@@ -65,12 +73,36 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
         return []
     word, end = match[0], match.end()
     following = text[end : end + 1]
-    unusual = not word[1:].islower() or len(word) < 6 or (following and following not in _PLAIN_AFTER)
+    if len(word) == 1 and word in "aA":
+        if (
+            said := SLASHES.at(text, start)
+            or SHORT.at(text, start)
+            or _initials_at(text, start)
+            or _graded(text, start, end)
+        ):
+            return said
+        return [Part(end, ("A" if names_letter(text, start, end) else "a",))]
+    plain = _plain(word)
+    if plain and following == " " and text[end + 1 : end + 2].islower():
+        return [Part(end, (word,))]
+    unusual = not plain or len(word) < 6 or (following and following not in _PLAIN_AFTER)
+    if following and following in "-–" and word[0].isupper():
+        unusual = True
     if unusual and (special := _special(text, start, end, loud=loud)):
         return special
     if "'" not in word and _spelled_beside(word, text[max(0, start - 1) : start] + following):
         return [Part(end, tuple(spell(word).split()))]
-    return [Part(end, tuple(_said(word, loud=loud).split()))]
+    return [Part(end, tuple(_said(word, text, start, loud=loud).split()))]
+
+
+@lru_cache(maxsize=50_000)
+def _plain(word: str) -> bool:
+    """Whether a word in small letters is read as it stands whatever is beside it, but for figures and signs."""
+    return len(word) > 1 and word.isalpha() and word.islower() and word not in _SPECIAL and not _ODD.search(word)
+
+
+# A letter three times; a roman numeral; no vowel.
+_ODD = re.compile(r"(.)\1\1|^[ivxlc]+$|^[^aeiouy]+$")
 
 
 def _spelled_beside(word: str, beside: str) -> bool:
@@ -88,21 +120,37 @@ def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | Non
         own = degree[2] or ""
         letters = "".join(c for c in degree[0].removesuffix(own) if c.isalpha())
         return [Part(degree.end(), tuple((spell(letters) + own).split()))]
-    if said := SHORT.at(text, start):
+    for rules in (SLASHES, RANGES_OF_WORDS, PLACES, SHORT, CONTRACTIONS, CHAT):
+        if rules is PLACES and loud and not text[end : end + 3].lstrip(", ").isdigit():
+            continue
+        if said := rules.at(text, start):
+            return said
+    if said := _initials_at(text, start) or _graded(text, start, end):
         return said
-    initials = _INITIALS.match(text, start)
-    if initials and _initials(text, start, initials.end()):
-        own = initials[0].endswith("'s")
-        said = spell("".join(c for c in initials[0].removesuffix("'s") if c.isalpha())) + ("'s" if own else "")
-        return [Part(initials.end(), tuple(said.split()))]
-    suffix = _SUFFIX.match(text, end)
-    if suffix and end - start == 1 and text[start].isupper():
-        sign = suffix[0].replace("#", "sharp").replace("+", " plus").replace("-", "minus")
-        if sign != "minus" or text[start] in "ABCDEF":
-            return [Part(suffix.end(), (text[start].lower(), *sign.split()))]
     if plural := _PLURAL.match(text, start):
         return [Part(plural.end(), (plural[1] + "s",))]
     return None
+
+
+def _initials_at(text: str, start: int) -> list[Part] | None:
+    """U.S., J. R. R. Tolkien, a.m."""
+    initials = _INITIALS.match(text, start)
+    if not initials or not _initials(text, start, initials.end()):
+        return None
+    own = initials[0].endswith("'s")
+    said = spell("".join(c for c in initials[0].removesuffix("'s") if c.isalpha())) + ("'s" if own else "")
+    return [Part(initials.end(), tuple(said.split()), "", "letters.initials")]
+
+
+def _graded(text: str, start: int, end: int) -> list[Part] | None:
+    """A+, C#, C++, D-."""
+    suffix = _SUFFIX.match(text, end)
+    if not suffix or end - start != 1 or not text[start].isupper():
+        return None
+    sign = suffix[0].replace("#", "sharp").replace("+", " plus").replace("-", "minus")
+    if sign == "minus" and text[start] not in "ABCDEF":
+        return None
+    return [Part(suffix.end(), (spell(text[start]), *sign.split()), "", "letters.graded")]
 
 
 def _initials(text: str, start: int, end: int) -> bool:
@@ -114,6 +162,8 @@ def _initials(text: str, start: int, end: int) -> bool:
         return True  # E. coli
     if not text[start].isupper() or not follows[:1].isupper() or follows in STARTERS:
         return False
+    if before(text, start) in LETTERED:  # Grade A. Plan B.
+        return False
     return text[start] != "I" or not before(text, start).islower() or before(text, start) == ""
 
 
@@ -121,11 +171,26 @@ def _vowel(word: str) -> bool:
     return any(c in "aeiouAEIOU" for c in word)
 
 
-def _said(word: str, *, loud: bool) -> str:
+def _said(word: str, text: str, start: int, *, loud: bool) -> str:
+    end = start + len(word)
     if word in _SAME:
         return _SAME[word]
     bare = word.removesuffix("'s")
     own = word[len(bare) :]
+    if word == "As" and before(text, start) in (
+        "straight",
+        "all",
+        "got",
+        "earned",
+        "of",
+        "mostly",
+        "four",
+        "five",
+        "six",
+    ):
+        return "a's"
+    if bare in ("US", "WHO") and (said := nation(text, start, end, loud=loud)):
+        return said + own
     if len(bare) > 1 and bare.isupper():
         return _capitals(bare, loud=loud) + own
     if len(bare) > 2 and bare[-1] == "s" and bare[:-1].isupper():
@@ -155,7 +220,7 @@ def _capitals(word: str, *, loud: bool) -> str:
     """NASA is read, FBI is spelled, STOP is only loud."""
     if word in _READ or "'" in word:
         return word.lower()
-    if (word in _SPELLED and not (loud and word in ("IT", "US", "ICE"))) or not (_vowel(word) or "Y" in word):
+    if (word in _SPELLED and not (loud and word in ("IT", "ICE", "AIDS"))) or not (_vowel(word) or "Y" in word):
         return spell(word)
     if word in _LOUD or loud or len(word) > 4:
         return word.lower()
@@ -179,4 +244,13 @@ def is_loud(text: str) -> bool:
     """Whether the text is written in capitals throughout, so that they do not mean acronyms."""
     words = re.findall(r"[A-Za-z]{2,40}", text)
     capitals = sum(word.isupper() for word in words)
-    return capitals > 1 and capitals * 10 >= len(words) * 8 and any(word in _LOUD or len(word) > 4 for word in words)
+    return (
+        capitals > 1
+        and capitals * 10 >= len(words) * 8
+        and any(
+            word in _LOUD
+            or len(word) > 4
+            or (len(word) == 4 and word not in _READ and word not in _SPELLED and _english(word))
+            for word in words
+        )
+    )

@@ -22,43 +22,53 @@ def pairs(entries: str) -> dict[str, str]:
 
 
 class Part(NamedTuple):
-    """Up to `end` (an index of the folded text) the written text is said as `words`, with a pause `mark` after it."""
+    """Up to `end` (an index of the folded text) the written text is said as `words`, with a pause `mark` after it.
+
+    Words are in small letters; "A" is the name of the letter, "a" the article. `rule` says which rule read it.
+    """
 
     end: int
     words: tuple[str, ...]
     mark: str = ""
+    rule: str = ""
 
 
 Say = Callable[[re.Match[str]], "str | list[Part] | None"]
 
 
 class Rules:
-    """Rules in order; the first that has something to say wins."""
+    """The rules of one kind, in order; the first that has something to say wins."""
 
-    def __init__(self) -> None:
-        self._rules: list[tuple[re.Pattern[str], Say]] = []
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._rules: list[tuple[re.Pattern[str], Say, str]] = []
 
     def rule(self, pattern: str) -> Callable[[Say], Say]:
         """Decorate a function match → what to say: words for the whole match, parts, or None to let others try."""
 
         def add(say: Say) -> Say:
-            self._rules.append((re.compile(pattern), say))
+            self._rules.append((re.compile(pattern), say, f"{self.kind}.{say.__name__.strip('_')}"))
             return say
 
         return add
 
     def at(self, text: str, start: int) -> list[Part] | None:
         """What is said of the written thing that begins at `start`; None when no rule knows it."""
-        for pattern, say in self._rules:
+        for pattern, say, name in self._rules:
             match = pattern.match(text, start)
             if not match:
                 continue
             said = say(match)
             if isinstance(said, str):
-                return [Part(match.end(), tuple(said.split()))]
+                return [Part(match.end(), tuple(said.split()), "", name)]
             if said is not None:
-                return said
+                return [part if part.rule else part._replace(rule=name) for part in said]
         return None
+
+
+def spell(letters: str) -> str:
+    """The names of letters: "FBI" → "f b i", "AAA" → "A A A" (the letter, not the article)."""
+    return " ".join(letters.lower().replace("a", "A"))
 
 
 def previous(text: str, start: int) -> str:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from ..unicode_fold import PARAGRAPH
 from . import numbers
-from .rules import Part, Rules, begins_word, pairs
+from .rules import Part, Rules, begins_word, pairs, spell
 
-SYMBOLS = Rules()
+SYMBOLS = Rules("symbol")
 
 
 class Pause(NamedTuple):
@@ -31,19 +31,11 @@ SIGNS = pairs(
     "º degrees; ª a; ⁿ to the power of n; ∑ sum; ∫ integral; ∂ partial; ∈ is in; ∩ intersection; ∪ union; ⇒ implies; "
     "✓ check mark; ✔ check mark; ₽ ruble; ♥ heart; ★ star; ☆ star"
 )
-_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))
 _MARKS = {**dict.fromkeys(",;:", ","), ".": ".", "…": ".", "!": "!", "?": "?", "|": ",", "•": ",", "—": ",", "–": ","}
 _MARKS |= {"‽": "?", "·": "", "‣": ",", "▪": ",", "●": ",", "■": ",", "¡": "", "¿": "", "`": "", "″": "", "′": ""}
 _OPENING = "([{¿¡"
 _CLOSING = ")]}"
 _RUN = re.compile(r"([-=*#~_–—+<>|/\\^`.…])\1{0,63}")
-# What stands before the dash of a range, or before a minus: a figure, a time, degrees; a variable.
-_LEFT = re.compile(
-    r"(?:(?<![A-Za-z])([b-hj-z])"
-    r"|([\d%½°²³)]|\d[kKMBm]|\d[bmt]n|\d ?(?:[kcm]m|k?g|lb|ft)|\d['\"′″]|\d ?[ap]\.?m\.?|°[CF]))( ?)$"
-)
-_CODE = re.compile(r"[A-Za-oq-z]\d{1,6}$")  # x86-64, i7-9700: the hyphen of a name, but p3-7 is a range
-_EQUATION = re.compile(r"[^=]{1,12}=")
 
 
 def stronger(one: str, other: str) -> str:
@@ -69,31 +61,6 @@ def _sign(m: re.Match[str]) -> str | None:
     return None if start > 1 and text[start - 1] in "'\"" and text[start - 2].isdigit() else said
 
 
-@SYMBOLS.rule(r"([-–—])(?= ?[$£€]?\.?\d| [b-hj-z](?![\w']))")
-def _between(m: re.Match[str]) -> str | None:
-    """10-12: ten to twelve; 5 - 3 = 2: five minus three."""
-    text, start = m.string, m.start()
-    left = _LEFT.search(text[max(0, start - 7) : start])
-    if not left or (m[1] == "-" and _CODE.search(text[max(0, start - 7) : start])):
-        return None
-    if m[1] != "—" and ((left[1] and left[3]) or _EQUATION.match(text, m.end())):
-        return "minus"
-    return (
-        "to"
-        if not left[1] and not text[m.end() + 1 : m.end() + 2].isalpha() and not (m[1] == "—" and left[3])
-        else None
-    )
-
-
-@SYMBOLS.rule(r"[-–](?=[zZ](?![\w'-]))")
-def _alphabet(m: re.Match[str]) -> str | None:
-    """A-Z."""
-    text, start = m.string, m.start()
-    first = text[max(0, start - 1) : start]
-    alone = first and begins_word(text, start - 1) and first.isupper() == text[start + 1].isupper()
-    return "to" if first in ("a", "A") and alone else None
-
-
 @SYMBOLS.rule(r"(?<=\d)\*\*(?=\d)|&&(?!&)")
 def _programmed(m: re.Match[str]) -> str:
     return "and" if m[0] == "&&" else "to the power of"
@@ -107,19 +74,22 @@ def _pairs(m: re.Match[str]) -> str:
     }.get(m[0], "arrow")
 
 
-@SYMBOLS.rule(r"([⁺⁻]?)([⁰¹²³⁴⁵⁶⁷⁸⁹]{1,12})|\^(-?)(\d{1,12})(?!\d)|\^([A-Za-z])(?![A-Za-z])")
-def _power(m: re.Match[str]) -> str:
-    """x² is squared, 10⁻³ is to the power of minus three; after a whole word it is a note's number."""
-    if m[5]:
-        return f"to the power of {m[5].lower()}"
-    figures = m[4] or "".join(_SUPER[c] for c in m[2])
-    text, start = m.string, m.start()
-    if m[2] and start > 2 and text[start - 3 : start].isalpha():
-        return numbers.number(figures)
-    if not m[1] and not m[3] and figures in "23":
-        return "squared" if figures == "2" else "cubed"
-    sign = "minus " if m[1] == "⁻" or m[3] else ""
-    return f"to the power of {sign}{numbers.number(figures)}"
+@SYMBOLS.rule(r"§§")
+def _sections(m: re.Match[str]) -> str:
+    return "sections"
+
+
+@SYMBOLS.rule(r"#(?=[0-9A-F]{6}(?![\w])|[0-9a-f]{6}(?![\w]))")
+def _color(m: re.Match[str]) -> list[Part] | None:
+    """#FF0000, a color: letters and figures one by one."""
+    code = m.string[m.end() : m.end() + 6]
+    if code.isalpha() and code.islower():
+        return None
+    return [
+        Part(
+            m.end() + 6, ("hash", *(w for c in code for w in (numbers.digits(c) if c.isdigit() else spell(c)).split()))
+        )
+    ]
 
 
 @SYMBOLS.rule(r"#(?=\d)")
@@ -141,6 +111,8 @@ def said_symbol(text: str, start: int) -> Part | None:
     c = text[start]
     if c.isascii():
         said = SIGNS.get(c, "")
+    elif c.isdigit() or unicodedata.category(c) == "No":
+        return _circled(text, start)
     elif "\U0001f1e6" <= c <= "\U0001f1ff":
         return _flag(text, start)
     elif c in SIGNS:
@@ -150,6 +122,16 @@ def said_symbol(text: str, start: int) -> Part | None:
     else:
         return None
     return Part(start + 1, tuple(said.split())) if said else None
+
+
+def _circled(text: str, start: int) -> Part | None:
+    """① and ❷: the number, with a pause before another one."""
+    value = unicodedata.numeric(text[start], -1)
+    if value < 0 or value != int(value):
+        return None
+    following = text[start + 1 : start + 2]
+    listed = bool(following) and not following.isascii() and unicodedata.category(following) == "No"
+    return Part(start + 1, tuple(numbers.cardinal(int(value)).split()), "," if listed else "")
 
 
 def _flag(text: str, start: int) -> Part:

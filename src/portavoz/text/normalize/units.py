@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from .numbers import number
+from .places import street_ahead
 from .rules import pairs
 
 
@@ -39,7 +40,8 @@ _ALONE = pairs(
     "mpg mile per gallon; MPH mile per hour; KM kilometer; KG kilogram; Km kilometer; Kg kilogram; kn knot; "
     "K kelvin; t ton; dBA decibel; mmHg millimeter of mercury; x time; in inch; nmi nautical mile; ° degree; "
     "°C degree celsius; °F degree fahrenheit; RPM revolution per minute; Nm newton meter; kHz kilohertz; "
-    "arcsec arcsecond; mol mole; ly light year; "
+    "arcsec arcsecond; mol mole; ly light year; pt pint; pts point; pct percent; ct count; pkg package; pkgs package; "
+    ""
     "bn billion; tn trillion; °N degree north; °S degree south; °E degree east; °W degree west"
 )
 _BARE_BASES = "m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split()
@@ -47,12 +49,16 @@ _BARE_BASES = "m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split(
 _ATTACHED = frozenset({"t", "N"})
 # Only apart from the figure: "5K" and "4K" are said as letters.
 _APART = frozenset({"K"})
-_DOTTED = frozenset("ft in lb lbs oz yd yds mi gal qt hr hrs min mins sec secs yr yrs wk wks tsp tbsp".split())
-_SAME = frozenset("hertz horsepower bar ppm siemens billion trillion".split())
+_DOTTED = frozenset(
+    "ft in lb lbs oz yd yds mi gal qt pt hr hrs min mins sec secs yr yrs wk wks tsp tbsp km cm mm kg mg g ml m h "
+    "pkg pkgs pct pts ct mo mos".split()
+)
+_SAME = frozenset("hertz horsepower bar ppm siemens billion trillion percent count".split())
 _IRREGULAR = {"foot": "feet", "inch": "inches", "celsius": "celsius"}
 _PER = pairs(
     "hour hour; day day; d day; week week; month month; mo month; year year; night night; person person; "
-    "minute minute; second second; mile mile; unit unit"
+    "minute minute; second second; mile mile; unit unit; yr year; wk week; hr hour; pp person; seat seat; "
+    "user user; head head; share share; barrel barrel; gallon gallon; call call; item item; page page; piece piece"
 )
 
 
@@ -66,9 +72,10 @@ UNITS = _table()
 
 _TOKEN = re.compile(r"([ -]?)(° ?[CFNSEW](?![A-Za-z])|°|[A-Za-zμΩ]{1,6})(?![A-Za-z'’])")
 _POWER = re.compile(r"[²³]|\^[23](?!\d)|[23](?![\d.,:]?\d)(?![A-Za-z])")
-_AREA = re.compile(r"[ -]?(sq|cu|fl)\.? ?(ft|mi|km|in|yd|m|oz)(?![A-Za-z])\.?(?=(?:[ ,;:!?)]|$))")
-_OVER = re.compile(r"/(?:(\d{1,4}) ?)?([A-Za-zμ]{1,8})(?![A-Za-z])")
-_DOT = re.compile(r"\.(?= [a-z(]|,| \d{1,2} in(?![A-Za-z]))")
+_CUP = re.compile(r" c\.(?= [a-z])")
+_AREA = re.compile(r"[ -]?(sq|cu|fl|Fl|FL)\.? ?(ft|mi|km|in|yd|m|oz|Oz|OZ)(?![A-Za-z])\.?(?=(?:[ ,;:!?)]|$))")
+_OVER = re.compile(r"/(?:(\d{1,4}) ?)?([A-Za-zμ]{1,8})(?![A-Za-z])(?:\.(?= [a-z(]|[,;:)]))?")
+_DOT = re.compile(r"\.(?= [a-z(]|[,;:)]| \d{1,2} in(?![A-Za-z])| [A-Z][a-z]{2,} [A-Z])")
 _IN_A_PLACE = re.compile(r" (?!tall|wide|long|deep|high|by|and|or|x)[a-z]")
 _AFTER_FEET = re.compile(r"(?:ft\.?|foot|feet) \d{1,2}$")
 _FORMULA = re.compile(r" ?[-+−=*/^²³\d]")
@@ -91,9 +98,11 @@ def plural(name: str) -> str:
 def unit_at(text: str, start: int) -> Unit | None:
     """The unit written at `start`, right after a number or one blank or hyphen further; None when there is none."""
     if area := _AREA.match(text, start):
-        kind = {"sq": "square ", "cu": "cubic ", "fl": "fluid "}[area[1]]
-        name = kind + UNITS[area[2]]
+        kind = {"sq": "square ", "cu": "cubic ", "fl": "fluid "}[area[1].lower()]
+        name = kind + UNITS[area[2].lower()]
         return Unit(area.end(), name, plural(name))
+    if cup := _CUP.match(text, start):
+        return Unit(cup.end(), "cup", "cups")
     match = _TOKEN.match(text, start)
     if not match:
         return None
@@ -118,6 +127,8 @@ def _may_follow(text: str, match: re.Match[str]) -> bool:
     apart, written = match[1], match[2]
     if written in _APART:
         return apart == " "
+    if written == "W" and apart == " " and street_ahead(text, match.end() + text.startswith(".", match.end())):
+        return False
     if written == "in":
         dotted = text.startswith(".", match.end())
         return (

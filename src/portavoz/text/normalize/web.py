@@ -6,10 +6,10 @@ import re
 import unicodedata
 
 from . import numbers
-from .letters import spell, word_of_letters
-from .rules import Part, Rules, pairs
+from .letters import word_of_letters
+from .rules import Part, Rules, pairs, spell
 
-WEB = Rules()  # where a word begins: at a letter, a figure, "@", "#", "/", "~" or "."
+WEB = Rules("web")  # where a word begins: at a letter, a figure, "@", "#", "/", "~" or "."
 
 _LABEL = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
 _ENDINGS = (
@@ -52,7 +52,7 @@ def _name(written: str) -> list[str]:
     if written[0].isdigit():
         if len(written) < 3:
             return numbers.number(written).split()
-        year = len(written) == 4 and written[:2] in ("19", "20")
+        year = len(written) == 4 and "1900" <= written <= "2035"
         return (numbers.year(int(written)) if year else numbers.digits(written)).split()
     words: list[str] = []
     for hump in _HUMP.findall(written):
@@ -84,14 +84,22 @@ def _domain(m: re.Match[str]) -> list[Part]:
     return _trimmed(m) if "/" in m[0] else _address(m.string, m.start(), m.end())
 
 
-@WEB.rule(rf"[A-Za-z0-9_-]{{1,64}}(?:\.[A-Za-z0-9_-]{{1,32}}){{0,3}}\.(?:{_FILES})(?![A-Za-z0-9]|\.[A-Za-z])")
+@WEB.rule(
+    rf"[A-Za-z0-9_-]{{1,64}}(?:\.[A-Za-z0-9_-]{{1,32}}){{0,3}}\.(?:{_FILES}|{_FILES.upper()})(?![A-Za-z0-9]|\.[A-Za-z])"
+)
 def _file(m: re.Match[str]) -> list[Part]:
     return _address(m.string, m.start(), m.end())
 
 
-@WEB.rule(r"(?:~|\.{1,2})?/(?:[A-Za-z0-9_.-]{1,64}/){0,12}[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+@WEB.rule(r"(?:~|\.{1,2})?/(?:[A-Za-z0-9_.-]{1,64}/){0,12}\.?[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 def _path(m: re.Match[str]) -> list[Part]:
     return _trimmed(m)
+
+
+@WEB.rule(r"(?:(ASP|ADO|VB)|(?<![\w.]))\.NET(?![\w])")
+def _framework(m: re.Match[str]) -> str:
+    """.NET and ASP.NET, named as if they were domains."""
+    return f"{spell(m[1])} dot net" if m[1] else "dot net"
 
 
 @WEB.rule(r"[A-Za-z]:\\[A-Za-z0-9_.\\-]{0,200}")
