@@ -74,7 +74,10 @@ def open_voice(args: argparse.Namespace) -> Voice:
     """The voice that `voice_options` chose."""
     from ..voice import load
 
-    return load(args.voice, **load_options(args))
+    voice = load(args.voice, **load_options(args))
+    if voice.about.get("note"):
+        note(voice.about["note"])
+    return voice
 
 
 def load_options(args: argparse.Namespace) -> dict[str, Any]:

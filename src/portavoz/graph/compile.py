@@ -28,6 +28,7 @@ from . import onnx, openvino, processor
 from .cache import Cache, digest
 from .eager import Function
 
+EXPORTER = "torch"  # the back end that stages are exported from, and on which an eager voice runs them
 FORMAT = 5  # another number when the same weights give other files
 PACKAGES = {"onnx": ("torch", "onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf")}
 
@@ -90,16 +91,21 @@ class Origin:
 
     def __init__(self, family: FamilySpec, config: Any, digest: str, load: Callable[[], Mapping[str, Tensors]]) -> None:
         self.family, self.config, self.digest, self._load = family, config, digest, load
+        self.ops: Ops | None = None
         self.specs = {spec.name: spec for spec in family.stages(config)}
         self.groups: dict[str, list[StageSpec]] = {}
         for spec in self.specs.values():
             self.groups.setdefault(spec.owner, []).append(spec)
 
     @classmethod
-    def of(cls, family: FamilySpec, checkpoint: Checkpoint, *, transient: bool = False) -> Origin:
-        """A folder's; `transient`: nothing of it will be kept, so its files need no checksum."""
+    def of(
+        cls, family: FamilySpec, checkpoint: Checkpoint, *, transient: bool = False, ops: Ops | None = None
+    ) -> Origin:
+        """A folder's; `transient`: nothing of it will be kept, so its files need no checksum. ops: for eager stages."""
         seen = "" if transient else digest(checkpoint.files())
-        return cls(family, checkpoint.config, seen, checkpoint.tensors)
+        origin = cls(family, checkpoint.config, seen, checkpoint.tensors)
+        origin.ops = ops
+        return origin
 
     @classmethod
     def given(cls, family: FamilySpec, config: Any, parts: Mapping[str, Tensors]) -> Origin:
@@ -139,7 +145,7 @@ class Origin:
     def session(self, name: str, choice: Choice, cache: Cache) -> Session:
         """One graph as chosen, compiled if it is not in the cache yet."""
         if choice.runtime == "eager":
-            ops = _ops(choice.precision)
+            ops = self.ops or _ops(choice.precision)
             return Function(self.call(name, ops)[0], ops, list(self.specs[name].takes))
         int8 = choice.precision == "int8"
         if choice.runtime == "onnx":
@@ -160,7 +166,7 @@ class Origin:
         """The stage as an ONNX file's bytes; with `half` its weights are stored in float16."""
         from .export import export
 
-        torch = open_ops("torch")  # it says what is missing, and how to get it
+        torch = open_ops(EXPORTER)  # it says what is missing, and how to get it
         from .export_ops import ExportOps
 
         spec = self.specs[name]
@@ -248,8 +254,8 @@ def version_of(package: str) -> str:
 
 def _ops(precision: str) -> Ops:
     if precision == "float32":
-        return open_ops("torch")
-    open_ops("torch")
+        return open_ops(EXPORTER)
+    open_ops(EXPORTER)
     from ..ops.torch import TorchOps, torch
 
     return TorchOps(dtype=torch.bfloat16)

@@ -38,7 +38,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "stream": (LATER, ("av",)),
     "serve": (LATER, ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "wyoming")),
     "bulk": (LATER, ("ray",)),
-    "ttnn": (LATER, ("ttnn",)),
+    "ttnn": ("the TTNN back end; without the package its golden executor runs on torch", ("torch",)),
 }
 
 

@@ -16,8 +16,9 @@ from ..flow import Stage, join
 from ..folder import checkpoint, describe, is_checkpoint
 from ..graph import processor
 from ..graph.cache import Cache
-from ..graph.compile import Choice, Origin, assemble, plan, prebuilt
+from ..graph.compile import EXPORTER, Choice, Origin, assemble, plan, prebuilt
 from ..graph.tuning import stored
+from ..ops.base import Ops
 from . import locate
 
 __all__ = ["Source", "load_family", "open_checkpoint"]
@@ -79,7 +80,8 @@ def load_family(folder: Path, options: Options) -> Opened:
     engine, about = (None if said else _tuned(family, found, options)) or _asked(
         family, found, runtime, precision, options
     )
-    shown = {**found.about(), **({"engine": about} if family.workload else {})}
+    note = about.pop("note", "")
+    shown = {**found.about(), **({"engine": about} if family.workload else {}), **({"note": note} if note else {})}
     main = next((spec.owner for spec in family.stages(found.config) if spec.main), None)
     used = about["stages"][main]["runtime"] if main else runtime
     return Opened(family.synthesizer(found, engine), shown, used)
@@ -116,9 +118,11 @@ def _asked(family: FamilySpec, found: Checkpoint, runtime: str, precision: str, 
     PyTorch has a thread for every core already.
     """
     beside = int(runtime != "eager" and processor.cores() > options.threads)
-    model = _runner(family, found, runtime, precision, options)
+    back = _chosen(family, options) if runtime == "eager" else None
+    model = _runner(family, found, runtime, precision, options, back)
     engine = Engine(model, model, family.batch, beside)
-    return engine, _about(plan(family, runtime, precision, options.threads), engine, tuned=False)
+    about = _about(plan(family, runtime, precision, options.threads), engine, tuned=False)
+    return engine, {**about, "note": "" if back is None else back.note}
 
 
 def _about(choices: Mapping[str, Choice], engine: Engine, *, tuned: bool) -> dict[str, Any]:
@@ -126,18 +130,26 @@ def _about(choices: Mapping[str, Choice], engine: Engine, *, tuned: bool) -> dic
     return {"tuned": tuned, "stages": stages, "batch": engine.batch, "sound_beside_the_loop": bool(engine.workers)}
 
 
-def _runner(family: FamilySpec, found: Checkpoint, runtime: str, precision: str, options: Options) -> Any:
-    """What the loop runs on: the blocks as they are written, the fused form, or compiled graphs."""
+def _chosen(family: FamilySpec, options: Options) -> Ops | None:
+    """The back end that the blocks run on; None where the family's fused form runs on the exporter's."""
     backend = options.backend or ops.preferred()
-    chosen = options.backend or options.device or backend != "torch"
-    if runtime == "eager" and (chosen or not family.fused):
-        device = {"device": options.device} if options.device else {}
-        return found.eager(ops.open(backend, **device))
+    if not (options.backend or options.device or backend != EXPORTER) and family.fused:
+        return None
+    device = {"device": options.device} if options.device else {}
+    return ops.open(backend, **ops.backend(backend).spoken_options, **device)
+
+
+def _runner(
+    family: FamilySpec, found: Checkpoint, runtime: str, precision: str, options: Options, back: Ops | None
+) -> Any:
+    """What the loop runs on: the blocks as they are written, the fused form, or compiled graphs."""
+    if back is not None and not (back.fused and family.fused):
+        return found.eager(back)
     choices = plan(family, runtime, precision, options.threads)
     if runtime == "eager":
         # Nothing is worth keeping for the next time, so nothing is written where it would stay.
         with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
-            return assemble(Origin.of(family, found, transient=True), choices, Cache(folder)).runner
+            return assemble(Origin.of(family, found, transient=True, ops=back), choices, Cache(folder)).runner
     if runtime == "onnx" and precision == "float32" and (graphs := found.graphs()):
         return prebuilt(family, found.config, graphs, threads=options.threads)
     return assemble(Origin.of(family, found), choices).runner

@@ -36,6 +36,7 @@ BACKENDS: dict[str, Entry] = {
     "torch": Entry(f"{__name__}.torch:TorchOps", "torch", "torch"),
     "mlx": Entry(f"{__name__}.mlx:MlxOps", "mlx.core", "mlx"),
     "numpy": Entry(f"{__name__}.base:Ops", "numpy"),
+    "ttnn": Entry(f"{__name__}.ttnn.backend:TtnnOps", "torch", "ttnn"),  # golden needs torch; a card its own package
 }
 
 

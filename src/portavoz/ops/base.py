@@ -52,6 +52,9 @@ class Ops:
     axes: ClassVar[Mapping[str, str]] = {}  # role → axes ("out in k"), where `layout` is the back end's own
     float64 = True  # whether it computes in float64
     trains = False  # whether `gradients` works
+    fused = False  # whether a voice runs on it by the stages that compiled runtimes have: few shapes, static buffers
+    spoken_options: ClassVar[Mapping[str, Any]] = {}  # what `open` is given where a voice speaks
+    note = ""  # what a listener is told of where a voice speaks
     wrapped = False
     worker: Worker | None = None  # the one thread that may touch this back end's tensors; None: any thread may
 

@@ -1,0 +1,162 @@
+"""The golden executor: each operation of the table in PyTorch, its result rounded to the dtype that the rule says.
+
+Numbers are held as float32 that a card's dtype could hold. Matrix products are exact sums of the rounded operands,
+which is what the card gives at HiFi3 or HiFi4 with sums in float32; with `emulate` other settings are computed phase
+by phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .number import matmul, rounded
+from .schedule import Rule
+
+
+class Golden:
+    """Executes on the processor. `emulate`: fidelity and accumulation of every matrix product too."""
+
+    name = "golden"
+    about = "no card, the golden executor computes each operation in PyTorch with the card's roundings"
+
+    def __init__(self, *, emulate: bool = False) -> None:
+        self.emulate = emulate
+
+    def upload(self, array: Any, rule: Rule, *, parameter: bool = False) -> Tensor:
+        array = np.asarray(array)
+        t = torch.from_numpy(np.array(array, dtype=np.float32 if array.dtype.kind == "f" else None))
+        if t.is_floating_point():
+            return rounded(t, rule.dtype if parameter else rule.output)
+        return t if t.dtype == torch.bool else t.to(torch.int64)
+
+    def download(self, handle: Tensor) -> np.ndarray:
+        return handle.detach().numpy()
+
+    def shape(self, handle: Tensor) -> tuple[int, ...]:
+        return tuple(handle.shape)
+
+    def kind(self, handle: Tensor) -> str:
+        return "float32" if handle.is_floating_point() else str(handle.dtype).removeprefix("torch.")
+
+    def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Tensor:
+        if operation in PRODUCTS:
+            out = PRODUCTS[operation](self._product(rule), *tensors, **options)
+        else:
+            out = FUNCTIONS[operation](*tensors, **options)
+        return out if operation in KEEPS else rounded(out, rule.output)
+
+    def _product(self, rule: Rule) -> Callable[[Tensor, Tensor], Tensor]:
+        if rule.exact or not self.emulate:
+            return torch.matmul
+        return lambda a, b: matmul(a, b, rule.fidelity, rule.accumulation)
+
+
+Product = Callable[[Tensor, Tensor], Tensor]
+
+
+def _linear(product: Product, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    y = product(x.reshape(-1, x.shape[-1]), w).reshape(*x.shape[:-1], w.shape[1])
+    return y if b is None else y + b
+
+
+def _conv1d(
+    product: Product, x: Tensor, w: Tensor, b: Tensor | None = None, *, stride: int, padding: int, dilation: int,
+    groups: int,
+) -> Tensor:  # fmt: skip
+    if product is torch.matmul:
+        return F.conv1d(x.transpose(1, 2), w, b, stride, padding, dilation, groups).transpose(1, 2)
+    columns = F.unfold(x.transpose(1, 2)[:, :, None], (1, w.shape[2]), (1, dilation), (0, padding), (1, stride))
+    columns = columns.transpose(1, 2).unflatten(2, (groups, -1))
+    kernels = w.flatten(1).unflatten(0, (groups, -1))
+    y = torch.cat([product(columns[:, :, g].contiguous(), kernels[g].T) for g in range(groups)], -1)
+    return y if b is None else y + b
+
+
+def _conv_transpose1d(
+    product: Product, x: Tensor, w: Tensor, b: Tensor | None = None, *, stride: int, padding: int
+) -> Tensor:
+    if product is torch.matmul:
+        return F.conv_transpose1d(x.transpose(1, 2), w, b, stride, padding).transpose(1, 2)
+    spread = x.new_zeros(x.shape[0], (x.shape[1] - 1) * stride + 1, x.shape[2])
+    spread[:, ::stride] = x
+    turned = w.flip(2).transpose(0, 1).contiguous()
+    at = w.shape[2] - 1 - padding
+    return _conv1d(product, spread, turned, b, stride=1, padding=at, dilation=1, groups=1)
+
+
+def _conv2d(product: Product, x: Tensor, w: Tensor, b: Tensor | None = None, *, stride: Any, padding: Any) -> Tensor:
+    first = x.reshape(x.shape[0], 1, *x.shape[1:3]) if x.shape[3] == 1 else x.permute(0, 3, 1, 2).contiguous()
+    if product is torch.matmul:
+        return F.conv2d(first, w, b, stride, padding).permute(0, 2, 3, 1)
+    columns = F.unfold(first, tuple(w.shape[2:]), 1, tuple(padding), tuple(stride)).transpose(1, 2)
+    height = (x.shape[1] + 2 * padding[0] - w.shape[2]) // stride[0] + 1
+    y = product(columns.contiguous(), w.flatten(1).T).unflatten(1, (height, -1))
+    return y if b is None else y + b
+
+
+PRODUCTS: dict[str, Callable[..., Tensor]] = {
+    "linear": _linear,
+    "matmul": lambda product, a, b: product(a, b),
+    "conv1d": _conv1d,
+    "conv_transpose1d": _conv_transpose1d,
+    "conv2d": _conv2d,
+}
+
+
+def _slice(x: Tensor, *, begins: Sequence[int], ends: Sequence[int], steps: Sequence[int]) -> Tensor:
+    return x[tuple(slice(b, e, s) for b, e, s in zip(begins, ends, steps))]
+
+
+def _write(buffer: Tensor, new: Tensor, *, at: int) -> Tensor:
+    buffer[:, at : at + new.shape[1]] = new  # the cache is updated in place, as on the card
+    return buffer
+
+
+def _gather(x: Tensor, index: Tensor) -> Tensor:
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "embedding": lambda ids, w: F.embedding(ids, w),
+    "layer_norm": lambda x, w, b, *, eps: F.layer_norm(x, w.shape, w, b, eps),
+    "rms_norm": lambda x, w, *, eps: F.rms_norm(x, w.shape, w, eps),
+    "softmax": lambda x: F.softmax(x, -1),
+    "relu": F.relu,
+    "gelu": lambda x, *, approximate: F.gelu(x, approximate="tanh" if approximate else "none"),
+    "silu": F.silu,
+    "mish": F.mish,
+    "elu": F.elu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "leaky_relu": lambda x, *, slope: F.leaky_relu(x, slope),
+    "exp": torch.exp,
+    "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "clamp": lambda x, *, low, high: x.clamp(low, high),
+    "add": torch.add,
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "divide": torch.div,
+    "where": lambda allowed, x, *, other: torch.where(allowed.bool(), x, torch.full((), other)),
+    "sum": lambda x: x.sum(-1, keepdim=True),
+    "cumsum": lambda x: x.cumsum(1),
+    "concat": lambda *xs, axis: torch.cat(xs, axis),
+    "slice": _slice,
+    "reshape": lambda x, *, shape: x.reshape(shape),
+    "permute": lambda x, *, axes: x.permute(axes),
+    "pad": lambda x, *, before, after: F.pad(x, (0, 0, before, after)),
+    "repeat": lambda x, *, factor: x.repeat_interleave(factor, 1),
+    "gather": _gather,
+    "full": lambda *, shape, value: torch.full(shape, value),
+    "write": _write,
+}
+# Bits are moved, not computed: nothing is rounded.
+KEEPS = {"concat", "slice", "reshape", "permute", "pad", "repeat", "gather", "write", "embedding"}

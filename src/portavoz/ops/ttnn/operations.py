@@ -1,0 +1,156 @@
+"""The table: the TTNN operations that the back end uses, and the tensor that travels between them.
+
+A handle is an executor's own; a `Tensor` has its logical shape, dtype and the rule of a parameter. What an operation
+takes is what the library's takes, with channels last: [B, T, C].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from .schedule import BYTES, Rule
+
+
+class Operation(NamedTuple):
+    """One row of the table. `unit`: "matrix" (multiply–adds), "vector" (numbers one by one), "move" (bytes)."""
+
+    unit: str
+    library: str  # what the library calls it
+
+
+OPERATIONS: dict[str, Operation] = {
+    "linear": Operation("matrix", "ttnn.linear"),
+    "matmul": Operation("matrix", "ttnn.matmul"),
+    "conv1d": Operation("matrix", "ttnn.conv1d"),
+    "conv_transpose1d": Operation("matrix", "ttnn.conv_transpose2d"),
+    "conv2d": Operation("matrix", "ttnn.conv2d"),
+    "embedding": Operation("move", "ttnn.embedding"),
+    "layer_norm": Operation("vector", "ttnn.layer_norm"),
+    "rms_norm": Operation("vector", "ttnn.rms_norm"),
+    "softmax": Operation("vector", "ttnn.softmax"),
+    **{
+        name: Operation("vector", f"ttnn.{library}")
+        for name, library in {
+            "relu": "relu", "gelu": "gelu", "silu": "silu", "mish": "mish", "elu": "elu", "tanh": "tanh",
+            "sigmoid": "sigmoid", "leaky_relu": "leaky_relu", "exp": "exp", "sqrt": "sqrt", "rsqrt": "rsqrt",
+            "sin": "sin", "cos": "cos", "clamp": "clamp", "add": "add", "subtract": "subtract",
+            "multiply": "multiply", "divide": "divide", "where": "where", "sum": "sum", "cumsum": "cumsum",
+        }.items()
+    },
+    "concat": Operation("move", "ttnn.concat"),
+    "slice": Operation("move", "ttnn.slice"),
+    "reshape": Operation("move", "ttnn.reshape"),
+    "permute": Operation("move", "ttnn.permute"),
+    "pad": Operation("move", "ttnn.pad"),
+    "repeat": Operation("move", "ttnn.repeat_interleave"),
+    "gather": Operation("move", "ttnn.gather"),
+    "full": Operation("move", "ttnn.full"),
+    "write": Operation("move", "ttnn.update_cache"),
+    "upload": Operation("move", "ttnn.from_torch"),
+    "all_gather": Operation("move", "ttnn.all_gather"),
+    "reduce_scatter": Operation("move", "ttnn.reduce_scatter"),
+}  # fmt: skip
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs operations of the table. `rule` says in what the result is kept and how it is computed."""
+
+    name: str
+    about: str  # for a listener
+
+    def upload(self, array: Any, rule: Rule, *, parameter: bool = False) -> Any: ...
+    def download(self, handle: Any) -> Any: ...
+    def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Any: ...
+    def shape(self, handle: Any) -> tuple[int, ...]: ...
+    def kind(self, handle: Any) -> Any: ...
+
+
+class Tensor:
+    """A value on the card: arithmetic and slices are operations of the table too.
+
+    `ops` is the back end. A parameter has its `rule`, its path (`owner`), and how it was turned (`order`).
+    """
+
+    __slots__ = ("handle", "ops", "order", "owner", "rule", "shape")
+
+    def __init__(self, ops: Any, handle: Any, *, rule: Rule | None = None, owner: str = "", order: Any = None) -> None:
+        self.ops, self.handle, self.rule, self.owner, self.order = ops, handle, rule, owner, order
+        self.shape = ops.executor.shape(handle)
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the card."""
+        dtype = self.ops.schedule.defaults.output if self.rule is None else self.rule.dtype
+        return int(math.prod(self.shape) * (BYTES[dtype] if self.dtype.kind == "f" else 4))
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's dtype of the same kind: float32, int64 or bool."""
+        return np.dtype(self.ops.executor.kind(self.handle))
+
+    def __add__(self, other: Any) -> Tensor:
+        return self.ops._apply("add", self, other)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return self.ops._apply("subtract", self, other)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return self.ops._apply("multiply", self, other)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return self.ops._apply("divide", self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return self.ops._apply("add", other, self)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return self.ops._apply("subtract", other, self)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return self.ops._apply("multiply", other, self)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return self.ops._apply("divide", other, self)
+
+    def __neg__(self) -> Tensor:
+        return self.ops._apply("multiply", self, -1.0)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """Slices, whole numbers and None: a slice operation, then a reshape where axes come or go."""
+        keys = list(key) if isinstance(key, tuple) else [key]
+        if Ellipsis in keys:
+            at = keys.index(Ellipsis)
+            missing = len(self.shape) - sum(k is not None for k in keys) + 1
+            keys[at : at + 1] = [slice(None)] * missing
+        begins, ends, steps, shape, axis = [], [], [], [], 0
+        for k in [*keys, *[slice(None)] * (len(self.shape) - sum(k is not None for k in keys))]:
+            if k is None:
+                shape.append(1)
+                continue
+            size = self.shape[axis]
+            if isinstance(k, slice):
+                begin, end, step = k.indices(size)
+                shape.append(max(0, -(-(end - begin) // step)))
+            else:
+                begin, end, step = k % size, k % size + 1, 1
+            begins.append(begin)
+            ends.append(max(begin, end))
+            steps.append(step)
+            axis += 1
+        x = self
+        if any(b or e != n or s != 1 for b, e, n, s in zip(begins, ends, self.shape, steps)):
+            x = self.ops._apply("slice", x, begins=tuple(begins), ends=tuple(ends), steps=tuple(steps))
+        return x if x.shape == tuple(shape) else self.ops._apply("reshape", x, shape=tuple(shape))
+
+    def __repr__(self) -> str:
+        return f"ttnn tensor {list(self.shape)}"
