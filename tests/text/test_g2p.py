@@ -73,7 +73,7 @@ def test_every_heteronym_has_two_ways_and_can_be_chosen() -> None:
     for word, senses in table.items():
         assert len({sense.phonemes for sense in senses}) > 1, word
         assert word in dictionary(), word
-        assert heteronyms.choose(word, [word], 0) == senses[0].phonemes
+        assert heteronyms.choose(word, heteronyms.Place([word], 0, [""])) == senses[0].phonemes
 
 
 def test_each_source_is_named() -> None:

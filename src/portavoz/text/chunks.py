@@ -86,7 +86,8 @@ def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[l
     words = [word for token in tokens for word in token.words]
     marks = [mark for token in tokens for mark in [""] * (len(token.words) - 1) + [token.mark] * bool(token.words)]
     names = [name for token in tokens for name in _names(token)]
-    said = iter(g2p(words, marks, names))
+    capitals = [capital for at, token in enumerate(tokens) for capital in _capitals(token, first=at == 0)]
+    said = iter(g2p(words, marks, names, capitals))
     units: list[_Unit] = []
     unread: list[str] = []
     for token in tokens:
@@ -106,6 +107,13 @@ def _names(token: Spoken) -> list[bool]:
     """For each word whether it is the name of a letter: in "AAA" and "vitamin A", but not in "A cat"."""
     spelled = len(token.words) > 1 and all(len(word) == 1 for word in token.words)
     return [at in token.letters or (spelled and word != "a") for at, word in enumerate(token.words)]
+
+
+def _capitals(token: Spoken, *, first: bool) -> list[bool]:
+    """For each word whether it is written with a capital, other than the first of a sentence."""
+    written = token.source.lstrip("\"'“‘([{*_")
+    capital = not first and written[:1].isupper() and not written[1:2].isupper()
+    return [capital and at == 0 for at in range(len(token.words))]
 
 
 def _fitting(token: Spoken, sounds: Sequence[Said], limit: int, secondary: bool) -> list[_Unit]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from . import alphabet, heteronyms, letter_to_sound, morphology
+from . import alphabet, heteronyms, letter_to_sound, morphology, tagger
 from .alphabet import is_vowel
 from .lexicon import Lexicon, Phonemes, dictionary
 
@@ -38,7 +39,7 @@ _SMALL: dict[str, str] = {
 }  # fmt: skip
 # What the normaliser says of its own accord, and acronyms that it reads, where the dictionary has no entry.
 _OWN: dict[str, str] = {
-    "reais": "R EY0 AY1 S",
+    "reais": "R EY0 AY1 S", "houses": "HH AW1 Z IH0 Z",
     "miz": "M IH1 Z", "caret": "K EH1 R AH0 T", "covid": "K OW1 V IH0 D", "jpeg": "JH EY1 P EH2 G",
     "json": "JH EY1 S AH0 N", "gif": "G IH1 F", "gui": "G UW1 IY0", "yaml": "Y AE1 M AH0 L", "sata": "S EY1 T AH0",
     "oled": "OW1 L EH2 D", "lidar": "L AY1 D AA2 R", "crispr": "K R IH1 S P ER0", "uefa": "Y UW0 EY1 F AH0",
@@ -71,41 +72,48 @@ class G2P:
         # Running text repeats its words: what needs no context is looked up once.
         self._alone = lru_cache(maxsize=20_000)(self._read_alone)
 
-    def __call__(self, words: Sequence[str], marks: Sequence[str] = (), names: Sequence[bool] = ()) -> list[Said]:
+    def __call__(
+        self,
+        words: Sequence[str],
+        marks: Sequence[str] = (),
+        names: Sequence[bool] = (),
+        capitals: Sequence[bool] = (),
+    ) -> list[Said]:
         """Pronounce the words of one sentence, lower-case letters and apostrophes, or ``[[…]]`` inline.
 
-        marks: the pause after each word ("" for none). names: whether a single letter is meant as a letter.
-        Raises InputError for an inline pronunciation that cannot be read.
+        marks: the pause after each word ("" for none). names: whether a single letter is meant as a letter. capitals:
+        whether a word is written with a capital that is not the sentence's. Raises InputError for an inline
+        pronunciation that cannot be read.
         """
         said = [self._alone(word) for word in words]
+        sentence = _Sentence(words, marks, names, capitals)
         # From the end: "the" and "a" need to know how the next word begins.
         for at in range(len(words) - 1, -1, -1):
             if said[at].source in ("inline", "lexicon"):
                 continue
-            phonemes = self._in_context(words, at, marks, names)
+            phonemes = self._in_context(sentence, at)
             if words[at] == "the" and at + 1 < len(words) and _opens(said[at + 1].phonemes):
                 phonemes = ("DH", "IY0")
             if phonemes:
                 said[at] = Said(words[at], phonemes, "dictionary")
         return said
 
-    def _in_context(self, words: Sequence[str], at: int, marks: Sequence[str], names: Sequence[bool]) -> Phonemes:
+    def _in_context(self, sentence: _Sentence, at: int) -> Phonemes:
         """Phonemes that depend on the words around; () where they do not."""
-        word, last = words[at], at + 1 == len(words) or bool(marks and marks[at])
-        if len(word) == 1 and names and names[at]:
-            return LETTER_NAMES.get(word, ())
-        if word == "to" and last:
+        words, marks, names = sentence.words, sentence.marks, sentence.names
+        word = words[at]
+        if len(word) == 1:
+            return LETTER_NAMES.get(word, ()) if names and names[at] else ()
+        if word == "to" and (at + 1 == len(words) or (marks and marks[at])):
             return ("T", "UW1")
-        if word == "used" and not last and words[at + 1] == "to" and (not at or words[at - 1] not in heteronyms.BE):
-            return ("Y", "UW1", "S", "T")
-        table = heteronyms.table()
-        if word in table:
-            return heteronyms.choose(word, words, at)
+        if word == "used" and at + 1 < len(words) and words[at + 1] == "to" and not (marks and marks[at]):
+            return ("Y", "UW1", "S", "T") if not at or words[at - 1] not in heteronyms.BE else ()
+        stem = _stem_of(word)
+        if not stem:
+            return ()
+        chosen = heteronyms.choose(stem, sentence.place(at))
         # Nouns and verbs in -s are chosen like their stems: "the records", "she records".
-        stem = word[:-1] if word.endswith("s") and word[:-1] in table else word[:-2] if word.endswith("es") else ""
-        if stem in table and stem not in ("close", "house"):
-            return morphology.plural(heteronyms.choose(stem, words, at))
-        return ()
+        return chosen if stem == word else morphology.plural(chosen)
 
     def known(self, word: str) -> Phonemes:
         """The pronunciation of a word out of context from the user's lexicon or the dictionary; () without."""
@@ -138,6 +146,46 @@ class G2P:
 
     def _stem(self, word: str) -> Phonemes:
         return self._alone(word).phonemes if word else ()
+
+
+@lru_cache(maxsize=20_000)
+def _stem_of(word: str) -> str:
+    """The entry of the table of heteronyms that a word is a form of; "" where it is none."""
+    table = heteronyms.table()
+    if word in table:
+        return word
+    stem = word[:-1] if word.endswith("s") and word[:-1] in table else word[:-2] if word.endswith("es") else ""
+    return stem if stem in table and stem not in ("close", "house") else ""
+
+
+@dataclass(slots=True)
+class _Sentence:
+    """The words of a sentence; their parts of speech are found when they are first asked for."""
+
+    words: Sequence[str]
+    marks: Sequence[str] = ()
+    names: Sequence[bool] = ()
+    capitals: Sequence[bool] = ()
+    _tags: list[str] | None = None
+
+    def place(self, at: int) -> heteronyms.Place:
+        """Where word `at` stands, with its part of speech."""
+        capital = bool(self.capitals) and self.capitals[at]
+        return heteronyms.Place(self.words, at, self.tags(), capital)
+
+    def tags(self) -> list[str]:
+        """The part of speech of each word."""
+        if self._tags is None:
+            tokens: list[str] = []
+            ours: list[int] = []
+            for at, word in enumerate(self.words):
+                ours.append(len(tokens))
+                tokens.append("^" + word if self.capitals and self.capitals[at] else word)
+                if self.marks and self.marks[at]:
+                    tokens.append(self.marks[at])
+            tags = tagger.tagger().tag(tokens)
+            self._tags = [tags[at] for at in ours]
+        return self._tags
 
 
 def _opens(phonemes: Phonemes) -> bool:
