@@ -82,7 +82,7 @@ def _split(text: str | Iterable[str], g2p: G2P, limit: int, secondary: bool) -> 
 
 def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[list[_Unit], list[str]]:
     """The sentence's tokens with their sounds, and those that cannot be said."""
-    tokens = spoken(sentence.text)
+    tokens = spoken(sentence.text, sentence.start)
     words = [word for token in tokens for word in token.words]
     marks = [mark for token in tokens for mark in [""] * (len(token.words) - 1) + [token.mark] * bool(token.words)]
     names = [name for token in tokens for name in _names(token)]
@@ -94,8 +94,7 @@ def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[l
         heard = [next(said) for _ in token.words]
         sounds = [one for one in heard if one.phonemes]
         if sounds:
-            moved = replace(token, start=token.start + sentence.start, end=token.end + sentence.start)
-            units += _fitting(moved, sounds, limit, secondary)
+            units += _fitting(token, sounds, limit, secondary)
             continue
         unread.append(token.source)
         if units and _STRENGTH[token.mark] > _STRENGTH[units[-1].spoken.mark]:
@@ -105,20 +104,27 @@ def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[l
 
 def _names(token: Spoken) -> list[bool]:
     """For each word whether it is the name of a letter: in "AAA" and "vitamin A", but not in "A cat"."""
+    if len(token.words) == 1:
+        return [bool(token.letters)]
     spelled = len(token.words) > 1 and all(len(word) == 1 for word in token.words)
     return [at in token.letters or (spelled and word != "a") for at, word in enumerate(token.words)]
 
 
 def _capitals(token: Spoken, *, first: bool) -> list[bool]:
     """For each word whether it is written with a capital, other than the first of a sentence."""
+    if token.source[0].islower() or first:
+        return [False] * len(token.words)
     written = token.source.lstrip("\"'“‘([{*_")
-    capital = not first and written[:1].isupper() and not written[1:2].isupper()
+    capital = written[:1].isupper() and not written[1:2].isupper()
     return [capital and at == 0 for at in range(len(token.words))]
 
 
 def _fitting(token: Spoken, sounds: Sequence[Said], limit: int, secondary: bool) -> list[_Unit]:
     """The token as one unit, or as several where it is more than a piece holds (a number of a hundred figures)."""
     most = limit - 2
+    if len(sounds) == 1 and len(sounds[0].phonemes) < most and sounds[0].source not in ("letters", "spelled"):
+        phonemes = sounds[0].phonemes
+        return [_Unit(token, [phonemes if secondary else taught(phonemes)], [])]
     units = [_Unit(token, [], [])]
     for one in sounds:
         phonemes = one.phonemes if secondary else taught(one.phonemes)

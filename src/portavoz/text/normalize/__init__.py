@@ -10,6 +10,7 @@ marks) has no words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from .codes import PHONES
 from .counts import COUNTS
 from .dates import DATES
 from .identifiers import FIGURES
-from .letters import is_loud, read_word
+from .letters import is_loud, plain, read_word
 from .money import CURRENCY_SIGNS, MONEY, MONEY_AFTER
 from .places import ZIPS
 from .plurals import PLURALS
@@ -27,7 +28,7 @@ from .powers import POWERS
 from .primes import PRIMES
 from .quantities import QUANTITIES, VULGAR
 from .ranges import RANGES
-from .rules import Part, after, begins_word
+from .rules import Part, Rules, after, begins_word
 from .symbols import SIGNS, SYMBOLS, dot, greek, pause_at, said_symbol, stronger
 from .units import per_at
 from .web import WEB
@@ -87,10 +88,17 @@ def _said(text: str) -> list[str]:
     return out
 
 
-def spoken(text: str) -> list[Spoken]:
-    """The tokens of `text` in order; time and memory are proportional to its length."""
+def spoken(text: str, offset: int = 0) -> list[Spoken]:
+    """The tokens of `text` in order; time and memory are proportional to its length.
+
+    Their places count from `offset`, where `text` is a part of a longer one.
+    """
     folded = fold(text)
-    return _placed(text, folded, _drafts(folded.text))
+    return _placed(text, folded, _drafts(folded.text), offset)
+
+
+# Most words of most texts: small letters, and small letters after a blank.
+_SIMPLE = re.compile(r"[a-z]{2,40}(?= [a-z])")
 
 
 def _drafts(text: str) -> list[_Draft]:
@@ -99,6 +107,11 @@ def _drafts(text: str) -> list[_Draft]:
     while here < len(text):
         if text[here] == " ":
             here += 1
+            continue
+        simple = _SIMPLE.match(text, here)
+        if simple and plain(simple[0]) and (here == 0 or text[here - 1] == " "):
+            drafts.append(_Draft(here if lead < 0 else lead, simple.end(), (simple[0],)))
+            lead, here = -1, simple.end() + 1
             continue
         parts = _read(text, here, loud=loud)
         if parts:
@@ -140,24 +153,62 @@ def _read(text: str, here: int, *, loud: bool) -> list[Part] | None:
 
 def _odd_word(text: str, here: int) -> list[Part] | None:
     """Addresses and money at a letter; only looked for where the word has a sign or a figure in it."""
-    end = here + 1
-    while end < len(text) and end - here < 64 and text[end] not in " \n":
-        end += 1
+    written = _WRITTEN.match(text, here)
+    end = written.end() if written else here
     coin = text[here].isupper() or text.startswith(("kr", "zl"), here)
     if text[here:end].isalpha() and not coin:
         return None
-    return WEB.at(text, here) or (MONEY.at(text, here) if coin else None)
+    web = WEB.at(text, here) if _WEBBY.match(text, here) else None
+    return web or (
+        MONEY.at(text, here) if (coin and not text[here:end].isalpha()) or _coined(text, here, end) else None
+    )
+
+
+def _coined(text: str, here: int, end: int) -> bool:
+    """Whether a code of a currency stands apart before its sum: EUR 20, kr 500."""
+    return end - here < 5 and text[end + 1 : end + 2] in _FIRST_OF_SUM and text[end : end + 1] == " "
+
+
+_FIRST_OF_SUM = tuple("0123456789.")
+# What an address has in it: a sign of its own before more of it.
+_WEBBY = re.compile(r"[^ \n@./:\\_#~-]{0,63}(?:-[^ \n@./:\\_#~-]{1,40}){0,8}(?:[@./:\\_#~-]{1,3}[\w/~.])")
+
+
+_BEFORE_COIN = CURRENCY_SIGNS + "¢UCAEGJIBMPSNDKTzkmbthlc"
+_WRITTEN = re.compile(r"[^ \n]{1,64}")
+_PRIMED = re.compile(r"['\"′″]")
 
 
 def _figures(text: str, here: int) -> list[Part] | None:
-    if (begins_word(text, here) or text[here - 1] == "#") and (said := PHONES.at(text, here) or WEB.at(text, here)):
+    end = here
+    while end < len(text) and "0" <= text[end] <= "9":
+        end += 1
+    behind = text[end] if end < len(text) else " "
+    if (begins_word(text, here) or text[here - 1] == "#") and (
+        said := PHONES.at(text, here, behind) or (WEB.at(text, here) if _WEBBY.match(text, here) else None)
+    ):
         return said
     if here and text[here - 1].isdigit():
-        return FIGURES.at(text, here)
+        return FIGURES.at(text, here, behind)
     for rules in _AT_FIGURE:
-        if said := rules.at(text, here):
+        if _may_match(rules, text, here, end, behind) and (said := rules.at(text, here, behind)):
             return said
     return None
+
+
+def _may_match(rules: Rules, text: str, here: int, end: int, follows: str) -> bool:
+    """Whether the rules of a kind need to be tried on the figures ``text[here:end]``: a look at what follows them."""
+    if rules is MONEY_AFTER:
+        return follows != " " or text[end + 1 : end + 2] in _BEFORE_COIN
+    if rules is PLURALS:
+        return follows in ("s", "e", "'")
+    if rules is COUNTS:
+        return follows in "kKMBTmb.,"
+    if rules is ZIPS:
+        return end - here == 5
+    if rules is PRIMES:
+        return bool(_PRIMED.search(text, here, here + 16)) or "ft" in text[end : end + 4] or "in" in text[end : end + 4]
+    return True
 
 
 # What is tried at a figure that begins a number, in this order.
@@ -217,7 +268,7 @@ def _closes(text: str, end: int, words: tuple[str, ...]) -> bool:
     return after(text, end) in STARTERS and " ".join(words) not in UNFINISHED
 
 
-def _placed(text: str, folded: FoldedText, drafts: list[_Draft]) -> list[Spoken]:
+def _placed(text: str, folded: FoldedText, drafts: list[_Draft], offset: int) -> list[Spoken]:
     """Drafts back on the written text; what was folded away goes with the token before it."""
     spans: list[list[int]] = []
     kept: list[_Draft] = []
@@ -230,14 +281,14 @@ def _placed(text: str, folded: FoldedText, drafts: list[_Draft]) -> list[Spoken]
             continue
         spans.append([start, max(end, start + 1)])
         kept.append(draft)
-    return list(_covered(text, spans, kept))
+    return list(_covered(text, spans, kept, offset))
 
 
-def _covered(text: str, spans: list[list[int]], drafts: list[_Draft]) -> Iterator[Spoken]:
+def _covered(text: str, spans: list[list[int]], drafts: list[_Draft], offset: int) -> Iterator[Spoken]:
     if not drafts:
         if bare := text.strip(BLANKS):
             start = text.index(bare[0])
-            yield Spoken(bare, start, start + len(bare), (), ".")
+            yield Spoken(bare, offset + start, offset + start + len(bare), (), ".")
         return
     spans[0][0] = len(text) - len(text.lstrip(BLANKS))
     for index, (draft, (start, end)) in enumerate(zip(drafts, spans)):
@@ -248,4 +299,4 @@ def _covered(text: str, spans: list[list[int]], drafts: list[_Draft]) -> Iterato
         if "A" in words:
             letters = tuple(at for at, word in enumerate(words) if word == "A")
             words = tuple("a" if word == "A" else word for word in words)
-        yield Spoken(text[start:end], start, end, words, draft.mark, letters, draft.rule)
+        yield Spoken(text[start:end], offset + start, offset + end, words, draft.mark, letters, draft.rule)

@@ -30,7 +30,7 @@ TITLES = pairs(
 # After these words, dotted, the sentence goes on even before a word that often begins one (Dr. No).
 UNFINISHED = frozenset(TITLES.values()) | {"doctor", "saint", "for example", "that is", "number", "versus", "compare"}
 # Before a number: said so only when a figure (or a roman numeral) follows.
-_NUMBERED = pairs(
+NUMBERED = pairs(
     "no number; nos numbers; vol volume; vols volumes; ch chapter; chap chapter; fig figure; figs figures; "
     "sec section; p page; pp pages; art article; eq equation; ver version; v version; pt part; ext extension; "
     "tel telephone; rm room; op opus; bk book; ca circa; c circa; apt apartment; par paragraph; ed edition; "
@@ -80,6 +80,12 @@ _BARE = pairs(
     "recd received; reqd "
     "required; rcpt receipt; sched schedule; Drs doctors; mdse merchandise; dtd dated; ctr center; Ctr "
     "center; tel telephone"
+)
+# Words that a rule looks at without a dot behind them.
+KEYS = frozenset(_BARE) | frozenset(
+    "St Dr Ave Rd Ln Hwy Pkwy aka AKA Jan Feb Mar Apr May Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues "
+    "Wed Thu Thur Thurs "
+    "Fri Sat Sun v et Et".split()
 )
 # Plain small words that a rule looks at.
 PLAIN = frozenset(_BARE) | frozenset("no p c v sec art pt op ext st".split())
@@ -205,7 +211,7 @@ def _version(m: re.Match[str]) -> str | None:
 @SHORT.rule(r"([A-Za-z]{1,7})\.? ?(?=[#\d]|[IVXLC]{1,6}(?![A-Za-z]))")
 def _numbered(m: re.Match[str]) -> list[Part] | None:
     """No. 5, pp. 10, Vol. II, fig. 3; without the dot only when it cannot be a word ("pp 10")."""
-    said = _NUMBERED.get(m[1].lower())
+    said = NUMBERED.get(m[1].lower())
     dotted, apart = "." in m[0], m[0].endswith((" ", "."))
     if not said or not apart or not (dotted or m[1].lower() in ("pp", "nos", "vol", "ch", "fig", "figs", "apt", "ext")):
         return None

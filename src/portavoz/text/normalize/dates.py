@@ -69,13 +69,13 @@ def _month_first(month: int, day: int, year: str) -> str | None:
     return f"{_NAMES[month - 1]} {numbers.ordinal(day)} {numbers.year(_full_year(year))}"
 
 
-@DATES.rule(r"(\d{4})([-/])(\d\d?)\2(\d\d?)(?!\d|[-/]\d)(?:T(?=\d\d:\d\d))?")
+@DATES.rule(r"(\d{4})([-/])(\d\d?)\2(\d\d?)(?!\d|[-/]\d)(?:T(?=\d\d:\d\d))?", follows="-/")
 def _iso(m: re.Match[str]) -> str | None:
     said = _month_first(int(m[3]), int(m[4]), m[1])
     return said and said + (" at" if m[0].endswith("T") else "")
 
 
-@DATES.rule(r"(?<![\d/.-])(\d\d?)([/.-])(\d\d?)\2(\d{4}|\d\d)(?![\d/]|[.-]\d)")
+@DATES.rule(r"(?<![\d/.-])(\d\d?)([/.-])(\d\d?)\2(\d{4}|\d\d)(?![\d/]|[.-]\d)", follows="/.-")
 def _figures(m: re.Match[str]) -> str | None:
     """With a slash the month comes first (3/15/2024), with dots and hyphens the day, where that is possible."""
     if m[2] != "/" and len(m[4]) == 2:
@@ -95,7 +95,7 @@ _ON = frozenset(
 _COMMON_FRACTIONS = frozenset("1/2 1/3 2/3 1/4 3/4 1/5 1/8".split())
 
 
-@DATES.rule(r"(?<![\d/.])(\d\d?)/(\d\d?)(?: ?[-–] ?(\d\d?)/(\d\d?))?(?![\d/\"″]|[.-]\d|st|nd|rd|th)")
+@DATES.rule(r"(?<![\d/.])(\d\d?)/(\d\d?)(?: ?[-–] ?(\d\d?)/(\d\d?))?(?![\d/\"″]|[.-]\d|st|nd|rd|th)", follows="/")
 def _month_and_day(m: re.Match[str]) -> str | None:
     """On 10/14; 12/24-1/2; from 7/4 to 7/9; but by 1/2, 3/4 of it."""
     text, start = m.string, m.start()
@@ -139,7 +139,7 @@ def _in_a_year(month: int, day: int) -> str:
     return f"{_NAMES[month - 1]} {numbers.ordinal(day)}"
 
 
-@DATES.rule(rf"(\d\d?){_NTH}(?: ?[-–] ?(\d\d?){_NTH})?(?= {_MONTH}\.?)")
+@DATES.rule(rf"(\d\d?){_NTH}(?: ?[-–] ?(\d\d?){_NTH})?(?= {_MONTH}\.?)", follows=" snrt-–")
 def _day_before_month(m: re.Match[str]) -> str | None:
     """15 March: the fifteenth of march."""
     if not all(1 <= int(day) <= 31 for day in m.groups() if day):
@@ -161,7 +161,7 @@ def _day_after_month(m: re.Match[str]) -> str | None:
     return " to ".join(numbers.ordinal(int(day)) for day in m.groups() if day)
 
 
-@DATES.rule(r"'?(\d{3}0|[2-9]0)'?s(?![A-Za-z])")
+@DATES.rule(r"'?(\d{3}0|[2-9]0)'?s(?![A-Za-z])", follows="s'")
 def _decade(m: re.Match[str]) -> str | None:
     if len(m[1]) == 4 and not 1000 <= int(m[1]) <= 2990:
         return None
@@ -170,19 +170,19 @@ def _decade(m: re.Match[str]) -> str | None:
     return numbers.decade(m[1]) if begins_word(m.string, m.start()) or m.string[m.start() - 1] == "-" else None
 
 
-@DATES.rule(r"'(\d\d)(?![\d'\"])")
+@DATES.rule(r"'(\d\d)(?![\d'\"])", follows="'")
 def _short_year(m: re.Match[str]) -> str | None:
     if not begins_word(m.string, m.start()):
         return None
     return ("oh " if m[1][0] == "0" else "") + numbers.cardinal(int(m[1]))
 
 
-@DATES.rule(r"(\d{1,4}) ?(BCE|BC|CE|AD|B\.C\.E\.|B\.C\.|C\.E\.|A\.D\.)(?![A-Za-z])")
+@DATES.rule(r"(\d{1,4}) ?(BCE|BC|CE|AD|B\.C\.E\.|B\.C\.|C\.E\.|A\.D\.)(?![A-Za-z])", follows=" BCA")
 def _era(m: re.Match[str]) -> str:
     return numbers.year(int(m[1])) + " " + spell(m[2].replace(".", ""))
 
 
-@DATES.rule(r"(\d{4})(?:/|([-–]))(\d\d)(?![\d/-])")
+@DATES.rule(r"(\d{4})(?:/|([-–]))(\d\d)(?![\d/-])", follows="/-–")
 def _season(m: re.Match[str]) -> str | None:
     """2023/24 and 2001-02, the year that goes over new year."""
     if (int(m[1]) + 1) % 100 != int(m[3]) or not 1000 <= int(m[1]) <= 2099:
@@ -191,17 +191,17 @@ def _season(m: re.Match[str]) -> str | None:
     return f"{numbers.year(int(m[1]))} {'to ' if m[2] else ''}{ends}"
 
 
-@DATES.rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d(?:\.\d{{1,6}})?))?{_HALF}?(?![:\d])")
+@DATES.rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d(?:\.\d{{1,6}})?))?{_HALF}?(?![:\d])", follows=":")
 def _clock(m: re.Match[str]) -> str:
     return _time(int(m[1]), m[2], m[3], m[4] or m[5] or m[6] or "")
 
 
-@DATES.rule(rf"(1[0-2]|0?\d)(?:\.([0-5]\d))?{_HALF}")
+@DATES.rule(rf"(1[0-2]|0?\d)(?:\.([0-5]\d))?{_HALF}", follows=" .apAP")
 def _half_day(m: re.Match[str]) -> str | None:
     return _time(int(m[1]), m[2] or "00", None, m[3] or m[4] or m[5])
 
 
-@DATES.rule(r"(\d\d?)(?:[:.](\d\d))? ?[-–] ?(?=\d\d?(?:[:.]\d\d)? ?[apAP]\.?[mM])")
+@DATES.rule(r"(\d\d?)(?:[:.](\d\d))? ?[-–] ?(?=\d\d?(?:[:.]\d\d)? ?[apAP]\.?[mM])", follows=":. -–")
 def _from_hour(m: re.Match[str]) -> list[Part] | None:
     """The first half of 10-11am: no o'clock is said there."""
     if int(m[1]) > 24:

@@ -20,7 +20,7 @@ _RELEASED = frozenset("v version release python ubuntu macos ios android kernel"
 _RELEASE = re.compile(r"(\d{1,3})\.([1-9]\d)")
 
 
-@FIGURES.rule(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d]|\.\d)(?::(\d{1,5}))?(?:/(\d{1,2})(?!\d))?")
+@FIGURES.rule(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d]|\.\d)(?::(\d{1,5}))?(?:/(\d{1,2})(?!\d))?", follows=".")
 def _internet(m: re.Match[str]) -> str | None:
     """192.168.0.1: the figures one by one, dots said."""
     host = re.split("[:/]", m[0])[0]
@@ -31,12 +31,12 @@ def _internet(m: re.Match[str]) -> str | None:
     return said + (f" slash {numbers.cardinal(int(m[2]))}" if m[2] else "")
 
 
-@FIGURES.rule(r"\d{1,4}(?:\.\d{1,4}){2,5}(?!\d)")
+@FIGURES.rule(r"\d{1,4}(?:\.\d{1,4}){2,5}(?!\d)", follows=".")
 def _version(m: re.Match[str]) -> str:
     return " point ".join(numbers.number(part) for part in m[0].split("."))
 
 
-@FIGURES.rule(r"(?<![-\d])\d{1,6}(?:-\d{1,6}){2,7}(?![\d-])")
+@FIGURES.rule(r"(?<![-\d])\d{1,6}(?:-\d{1,6}){2,7}(?![\d-])", follows="-")
 def _chain(m: re.Match[str]) -> list[Part]:
     """4-4-2 or 123-45-6789: groups; long ones figure by figure and with a pause."""
     long = any(len(group) > 2 for group in m[0].split("-"))
@@ -49,31 +49,31 @@ def _chain(m: re.Match[str]) -> list[Part]:
     return parts
 
 
-@FIGURES.rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th|ST|ND|RD|TH)(?![A-Za-z])")
+@FIGURES.rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th|ST|ND|RD|TH)(?![A-Za-z])", follows="snrtSNRT,")
 def _ordinal(m: re.Match[str]) -> str:
     return numbers.ordinal(int(m[1].replace(",", "")))
 
 
-@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,12})?)×(?=10[⁻⁺⁰¹²³⁴-⁹^])")
+@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,12})?)×(?=10[⁻⁺⁰¹²³⁴-⁹^])", follows=".×")
 def _times_ten(m: re.Match[str]) -> list[Part]:
     """3×10⁸ is a product."""
     return [Part(m.end(), (*numbers.number(m[1]).split(), "times"))]
 
 
-@FIGURES.rule(r"0x([0-9A-Fa-f]{1,16})(?![\w])")
+@FIGURES.rule(r"0x([0-9A-Fa-f]{1,16})(?![\w])", follows="x")
 def _hexadecimal(m: re.Match[str]) -> str:
     """0x1F: zero x one f."""
     return "zero x " + " ".join(numbers.digits(c) if c.isdigit() else spell(c) for c in m[1])
 
 
-@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,3})?)[x×](?=\d)")
+@FIGURES.rule(r"(\d{1,5}(?:\.\d{1,3})?)[x×](?=\d)", follows=".x×")
 def _by(m: re.Match[str]) -> list[Part]:
     """4x4 and 1920×1080 are measures; 3 × 4 is a product and left to its sign, and 11 x86 is neither."""
     said = numbers.number(m[1]) if "." in m[1] or len(m[1]) < 4 else numbers.code(m[1])
     return [Part(m.end(), (*said.split(), "by"))]
 
 
-@FIGURES.rule(r"(\d{1,3}):(\d{1,3})(?![\d:])")
+@FIGURES.rule(r"(\d{1,3}):(\d{1,3})(?![\d:])", follows=":")
 def _ratio(m: re.Match[str]) -> str:
     minutes = len(m[1]) == len(m[2]) == 2 and m[2] < "60"  # 90:00 on a stopwatch
     return f"{numbers.number(m[1])}{' ' if minutes else ' to '}{numbers.number(m[2])}"

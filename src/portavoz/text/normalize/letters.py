@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from . import abbreviations, chat
@@ -13,7 +14,7 @@ from .headlines import nation
 from .letter_a import LETTERED, names_letter
 from .places import PLACES
 from .ranges import RANGES_OF_WORDS
-from .rules import Part, after, before, pairs, spell
+from .rules import Part, Rules, after, before, pairs, spell
 from .slashes import SLASHES
 from .units import unit_at
 
@@ -82,10 +83,10 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
         ):
             return said
         return [Part(end, ("A" if names_letter(text, start, end) else "a",))]
-    plain = _plain(word)
-    if plain and following == " " and text[end + 1 : end + 2].islower():
+    simple = plain(word)
+    if simple and following == " " and text[end + 1 : end + 2].islower():
         return [Part(end, (word,))]
-    unusual = not plain or len(word) < 6 or (following and following not in _PLAIN_AFTER)
+    unusual = not simple or len(word) < 6 or (following and following not in _PLAIN_AFTER)
     if following and following in "-–" and word[0].isupper():
         unusual = True
     if unusual and (special := _special(text, start, end, loud=loud)):
@@ -96,7 +97,7 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
 
 
 @lru_cache(maxsize=50_000)
-def _plain(word: str) -> bool:
+def plain(word: str) -> bool:
     """Whether a word in small letters is read as it stands whatever is beside it, but for figures and signs."""
     return len(word) > 1 and word.isalpha() and word.islower() and word not in _SPECIAL and not _ODD.search(word)
 
@@ -113,23 +114,50 @@ def _spelled_beside(word: str, beside: str) -> bool:
 
 def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | None:
     """Everything that looks at more than the word itself."""
-    if speed := _SPEED.match(text, start):
+    word, following = text[start:end], text[end : end + 1]
+    if following == "/" and (speed := _SPEED.match(text, start)):
         unit = unit_at(text, start)
         return [Part(speed.end(), tuple(unit.many.split()))] if unit else None
-    if degree := _DEGREES.match(text, start):
+    if word[0] in "PEBMDL" and (degree := _DEGREES.match(text, start)):
         own = degree[2] or ""
         letters = "".join(c for c in degree[0].removesuffix(own) if c.isalpha())
         return [Part(degree.end(), tuple((spell(letters) + own).split()))]
-    for rules in (SLASHES, RANGES_OF_WORDS, PLACES, SHORT, CONTRACTIONS, CHAT):
-        if rules is PLACES and loud and not text[end : end + 3].lstrip(", ").isdigit():
-            continue
+    for rules in _of_interest(text, word, end, loud=loud):
         if said := rules.at(text, start):
             return said
-    if said := _initials_at(text, start) or _graded(text, start, end):
+    if following == "." and (said := _initials_at(text, start)):
         return said
-    if plural := _PLURAL.match(text, start):
+    if said := _graded(text, start, end):
+        return said
+    if following == "(" and (plural := _PLURAL.match(text, start)):
         return [Part(plural.end(), (plural[1] + "s",))]
     return None
+
+
+def _of_interest(text: str, word: str, end: int, *, loud: bool) -> Iterator[Rules]:
+    """The kinds that may know a word: a look at its letters and at what follows spares trying all."""
+    following, lower, capital = text[end : end + 1], word.lower(), word[0].isupper()
+    if following == "/":
+        yield SLASHES
+    if capital and following and (following in "-–." or (following == " " and text[end + 1 : end + 2] in "-–")):
+        yield RANGES_OF_WORDS
+    if capital and (following == "." or len(word) < 3) and (not loud or text[end : end + 3].lstrip(", ").isdigit()):
+        yield PLACES
+    if (
+        following == "."
+        or word in abbreviations.KEYS
+        or _ROMAN.match(word)
+        or (lower in abbreviations.NUMBERED and text[end : end + 2].lstrip(" ")[:1] in _NUMBERING)
+    ):
+        yield SHORT
+    if "'" in word or lower in BARE:
+        yield CONTRACTIONS
+    if lower in chat.SPELLED or lower in chat.WORDS or len(word) == 1 or following.isdigit() or _ODD.search(lower):
+        yield CHAT
+
+
+_ROMAN = re.compile(r"[IVXLCDM]+(?:'s)?$|[ivxlc]+$")
+_NUMBERING = tuple("#0123456789IVXLC-–/")
 
 
 def _initials_at(text: str, start: int) -> list[Part] | None:

@@ -163,7 +163,7 @@ def _money_before_sign(m: re.Match[str]) -> str:
     return amount(written, _SCALE.get(m[2] or "", m[3] or ""), _CURRENCY[m[4]])
 
 
-@MONEY_AFTER.rule(r"(\d{1,36}) ?¢|(\d{1,2})p(?![A-Za-z\d])")
+@MONEY_AFTER.rule(r"(\d{1,36}) ?¢|(\d{1,2})p(?![A-Za-z\d])", follows=" ¢p")
 def _coins(m: re.Match[str]) -> list[Part]:
     one, many = ("penny", "pence") if m[0].endswith("p") else ("cent", "cents")
     written = m[1] or m[2]

@@ -19,12 +19,12 @@ VULGAR = {c: tuple(map(int, unicodedata.normalize("NFKC", c).split("⁄"))) for 
 _HALVED = re.compile(r" (mile|cup|hour|inch|pound|teaspoon|tablespoon|dozen|pint|gallon|ounce|acre)(?![A-Za-z-])")
 
 
-@QUANTITIES.rule(rf"({NUMBER}) ?([%‰])")
+@QUANTITIES.rule(rf"({NUMBER}) ?([%‰])", follows=" %‰,.")
 def _percent(m: re.Match[str]) -> str:
     return f"{numbers.number(m[1])} {'percent' if m[2] == '%' else 'per mille'}"
 
 
-@QUANTITIES.rule(r"24/7(?![\d/])|9/11(?![\d/])|([1-9]0)/([1-9]0)(?![\d/])")
+@QUANTITIES.rule(r"24/7(?![\d/])|9/11(?![\d/])|([1-9]0)/([1-9]0)(?![\d/])", follows="/")
 def _fixed(m: re.Match[str]) -> str | None:
     """24/7, 9/11, and two shares of a hundred: a 60/40 split."""
     if m[1]:
@@ -34,7 +34,8 @@ def _fixed(m: re.Match[str]) -> str | None:
 
 
 @QUANTITIES.rule(
-    r"(?<![\d/.])(\d{2,3})/(\d{2,3})(?![\d/]|\.\d)(?= ?mmHg)|(?<![\d/.])(1\d\d)/([4-9]\d|1[01]\d)(?![\d/]|\.\d)"
+    r"(?<![\d/.])(\d{2,3})/(\d{2,3})(?![\d/]|\.\d)(?= ?mmHg)|(?<![\d/.])(1\d\d)/([4-9]\d|1[01]\d)(?![\d/]|\.\d)",
+    follows="/",
 )
 def _pressure(m: re.Match[str]) -> list[Part]:
     """Blood pressure: 120/80."""
@@ -44,14 +45,16 @@ def _pressure(m: re.Match[str]) -> list[Part]:
     return [Part(unit.end if unit else m.end(), tuple(said.split()))]
 
 
-@QUANTITIES.rule(r"(?<![\d/.])(?:(\d{1,4})[ -])?(\d{1,3})/(\d{1,3})(?:(?:st|nd|rd|th)s?(?![A-Za-z]))?(?![\d/]|\.\d)")
+@QUANTITIES.rule(
+    r"(?<![\d/.])(?:(\d{1,4})[ -])?(\d{1,3})/(\d{1,3})(?:(?:st|nd|rd|th)s?(?![A-Za-z]))?(?![\d/]|\.\d)", follows="/ -"
+)
 def _fraction(m: re.Match[str]) -> list[Part] | None:
     if m[1] and int(m[2]) >= int(m[3]):
         return None
     return _fraction_of(m, m[1], int(m[2]), int(m[3]))
 
 
-@QUANTITIES.rule(f"(?:(\\d{{1,36}}) ?)?([{''.join(VULGAR)}])")
+@QUANTITIES.rule(f"(?:(\\d{{1,36}}) ?)?([{''.join(VULGAR)}])", follows=" " + "".join(VULGAR))
 def _vulgar(m: re.Match[str]) -> list[Part]:
     top, bottom = VULGAR[m[2]]
     return _fraction_of(m, m[1], top, bottom)
@@ -76,7 +79,7 @@ def _fraction_of(m: re.Match[str], whole: str | None, top: int, bottom: int) -> 
     return [Part(unit.end if unit else m.end(), tuple(said.split()))]
 
 
-@QUANTITIES.rule(rf"({NUMBER})[eE]([-−+]?)(\d{{1,3}})(?!\w|\.\d)")
+@QUANTITIES.rule(rf"({NUMBER})[eE]([-−+]?)(\d{{1,3}})(?!\w|\.\d)", follows="eE.")
 def _scientific(m: re.Match[str]) -> list[Part]:
     sign = "minus " if m[2] in ("-", "−") else ""
     unit = unit_at(m.string, m.end())
