@@ -19,9 +19,9 @@ LOUDEST = 100.0  # a magnitude above this is a runaway exponential, as in Vocos
 class ConvNeXt(Block):
     """Depthwise conv, norm, wide linear, gelu, narrow linear, a learned scale, residual. arXiv:2201.03545."""
 
-    def __init__(self, w: Weights, channels: int, inner: int, first: float) -> None:
+    def __init__(self, w: Weights, channels: int, inner: int, first: float, *, dilation: int = 1) -> None:
         super().__init__(w)
-        self.depthwise = w.conv1d("depthwise", channels, channels, 7, groups=channels)
+        self.depthwise = w.conv1d("depthwise", channels, channels, 7, dilation=dilation, groups=channels)
         self.norm = w.layer_norm("norm", channels, 1e-6)
         self.wide, self.narrow = w.linear("wide", channels, inner), w.linear("narrow", inner, channels)
         self.gamma = w.tensor("gamma", (channels,), init=first)

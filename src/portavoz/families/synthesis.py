@@ -160,7 +160,9 @@ class TimedModel(Protocol):
 class TimedSynthesizer(Synthesizer, Protocol):
     """A model that plans how long each symbol lasts, so that its halves can be heard by themselves."""
 
-    def timed_model(self) -> TimedModel: ...
+    def timed_model(self) -> TimedModel | None:
+        """None where no mel stands between its halves."""
+        ...
 
 
 class Opened(NamedTuple):

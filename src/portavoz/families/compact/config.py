@@ -36,6 +36,20 @@ class HifiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFilterConfig:
+    """The source–filter head: channels of the frame stack, channels inside a block, blocks.
+
+    `dilations` are those of the blocks that draw F0 and loudness; durations are predicted in units of `step` frames.
+    """
+
+    channels: int = 224
+    inner: int = 640
+    layers: int = 6
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2)
+    step: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class CompactConfig:
     """Text → durations → mel → wave, non-autoregressive; scalable in `hidden` and in the layers of either side."""
 
@@ -49,13 +63,15 @@ class CompactConfig:
     pitch: bool = False
     energy: bool = False
     speakers: int = 1
+    secondary: bool = False  # whether secondary stress (digit 2) was learned
     symbols: int = len(SYMBOLS)
     alphabet: int = VERSION
     longest: int = 4096
     mel: MelSpec = field(default_factory=MelSpec)
-    vocoder: Literal["istft", "hifigan"] = "istft"
+    vocoder: Literal["istft", "hifigan", "source_filter"] = "istft"
     istft: IstftConfig = field(default_factory=IstftConfig)
     hifigan: HifiConfig = field(default_factory=HifiConfig)
+    source_filter: SourceFilterConfig = field(default_factory=SourceFilterConfig)
 
     def __post_init__(self) -> None:
         if self.hidden % (2 * self.heads):
@@ -67,6 +83,8 @@ class CompactConfig:
             hop *= rate
         if self.vocoder == "hifigan" and hop != self.mel.hop:
             raise SpecError(f"hifigan.rates multiply to {hop}, the mel's hop length is {self.mel.hop}: make them equal")
+        if self.vocoder == "source_filter" and (self.pitch or self.energy):
+            raise SpecError("a source–filter voice has F0 and loudness of its own: leave pitch and energy at false")
         if (self.alphabet, self.symbols) != (VERSION, len(SYMBOLS)):
             raise SpecError(
                 f"alphabet is {self.alphabet} with {self.symbols} symbols, this portavoz writes "
@@ -109,11 +127,19 @@ SMALL = CompactConfig(
     istft=IstftConfig(channels=128, inner=320, layers=3),
 )
 PRODUCTION = CompactConfig()
-CONFIGS = {"minimal": MINIMAL, "small": SMALL, "production": PRODUCTION}
+# What the bundled voice is: no mel between its halves, 24 kHz, an explicit F0.
+NATURAL = CompactConfig(
+    inner=256,
+    encoder_layers=3,
+    secondary=True,
+    mel=MelSpec(rate=24000, fft=1200, hop=300, window=1200, mels=80, high=12000.0),
+    vocoder="source_filter",
+)
+CONFIGS = {"minimal": MINIMAL, "small": SMALL, "production": PRODUCTION, "natural": NATURAL}
 
 
 def named(config: str | Mapping[str, Any]) -> CompactConfig:
-    """A configuration by name ("minimal", "small", "production") or by its values. Raises SpecError."""
+    """A configuration by name ("minimal", "small", "production", "natural") or by its values. Raises SpecError."""
     if isinstance(config, str):
         if config not in CONFIGS:
             raise SpecError(f"there is no compact configuration {config!r}: choose one of {', '.join(CONFIGS)}")

@@ -3,6 +3,8 @@
 encode   ids [1, S], speaker [1] (, pitch [1])        → memory [1, S, hidden], log(1 + frames) [1, S, 1]
 decode   memory, index [1, F], place [1, F, 2]        → log-mel [1, F, mels]
 vocode   log-mel [1, F, mels]                         → spectrum [1, F, 2 · bins] or wave [1, F · hop]
+
+`source_loop` has the stages of a source–filter voice.
 """
 
 from __future__ import annotations
@@ -90,6 +92,11 @@ class Compact:
         return self.c.mel
 
     @property
+    def pitched(self) -> bool:
+        """Whether its pitch can be moved."""
+        return self.c.pitch
+
+    @property
     def most_symbols(self) -> int:
         """Symbols that it holds at once."""
         return self.c.most_symbols
@@ -102,6 +109,7 @@ class Compact:
         speed: float = 1.0,
         pauses: float = 1.0,
         pitch: float = 0.0,
+        seed: int = 0,
         adjust: Adjust | None = None,
     ) -> Utterance:
         """One piece of text, said. `adjust` may change the frames [S] that each symbol lasts before they are used.
@@ -118,9 +126,10 @@ class Compact:
                     f"durations: got {lasting.dtype} {lasting.shape}, wanted {len(symbols)} whole numbers from 0 up"
                 )
         ends = np.cumsum(lasting) * (self.c.mel.hop / self.c.mel.rate)
-        return Utterance(tuple(ends.tolist()), self._sound(memory, lasting.astype(np.int64)))
+        return Utterance(tuple(ends.tolist()), self.sound(memory, lasting.astype(np.int64), pitch, seed))
 
-    def _sound(self, memory: Floats, durations: NDArray[np.int64]) -> Iterator[Floats]:
+    def sound(self, memory: Floats, durations: NDArray[np.int64], pitch: float, seed: int) -> Iterator[Floats]:
+        """The sound of durations [S] in pieces; here neither `pitch` nor `seed` is needed any more."""
         yield from self.waves(self.mel(memory, durations))
 
     def encode(self, symbols: Sequence[str], speaker: int = 0, *, pitch: float = 0.0) -> tuple[Floats, Floats]:
@@ -128,7 +137,7 @@ class Compact:
 
         Raises InputError when it is too long, or the model has no pitch to move.
         """
-        if pitch and not self.c.pitch:
+        if pitch and not self.pitched:
             raise InputError(f"pitch {pitch:g}: this voice was trained without a pitch of its own; leave it at 0")
         if not 0 <= speaker < self.c.speakers:
             raise InputError(f"speaker {speaker}: this voice has speakers 0 to {self.c.speakers - 1}")
@@ -157,14 +166,18 @@ class Compact:
 
     def mel(self, memory: Floats, durations: NDArray[np.int64]) -> Mel:
         """The log-mel [1, F, mels] of one utterance. Raises InputError when it has no frame, or too many."""
+        index, place = self.layout(durations)
+        return Mel(tap("mel", self.stages.decode(memory, index, place)), self.c.mel)
+
+    def layout(self, durations: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+        """Where the frames [1, F] of one utterance lie. Raises InputError when it has no frame, or too many."""
         total = int(durations.sum())
         if not 0 < total <= self.c.longest:
             seconds = self.c.longest * self.c.mel.hop / self.c.mel.rate
             raise InputError(
                 f"{total} frames at once, it holds 1 to {self.c.longest} ({seconds:.0f} s): split the text"
             )
-        index, place = layout(durations[None])
-        return Mel(tap("mel", self.stages.decode(memory, index, place)), self.c.mel)
+        return layout(durations[None])
 
     def waves(self, mel: Mel) -> Iterator[Floats]:
         """The wave of a mel in pieces, block after block as they are made."""

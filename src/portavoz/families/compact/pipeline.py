@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,21 +14,22 @@ from ...flow import Mel
 from ...text.alphabet import ALPHABET
 from ...text.chunks import split_text
 from ..pipeline import Conditioning, Pipeline, Request, Stage, Values
-from .loop import Compact, Stages
+from .loop import Compact
 from .probe import PROBE
+from .source_loop import SourceFilterLoop, loop
 from .voice import CompactFolder, CompactVoice
 
 
-def voice(model: Stages, folder: CompactFolder, request: Request, name: str) -> Pipeline:
+def voice(model: Any, folder: CompactFolder, request: Request, name: str) -> Pipeline:
     """A voice's, on whatever runs its stages."""
     about = folder.about()
-    number = CompactVoice(Compact(model, folder.config), about["name"], tuple(about["speakers"])).speaker(
-        request.speaker
-    )
-    return pipeline(Compact(model, folder.config), partial(symbols, request.text), speaker=number, name=name)
+    speaks = loop(model, folder.config)
+    number = CompactVoice(speaks, about["name"], tuple(about["speakers"])).speaker(request.speaker)
+    said = partial(symbols, request.text, secondary=folder.config.secondary)
+    return pipeline(speaks, said, speaker=number, name=name)
 
 
-def probe(model: Stages, request: Request, name: str) -> Pipeline:
+def probe(model: Any, request: Request, name: str) -> Pipeline:
     """The probe's."""
     return pipeline(Compact(model, PROBE), partial(symbols, request.text), speaker=request.speaker or 0, name=name)
 
@@ -42,9 +44,9 @@ def other_speaker(folder: CompactFolder | None, request: Request) -> Request | N
     return replace(request, speaker=others[0]) if others else None
 
 
-def symbols(text: str) -> tuple[str, ...]:
+def symbols(text: str, *, secondary: bool = False) -> tuple[str, ...]:
     """The first chunk's. Raises InputError for a text without a word."""
-    for chunk in split_text(text):
+    for chunk in split_text(text, secondary=secondary):
         if chunk.symbols:
             return chunk.symbols
     raise InputError(f"there is nothing to say in {text[:40]!r}: give a text with at least one word")
@@ -67,9 +69,13 @@ def pipeline(
         return {"memory": values["memory"], "durations": lasting}
 
     def decode(values: Values) -> Values:
+        if isinstance(model, SourceFilterLoop):
+            return {"controls": model.controls(values["memory"], values["durations"])}
         return {"mel": model.mel(values["memory"], values["durations"]).values}
 
     def vocode(values: Values) -> Values:
+        if isinstance(model, SourceFilterLoop):
+            return {"wave": np.concatenate(list(model.spoken(values["controls"])))}
         return {"wave": np.concatenate(list(model.waves(Mel(values["mel"], model.c.mel))))}
 
     def decisions(made: Values, right: Values) -> tuple[Values, int]:
@@ -81,7 +87,7 @@ def pipeline(
         Stage("text", "ids", text),
         Stage("encode", "memory", encode, decisions),
         Stage("durations", "durations", frames),
-        Stage("decode", "mel", decode),
+        Stage("decode", "controls" if isinstance(model, SourceFilterLoop) else "mel", decode),
         Stage("vocode", "wave", vocode),
     )
     told = Conditioning("durations", lambda name: name == "memory")

@@ -13,11 +13,19 @@ from ..spec import Input, StageSpec
 from . import vocoder
 from .acoustic import Acoustic
 from .config import CompactConfig
-from .loop import Floats
+from .loop import Eager, Floats
+from .source_filter import EagerSourceFilter, Plan, SourceFilter, Speech
+
+
+def eager_stages(w: Weights, c: CompactConfig) -> Any:
+    """The stages of a configuration by calling its blocks."""
+    return EagerSourceFilter(w, c) if c.vocoder == "source_filter" else Eager(w, c)
 
 
 def stages(c: CompactConfig) -> tuple[StageSpec, ...]:
     """encode, decode and vocode. The examples have two rows and eleven symbols, which are no width of any model."""
+    if c.vocoder == "source_filter":
+        return source_filter_stages(c)
     B, S, F = 2, 11, 44
     encode = {
         "ids": Input("batch symbols", np.arange(B * S).reshape(B, S) % c.symbols),
@@ -36,6 +44,35 @@ def stages(c: CompactConfig) -> tuple[StageSpec, ...]:
         StageSpec("decode", decode, {"mel": "batch frames"}, lambda w, c: Acoustic(w / "acoustic", c).decode),
         StageSpec("vocode", mel, {"sound": "batch frames"}, _vocode),
     )
+
+
+def source_filter_stages(c: CompactConfig) -> tuple[StageSpec, ...]:
+    """Those of a source–filter voice."""
+    B, S, T, F, both = 2, 11, 22, 44, 2 * (c.mel.fft // 2 + 1)
+    encode = {
+        "ids": Input("batch symbols", np.arange(B * S).reshape(B, S) % c.symbols),
+        "speaker": Input("batch", np.zeros(B, np.int64)),
+    }
+    decode = {
+        "memory": Input("batch symbols", np.zeros((B, S, c.hidden), np.float32)),
+        "index": Input("batch steps", np.zeros((B, T), np.int64)),
+        "place": Input("batch steps", np.zeros((B, T, 2), np.float32)),
+    }
+    wide = {"text": c.hidden, "place": 2, "told": 2, "pulses": both, "noise": both}
+    vocode = {name: Input("batch frames", np.zeros((B, F, size), np.float32)) for name, size in wide.items()}
+    return (
+        StageSpec(
+            "encode",
+            encode,
+            {"memory": "batch symbols", "log_durations": "batch symbols"},
+            lambda w, c: SourceFilter(w, c).encode,
+            main=True,
+        ),
+        StageSpec("decode", decode, {"curves": "batch frames"}, lambda w, c: Plan(w / "acoustic", c).decode),
+        StageSpec(
+            "vocode", vocode, {"sound": "batch frames"}, lambda w, c: Speech(w / "vocoder", c).filters.spectrum
+        ),
+    )  # fmt: skip
 
 
 def _encode(w: Weights, c: CompactConfig) -> Callable[..., Any]:
@@ -67,3 +104,21 @@ class Sessions:
 
     def vocode(self, mel: Floats) -> Floats:
         return self.sessions["vocode"].run(mel=mel)[0]
+
+
+class SourceFilterSessions:
+    """The stages of a source–filter voice on sessions."""
+
+    def __init__(self, sessions: Mapping[str, Any]) -> None:
+        self.sessions = sessions
+
+    def encode(self, ids: NDArray[np.int64], speaker: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        memory, log_durations = self.sessions["encode"].run(ids=ids, speaker=speaker)
+        return memory, log_durations
+
+    def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
+        given = {"memory": memory, "index": index, "place": place}
+        return self.sessions["decode"].run(**{name: np.ascontiguousarray(a) for name, a in given.items()})[0]
+
+    def vocode(self, text: Floats, place: Floats, told: Floats, pulses: Floats, noise: Floats) -> Floats:
+        return self.sessions["vocode"].run(text=text, place=place, told=told, pulses=pulses, noise=noise)[0]

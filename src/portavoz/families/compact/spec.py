@@ -13,7 +13,7 @@ from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
 from . import runtime
 from .acoustic import layout
 from .config import CONFIGS, CompactConfig
-from .loop import Eager
+from .source_loop import loop
 from .voice import CompactFolder, synthesizer
 
 HERE = __name__.rpartition(".")[0]
@@ -32,22 +32,34 @@ SHOWN = (
 )
 
 
-def eager(w: Mapping[str, Weights], c: CompactConfig) -> Eager:
+def eager(w: Mapping[str, Weights], c: CompactConfig) -> Any:
     """The blocks on the one file of weights."""
-    return Eager(w["model"], c)
+    return runtime.eager_stages(w["model"], c)
 
 
-def exercise(model: Eager, c: CompactConfig, lengths: Lengths) -> None:
+def exercise(model: Any, c: CompactConfig, lengths: Lengths) -> None:
     """One utterance of so many symbols and frames."""
     ids = np.arange(lengths["symbols"])[None] % c.symbols
     memory, _ = model.encode(ids, np.zeros(1, np.int64))
-    index, place = layout(np.full((1, lengths["symbols"]), lengths["frames"] // lengths["symbols"]))
+    durations = np.full((1, lengths["symbols"]), lengths["frames"] // lengths["symbols"])
+    if c.vocoder == "source_filter":
+        for _ in loop(model, c).sound(memory, durations[0], 0.0, 0):
+            pass
+        return
+    index, place = layout(durations)
     model.vocode(model.decode(memory, index, place))
 
 
 def joints(c: CompactConfig) -> tuple[Stage, ...]:
     """What text, acoustic model and vocoder hand on."""
     alphabet = f"alphabet {c.alphabet}"
+    if c.vocoder == "source_filter":
+        curves = f"F0 and loudness every {c.mel.hop} samples at {c.mel.rate} Hz"
+        return (
+            Stage("the text front end", "text", alphabet),
+            Stage("the acoustic model", alphabet, curves),
+            Stage("the vocoder", curves, c.mel.rate),
+        )
     return (
         Stage("the text front end", "text", alphabet),
         Stage("the acoustic model", alphabet, c.mel),
@@ -55,9 +67,9 @@ def joints(c: CompactConfig) -> tuple[Stage, ...]:
     )
 
 
-def runner(sessions: Mapping[str, Any], host: Any, c: CompactConfig) -> runtime.Sessions:
+def runner(sessions: Mapping[str, Any], host: Any, c: CompactConfig) -> Any:
     """The stages on sessions; nothing is needed beside them."""
-    return runtime.Sessions(sessions)
+    return (runtime.SourceFilterSessions if c.vocoder == "source_filter" else runtime.Sessions)(sessions)
 
 
 FAMILY = FamilySpec(
@@ -65,7 +77,7 @@ FAMILY = FamilySpec(
     title="the compact family",
     configs=CONFIGS,
     parse=lambda values, folder: CompactConfig.from_dict(values),
-    parts=(CheckpointPart("model", Eager),),
+    parts=(CheckpointPart("model", runtime.eager_stages),),
     stages=runtime.stages,
     shown=SHOWN,
     runtimes={"onnx": ("float32",), "eager": ("float32",)},

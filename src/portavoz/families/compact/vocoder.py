@@ -34,15 +34,17 @@ def hifigan_config(c: CompactConfig) -> HifiGanConfig:
 
 
 def vocoder(w: Weights, c: CompactConfig) -> IstftHead | HifiGan:
-    """The vocoder that the configuration names: log-mel [B, F, mels] → wave [B, F · hop]."""
+    """The vocoder of a mel that the configuration names: log-mel [B, F, mels] → wave [B, F · hop]."""
     if c.vocoder == "istft":
         return IstftHead(w, c.mel, channels=c.istft.channels, inner=c.istft.inner, layers=c.istft.layers)
     return HifiGan(w, hifigan_config(c))
 
 
 def reach(c: CompactConfig) -> int:
-    """Mel frames to either side that one frame of the vocoder's output depends on."""
-    return 3 * (c.istft.layers + 1) if c.vocoder == "istft" else hifigan_config(c).reach()
+    """Frames to either side that one frame of the vocoder's output depends on."""
+    if c.vocoder == "hifigan":
+        return hifigan_config(c).reach()
+    return 3 * ((c.istft if c.vocoder == "istft" else c.source_filter).layers + 1)
 
 
 def stage(model: IstftHead | HifiGan) -> Any:
@@ -59,10 +61,10 @@ class Vocoding(NamedTuple):
     overlap: OverlapAdd | None
 
     @classmethod
-    def start(cls, c: CompactConfig) -> Vocoding:
-        """Nothing heard yet."""
-        overlap = OverlapAdd(c.mel) if c.vocoder == "istft" else None
-        return cls(np.zeros((0, c.mel.mels), np.float32), 0, 0, overlap)
+    def start(cls, c: CompactConfig, width: int | None = None) -> Vocoding:
+        """Nothing heard yet; a frame has `width` numbers (None: a mel's)."""
+        overlap = None if c.vocoder == "hifigan" else OverlapAdd(c.mel)
+        return cls(np.zeros((0, c.mel.mels if width is None else width), np.float32), 0, 0, overlap)
 
 
 # Where blocks end, in frames from the start: a short first one, so that sound starts early, then longer, cheaper ones.

@@ -17,7 +17,9 @@ from ...weights.quantized import unpacked
 from ..spec import Engine, Lookup, Tensors
 from ..synthesis import SynthesisOptions, SynthesisStream
 from .config import CompactConfig
-from .loop import STAGES, Compact, Eager
+from .loop import STAGES, Compact
+from .runtime import eager_stages
+from .source_loop import loop
 
 PIECE = 180  # symbols of a chunk: about 12 seconds
 FRAMES = 4096  # of a hundredth of a second: what the model has to hold at once
@@ -61,10 +63,10 @@ class CompactFolder:
         """The weights by name. Raises WeightError for a damaged file."""
         return {"model": unpacked(file.read(self.files()[0])[0])}
 
-    def eager(self, ops: Ops) -> Eager:
-        """The model on an eager back end. Raises WeightError when the weights do not fit."""
+    def eager(self, ops: Ops) -> Any:
+        """The stages on an eager back end. Raises WeightError when the weights do not fit."""
         w = Weights.load(self.files()[0], ops)
-        model = Eager(w, self.config)
+        model = eager_stages(w, self.config)
         w.finish()
         return model
 
@@ -87,7 +89,7 @@ class CompactFolder:
 
 def synthesizer(folder: CompactFolder, engine: Engine) -> CompactVoice:
     """The voice in a folder."""
-    return CompactVoice(Compact(engine.one, folder.config), folder.about()["name"], tuple(folder.about()["speakers"]))
+    return CompactVoice(loop(engine.one, folder.config), folder.about()["name"], tuple(folder.about()["speakers"]))
 
 
 class CompactVoice:
@@ -98,14 +100,14 @@ class CompactVoice:
     def __init__(self, model: Compact, name: str, speakers: tuple[str, ...]) -> None:
         self.model, self.name, self.speakers = model, name, speakers
 
-    def timed_model(self) -> Compact:
-        """The model, whose halves can be run by themselves."""
-        return self.model
+    def timed_model(self) -> Compact | None:
+        """The model, whose halves can be run by themselves; None where no mel stands between them."""
+        return None if self.model.c.vocoder == "source_filter" else self.model
 
     @property
     def pitched(self) -> bool:
         """Whether its pitch can be moved."""
-        return self.model.c.pitch
+        return self.model.pitched
 
     @property
     def rate(self) -> int:
@@ -126,13 +128,14 @@ class CompactVoice:
 
     def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
         """Phonemes by the dictionary, in pieces that speed and pauses keep within the model's frames."""
-        return split_text(text, lexicon=manner.lexicon, limit=limit(manner.speed, manner.pauses))
+        most, secondary = limit(manner.speed, manner.pauses), self.model.c.secondary
+        return split_text(text, lexicon=manner.lexicon, limit=most, secondary=secondary)
 
     def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream:
         """One piece, said."""
         said = self.model.synthesize(
             chunk.symbols, speaker=manner.speaker, speed=manner.speed, pauses=manner.pauses,
-            pitch=manner.pitch, adjust=manner.adjust,
+            pitch=manner.pitch, seed=manner.seed, adjust=manner.adjust,
         )  # fmt: skip
         return SynthesisStream(said.ends, said.waves)
 

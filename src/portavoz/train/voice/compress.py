@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ... import families
 from ...errors import InputError, SpecError
+from ...families.compact.voice import CompactVoice
 from ...families.spec import StageSpec
-from ...families.synthesis import TimedSynthesizer
 from ...folder import describe, find, verify
 from ...graph import storage
 from ...voice import Voice, load
@@ -36,7 +36,7 @@ FRACTION = 0.3
 # Computed in eight bits. Encoding symbols is not: it takes little time, and decides how long each lasts.
 EIGHT = {"decode": "acoustic.decoder.", "vocode": "vocoder."}
 # Whose rounding is heard most: the last layers, which make the mel and the spectrum's logarithms.
-SENSITIVE = ("acoustic.decoder.out", "vocoder.head")
+SENSITIVE = ("acoustic.decoder.out", "vocoder.head", "vocoder.filters.head", "vocoder.encoder")
 # Every phoneme of English, questions, calls, lists, numbers, short and long.
 SENTENCES = (
     "Hello.",
@@ -142,10 +142,12 @@ def _graphs(
     """The stages' graphs with the new weights, by name."""
     new = unpacked(kept)
     examples = _spoken(source, sentences) if kind == "static-int8" else {}
+    # F0 comes out of a source–filter voice's decoder as a number of Hz: eight bits are too few for it.
+    eight = [stage for stage, prefix in EIGHT.items() if any(path.startswith(prefix) for path in old)]
     for stage in (Path(name).stem for name in files(families.get(describe(source)["family"]))[1:]):
         model = storage.read(source / f"{stage}.onnx")
         storage.change(model, old, new)
-        if kind == "static-int8" and stage in EIGHT:
+        if kind == "static-int8" and stage in eight:
             model = storage.eight_bits(model, examples[stage], keep=SENSITIVE)
         storage.narrow(model, packed)
         if packed:
@@ -156,8 +158,8 @@ def _graphs(
 def _spoken(source: Path, sentences: Iterable[str]) -> dict[str, list[dict[str, NDArray[Any]]]]:
     """What each stage is given while the voice says the sentences, its speakers in turn, by the names of its inputs."""
     voice: Voice = load(source)
-    assert isinstance(voice.model, TimedSynthesizer)
-    model = voice.model.timed_model()
+    assert isinstance(voice.model, CompactVoice)
+    model: Any = voice.model.model
     family = families.get(voice.about["family"])
     specs = family.stages(family.parse(voice.about["config"], source))
     heard, said = _Recording(model.stages, specs), [*sentences]

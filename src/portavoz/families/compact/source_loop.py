@@ -1,0 +1,110 @@
+"""The loop of a source–filter voice: plan durations, F0 and loudness, then speak the plan block after block.
+
+encode   ids [1, S], speaker [1]                             → memory [1, S, 2 · hidden], log(1 + steps) [1, S, 1]
+decode   memory [1, S, hidden], index [1, T], place [1, T, 2] → curves [1, 2 · T, 2], of every second frame
+vocode   text [1, F, hidden], place, told [1, F, 2], pulses, noise [1, F, 2 · bins] → spectrum [1, F, 2 · bins]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blocks.durations import frames
+from ...blocks.pulse_source import VOICED, PulseSource
+from ...errors import InputError
+from ...flow import Noise
+from ...ops.tap import tap
+from ...text.alphabet import GAPS, START
+from . import vocoder as compact_wave
+from .config import CompactConfig
+from .loop import Compact, Floats
+
+NOISE = 256  # frames after which the noise repeats: 3.2 seconds, longer than any ear remembers noise
+
+
+@lru_cache(maxsize=4)
+def noise_rows(seed: int, bins: int) -> Floats:
+    """The noise's spectrum [NOISE, 2 · bins], the same for every utterance of a seed."""
+    rows = Noise(seed).draw("source.noise", (NOISE, 2 * bins))
+    rows.flags.writeable = False
+    return rows
+
+
+def told(f0: Floats, loudness: Floats) -> Floats:
+    """F0 in Hz and loudness [F] as the head is told them [F, 2]."""
+    return np.stack([np.log1p(f0) / 5, loudness], -1).astype(np.float32)
+
+
+class SourceFilterLoop(Compact):
+    """Symbols → durations → curves → wave. Holds no state: many threads may call it."""
+
+    stages: Any
+
+    @property
+    def pitched(self) -> bool:
+        """Its F0 is explicit."""
+        return True
+
+    def encode(self, symbols: Sequence[str], speaker: int = 0, *, pitch: float = 0.0) -> tuple[Floats, Floats]:
+        """Memory [1, S, 2 · hidden] and log(1 + steps) [S] of one utterance. Raises InputError when it is too long.
+
+        `pitch` is moved later, in `controls`.
+        """
+        return super().encode(symbols, speaker)
+
+    def durations(
+        self, symbols: Sequence[str], predicted: Floats, *, speed: float = 1.0, pauses: float = 1.0
+    ) -> NDArray[np.int64]:
+        """Frames a symbol [S]; `pauses` stretches the silence at gaps, and only that. A phoneme has at least one."""
+        silent = np.array([s in GAPS or s == START for s in symbols])
+        if not np.isfinite(pauses) or pauses < 0:
+            raise InputError(f"pauses is {pauses!r}: give a number from 0 up, such as 0.5 or 2")
+        scale = self.c.source_filter.step * np.where(silent, pauses, 1.0)
+        out = frames(predicted, speed=speed, scale=scale)
+        most = np.where(silent, self.c.longest // 16, self.c.longest)
+        return tap("durations", np.clip(out, np.where(silent, 0, 1), most))
+
+    def controls(self, memory: Floats, durations: NDArray[np.int64], *, pitch: float = 0.0) -> Floats:
+        """What the head is given of every frame [F, hidden + 4]: text, place, log F0 and loudness.
+
+        `pitch` moves F0 by so many semitones. Raises InputError when there is no frame, or too many.
+        """
+        index, place = self.layout(durations)
+        mine = memory[:, :, : self.c.hidden]
+        curves = tap("curves", self.stages.decode(mine, index[:, ::2], place[:, ::2]))[0, : index.shape[1]]
+        f0 = np.where(curves[:, 0] > VOICED, curves[:, 0], np.float32(0)) * np.float32(2 ** (pitch / 12))
+        text = memory[0, index[0], self.c.hidden :]
+        return np.concatenate([text, place[0], told(f0, curves[:, 1])], -1)
+
+    def sound(self, memory: Floats, durations: NDArray[np.int64], pitch: float, seed: int) -> Iterator[Floats]:
+        """The sound of durations [S] in pieces, F0 moved by `pitch` semitones, its noise drawn from `seed`."""
+        yield from self.spoken(self.controls(memory, durations, pitch=pitch), seed=seed)
+
+    def spoken(self, controls: Floats, *, seed: int = 0) -> Iterator[Floats]:
+        """The wave of the controls [F, hidden + 4] in pieces, block after block as they are made."""
+        c, bins, far, at = self.c, self.c.mel.fft // 2 + 1, compact_wave.reach(self.c), 0
+        source = PulseSource(c.mel, np.expm1(5 * controls[:, -2]).astype(np.float32))
+        rows = noise_rows(seed, bins)
+        state = compact_wave.Vocoding.start(c, controls.shape[1] + 4 * bins)
+        while at < len(controls):
+            stop = min(compact_wave.edge_after(state.done) + far, len(controls))
+            noise = rows[np.arange(at, stop) % NOISE]
+            given = np.concatenate([controls[at:stop], source.spectra(stop), noise], -1)
+            piece, state = compact_wave.vocode(self._vocode, c, state, given, final=stop == len(controls))
+            at = stop
+            yield piece
+
+    def _vocode(self, given: Floats) -> Floats:
+        bins, hidden = self.c.mel.fft // 2 + 1, self.c.hidden
+        cuts = np.cumsum([hidden, 2, 2, 2 * bins])
+        return self.stages.vocode(*(np.ascontiguousarray(part) for part in np.split(given, cuts, -1)))
+
+
+def loop(stages: Any, c: CompactConfig) -> Compact:
+    """The loop that fits a configuration's stages."""
+    return (SourceFilterLoop if c.vocoder == "source_filter" else Compact)(stages, c)
