@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..audio.resample import resample
 from ..errors import BackendError, InputError, MissingExtra
 from ..flow import Wave
+from . import judges
 from .metrics import Parts
 
 RATE = 16_000  # Hz
@@ -88,10 +89,10 @@ def pesq(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | Non
 
 
 class Mos:
-    """The user's model that estimates a mean opinion score from a wave alone; portavoz ships none.
+    """A model that estimates a mean opinion score from a wave alone: the user's, or a judge of `judges`.
 
-    `name` is an ONNX file, with one input float32 [1, samples] or [samples] at the rate in its metadata ("rate",
-    default 16,000 Hz) and the estimate as its first output; or `package.module:function`, called with float32
+    `name` is "distillmos"; an ONNX file, with one input float32 [1, samples] or [samples] at the rate in its metadata
+    ("rate", default 16,000 Hz) and the estimate as its first output; or `package.module:function`, called with float32
     [samples] and their rate in Hz. Raises InputError when it is neither.
     """
 
@@ -99,11 +100,13 @@ class Mos:
         self.name = name
         self.about: dict[str, str] = {"name": name}
         path = Path(name)
-        if path.suffix == ".onnx":
+        if name in judges.MOS:
+            self._estimate: Estimate = _of_judge()
+        elif path.suffix == ".onnx":
             if not path.is_file():
                 raise InputError(f"{name}: no such file, wanted an ONNX model that estimates MOS")
             self.about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-            self._estimate: Estimate = _of_onnx(path)
+            self._estimate = _of_onnx(path)
         else:
             self._estimate = _of_function(name)
 
@@ -119,10 +122,15 @@ class Mos:
         return value
 
 
+def _of_judge() -> Estimate:
+    judge = judges.Judges(["mos"])
+    return lambda samples, rate: judge(Wave(samples, rate))["mos"]
+
+
 def _of_function(name: str) -> Estimate:
     module, _, function = name.partition(":")
     if not function:
-        raise InputError(f"MOS model {name!r}: wanted an .onnx file, or package.module:function")
+        raise InputError(f"MOS model {name!r}: wanted distillmos, an .onnx file, or package.module:function")
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as problem:

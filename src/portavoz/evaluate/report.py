@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from .. import __version__
 from ..audio.measures import measure
 from ..errors import InputError
 from ..flow import Wave
+from ..text import normalize
 from ..voice import Voice, load
 from . import asr_wer as judge
-from . import stage_ablation
+from . import judges, stage_ablation
 from .distance import compare
 from .intervals import Interval, difference, figure
 from .metrics import METRICS, Parts
@@ -110,15 +112,19 @@ def evaluate(
     *,
     only: Collection[str] = (),
     mos: Mos | None = None,
+    asr: str = "pocketsphinx",
     say: Say = lambda line: None,
 ) -> Evaluation:
     """Let one or two voices say the sentences, and measure them beside the recordings and each other.
 
-    `only` names figures of METRICS (none: all that can be had here; the others are listed with the reason). Raises
+    `only` names figures of METRICS (none: all that can be had here; the others are listed with the reason), `asr` the
+    recogniser that counts word errors, one of EARS. Raises
     PortavozError for a voice or a recording that cannot be opened, and MissingExtra for a figure of `only` whose
     package is not there.
     """
-    wanted, absent = _wanted(only, mos)
+    if asr not in EARS:
+        raise InputError(f"there is no recogniser {asr!r}; choose from {', '.join(EARS)}")
+    wanted, absent = _wanted(only, mos, asr)
     recordings = [s.recording() for s in sentences]
     columns = [Column(RECORDING, RECORDING, list(recordings), [{} for _ in sentences], [None] * len(sentences))]
     columns = columns if any(recordings) else []
@@ -127,26 +133,33 @@ def evaluate(
     for column in columns:
         _measure(column, recordings, wanted, mos)
     if "word_error" in wanted:
-        _judge([c for c in columns if c.kind in (RECORDING, VOICE)], sentences, say)
+        _judge([c for c in columns if c.kind in (RECORDING, VOICE)], sentences, asr, say)
     for column in columns:
         column.parts = [{name: p for name, p in parts.items() if name in wanted} for parts in column.parts]
-    ear = _ear() if "word_error" in wanted else None
+    ear = EARS[asr]() if "word_error" in wanted else None
     return Evaluation(list(sentences), columns, absent, ear, mos.about if mos else None)
 
 
-def _ear() -> str:
+def _pocketsphinx() -> str:
     """The recogniser with its version: rates of different versions must not be compared."""
     return f"pocketsphinx {importlib.metadata.version('pocketsphinx')}, its general English model"
 
 
-def _wanted(only: Collection[str], mos: Mos | None) -> tuple[set[str], dict[str, str]]:
+# Recogniser → what the report calls it.
+EARS: dict[str, Callable[[], str]] = {
+    "pocketsphinx": _pocketsphinx,
+    **{name: lambda about=about: about for name, about in judges.ASR.items()},
+}
+
+
+def _wanted(only: Collection[str], mos: Mos | None, asr: str) -> tuple[set[str], dict[str, str]]:
     """The figures to work out, and the sentences about those that cannot be."""
     unknown = [name for name in only if name not in METRICS]
     if unknown:
         raise InputError(f"there is no figure {unknown[0]!r}; choose from {', '.join(METRICS)}")
     if "mos_estimate" in only and mos is None:
         raise InputError("mos_estimate: no model that estimates it came with portavoz; name yours with --mos")
-    reasons = {name: missing(name) for name in only or METRICS}
+    reasons = {name: None if name == "word_error" and asr in judges.ASR else missing(name) for name in only or METRICS}
     if only and (problem := next(filter(None, reasons.values()), None)):
         raise problem
     absent = {name: str(problem) for name, problem in reasons.items() if problem}
@@ -213,16 +226,23 @@ def _measure(column: Column, recordings: Sequence[Wave | None], wanted: set[str]
             parts["mos_estimate"] = (mos(wave), 1.0)
 
 
-def _judge(columns: Sequence[Column], sentences: Sequence[Sentence], say: Say) -> None:
-    """Word errors, by the recogniser's general language model."""
-    ear = judge.free()
-    for column in columns:
-        say(f"the recogniser hears {column.name}")
-        for i, (sentence, wave) in enumerate(zip(sentences, column.waves)):
-            if wave is not None:
-                column.words[i] = heard = ear.hear(wave.samples, wave.rate)
-                errors = judge.word_errors(sentence.text, heard)
-                column.parts[i]["word_error"] = (errors.total, errors.words)
+def _judge(columns: Sequence[Column], sentences: Sequence[Sentence], asr: str, say: Say) -> None:
+    """Word errors, by a recogniser's general language model."""
+    with contextlib.ExitStack() as stack:
+        if asr in judges.ASR:
+            # It writes figures where it hears numbers: both sides are read alike before they are compared.
+            whisper = stack.enter_context(judges.Judges(["asr"]))
+            hear, plain = (lambda wave: whisper(wave)["heard"]), normalize
+        else:
+            sphinx = judge.free()
+            hear, plain = (lambda wave: sphinx.hear(wave.samples, wave.rate)), str
+        for column in columns:
+            say(f"the recogniser hears {column.name}")
+            for i, (sentence, wave) in enumerate(zip(sentences, column.waves)):
+                if wave is not None:
+                    column.words[i] = heard = hear(wave)
+                    errors = judge.word_errors(plain(sentence.text), plain(heard))
+                    column.parts[i]["word_error"] = (errors.total, errors.words)
 
 
 def _differences(first: Column, second: Column) -> dict[str, Interval]:

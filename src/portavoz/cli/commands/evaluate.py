@@ -10,6 +10,7 @@ Examples:
   portavoz evaluate my-voice arctic --text sentences.txt --json both.json --html both.html
   portavoz evaluate arctic --corpus corpus --only mcd,stoi --count 20 --json
   portavoz evaluate arctic --mos my_package.scores:estimate
+  portavoz evaluate --asr whisper --mos distillmos     (neural judges, in an environment made by scripts/judges.sh)
   portavoz evaluate --listened answers-*.json
 """
 
@@ -46,7 +47,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--speaker", metavar="S[,S2]", default="", help="of the voices, one for both or one for each")
     measured = parser.add_argument_group("what is measured")
     measured.add_argument("--only", metavar="FIGURE,…", default="", help="these figures, such as word_error,mcd,stoi")
-    measured.add_argument("--mos", metavar="M", help="your model of MOS: an .onnx file, or package.module:function")
+    measured.add_argument(
+        "--asr", metavar="R", default="pocketsphinx", help="who counts word errors: pocketsphinx (default) or whisper"
+    )
+    measured.add_argument(
+        "--mos", metavar="M", help="who estimates MOS: distillmos, your .onnx file, or package.module:function"
+    )
     measured.add_argument("--listened", metavar="FILE", nargs="+", default=[], help="answers of listening pages")
     out = parser.add_argument_group("what is written")
     out.add_argument("--json", metavar="FILE", nargs="?", const="-", help="the report; without a FILE it is printed")
@@ -102,7 +108,7 @@ def _measured(args: argparse.Namespace) -> Evaluation:
 
     under = subjects(args.voices or [None], listed(args.speaker), load_options(args))
     mos = Mos(args.mos) if args.mos else None
-    return evaluate(under, _sentences(args, under[0]), only=listed(args.only), mos=mos, say=note)
+    return evaluate(under, _sentences(args, under[0]), only=listed(args.only), mos=mos, asr=args.asr, say=note)
 
 
 def _sentences(args: argparse.Namespace, subject: Subject) -> list[Sentence]:
