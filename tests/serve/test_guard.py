@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from portavoz.serve.app import create_app
 from portavoz.serve.guard import OPEN
+from portavoz.serve.page import FILES
 from portavoz.serve.settings import Settings
 
 KEY = "correct-horse-battery"
@@ -140,7 +141,7 @@ async def main():
             assert (await client.post("/v1/audio/speech", json=body)).status_code == 404
             body = {"model": "tts-1", "voice": voice, "input": "Hi."}
             assert (await client.post("/v1/audio/speech", json=body)).status_code == 400
-        for path in ("/v1/models", "/v1/audio/voices", "/metrics", "/openapi.json"):
+        for path in ("/", "/page.js", "/api", "/v1/models", "/v1/audio/voices", "/metrics", "/openapi.json"):
             assert (await client.get(path)).status_code == 200, path
 asyncio.run(main())
 print(json.dumps([str(call) for call in calls]))

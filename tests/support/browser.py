@@ -24,7 +24,8 @@ OPTIONS = (
     "--disable-background-networking", "--disable-extensions", "--force-color-profile=srgb", "--hide-scrollbars",
 )  # fmt: skip
 KEYS = {
-    "Enter": Keys.ENTER, "Backspace": Keys.BACKSPACE, "ArrowLeft": Keys.ARROW_LEFT, "ArrowUp": Keys.ARROW_UP,
+    "Enter": Keys.ENTER, "Escape": Keys.ESCAPE, "Backspace": Keys.BACKSPACE,
+    "ArrowLeft": Keys.ARROW_LEFT, "ArrowUp": Keys.ARROW_UP,
     "ArrowRight": Keys.ARROW_RIGHT, "ArrowDown": Keys.ARROW_DOWN,
 }  # fmt: skip
 

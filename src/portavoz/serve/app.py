@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..audio.encoders import available
-from . import metrics, problems
+from . import metrics, page, problems
 from .guard import Guard
 from .problems import Problem
 from .requests import SpeechRequest
@@ -49,6 +49,8 @@ def create_app(settings: Settings | None = None, *, opener: Opener | None = None
     problems.install(app)
     _status(app, service)
     _speech(app, service)
+    page.add(app)
+    _document(app)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(service.settings.cors_origins),
@@ -133,5 +135,24 @@ def _speech(app: FastAPI, service: Service) -> None:
 
 
 def _listed(model: Any) -> dict[str, Any]:
-    about = {"language": model.about.get("language", ""), "open": model.voice is not None, "clones": model.clones}
+    about = {
+        "language": model.about.get("language", ""),
+        "open": model.voice is not None,
+        "clones": model.clones,
+        "timed": model.timed,
+    }
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": "portavoz", **about}
+
+
+def _document(app: FastAPI) -> None:
+    """FastAPI's OpenAPI document without its 422: what is wrong with a body is answered as OpenAI does, with 400."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        for route in (route for methods in document["paths"].values() for route in methods.values()):
+            if route["responses"].pop("422", None):
+                route["responses"].setdefault("400", {"description": "what is wrong, in OpenAI's shape"})
+        return document
+
+    app.openapi = openapi

@@ -82,6 +82,9 @@ def speaking(
     """A request's sound, not begun. Raises Problem."""
     if model.pool is None:
         raise Problem(503, f"the model {model.id} was closed", code="model_unavailable", retry_after=1.0)
+    if isinstance(request, SpeechRequest) and request.timestamps and not voice.model.timed:
+        message = f"the model {model.id} does not know when its words sound; leave timestamps out"
+        raise Problem(400, message, param="timestamps", code="unsupported_parameter")
     rate = request.sample_rate or (PCM_RATE if request.response_format == "pcm" else None)
 
     def start() -> Iterator[Speech]:

@@ -43,6 +43,11 @@ class Model:
         return self.voice.speakers if self.voice else tuple(self.about.get("speakers", ()))
 
     @property
+    def timed(self) -> bool | None:
+        """Whether it knows when its words sound; None while it is not known."""
+        return self.voice.model.timed if self.voice else None
+
+    @property
     def clones(self) -> bool | None:
         """Whether it speaks as a recording does; None while it is not known."""
         from ..families.synthesis import CloningSynthesizer

@@ -1,0 +1,141 @@
+"""The page in headless Chromium, at desktop and phone width: type, speak, see the words move, stop, download."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import fake_voice
+import pytest
+import served
+from browser import Browser
+
+import portavoz
+from portavoz.voice import Voice
+
+KEY = "correct-horse-battery"
+SIZES = ((1200, 900), (390, 844))
+TEXT = "These words are marked one after the other while they are heard."
+NOW = "[...document.querySelectorAll('#words span')].findIndex(s => s.classList.contains('now'))"
+DRAWN = """(id => { const c = document.getElementById(id); const d = c.getContext('2d')
+    .getImageData(0, 0, c.width, c.height).data; return new Set(new Uint32Array(d.buffer)).size })"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[served.Served]:
+    def opener(source: str) -> Voice:
+        return portavoz.load() if source == "arctic" else fake_voice.fake()
+
+    with served.in_thread(opener, voices=("arctic", "other=fake")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=SIZES, ids=["desktop", "phone"])
+def window(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("browser"), size=request.param) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(window: Browser, server: served.Served) -> Iterator[Browser]:
+    window.driver.get(server.url)
+    window.wait("document.querySelectorAll('#voice option').length > 1")
+    yield window
+    assert window.complaints == []
+    assert window("performance.getEntries().every(e => !/^http/.test(e.name) || e.name.startsWith(origin))")
+
+
+def write(page: Browser, text: str) -> None:
+    page.click("#text")
+    page("document.getElementById('text').select()")
+    page.type(text)
+
+
+def state(page: Browser) -> str:
+    return str(page("document.body.dataset.state"))
+
+
+def test_it_types_speaks_marks_words_and_saves_the_sound(page: Browser, tmp_path: Path) -> None:
+    write(page, TEXT)
+    page("document.getElementById('voice').value = 'slt'")
+    page("document.getElementById('format').value = 'mp3'")
+    page.click("#speak")
+    page.wait(f"{NOW} >= 0")
+    first = page(NOW)
+    page.wait(f"{NOW} > {first} + 2")
+    page.picture(tmp_path / "light.png")
+    page.picture(tmp_path / "dark.png", dark=True)
+    assert page(f"{DRAWN}('wave')") > 1
+    assert page(f"{DRAWN}('mel')") > 50
+    page.wait("document.body.dataset.state == 'done'")
+    assert page("[...document.querySelectorAll('#words span')].map(s => s.textContent).join(' ')") == TEXT
+    assert page(NOW) == -1
+    # As wide as the window: nothing has to be scrolled sideways.
+    assert page("document.documentElement.scrollWidth <= innerWidth")
+    page.click("#download")
+    saved = page.folder / "downloads" / "speech.mp3"
+    page.wait(saved.exists)
+    with av.open(io.BytesIO(saved.read_bytes())) as file:
+        count = sum(frame.samples for frame in file.decode(audio=0))
+    assert count == len(portavoz.load().speak(TEXT, speaker="slt").samples)
+
+
+def test_the_keyboard_alone_is_enough_and_escape_stops(page: Browser) -> None:
+    write(page, f"{TEXT} {TEXT} {TEXT}")
+    page("document.getElementById('speak').focus()")
+    page.press("Enter")
+    page.wait(f"{NOW} >= 0")
+    page.press("Escape")
+    page.wait("document.body.dataset.state == 'idle'")
+    assert page("document.getElementById('stop').disabled")
+    assert page("document.getElementById('status').textContent") == "Stopped."
+
+
+def test_another_model_has_other_voices_and_errors_are_told(page: Browser) -> None:
+    page("document.getElementById('model').value = 'other'")
+    page("document.getElementById('model').dispatchEvent(new Event('change'))")
+    write(page, "explode a little later than at once")
+    page.click("#speak")
+    page.wait("document.body.dataset.state == 'failed'")
+    assert page("document.getElementById('status').textContent") == "the model exploded"
+    assert page("[...document.querySelectorAll('#voice option')].map(o => o.value).join()") in (
+        "ann,bob,default", "default",
+    )  # fmt: skip
+
+
+def test_every_control_has_a_name_and_changes_are_announced(page: Browser) -> None:
+    unnamed = "[...document.querySelectorAll('input, select, textarea')].filter(e => !e.labels.length).map(e => e.id)"
+    assert page(unnamed) == []
+    assert page("[...document.querySelectorAll('canvas')].every(c => c.getAttribute('aria-label'))")
+    assert page("document.getElementById('status').getAttribute('aria-live')") == "polite"
+    assert page("document.documentElement.lang") == "en"
+
+
+def test_with_a_key_the_page_asks_for_it(tmp_path: Path) -> None:
+    with (
+        served.in_thread(lambda source: fake_voice.fake(), api_key=KEY) as server,
+        Browser(tmp_path) as page,
+    ):
+        page.driver.get(server.url)
+        page.wait("!document.getElementById('keyed').hidden")
+        page.click("#key")
+        page.type(KEY)
+        page("document.getElementById('key').blur()")
+        page.wait("document.querySelectorAll('#voice option').length > 1")
+        page.click("#speak")
+        page.wait(f"{NOW} >= 0")
+
+
+def test_the_api_page_lists_every_route(tmp_path: Path, server: served.Served) -> None:
+    assert server.app is not None
+    with Browser(tmp_path) as page:
+        page.driver.get(f"{server.url}/api")
+        page.wait("document.querySelectorAll('#routes section').length > 0")
+        text = str(page("document.getElementById('routes').textContent"))
+        for path in server.app.openapi()["paths"]:
+            assert path in text
+        assert "response_format" in text
+        assert page.complaints == []
+        page.picture(tmp_path / "api.png")
