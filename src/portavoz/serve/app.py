@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..audio.encoders import available
-from . import metrics, page, problems
+from . import metrics, page, problems, uploads, websocket
 from .guard import Guard
 from .problems import Problem
 from .requests import SpeechRequest
@@ -43,12 +43,15 @@ def create_app(settings: Settings | None = None, *, opener: Opener | None = None
         summary="Text to speech with OpenAI's speech API.",
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere; ours is /api
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lambda app: _running(service),
     )
     app.state.service = service
     problems.install(app)
     _status(app, service)
     _speech(app, service)
+    uploads.add(app, service)
+    websocket.add(app, service)
     page.add(app)
     _document(app)
     app.add_middleware(
@@ -65,7 +68,8 @@ def create_app(settings: Settings | None = None, *, opener: Opener | None = None
 @asynccontextmanager
 async def _running(service: Service) -> AsyncIterator[None]:
     """Open the first voice beside the server, so that /health answers from the start; close all at the end."""
-    tasks = [asyncio.create_task(service.models.watch())]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(service.models.watch())]
+    home = await _wyoming(service)
     if service.settings.preload:
         tasks.append(asyncio.create_task(warm(service)))
     try:
@@ -75,7 +79,20 @@ async def _running(service: Service) -> AsyncIterator[None]:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if home is not None:
+            home.close()
         service.models.close_all()
+
+
+async def _wyoming(service: Service) -> asyncio.Server | None:
+    settings = service.settings
+    if settings.wyoming_port is None:
+        return None
+    from . import wyoming  # only who serves it needs its package
+
+    home = await wyoming.serve(service, settings.wyoming_host, settings.wyoming_port)
+    service.log.info("wyoming", port=home.sockets[0].getsockname()[1])
+    return home
 
 
 async def warm(service: Service) -> None:
@@ -131,7 +148,8 @@ def _speech(app: FastAPI, service: Service) -> None:
     @app.get("/v1/audio/voices", tags=["speech"])
     async def voices() -> dict[str, Any]:
         """The voices of all models; `id` is what a request's `voice` takes."""
-        return {"object": "list", "voices": listed(service.models), "formats": available()}
+        kept = [uploads.described(recording) for recording in service.recordings.listed()]
+        return {"object": "list", "voices": [*listed(service.models), *kept], "formats": available()}
 
 
 def _listed(model: Any) -> dict[str, Any]:

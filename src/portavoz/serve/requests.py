@@ -52,6 +52,9 @@ class Manner(Strict):
     lexicon: Annotated[dict[Short, Short], Field(max_length=MOST_WORDS)] = Field(
         {}, description="own pronunciations: word to phonemes (ARPAbet or IPA)"
     )
+    markup: Literal["auto", "plain", "markdown", "html", "ssml"] | None = Field(
+        None, description="how the text is marked up; auto, where it is not given, reads markup that is certain"
+    )
     sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = Field(
         None, description="Hz; without it 24000 for pcm, and the voice's own for the rest"
     )

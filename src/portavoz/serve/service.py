@@ -8,6 +8,7 @@ from typing import Any
 from .admission import Admission
 from .logs import logger
 from .metrics import Metrics
+from .recordings import Recordings
 from .settings import Settings
 from .voices import Models, Opener
 
@@ -20,6 +21,7 @@ class Service:
     models: Models
     admission: Admission
     metrics: Metrics
+    recordings: Recordings
     log: Any
 
     @classmethod
@@ -33,4 +35,5 @@ class Service:
         metrics.models.set_function(lambda: sum(model.voice is not None for model in models))
         metrics.opened.set_function(lambda: models.opened)
         metrics.closed.set_function(lambda: models.closed)
-        return cls(settings, models, admission, metrics, logger(settings.log_level))
+        recordings = Recordings(settings.voice_folder, settings.max_voices)
+        return cls(settings, models, admission, metrics, recordings, logger(settings.log_level))

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     max_input: int = Field(4096, ge=1, le=1_000_000, description="characters of a text")
     max_body: int = Field(1 << 20, ge=1024, description="bytes of a request")
     max_upload: int = Field(10 << 20, ge=1024, description="bytes of an uploaded recording")
-    max_voices: int = Field(1000, ge=0, description="recordings kept")
+    max_voices: int = Field(100, ge=0, description="recordings kept")
     voice_folder: Path | None = Field(None, description="where uploaded recordings are kept (default: in memory)")
 
     wyoming_host: str = Field("127.0.0.1", description="the address of the Wyoming server")

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from starlette.responses import Response
 
 from ..audio.encoders import CODECS, check_format, encoder
 from ..errors import PortavozError
+from ..text.markup import read as read_markup
+from .feed import Feed
 from .problems import Problem, problem
 from .requests import Manner, SpeechRequest, given
 from .speaking import Part, Speaking
@@ -64,7 +67,7 @@ def arguments(service: Service, model: Model, voice: Voice, request: Manner) -> 
     from ..text.lexicon import Lexicon
 
     chosen: dict[str, Any] = {
-        "speaker": speaker(model, voice, request.voice_id, service.settings.voice_aliases),
+        "speaker": chosen_speaker(service, model, voice, request.voice_id),
         "speed": request.speed,
         "pitch": request.pitch,
         "pauses": request.pauses,
@@ -76,26 +79,53 @@ def arguments(service: Service, model: Model, voice: Voice, request: Manner) -> 
     return chosen
 
 
+def chosen_speaker(service: Service, model: Model, voice: Voice, name: str) -> Any:
+    """One of the voice's own speakers, or that of a recording. Raises Problem, and InputError for a recording."""
+    recording = service.recordings.get(name)
+    if recording is not None and recording.model == model.id:
+        return service.recordings.speaker(model.id, voice, name)
+    return speaker(model, voice, name, service.settings.voice_aliases)
+
+
+def check_markup(model: Model, voice: Voice, text: str, markup: str) -> None:
+    """Raises Problem for a speaker in the text's markup that the voice does not have.
+
+    In some families a speaker may also be a file, and what a client writes must never be opened.
+    """
+    for segment in read_markup(text, markup).segments:
+        if segment.speaker is not None and segment.speaker not in voice.speakers:
+            message = f"the model {model.id} has no voice {segment.speaker[:80]!r}, which the text asks for"
+            raise Problem(400, message, param="input", code="voice_not_found")
+
+
 def speaking(
-    service: Service, model: Model, voice: Voice, request: Manner, text: Any, *, whole: bool = False
-) -> Speaking:
-    """A request's sound, not begun. Raises Problem."""
+    service: Service, model: Model, voice: Voice, request: Manner, text: str | Feed, *,
+    whole: bool = False, pool: Executor | None = None,
+) -> Speaking:  # fmt: skip
+    """A request's sound, not begun, computed on `pool` or the model's own threads. Raises Problem."""
     if model.pool is None:
         raise Problem(503, f"the model {model.id} was closed", code="model_unavailable", retry_after=1.0)
-    if isinstance(request, SpeechRequest) and request.timestamps and not voice.model.timed:
+    if getattr(request, "timestamps", False) and not voice.model.timed:
         message = f"the model {model.id} does not know when its words sound; leave timestamps out"
         raise Problem(400, message, param="timestamps", code="unsupported_parameter")
     rate = request.sample_rate or (PCM_RATE if request.response_format == "pcm" else None)
 
     def start() -> Iterator[Speech]:
+        # A text that is still being written is plain unless said otherwise: markup is read as a whole.
+        markup = request.markup or ("auto" if isinstance(text, str) else "plain")
+        if not isinstance(text, str) and markup != "plain":
+            message = "a text that arrives in parts is plain; send marked-up text whole"
+            raise Problem(400, message, param="markup", code="unsupported_parameter")
+        if isinstance(text, str):
+            check_markup(model, voice, text, markup)
         chosen = arguments(service, model, voice, request)
         # Several sentences together take less time, where a family can; the first sound then comes later.
-        return voice.stream(text, **chosen, batch=voice.batch if whole else 1)
+        return voice.stream(text, **chosen, batch=voice.batch if whole else 1, markup=markup)
 
     def encode() -> Any:
         return encoder(request.response_format, voice.rate, whole=whole, sample_rate=rate)
 
-    return Speaking(model.pool, start, encode)
+    return Speaking(pool or model.pool, start, encode)
 
 
 def media_type(format: str, rate: int) -> str:
@@ -219,7 +249,7 @@ class SpeechResponse(Response):
         return lines
 
     def _done(self) -> bytes:
-        return event({"type": "speech.audio.done", "usage": usage(self.request.input, self.seconds)})
+        return event({"type": "speech.audio.done", "usage": usage_of(len(self.request.input), self.seconds)})
 
     async def _fail(self, trouble: Problem, send: Send) -> None:
         """After the first bytes: an event says why; bare audio is cut, so that nobody takes it for whole."""
@@ -250,7 +280,7 @@ def word_times(word: Word) -> dict[str, Any]:
     return {"word": word.text, "start": round(word.start, 4), "end": round(word.end, 4)}
 
 
-def usage(text: str, seconds: float) -> dict[str, int]:
+def usage_of(characters: int, seconds: float) -> dict[str, int]:
     """OpenAI's counts: a token is a character of the text, and a tenth of a second of sound."""
     made = math.ceil(seconds * TOKENS_A_SECOND)
-    return {"input_tokens": len(text), "output_tokens": made, "total_tokens": len(text) + made}
+    return {"input_tokens": characters, "output_tokens": made, "total_tokens": characters + made}
