@@ -32,9 +32,9 @@ check: dev
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 
-# Two processes: a file's tests stay in one of them, as they share what is expensive to make.
+# Two processes; tests/conftest.py says which tests stay together.
 test: dev check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: dev test-pythons
 	$(BIN)/python -m pytest -m slow

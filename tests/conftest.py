@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 # Two test processes share two cores: one thread each. Threads that wait for each other would cost ten times more.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +24,15 @@ def tiny() -> Path:
     import voices
 
     return built.made("tiny", voices.tiny)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A file's tests stay in one process, as they share what is expensive to make; a page of the docs goes alone."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrPage(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith("tests/test_docs.py") else nodeid.partition("::")[0]
+
+    return ByFileOrPage(config, log)

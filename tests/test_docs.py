@@ -2,8 +2,9 @@
 
 A fenced block ``python`` is a script of its own; blocks ``python title=NAME`` are parts of one file of that name,
 run as far as it has come, and later blocks may import it. In a block ``console`` each line after ``$ `` is a shell
-command, and what stands below it is what the command must print, where ``…`` stands for anything. Other fences
-(``sh``, ``text``, ``toml``) are not run.
+command, and what stands below it is what the command must print, where ``…`` stands for anything. A page with
+a block ``console slow`` or ``python slow`` runs in the slow lane too, with those blocks. Other fences (``sh``,
+``text``, ``toml``) are not run.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FENCE = re.compile(r"^( *)```(\w+)(?: +title=(\S+))?[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)```(\w+)( +slow)?(?: +title=(\S+))?[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
-def examples(page: Path) -> list[tuple[str, str, str]]:
-    """(language, text, title or nothing) of the page's blocks that can be run."""
+def examples(page: Path, slow: bool = False) -> list[tuple[str, str, str]]:
+    """(language, text, title or nothing) of the page's blocks that can be run, with the slow ones where asked."""
     blocks = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [(language, text, title) for _, language, title, text in blocks if language in ("python", "console")]
+    return [
+        (language, text, title)
+        for _, language, late, title, text in blocks
+        if language in ("python", "console") and (slow or not late)
+    ]
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -62,9 +67,20 @@ def run(language: str, text: str, folder: Path, title: str = "") -> None:
         )
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=lambda p: str(p.relative_to(ROOT)))
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=name)
 def test_examples_run(page: Path, tmp_path: Path) -> None:
     for language, text, title in examples(page):
+        run(language, text, tmp_path, title)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if examples(p, slow=True) != examples(p)], ids=name)
+def test_slow_examples_run(page: Path, tmp_path: Path) -> None:
+    for language, text, title in examples(page, slow=True):
         run(language, text, tmp_path, title)
 
 

@@ -302,6 +302,10 @@ def test_odd_texts_are_spoken(voice: Voice, text: str) -> None:
         ({"pauses": -0.1}, "pauses is -0.1"),
         ({"pauses": float("nan")}, "pauses is nan"),
         ({"seed": 1.5}, "seed is 1.5"),
+        ({"speed": "fast"}, "speed is 'fast': give a number from 0.1 to 10"),
+        ({"pitch": None}, "pitch is None"),
+        ({"lexicon": "nowhere.txt"}, "nowhere.txt: the lexicon cannot be read"),
+        ({"lexicon": 3}, "lexicon is a int: give the file's path, or a Lexicon"),
         ({"speaker": "nobody"}, "speaker 'nobody'"),
     ],
 )
@@ -320,9 +324,9 @@ def test_text_that_is_no_text_is_refused(voice: Voice, text: object) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"voice": "nobody"}, InputError, "neither bundled"),
+        ({"voice": "nobody"}, InputError, "there is no such folder"),
         ({"voice": "slt"}, InputError, "slt is a speaker of arctic: give arctic as the voice and slt as the speaker"),
-        ({"voice": "a\0b"}, InputError, "neither bundled"),
+        ({"voice": "a\0b"}, InputError, "there is no such folder"),
         ({"runtime": "abacus"}, BackendError, "runtime 'abacus'"),
         ({"backend": "abacus"}, BackendError, "no back end 'abacus'"),
         ({"runtime": "onnx", "backend": "torch"}, BackendError, "takes no backend"),
@@ -334,6 +338,24 @@ def test_text_that_is_no_text_is_refused(voice: Voice, text: object) -> None:
 def test_wrong_options_are_refused(tiny: Path, options: dict, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         portavoz.load(**{"voice": tiny, **options})
+
+
+def test_a_name_in_other_capitals_is_the_same_speaker(voice: Voice) -> None:
+    assert np.array_equal(voice.speak(SHORT, speaker="SECOND").samples, voice.speak(SHORT, speaker="second").samples)
+
+
+def test_speech_is_saved_to_a_file_object(voice: Voice) -> None:
+    import io
+
+    from portavoz.audio.files import read
+
+    said, file = voice.speak(SHORT), io.BytesIO()
+    said.save(file)
+    file.seek(0)
+    assert len(read(file).samples) == len(said.samples)
+    for wrong, sentence in ((io.StringIO(), "open it in binary mode"), (5, "cannot save to a int")):
+        with pytest.raises(InputError, match=sentence):
+            said.save(wrong)  # pyright: ignore[reportArgumentType]
 
 
 def test_description_and_names(voice: Voice, tiny: Path) -> None:

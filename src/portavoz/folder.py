@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +18,17 @@ KINDS = {"format": int, "name": str, "family": str, "config": dict, "speakers": 
 
 
 def voices() -> dict[str, Path]:
-    """The voices that came with the package, by name."""
-    described = sorted((Path(__file__).parent / "families").glob("*/voice/*/voice.json"))
-    return {path.parent.name: path.parent for path in described}
+    """The voices by name: those that came with the package, then the user's own (`own_voices`)."""
+    bundled = sorted((Path(__file__).parent / "families").glob("*/voice/*/voice.json"))
+    own = sorted(own_voices().glob("*/voice.json"))
+    return {path.parent.name: path.parent for path in [*bundled, *own, *bundled]}
+
+
+def own_voices() -> Path:
+    """The folder of the user's own voices: PORTAVOZ_VOICES, else `voices` in the user's data folder."""
+    import platformdirs
+
+    return Path(os.environ.get("PORTAVOZ_VOICES") or platformdirs.user_data_path("portavoz") / "voices")
 
 
 def find(voice: str | Path | None) -> Path:
@@ -34,10 +43,10 @@ def find(voice: str | Path | None) -> Path:
     folder = Path(voice)
     if "\0" not in str(voice) and ((folder / "voice.json").is_file() or is_checkpoint(folder)):
         return folder
-    raise InputError(
-        f"voice {str(voice)!r}: neither bundled ({', '.join(known) or 'none'}) nor a folder with a voice.json or a "
-        f"checkpoint's config.json; {_remedy(str(voice), known)}"
-    )
+    if "\0" not in str(voice) and folder.is_dir():
+        raise InputError(f"voice {str(voice)!r}: the folder has neither a voice.json nor a checkpoint's config.json")
+    there = "there is no such folder, and no voice of that name"
+    raise InputError(f"voice {str(voice)!r}: {there}; {_remedy(str(voice), known)}")
 
 
 def _remedy(name: str, known: dict[str, Path]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,12 @@ class Speech:
         """Seconds."""
         return len(self.samples) / self.rate
 
-    def save(self, path: str | Path, format: str | None = None) -> None:
-        """Write WAV, FLAC, OGG or MP3 (by the ending, or `format`), whole or not at all. Raises InputError."""
+    def save(self, target: str | os.PathLike[str] | BinaryIO, format: str | None = None) -> None:
+        """Write WAV, FLAC, OGG or MP3 to a path (by its ending, or `format`), whole or not at all.
+
+        A binary file object is written to at its position, as `format` (default: wav). Raises InputError.
+        """
         from .audio.files import write
         from .flow import Wave
 
-        write(path, Wave(self.samples, self.rate), format)
+        write(target, Wave(self.samples, self.rate), format)

@@ -71,7 +71,7 @@ class Voice:
         speaker: Any = None,
         pauses: float = 1.0,
         pitch: float = 0.0,
-        lexicon: Lexicon | None = None,
+        lexicon: Lexicon | str | Path | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int | None = None,
         options: Mapping[str, Any] | None = None,
@@ -83,8 +83,8 @@ class Voice:
         seconds. pitch: semitones up or down, for voices that were trained with a pitch of their own. speaker: a name or
         number of `speakers`; in some families also an embedding, its file, or a mixture
         ("a.npy:0.7+b.npy:0.3"). seed: the same number means the same sound; a family that draws nothing at random
-        sounds the same for all. lexicon: the user's own pronunciations. durations: called with the symbols and frames
-        of each piece, gives back the frames to use. options: settings of the voice's family by name, see `options`.
+        sounds the same for all. lexicon: the user's own pronunciations, or their
+        file. durations: called with the symbols and frames of each piece, gives back the frames to use. options: settings of the voice's family by name, see `options`.
         markup: "plain", "markdown", "html", "ssml", or "auto": markup is read as such where it is certain, and told.
         Raises InputError when there is nothing to say, a value cannot be, or the voice's family has nothing to do it
         with.
@@ -117,7 +117,7 @@ class Voice:
         speaker: Any = None,
         pauses: float = 1.0,
         pitch: float = 0.0,
-        lexicon: Lexicon | None = None,
+        lexicon: Lexicon | str | Path | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int = 1,
         options: Mapping[str, Any] | None = None,
@@ -131,12 +131,9 @@ class Voice:
         `text` may be an iterable of strings (the lines of a file): it is read as it is spoken, in bounded memory, but
         for marked-up text, which is read whole first.
         """
-        if not np.isfinite(speed) or not 0.1 <= speed <= 10:
-            raise InputError(f"speed is {speed!r}: give a number from 0.1 to 10, such as 0.8 or 1.25")
-        if not np.isfinite(pauses) or not 0 <= pauses <= 100:
-            raise InputError(f"pauses is {pauses!r}: give a number from 0 to 100, such as 0.5 or 2")
-        if not np.isfinite(pitch) or not -24 <= pitch <= 24:
-            raise InputError(f"pitch is {pitch!r}: give semitones from -24 to 24, such as -2 or 3")
+        _check_number("speed", speed, 0.1, 10, "a number from 0.1 to 10, such as 0.8 or 1.25")
+        _check_number("pauses", pauses, 0, 100, "a number from 0 to 100, such as 0.5 or 2")
+        _check_number("pitch", pitch, -24, 24, "semitones from -24 to 24, such as -2 or 3")
         if pitch and not getattr(self.model, "pitched", False):
             raise InputError(
                 f"pitch {pitch:g}: the voice {self.name} was trained without a pitch of its own; leave it at 0"
@@ -147,7 +144,7 @@ class Voice:
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = SynthesisOptions(
-            self.model.speaker(speaker), float(speed), float(pauses), seed, lexicon, durations, float(pitch),
+            self._speaker(speaker), float(speed), float(pauses), seed, _lexicon(lexicon), durations, float(pitch),
             self._checked_options(options or {}),
         )  # fmt: skip
         document = read_markup(text if isinstance(text, str) else _strings(text), markup)
@@ -171,7 +168,7 @@ class Voice:
             manner,
             speed=min(10.0, max(0.1, manner.speed * segment.rate)),
             pitch=min(24.0, max(-24.0, manner.pitch + pitch)),
-            speaker=manner.speaker if segment.speaker is None else self.model.speaker(segment.speaker),
+            speaker=manner.speaker if segment.speaker is None else self._speaker(segment.speaker),
         )
         return Passage(segment, self.model.split_text(segment.text, own), own, notes)
 
@@ -189,6 +186,11 @@ class Voice:
             raise InputError(f"the voice {self.name} cannot speak as another; choose one of its speakers")
         wave = recording if isinstance(recording, Wave) else read(recording)
         return self.model.clone(wave)
+
+    def _speaker(self, speaker: Any) -> Any:
+        """The model's speaker; a name may be written in other capitals."""
+        alike = [name for name in self.speakers if isinstance(speaker, str) and name.lower() == speaker.lower()]
+        return self.model.speaker(alike[0] if len(alike) == 1 and speaker not in self.speakers else speaker)
 
     def _checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         known = self.options
@@ -281,6 +283,22 @@ class _Clock:
         samples = np.zeros(round(self.pause * self.rate), np.float32)
         self.pause, self.exact = 0.0, False
         return samples
+
+
+def _check_number(name: str, value: Any, low: float, high: float, wanted: str) -> None:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not low <= value <= high:  # the comparison is false for NaN too
+        raise InputError(f"{name} is {value!r}: give {wanted}")
+
+
+def _lexicon(given: Lexicon | str | Path | None) -> Lexicon | None:
+    from .text.lexicon import Lexicon
+
+    if given is None or isinstance(given, Lexicon):
+        return given
+    if not isinstance(given, str | Path):
+        raise InputError(f"lexicon is a {type(given).__name__}: give the file's path, or a Lexicon")
+    return Lexicon.open(given)
 
 
 def _strings(chunks: Iterable[object]) -> Iterator[str]:

@@ -31,7 +31,7 @@ def test_says_the_sizes(run, tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nobody", "-o", "x", "--as", "int8"], "neither bundled"),
+        (["nobody", "-o", "x", "--as", "int8"], "there is no such folder"),
         (["arctic", "-o", "x", "--as", "int4"], "invalid choice"),
         (["arctic", "--as", "int8"], "required: -o/--out"),
         (["arctic", "-o", "x", "--as", "pruned", "--fraction", "2"], "between 0 and 1"),

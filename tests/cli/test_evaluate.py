@@ -79,13 +79,14 @@ def test_answers_are_joined(run) -> None:
     ("args", "says"),
     [
         (("a", "b", "c"), "3 voices"),
-        (("nobody",), "neither bundled"),
+        (("nobody",), "there is no such folder"),
         (("--corpus", "nowhere"), "no such folder"),
         (("--text", "nowhere.txt"), "cannot be read"),
         (("--text", "a.txt", "--corpus", "b"), "not allowed with"),
         (("--count", "0"), "--count"),
         (("--only", "beauty"), "there is no figure 'beauty'"),
         (("--only", "mos_estimate"), "--mos"),
+        (("--only", "mcd"), "mcd compares with recordings, and there are none: give a corpus"),
         (("--mos", "nowhere.onnx"), "no such file"),
         (("--json", "arctic"), "put voices before options"),
         (("--html", "page.txt"), "ends with .html"),
@@ -135,7 +136,7 @@ def test_listen_to_voices(run, tiny: Path, recordings: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("nobody", "-o", "p.html"), "neither bundled"),
+        (("nobody", "-o", "p.html"), "there is no such folder"),
         (("mine", "-o", "p.txt"), "ends with .html"),
         (("mine", "-o", "nowhere/p.html"), "the folder"),
         (("mine",), "required: -o"),

@@ -54,7 +54,7 @@ def test_folders_that_the_reference_wrote(run: Any, refused: Any, tmp_path: Path
     reference.model.save_pretrained(tmp_path / "model")
     reference.vocoder.save_pretrained(tmp_path / "vocoder")
     assert run(*QUICK, "--weights", "model", "--vocoder", "vocoder").code == 0
-    assert "voice 'nowhere': neither bundled" in refused(*QUICK, "--weights", "nowhere")
+    assert "voice 'nowhere': there is no such folder" in refused(*QUICK, "--weights", "nowhere")
 
 
 @pytest.mark.parametrize(

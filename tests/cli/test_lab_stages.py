@@ -82,7 +82,8 @@ def test_programs_with_borders(run: Any, refused: Any, tmp_path: Path, monkeypat
     ("words", "said"),
     [
         (("compact",), "the following arguments are required: PORT"),
-        (("compact", "nobody"), "neither bundled"),
+        (("compact", "nobody"), "there is no such folder"),
+        (("compact@abacus", "compact"), "compact@abacus: there is no runtime 'abacus'; choose one of"),
         (("compact", "compact", "--at", "noise"), "there is no border 'noise'"),
         (("compact", "compact", "--limit", "0"), "give a number above 0"),
         (("compact", "nothing:here"), "cannot be imported"),
@@ -139,7 +140,7 @@ def test_stages_and_layers(run: Any) -> None:
         (("compact", "--most", "-1"), "a whole number from 0 up"),
         (("compact", "--layers", "--only", "x", "--backend", "numpy"), "no layer of compact matches 'x'"),
         (("compact", "--backend", "abacus"), "there is no back end 'abacus'"),
-        (("nobody",), "neither bundled"),
+        (("nobody",), "there is no such folder"),
     ],
 )
 def test_what_precision_refuses(refused: Any, words: tuple[str, ...], said: str) -> None:

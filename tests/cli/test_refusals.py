@@ -77,8 +77,8 @@ def test_options(refused_to_say, options: list[str], said: str) -> None:
 @pytest.mark.parametrize("voice", ["nobody", ".", "a\0b"])
 def test_unknown_voices(refused, voice: str) -> None:
     said = refused("say", "Hello.", "--voice", voice)
-    assert "neither bundled" in said
-    assert "neither bundled" in refused("show", voice)
+    assert "there is no such folder" in said
+    assert "there is no such folder" in refused("show", voice)
 
 
 def test_lexicon_with_a_mistake(refused_to_say) -> None:

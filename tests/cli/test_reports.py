@@ -69,6 +69,16 @@ def test_voices(run) -> None:
     assert run("voices").out.decode().splitlines()[0].startswith(rows[0]["name"])
 
 
+def test_own_voices_go_by_their_name(run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAVOZ_VOICES", str(tmp_path / "mine"))
+    (tmp_path / "mine").mkdir()
+    copied = voices.copied(tiny, tmp_path / "mine" / "anna")
+    shown = run("voices")
+    assert "\nanna " in shown.out.decode() and f"your own voices folder: {tmp_path / 'mine'}\n" in shown.err
+    assert run("say", "Hello.", "--voice", "anna", "-o", "a.wav").code == 0
+    assert json.loads(run("voices", "--json").out)[-1]["folder"] == str(copied)
+
+
 def test_show_a_voice(run, tiny: Path) -> None:
     about = json.loads(run("show", str(tiny), "--json").out)
     tensors, _ = file.read(tiny / "model.safetensors")

@@ -179,6 +179,38 @@ def player(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
+def test_level_and_rate(say, speech) -> None:
+    from portavoz.audio.loudness import lufs
+
+    done = say(TEXT, "-o", "loud.wav", "--loudness", "-20", "--rate", "48000", "--json")
+    assert json.loads(done.out)["rate"] == 48000
+    samples, rate = soundfile.read("loud.wav")
+    assert rate == 48000 and abs(len(samples) / 48000 - speech.duration) < 0.001
+    assert lufs(samples, rate) == pytest.approx(-20, abs=0.3)
+    say(TEXT, "-o", "soft.wav", "--gain", "-6")
+    assert np.abs(heard("soft.wav") - speech.samples * 32768 * 10**-0.3).max() <= 1
+
+
+def test_quiet_says_nothing(say) -> None:
+    done = say("The blarquistle.", "-o", "out.wav", "--quiet")
+    assert (done.code, done.out, done.err) == (0, b"", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--gain", "99"), "--gain 99: give decibels from -60 to 40"),
+        (("--gain", "nan"), "--gain nan"),
+        (("--loudness", "3"), "--loudness 3: give LUFS from -70 to 0"),
+        (("--loudness", "-16", "--gain", "3"), "not allowed with"),
+        (("--loudness", "-16", "-o", "-", "--stream"), "use --gain"),
+        (("--rate", "100"), "--rate: 100 Hz, wanted a sample rate"),
+    ],
+)
+def test_levels_that_cannot_be(refused, options: tuple[str, ...], says: str) -> None:
+    assert says in refused("say", "Hello.", *options)
+
+
 def test_play_keeps_nothing(say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     player(tmp_path / "bin", "aplay", f'/bin/cp "$2" {tmp_path}/played.wav')
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

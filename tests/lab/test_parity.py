@@ -165,6 +165,23 @@ def test_floors_are_those_of_float32(reference: Trace) -> None:
     assert again == reference.floors
 
 
+def test_assert_parity_takes_plain_functions() -> None:
+    import torch
+
+    def right(x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(x) * 2
+
+    def wrong(x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(x) * 2.1
+
+    x = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    assert assert_parity(right, right, x).answer == "PASS"
+    with pytest.raises(AssertionError, match="result"):
+        assert_parity(right, wrong, x)
+    with pytest.raises(InputError, match="int: give a function, a program or a trace"):
+        assert_parity(right, 3)  # pyright: ignore[reportArgumentType]
+
+
 def test_assert_parity_gives_the_verdict_or_the_report(reference: Trace) -> None:
     assert assert_parity(reference, compact()).answer == "PASS"
     with pytest.raises(AssertionError, match=r"FIRST WRONG: the edge into vocoder\.embed"):

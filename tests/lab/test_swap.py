@@ -272,7 +272,7 @@ def test_names_of_sides(name: str, parts: tuple[str, str]) -> None:
         ("compact@transformers", "the compact family has no reference package"),
         ("compact@onnx", "a probe runs on back ends"),
         ("arctic@numpy:int8", "a back end runs in float32 here"),
-        ("nobody", "neither bundled"),
+        ("nobody", "there is no such folder"),
         ("nothing.safetensors", "there is no such file"),
     ],
 )

@@ -30,7 +30,7 @@ def test_an_option_that_a_back_end_has_not_is_one_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("installed", "first"), [({"torch", "mlx"}, "torch"), ({"mlx"}, "mlx"), (set(), "numpy")], ids=str
+    ("installed", "first"), [(("torch", "mlx"), "torch"), (("mlx",), "mlx"), ((), "numpy")], ids=str
 )
 def test_the_preferred_back_end_is_one_that_is_installed(
     installed: set[str], first: str, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
@@ -129,13 +131,26 @@ def to_pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
     return np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767).astype(np.int16)
 
 
-def write(path: str | os.PathLike[str], wave: Wave, format: str | None = None) -> None:
+def write(target: str | os.PathLike[str] | BinaryIO, wave: Wave, format: str | None = None) -> None:
     """Write a wave as WAV or FLAC (16 bit), OGG (Vorbis) or MP3, by `format` or the ending of the path.
 
-    The file appears whole or not at all. Raises InputError for a path, a format, or samples that cannot be written.
+    A file appears whole or not at all. `target` may be a binary file object too (format: wav unless said). Raises
+    InputError for a target, a format, or samples that cannot be written.
     """
-    with WaveWriter(path, wave.rate, format=format) as writer:
-        writer.write(wave.samples)
+    if isinstance(target, (str, os.PathLike)):
+        with WaveWriter(target, wave.rate, format=format) as writer:
+            writer.write(wave.samples)
+        return
+    if not callable(getattr(target, "write", None)):
+        raise InputError(f"cannot save to a {type(target).__name__}: give a path or a binary file object")
+    with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
+        path = os.path.join(folder, "sound")
+        write(path, wave, format or "wav")
+        with open(path, "rb") as file:
+            try:
+                shutil.copyfileobj(file, target)
+            except TypeError as problem:
+                raise InputError(f"cannot save to a text file ({problem}); open it in binary mode") from problem
 
 
 class WaveWriter:

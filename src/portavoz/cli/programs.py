@@ -71,16 +71,9 @@ def program(name: str) -> Any:
     if not callable(function):
         raise InputError(f"{name}: is a {type(function).__name__}; give a function without arguments")
     _check_signature(name, function)
-    made = function()
-    if any(hasattr(made, kind) for kind in ("run", "stages", "units")):
-        return made
-    if _on_mlx(made):
-        from ..lab.instrument.mlx import MlxProgram
+    from ..lab.instrument.functions import program_of
 
-        return MlxProgram(function, name=name)
-    from ..lab.instrument.torch import TorchProgram
-
-    return TorchProgram(function, name=name)
+    return program_of(function, name=name)
 
 
 def _check_signature(name: str, function: Any) -> None:
@@ -90,14 +83,6 @@ def _check_signature(name: str, function: Any) -> None:
         inspect.signature(function).bind()
     except (TypeError, ValueError) as problem:
         raise InputError(f"{name}: cannot be called ({problem}); give a function without arguments") from problem
-
-
-def _on_mlx(made: Any) -> bool:
-    """Whether a program returned MLX arrays, or nothing while MLX is loaded and PyTorch is not."""
-    from ..lab.instrument.observer import flatten
-
-    kinds = [type(t).__module__.partition(".")[0] for t in flatten(made, lambda value: hasattr(value, "shape"))[0]]
-    return "mlx" in kinds or (not kinds and "mlx.nn" in sys.modules and "torch" not in sys.modules)
 
 
 @contextmanager

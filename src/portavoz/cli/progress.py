@@ -12,9 +12,9 @@ LONG = 400  # characters that are spoken in less time than a bar takes to be not
 
 
 @contextmanager
-def shown(source: Source) -> Iterator[Callable[[float], None]]:
+def shown(source: Source, *, quiet: bool = False) -> Iterator[Callable[[float], None]]:
     """A function to call with the seconds of sound so far."""
-    if not sys.stderr.isatty() or (source.size is not None and source.size < LONG):
+    if quiet or not sys.stderr.isatty() or (source.size is not None and source.size < LONG):
         yield lambda seconds: None
         return
     from rich.console import Console

@@ -48,6 +48,7 @@ METRICS: dict[str, Metric] = {
     "mos_estimate": Metric("MOS estimate", "MOS", "higher", "output of the given model"),
     "real_time_factor": Metric("real-time factor", "", "lower", "seconds of processing ÷ seconds of audio", digits=4),
 }
+ALONE = ("word_error", "mos_estimate", "real_time_factor")  # the others compare with a recording
 
 
 def shown(name: str, value: float, *, signed: bool = False) -> str:

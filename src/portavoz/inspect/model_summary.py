@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import ops
 from ..families.spec import FamilySpec
 from ..ops.profiler import Count, Profiler
 from ..ops.timing import Shape, Timing
 from ..ops.wrapper import OpsWrapper
 from ..weights import fold
 from ..weights.cursor import Weights
+from .shape_ops import ShapeOps
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 # A model's files by the prefix that their paths are shown with: where each is, or its tensors by name.
@@ -31,16 +31,16 @@ class ShapeOnlyWeights(Weights):
     """Fresh weights without first values: what a model costs does not depend on them, and drawing them takes longer."""
 
     def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
-        return np.zeros(shape, np.float32)
+        return np.broadcast_to(np.float32(1), shape)
 
 
 def layers(family: FamilySpec, config: Any, files: Files | None = None) -> list[dict[str, Any]]:
     """Each layer's path, kind, parameters, and multiply–adds for the family's utterance, in the order of building.
 
-    Without `files` the model is all zeros. Constants count as no parameters, and what happens between layers
+    Without `files` the model is all ones. Constants count as no parameters, and what happens between layers
     (attention's products) counts at the block around it. Raises WeightError when the weights do not fit.
     """
-    parts = visit(family, config, lambda: Profiler(ops.open(ops.preferred())), files)
+    parts = visit(family, config, lambda: Profiler(ShapeOps()), files)
     return [row for prefix, (watch, w) in parts.items() for row in _rows(prefix, watch, w)]
 
 
@@ -96,7 +96,7 @@ def tree(family: FamilySpec, config: Any, *, lengths: Mapping[str, int] | None =
     Twins differ in the numbers of their paths; their parameters and multiply–adds are added up, the shapes are those
     of the first call of the first twin.
     """
-    back = ops.open(ops.preferred())
+    back = ShapeOps()
     shaped = visit(family, config, lambda: Timing(back), lengths=lengths)
     counted = visit(family, config, lambda: Profiler(back), lengths=lengths)
     return [row for prefix in shaped for row in _twins(prefix, shaped[prefix][0], counted[prefix][0])]
@@ -113,6 +113,21 @@ def _twins(prefix: str, timing: Timing, counting: Profiler) -> list[dict[str, An
         sums = {what: sum(getattr(count, what) for count in counts) for what in ("parameters", "multiply_adds")}
         rows.append({**row, **sums})
     return rows
+
+
+def twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Layers whose paths differ in numbers only as one row, with the sums of their parameters and work."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(NUMBER.sub("*", row["path"]), []).append(row)
+    return [
+        {
+            "path": key + (f" ×{len(group)}" if len(group) > 1 else ""),
+            "kind": group[0]["kind"],
+            **{what: total(group, what) for what in ("parameters", "multiply_adds")},
+        }
+        for key, group in groups.items()
+    ]
 
 
 def _listed(shapes: list[Shape]) -> list[list[int]]:

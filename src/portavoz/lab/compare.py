@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .forcing.loops import free, summary
 from .forcing.noise_floor import floors_for, traced
 from .forcing.teacher_forcing import CRASHES, Check, Forcing, MirroredForcing, run_forced
 from .instrument.fingerprint import Fingerprint
+from .instrument.functions import program_of
 from .instrument.observer import Program
 from .report.verdict import Fault, Verdict, find_faults, judge
 from .trace.recorder import Recorder, Sink, record
@@ -249,15 +250,27 @@ def _entry(mine: Fingerprint | None, theirs: Fingerprint | None) -> str:
 
 
 def assert_parity(
-    reference: Program | Trace, port: Program | Trace, *, mapping: Mapping[str, str] | None = None
+    reference: Program | Trace | Callable[..., Any],
+    port: Program | Trace | Callable[..., Any],
+    *inputs: Any,
+    mapping: Mapping[str, str] | None = None,
 ) -> Verdict:
-    """Return the verdict if it is PASS; otherwise raise AssertionError with the report. For tests."""
+    """Return the verdict if it is PASS; otherwise raise AssertionError with the report. For tests.
+
+    A side may be a plain function, which is called with `inputs`: ``assert_parity(reference, port, x)``.
+    """
     from .report.text import lines
 
-    verdict = compare(reference, port, mapping=mapping)
+    verdict = compare(_side(reference, inputs), _side(port, inputs), mapping=mapping)
     if verdict.answer != "PASS":
         raise AssertionError("\n".join(lines(verdict)))
     return verdict
+
+
+def _side(side: Any, inputs: tuple[Any, ...]) -> Program | Trace:
+    if isinstance(side, Trace) or hasattr(side, "run"):
+        return side
+    return program_of(side, *inputs)
 
 
 def correlation(a: Any, b: Any) -> float:

@@ -7,6 +7,7 @@ at a time (activations, exp …), moves of data, and the ``+ - * /`` between wor
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections import Counter
@@ -121,11 +122,16 @@ class Profiler(OpsWrapper):
         count.words[unit.word] += 1
         count.calls += unit.layer is not None
         if unit.word in FORMULA:
-            given = inspect.signature(getattr(Ops, unit.word)).bind(None, *args, **named).arguments
+            given = _signature(unit.word).bind(None, *args, **named).arguments
             count.multiply_adds += FORMULA[unit.word](tuple(given.values())[1:], out)
         if unit.kind != "glue":
             count.activation_bytes += sum(int(x.nbytes) for x in _tensors(out))
         return out
+
+
+@functools.cache
+def _signature(word: str) -> inspect.Signature:
+    return inspect.signature(getattr(Ops, word))
 
 
 def _tensors(value: Any) -> list[Any]:

@@ -135,7 +135,7 @@ def test_refusals(text: Path, tiny: Path, tmp_path: Path) -> None:
         config(text, tiny, teacher="", losses={"features": 1.0})
     with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
         Trainer(config(tmp_path / "none.txt", tiny), tmp_path)
-    with pytest.raises(InputError, match="neither bundled"):
+    with pytest.raises(InputError, match="there is no such folder"):
         Trainer(config(text, tiny, teacher="nobody"), tmp_path)
     other = {**MINIMAL.to_dict(), "mel": {**MINIMAL.to_dict()["mel"], "mels": 40}}
     with pytest.raises(SpecError, match="they must be equal"):

@@ -161,5 +161,5 @@ def test_what_cannot_be_is_refused(pair, tmp_path, settings, message):
 def test_a_start_that_is_not_there_is_refused(pair, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         Trainer(config(pair, start="none.safetensors"), tmp_path)
-    with pytest.raises(InputError, match="neither bundled"):
+    with pytest.raises(InputError, match="there is no such folder"):
         Trainer(config(pair, start="nobody"), tmp_path)

@@ -10,6 +10,7 @@ Examples:
   echo "Through a pipe." | portavoz say - --play
   portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 22050 -f S16_LE
   portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
+  portavoz say "As loud as a podcast." --loudness -16 --rate 48000 -o podcast.wav --quiet
   portavoz say "In my own voice." --voice my-folder --prompt me.wav --set exaggeration=0.7 -o me.wav
   portavoz say "As somebody else." --voice my-checkpoint --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
 """
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from .. import progress, sink, source
+from ..leveling import check_levels, level_options, leveled
 from ..options import (
     json_option,
     lexicon_option,
@@ -90,6 +92,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     lexicon_option(manner)
     markup_option(manner)
+    level_options(parser.add_argument_group("level and rate"))
     voice_options(parser)
     also = parser.add_argument_group("what else to write")
     also.add_argument(
@@ -97,6 +100,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     also.add_argument("--plot", metavar="PNG", help="a picture of the wave and its mel (needs the extra 'plot')")
     json_option(also)
+    also.add_argument("--quiet", action="store_true", help="no progress, warnings or summary, only errors")
 
 
 @dataclass(slots=True)
@@ -139,6 +143,7 @@ class Report:
 def run(args: argparse.Namespace) -> int:
     """Speak. Raises PortavozError."""
     _check(args)
+    check_levels(args)
     command = player(args.format or Path(args.output or "").suffix.lstrip(".").lower() or "wav") if args.play else None
     if args.play and command is None:
         note("no player here (afplay, paplay, aplay, ffplay or play): the sound is only written")
@@ -146,22 +151,23 @@ def run(args: argparse.Namespace) -> int:
         text = source.opened(args)
         voice = open_voice(args)
         _check_times(args, voice)
-        began, report = time.perf_counter(), Report(voice.rate)
+        began, report = time.perf_counter(), Report(args.rate or voice.rate)
         with ExitStack() as stack:
-            sound = stack.enter_context(sink.opened(out, voice.rate, format=args.format, stream=args.stream))
+            file = stack.enter_context(sink.opened(out, report.rate, format=args.format, stream=args.stream))
+            sound = stack.enter_context(leveled(file, voice.rate, args))
             beside = [stack.enter_context(extra) for extra in _beside(args, out, voice.rate)]
-            update = stack.enter_context(progress.shown(text))
+            update = stack.enter_context(progress.shown(text, quiet=args.quiet))
             for part in voice.stream(text.text, **_manner(args, voice)):
                 sound.write(part.samples)
                 for extra in beside:
                     extra.write(part)
-                report.add(part, quiet=args.json)
+                report.add(part, quiet=args.json or args.quiet)
                 update(report.seconds)
         took = time.perf_counter() - began
         if args.json:
             kept = out if _kept(args, playing=command is not None) else None
             print_json({"output": kept, **report.to_dict(took), "voice": voice.name, "runtime": voice.runtime})
-        else:
+        elif not args.quiet:
             report.tell(out, took)
         if command and (problem := play(Path(out), command)):
             note(problem)

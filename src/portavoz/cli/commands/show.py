@@ -81,21 +81,27 @@ def _size(family: Any, layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _print(about: dict[str, Any]) -> None:
+    from ...inspect import model_summary
+
     for key in ("name", "family", "language", "rate", "speakers", "folder"):
         if key in about:
             print(f"{key:<11} {_plain(about[key])}")
     for key, value in about.get("card", {}).items():
-        print(f"{key:<11} {_plain(value)}")
+        if key not in ("figures", "parameters"):  # figures are a table of their own, parameters are counted below
+            print(f"{key:<11} {_plain(value)}")
     for stage in about["stages"]:
         print(f"stage {stage['name']:<6} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")
-    rows = [{"path": name, **found} for name, found in about.get("configurations", {}).items()] or about["layers"]
+    rows = [{"path": name, **found} for name, found in about.get("configurations", {}).items()]
+    rows = rows or model_summary.twins(about["layers"])
     whole = about if "parameters" in about else rows[0]
     length = ", ".join(f"{n} {what}" for what, n in whole["counted_for"].items())
-    print(f"\n{'':<62} parameters   multiply–adds for {length}")
+    wide = max(len(row["path"]) for row in rows)
+    print(f"\n{'':<{wide + 16}} parameters   multiply–adds for {length}")
     for row in rows:
-        print(f"{row['path']:<50} {row.get('kind', ''):<11} {row['parameters']:>10,} {row['multiply_adds']:>15,}")
+        kind = row.get("kind", "")
+        print(f"{row['path']:<{wide}} {kind:<15} {row['parameters']:>10,} {row['multiply_adds']:>15,}")
     if "parameters" in about:
-        print(f"{'all':<62} {about['parameters']:>10,} {about['multiply_adds']:>15,}")
+        print(f"{'all':<{wide + 15}} {about['parameters']:>11,} {about['multiply_adds']:>15,}")
     if "tree" in about:
         _print_tree(**about["tree"])
 

@@ -1,6 +1,7 @@
-"""List the voices that came with the package.
+"""List the voices that go by a name: those of the package, and your own.
 
-Any other voice is a folder with a voice.json, and goes by its path.
+Your own are folders with a voice.json in the voices folder, which is printed last (set PORTAVOZ_VOICES for another).
+Any other voice goes by its path.
 
 Examples:
   portavoz voices
@@ -13,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..options import json_option, print_json
+from ..options import json_option, note, print_json
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List them. Raises InputError for a voice.json that is damaged."""
-    from ...folder import voices
+    from ...folder import own_voices, voices
 
     rows = [_row(name, folder) for name, folder in voices().items()]
     if args.json:
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         about = f"{row['language']}, {row['rate']} Hz, {row['bytes'] / 1e6:.1f} MB, {row['family']}"
         print(f"{row['name']:<10} {about}; speakers: {', '.join(row['speakers'])}")
+    note(f"your own voices folder: {own_voices()}")
     return 0
 
 

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ...audio.fbank import fbank
-from ...audio.lufs import lufs
+from ...audio.loudness import lufs
 from ...audio.mel import filterbank, mel_spectrogram
 from ...audio.resample import resample
 from ...audio.stft import stft

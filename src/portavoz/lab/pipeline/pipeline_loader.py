@@ -12,6 +12,7 @@ from ... import families, ops
 from ...errors import InputError
 from ...families.pipeline import SENTENCE, Pipeline, PipelineSpec, Request
 from ...families.spec import FamilySpec
+from ...folder import voices
 from ...graph.compile import Origin, assemble, plan, prebuilt
 from ...loading import Source, open_checkpoint
 from ...ops.base import Ops
@@ -53,8 +54,12 @@ def side(name: str, request: Request, *, beside: str | None = None) -> Pipeline:
 def parted(name: str) -> tuple[str, str]:
     """``arctic@onnx:int8`` → arctic, onnx:int8. What stands behind a hub's @ is no runtime, so it stays in the name."""
     base, _, runtime = name.rpartition("@")
-    known = base and runtime.partition(":")[0] in runtimes()
-    return (base, runtime) if known else (name, "")
+    known = runtimes()
+    if base and runtime.partition(":")[0] in known:
+        return base, runtime
+    if base in families.names() or base in voices():
+        raise InputError(f"{name}: there is no runtime {runtime!r}; choose one of {', '.join(known)}")
+    return name, ""
 
 
 def on(back: Ops, base: str, request: Request, *, beside: str | None = None, name: str = "") -> Pipeline:
