@@ -54,6 +54,20 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
     sync_folder(target.parent)
 
 
+def new_folder(path: str | os.PathLike[str]) -> Path:
+    """A folder to write several files into: made where it is missing, refused (InputError) where it holds anything."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = next(folder.iterdir(), None)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder}: no folder can be made there ({reason}); choose another") from error
+    if there is not None:
+        raise InputError(f"{folder}: the folder is not empty, it has {there.name}; choose a new one, or empty it")
+    return folder
+
+
 def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None = None) -> None:
     """Write a JSON file atomically. Raises InputError for a path that cannot be written."""
     with atomic(path, "w") as file:

@@ -83,8 +83,9 @@ class Voice:
         seconds. pitch: semitones up or down, for voices that were trained with a pitch of their own. speaker: a name or
         number of `speakers`; in some families also an embedding, its file, or a mixture
         ("a.npy:0.7+b.npy:0.3"). seed: the same number means the same sound; a family that draws nothing at random
-        sounds the same for all. lexicon: the user's own pronunciations, or their
-        file. durations: called with the symbols and frames of each piece, gives back the frames to use. options: settings of the voice's family by name, see `options`.
+        sounds the same for all. lexicon: the user's own pronunciations, or their file. durations: called with the
+        symbols and frames of each piece, gives back the frames to use. options: settings of the voice's family by name,
+        see `options`.
         markup: "plain", "markdown", "html", "ssml", or "auto": markup is read as such where it is certain, and told.
         Raises InputError when there is nothing to say, a value cannot be, or the voice's family has nothing to do it
         with.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from portavoz.audio.lufs import lufs
+from portavoz.audio.loudness import lufs
 from portavoz.bulk import ogg
 from portavoz.bulk.encoding import FORMATS, encode, normalised
 

@@ -15,7 +15,7 @@ from bulk_jobs import digests, write_manifest
 from filelock import FileLock
 
 import portavoz
-from portavoz.audio.lufs import lufs
+from portavoz.audio.loudness import lufs
 from portavoz.errors import InputError, JobError
 
 Job = Callable[..., dict[str, Any]]

@@ -61,7 +61,7 @@ def normalised(samples: NDArray[np.float32], rate: int, target: float) -> tuple[
     """
     import numpy as np
 
-    from ..audio.lufs import lufs
+    from ..audio.loudness import lufs
 
     level, peak = lufs(samples, rate), float(np.abs(samples).max(initial=0.0))
     if not math.isfinite(level) or not peak:

@@ -24,7 +24,6 @@ FEATURES: dict[str, tuple[str, ...]] = {
 }
 
 # Extra → (what it adds, the modules it brings).
-LATER = "nothing yet: named for what comes next"
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("the torch back end, exporting a voice", ("torch", "onnx", "onnxscript")),
     "train": ("training", ("torch", "yaml", "psutil")),
@@ -35,9 +34,9 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf")),
     "mlx": ("the MLX back end", ("mlx",)),
     "reference": ("comparing with transformers in the lab", ("transformers",)),
-    "stream": (LATER, ("av",)),
-    "serve": (LATER, ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "wyoming")),
-    "bulk": (LATER, ("ray",)),
+    "stream": ("mp3, opus and AAC encoded while they are made", ("av",)),
+    "serve": ("the HTTP server", ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "wyoming")),
+    "bulk": ("Parquet manifests, object stores, Ray", ("ray",)),
     "ttnn": ("the TTNN back end; without the package its golden executor runs on torch", ("torch",)),
 }
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import atomic
+from ...atomic import atomic, new_folder
 from ...errors import InputError, PortavozError
 from ...families.spec import Arrays
 from ...weights import file
@@ -94,11 +94,8 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
     if layout not in known():
         raise InputError(f"there is no layout {layout!r}: choose one of {', '.join(known())}")
     kind = subjects.named(family, config)
-    folder = Path(folder)
-    try:
-        (folder / "goldens").mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InputError(f"{folder}: no folder can be made there ({problem.strerror}); choose another") from problem
+    folder = new_folder(folder)
+    (folder / "goldens").mkdir()
     arrays, roles = kind.weights()
     words = {f"{case.path}.{role}": (a, case.op if role == "weight" else "") for case in cases()
              for role, a in case.weights.items()}  # fmt: skip

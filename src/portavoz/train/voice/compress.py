@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import families
+from ...atomic import new_folder
 from ...errors import InputError, SpecError
 from ...families.compact.voice import CompactVoice
 from ...families.spec import StageSpec
@@ -86,12 +87,12 @@ def compress(
         raise InputError(f"{target}: is the voice itself; write the compressed one to another folder")
     names = files(family)
     verify(source, about, names)
+    new_folder(target)
     stored, metadata = file.read(source / "model.safetensors")
     old = {k: a.astype(np.float32) for k, a in unpacked(stored).items()}
     kept, packed = _weights(old, stored, kind, fraction)
     name = f"{about['name']}-{kind}"
     graphs = [*_graphs(source, old, kind, kept, packed, sentences)]
-    target.mkdir(parents=True, exist_ok=True)
     file.write(target / "model.safetensors", kept, {**metadata, "name": name})
     for stage, model in graphs:
         storage.save(model, target / f"{stage}.onnx", half=kind != "float32")
