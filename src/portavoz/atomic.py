@@ -54,18 +54,31 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
     sync_folder(target.parent)
 
 
-def new_folder(path: str | os.PathLike[str]) -> Path:
-    """A folder to write several files into: made where it is missing, refused (InputError) where it holds anything."""
+def check_new_folder(path: str | os.PathLike[str]) -> Path:
+    """A folder that several files may be written into: missing, or empty. Raises InputError for any other."""
     folder = Path(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        there = next(folder.iterdir(), None)
+        there = next(folder.iterdir(), None) if folder.exists() else None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{folder}: no folder can be made there ({reason}); choose another") from error
+        raise _no_folder(folder, error) from error
     if there is not None:
         raise InputError(f"{folder}: the folder is not empty, it has {there.name}; choose a new one, or empty it")
     return folder
+
+
+def new_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder of `check_new_folder`, made."""
+    folder = check_new_folder(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_folder(folder, error) from error
+    return folder
+
+
+def _no_folder(folder: Path, error: OSError | ValueError) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"{folder}: no folder can be made there ({reason}); choose another")
 
 
 def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None = None) -> None:

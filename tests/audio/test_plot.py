@@ -89,7 +89,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
         plot_mel(MEL, MelSpec(mels=80))
     with pytest.raises(InputError, match=r"\.png"):
         save(plot_wave(WAVE), tmp_path / "a.gif")
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="does not exist"):
         save(plot_wave(WAVE), tmp_path / "none" / "a.png")
 
 

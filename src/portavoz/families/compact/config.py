@@ -34,6 +34,11 @@ class HifiConfig:
     res_kernels: tuple[int, ...] = (3, 5, 7)
     res_dilations: tuple[tuple[int, ...], ...] = ((1, 2), (2, 6), (3, 12))
 
+    def __post_init__(self) -> None:
+        for name in ("rates", "kernels", "res_kernels", "res_dilations"):
+            if not getattr(self, name):
+                raise SpecError(f"hifigan.{name} is []: wanted a list of at least one")
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFilterConfig:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import families
-from ...atomic import new_folder
+from ...atomic import check_new_folder, new_folder
 from ...errors import InputError, SpecError
 from ...families.compact.voice import CompactVoice
 from ...families.spec import StageSpec
@@ -87,12 +87,13 @@ def compress(
         raise InputError(f"{target}: is the voice itself; write the compressed one to another folder")
     names = files(family)
     verify(source, about, names)
-    new_folder(target)
+    check_new_folder(target)
     stored, metadata = file.read(source / "model.safetensors")
     old = {k: a.astype(np.float32) for k, a in unpacked(stored).items()}
     kept, packed = _weights(old, stored, kind, fraction)
     name = f"{about['name']}-{kind}"
     graphs = [*_graphs(source, old, kind, kept, packed, sentences)]
+    new_folder(target)
     file.write(target / "model.safetensors", kept, {**metadata, "name": name})
     for stage, model in graphs:
         storage.save(model, target / f"{stage}.onnx", half=kind != "float32")
