@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .normalize.abbreviations import STARTERS, TITLES
+from .normalize.abbreviations import NUMBERED, STARTERS, TITLES
+from .normalize.letter_a import LETTERED
 from .unicode_fold import BLANKS
 
 if TYPE_CHECKING:
@@ -31,15 +32,17 @@ _INITIALS = re.compile(r"(?:[A-Za-z]{1,2}\.){1,7}[A-Za-z]{1,2}")
 _LAST_WORD = re.compile(r"([A-Za-z][A-Za-z.]{0,15}|\d{1,9})\.$")
 
 # Lower case, without the last dot: after these a sentence goes on.
-_INSIDE = frozenset(TITLES) | {"Dr"}
-_INSIDE_SMALL = frozenset("e.g i.e cf vs viz approx ca al fig figs vol vols pp ch eq incl excl esp nos".split())
+_INSIDE = frozenset(TITLES)
+_INSIDE_SMALL = frozenset("e.g i.e cf vs viz approx ca fig figs vol vols pp ch eq incl excl esp nos".split())
 # A figure after them belongs to them: No. 5, Jan. 5.
-_BEFORE_FIGURE = frozenset(
-    "no p c v sec art pt op jan feb mar apr jun jul aug sep sept oct nov dec ext tel est chap bk ver rm apt".split()
+_BEFORE_FIGURE = frozenset(NUMBERED) | frozenset(
+    "c jan feb mar apr jun jul aug sep sept oct nov dec tel est rm".split()
 )
+_BEFORE_MORE = re.compile(r"\d ?(?:ft|lb|lbs|hr|hrs|min)\.$")  # 6 ft. 2 in.
 # These may end a sentence, but only before a word that begins one.
 _EITHER = frozenset(
-    "inc ltd co corp jr sr bros ave blvd rd mon tue tues wed thu thurs fri sat sun a.m p.m dept univ".split()
+    "inc ltd co corp jr sr bros ave blvd rd mon tue tues wed thu thurs fri sat sun a.m p.m dept univ ft "
+    "etc ln dr hwy pkwy ct pl sq".split()
 )
 
 
@@ -137,7 +140,7 @@ def is_end(text: str, match: re.Match[str]) -> bool:
     word = (follows[1] or "") if follows else ""
     if mark in "!?":
         return not (word[:1].islower() and match[0][-1] in "\"'”’»)")
-    if word[:1].islower():
+    if word[:1].islower() and not word[1:2].isupper():
         return False
     return mark == "…" or len(match[0]) > 1 or _dot_ends(text[max(0, match.start() - 24) : match.start() + 1], word)
 
@@ -149,13 +152,22 @@ def _dot_ends(head: str, word: str) -> bool:
         return True
     written, before = last[1], head[: last.start()]
     small = written.lower()
-    if written in _INSIDE or small in _INSIDE_SMALL or (small in _BEFORE_FIGURE and word[:1].isdigit()):
+    if written in _INSIDE or small in _INSIDE_SMALL or (small == "al" and before.endswith("et ")):
+        return False
+    if word[:1].isdigit() and (small in _BEFORE_FIGURE or _BEFORE_MORE.search(head)):
         return False
     starts = word in STARTERS or not word
-    if small in _EITHER or written == "St" or _INITIALS.fullmatch(written):
+    last_words = before.split()[-1:]
+    if written == "Dr":  # Oak Dr. ends, Dr. No does not
+        return starts and bool(last_words) and last_words[0][:1].isupper() and last_words[0] not in STARTERS
+    if (small in _EITHER and written != "Dr") or written == "St" or _INITIALS.fullmatch(written):
         return starts
     if written.isdigit():
         return bool(before.strip())
+    if len(written) == 1 and written.isupper() and last_words and last_words[0].lower() in LETTERED:
+        return True  # Grade A. Plan B.
+    if written == "I" and before.rstrip()[-1:].islower():
+        return starts
     if len(written) == 1 and written.isupper():
         return starts and word != "I" and (written != "I" or before.rstrip()[-1:].islower())
     return True

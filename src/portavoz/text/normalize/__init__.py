@@ -104,6 +104,7 @@ _SIMPLE = re.compile(r"[a-z]{2,40}(?= [a-z])")
 def _drafts(text: str) -> list[_Draft]:
     drafts: list[_Draft] = []
     loud, lead, here = is_loud(text), -1, 0
+    cased = text.lstrip("\"'([{ ")[:1].isupper()
     while here < len(text):
         if text[here] == " ":
             here += 1
@@ -123,6 +124,8 @@ def _drafts(text: str) -> list[_Draft]:
             continue
         pause = pause_at(text, here)
         end, mark, opens = pause if pause else (here + 1, "", False)
+        if mark == "." and text[here] == "." and end == here + 1 and drafts:
+            mark = _full_stop(text, here, drafts, cased=cased)
         if drafts and mark:
             drafts[-1].mark = stronger(drafts[-1].mark, mark)
         if drafts and lead < 0 and not opens:
@@ -135,6 +138,18 @@ def _drafts(text: str) -> list[_Draft]:
     elif lead >= 0:
         drafts.append(_Draft(lead, len(text), (), "."))
     return drafts
+
+
+_GOES_ON = re.compile(r" [a-z](?![A-Z])")
+
+
+def _full_stop(text: str, here: int, drafts: list[_Draft], *, cased: bool) -> str:
+    """The mark of one dot: none where a text with capitals goes on in small letters, a short one after "1." of a list."""
+    if cased and _GOES_ON.match(text, here + 1):
+        return ""
+    written = text[drafts[-1].start : here]
+    begins = len(drafts) == 1 or drafts[-2].mark in (".", "!", "?")
+    return "," if begins and written.isdecimal() and len(written) < 4 and text[here + 1 : here + 3].strip() else "."
 
 
 def _read(text: str, here: int, *, loud: bool) -> list[Part] | None:
@@ -176,13 +191,13 @@ _WEBBY = re.compile(r"[^ \n@./:\\_#~-]{0,63}(?:-[^ \n@./:\\_#~-]{1,40}){0,8}(?:[
 
 _BEFORE_COIN = CURRENCY_SIGNS + "¢UCAEGJIBMPSNDKTzkmbthlc"
 _WRITTEN = re.compile(r"[^ \n]{1,64}")
+_RUN = re.compile(r"[0-9]{0,40}")
 _PRIMED = re.compile(r"['\"′″]")
 
 
 def _figures(text: str, here: int) -> list[Part] | None:
-    end = here
-    while end < len(text) and "0" <= text[end] <= "9":
-        end += 1
+    run = _RUN.match(text, here)
+    end = run.end() if run else here
     behind = text[end] if end < len(text) else " "
     if (begins_word(text, here) or text[here - 1] == "#") and (
         said := PHONES.at(text, here, behind) or (WEB.at(text, here) if _WEBBY.match(text, here) else None)
@@ -234,7 +249,8 @@ def _sign(text: str, here: int) -> list[Part] | None:
         return said
     if said := RANGES.at(text, here) if c in "-–—" else POWERS.at(text, here) if c in _POWER_SIGNS else None:
         return said
-    if c in CURRENCY_SIGNS + "(" and (said := MONEY.at(text, here)):
+    coin = text[here + 1 : here + 2] in CURRENCY_SIGNS if c == "(" else c in CURRENCY_SIGNS
+    if coin and text[here + 1 : here + 2] not in ("", c) and (said := MONEY.at(text, here)):
         return said
     if c in "@#/~" and begins_word(text, here) and (said := WEB.at(text, here)):
         return said

@@ -14,7 +14,18 @@ SHORT = Rules("abbreviation")  # at a letter
 STARTERS = frozenset(
     "I A An The This That These Those It He She They We You In On At By For From With And But Or So If When While "
     "After Before As Then There Here His Her Its Their Our My Your What Who Why How Where However Although Though "
-    "Because Since Some Many Most All No Not Now To Is Are Was Were Do Does Did Please Yes".split()
+    "Because Since Some Many Most All No Not Now To Is Are Was Were Do Does Did Please Yes "
+    # Words that nobody is called by, as requests and reports begin with them.
+    "Come Go Bring Write Take Call Wait Look Read Buy Get Make Let Let's Use Try Ask Tell Give Keep Stop Turn Meet "
+    "Put Say See Send Show Stay Eat Drink Run Walk Sit Stand Open Close Check Add Mix Stir Serve Pay Press Click Enter "
+    "Visit Listen Watch Remember Imagine Consider Note Nobody Everybody Everyone Someone Anyone Nothing Everything "
+    "Something Each Every Both Few Several Other Others Another Such Only Even Just Still Yet Also Again "
+    "Once Soon Later "
+    "Today Tomorrow Yesterday Tonight Never Always Often Sometimes Perhaps Maybe Prices People Two Three Four Five Six "
+    "Seven Eight Nine Ten Half Hurry Stop Nothing Neither Either Instead Meanwhile Finally Next Last First Second Can "
+    "Could Will Would Should May Might Must Have Has Had I'm I'll I've It's He's She's That's There's They're We're "
+    "You're Don't Didn't Isn't Wasn't Can't Won't Under Over About Between During Until Unless Whether Within Without "
+    "Despite Besides Dinner Lunch Breakfast Doors Tickets Food Ok Okay Thanks Thank Sorry Well Oh Hi Hello Good".split()
 )
 
 # Never the end of a sentence: something follows that they belong to.

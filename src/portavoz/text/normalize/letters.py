@@ -75,12 +75,9 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
     word, end = match[0], match.end()
     following = text[end : end + 1]
     if len(word) == 1 and word in "aA":
-        if (
-            said := SLASHES.at(text, start)
-            or SHORT.at(text, start)
-            or _initials_at(text, start)
-            or _graded(text, start, end)
-        ):
+        if following == "." and text[start : start + 3] not in ("a.k", "A.K") and (said := _initials_at(text, start)):
+            return said
+        if following in _AFTER_A and (said := _special(text, start, end, loud=loud)):
             return said
         return [Part(end, ("A" if names_letter(text, start, end) else "a",))]
     simple = plain(word)
@@ -152,10 +149,17 @@ def _of_interest(text: str, word: str, end: int, *, loud: bool) -> Iterator[Rule
         yield SHORT
     if "'" in word or lower in BARE:
         yield CONTRACTIONS
-    if lower in chat.SPELLED or lower in chat.WORDS or len(word) == 1 or following.isdigit() or _ODD.search(lower):
+    if (
+        lower in chat.SPELLED
+        or lower in chat.WORDS
+        or len(word) == 1
+        or following.isdigit()
+        or (len(word) < 24 and _ODD.search(lower))
+    ):
         yield CHAT
 
 
+_AFTER_A = tuple("./+#-kK")
 _ROMAN = re.compile(r"[IVXLCDM]+(?:'s)?$|[ivxlc]+$")
 _NUMBERING = tuple("#0123456789IVXLC-–/")
 
