@@ -100,6 +100,6 @@ class JobFolder:
 
 def _occupied(folder: Path) -> bool:
     try:
-        return folder.is_dir() and any(folder.iterdir())
+        return folder.is_dir() and any(entry.name != STATE for entry in folder.iterdir())
     except OSError as problem:
         raise InputError(f"{folder}: cannot be read ({problem.strerror}); choose another folder") from problem

@@ -126,8 +126,8 @@ class Pool:
                     if not self._fill(waiting):
                         break
                     _ask(asked, list(waiting)[before:])
-            except (BrokenPipeError, ValueError):
-                pass  # it died: its exit code says how
+            except ValueError:
+                pass  # it died in the middle of a line: its exit code says how
             with suppress(BrokenPipeError):
                 asked.close()
             code = child.wait()
@@ -141,9 +141,11 @@ class Pool:
 
 
 def _ask(asked: IO[bytes], items: Iterable[int]) -> None:
-    for item in items:
-        asked.write(b"%d\n" % item)
-    asked.flush()
+    # Of one that has died, what it said last is still to be read.
+    with suppress(BrokenPipeError):
+        for item in items:
+            asked.write(b"%d\n" % item)
+        asked.flush()
 
 
 def _ended(code: int) -> str:
