@@ -16,7 +16,7 @@ import pytest
 
 EXTRAS = {
     "torch", "onnx", "onnxscript", "matplotlib", "pocketsphinx", "transformers", "mlx", "mlx_audio", "yaml", "openvino",
-    "nncf", "pystoi", "sentencepiece", "huggingface_hub", "tensorboard",
+    "nncf", "pystoi", "sentencepiece", "huggingface_hub", "tensorboard", "ray", "pyarrow",
 }  # fmt: skip
 ABSENT = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 

@@ -15,6 +15,7 @@ from typing import Any
 from .. import __version__
 from ..atomic import DISK, sha256
 from ..errors import InputError, JobError
+from ..graph.processor import cores
 from . import ledger, results, resume, shards, snapshot
 from .check import Checked, Estimate, check_manifest, estimate
 from .folders import JobFolder
@@ -230,9 +231,9 @@ class _Run:
         if self.plan.ray is not None:
             from .on_ray import records
 
-            return records(self.job, progress, self.plan.ray, self.plan.workers, run)
+            return records(self.job, list(progress.todo()), self.plan.ray, self.plan.workers, run)
         left = int((progress.state != resume.SPOKEN).sum())
-        workers = min(self.plan.workers or _cores(), left)
+        workers = min(self.plan.workers or cores(), left)
         return iter(Pool(self.job, self.items, progress.todo(), workers, run, own))
 
     def _pack(self, progress: resume.Progress, which: list[int], own: ledger.Ledger) -> None:
@@ -265,7 +266,3 @@ class _Run:
             "failed": failed, "bad_lines": checked.bad, "seconds": round(seconds, 3), "hours": round(seconds / 3600, 4),
             "took": round(took, 3), "rtf": round(took / meter.seconds, 5) if meter.seconds else None,
         }  # fmt: skip
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -113,18 +113,19 @@ def next_run(folder: Path) -> int:
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """All records of all runs, oldest run first. A line that was cut short is passed over."""
+    """All records of all runs, oldest run first."""
     for number, name in enumerate(names(folder)):
         path = folder / name
-        safe = max((found.get("synced", 0) for _, found in _records(path)), default=0)
+        safe = max((found.get("synced", 0) for _, found in records(path)), default=0)
         count = 0
-        for offset, record in _records(path):
+        for offset, record in records(path):
             if "synced" not in record:
                 count += 1
                 yield Entry(number, offset, count <= safe, record)
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of one ledger with their offsets. One that was cut short is passed over."""
     offset = 0
     with path.open("rb") as file:
         for line in file:
@@ -134,10 +135,3 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if isinstance(found, dict):
                     yield offset, found
             offset += len(line)
-
-
-def record_at(folder: Path, name: str, offset: int) -> dict[str, Any]:
-    """One record again."""
-    with (folder / name).open("rb") as file:
-        file.seek(offset)
-        return json.loads(file.readline())

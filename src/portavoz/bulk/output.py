@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,8 @@ class Output(Protocol):
         """A file to read. Raises FileNotFoundError."""
         ...
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """The files of a folder by name (without the folder) and their bytes."""
+    def size(self, name: str) -> int | None:
+        """The bytes of a file; None where there is none."""
         ...
 
     def remove(self, name: str) -> None:
@@ -68,11 +69,12 @@ class Folder:
     def open(self, name: str) -> IO[bytes]:
         return self.path(name).open("rb")
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        if not (self.root / folder).is_dir():
-            return {}
-        with os.scandir(self.root / folder) as found:
-            return {entry.name: entry.stat().st_size for entry in found if entry.is_file(follow_symlinks=False)}
+    def size(self, name: str) -> int | None:
+        try:
+            found = self.path(name).lstat()
+        except FileNotFoundError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)

@@ -57,18 +57,14 @@ class Progress:
 
 
 class _Files:
-    """The finished files of a job, looked at folder by folder."""
+    """The finished files of a job."""
 
     def __init__(self, output: Output, *, hashed: bool) -> None:
         self._output, self._hashed = output, hashed
-        self._sizes: dict[str, dict[str, int]] = {}
 
     def whole(self, name: str, size: int, sha256: str, *, synced: bool) -> bool:
         """Whether a file is what its record says; its content is read where it may not have reached the disk."""
-        folder, _, file = name.rpartition("/")
-        if folder not in self._sizes:
-            self._sizes[folder] = self._output.sizes(folder)
-        if self._sizes[folder].get(file) != size:
+        if self._output.size(name) != size:
             return False
         return (synced and not self._hashed) or self._sha256(name) == sha256
 

@@ -24,17 +24,21 @@ Record = dict[str, Any]
 
 
 class Speaker:
-    """Speaks items into `output` and notes each in the ledger when its file is there.
+    """Speaks items into `output` and notes each in the ledger, which its user sets, when its file is there.
 
     known: what the job knows of each voice ("identity", "batch"); raises JobError where the voice here is another one.
     alive: asked before a file gets its name, so that nothing appears when the job has gone.
     """
 
     def __init__(
-        self, settings: Settings, known: Mapping[str, Mapping[str, Any]], output: Output, ledger: Ledger,
+        self,
+        settings: Settings,
+        known: Mapping[str, Mapping[str, Any]],
+        output: Output,
         alive: Callable[[], bool] = lambda: True,
-    ) -> None:  # fmt: skip
-        self.settings, self.known, self.output, self.ledger, self.alive = settings, known, output, ledger, alive
+    ) -> None:
+        self.settings, self.known, self.output, self.alive = settings, known, output, alive
+        self.ledger: Ledger | None = None
         self.voices = voices.Voices(settings.voice, settings.load)
         self._lexicon: Lexicon | None = None
         self._verified: set[str] = set()
@@ -55,7 +59,8 @@ class Speaker:
             if not self.alive():
                 raise JobError("the job has gone")
             paths = [self.output.put(name, data) for name, data in files.items()]
-            self.ledger.append(record, [path for path in paths if isinstance(path, Path)])
+            if self.ledger is not None:
+                self.ledger.append(record, [path for path in paths if isinstance(path, Path)])
         except OSError as problem:
             raise JobError(
                 f"cannot be written ({problem.strerror or problem}); free space or fix permissions, and the same "

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import IO, Any
 
 from ..errors import JobError, PortavozError
@@ -30,11 +31,13 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)
     parent = os.getppid()
     try:
-        speaker, items = opened(JobFolder(out, state), f"{int(run):06d}-{number}", lambda: os.getppid() == parent)
+        folder = JobFolder(out, state)
+        speaker, items = opened(folder, lambda: os.getppid() == parent)
+        speaker.ledger = own = Ledger(folder.ledgers / f"{int(run):06d}-{number}.jsonl")
         _send(channel, {"ready": True})
         for line in sys.stdin:
             _send(channel, speaker(items[int(line)]))
-        speaker.ledger.close()
+        own.close()
     except PortavozError as problem:
         _send(channel, {"fatal": str(problem)})
         return 1
@@ -44,16 +47,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def opened(folder: JobFolder, ledger: str, alive: Any = lambda: True) -> tuple[Speaker, Snapshot]:
-    """What speaks the items of a job, and these. Raises JobError."""
+def opened(folder: JobFolder, alive: Callable[[], bool] = lambda: True) -> tuple[Speaker, Snapshot]:
+    """What speaks the items of a job (it still needs a ledger), and these. Raises JobError."""
     job = folder.job()
     if job is None:
-        raise JobError(f"{folder.state}: no job in it")
+        raise JobError(f"{folder.state}: no job in it; all machines must see this folder")
     settings = Settings(**job["settings"])
-    sharded = settings.layout == "webdataset"
-    output = folder.staged() if sharded else folder.output()
-    speaker = Speaker(settings, job["voices"], output, Ledger(folder.ledgers / f"{ledger}.jsonl"), alive)
-    return speaker, Snapshot(folder.snapshot(job["manifest"]))
+    output = folder.staged() if settings.layout == "webdataset" else folder.output()
+    return Speaker(settings, job["voices"], output, alive), Snapshot(folder.snapshot(job["manifest"]))
 
 
 def _send(channel: IO[str], message: dict[str, Any]) -> None:

@@ -1,0 +1,132 @@
+"""The same job on a Ray cluster of two actors: the same bytes, and the same after kills."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray  # noqa: F401  (without it this file is set aside)
+from bulk_disturb import STATE, Disturbed
+from bulk_jobs import digests, write_manifest
+
+from portavoz.bulk import Settings
+from portavoz.bulk.job import Plan, run
+from portavoz.bulk.on_ray import Actor
+from portavoz.errors import BackendError
+
+ITEMS = 24
+
+
+def ray_job(folder: Path, tiny: Path, *options: str, out: str = "ray") -> Disturbed:
+    """The job with a cluster that it starts itself."""
+    job = Disturbed(folder, tiny, "--ray", *options, out=out)
+    job.command.remove("-W")
+    job.command.remove("error")  # what Ray warns of is Ray's
+    return job
+
+
+def test_ray_makes_the_same_bytes(tmp_path: Path, tiny: Path) -> None:
+    write_manifest(tmp_path / "m.jsonl", ITEMS)
+    with (tmp_path / "m.jsonl").open("a", encoding="utf-8") as out:
+        out.write('{"id": "not", "text": "您好"}\n')
+    options = ("--format", "opus", "--layout", "webdataset", "--shard-size", "10")
+    Disturbed(tmp_path, tiny, *options, out="local").run()
+    code, said = ray_job(tmp_path, tiny, *options).run()
+    assert code == 1, said
+    # Ray has lines of its own before it.
+    assert said.splitlines()[-1].startswith("portavoz: ray: 24 spoken, 1 failed (see ray/failed.jsonl), "), said
+    assert "Traceback" not in said
+    assert digests(tmp_path / "ray") == digests(tmp_path / "local")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:1", "127.0.0.1:x"])
+def test_a_cluster_that_is_not_there_is_one_error(tmp_path: Path, tiny: Path, address: str) -> None:
+    write_manifest(tmp_path / "m.jsonl", 1)
+    with pytest.raises(BackendError, match=rf"--ray {address}: no cluster \(.+\); check it"):
+        run(str(tmp_path / "m.jsonl"), str(tmp_path / "out"), Settings(voice=str(tiny)), Plan(ray=address))
+
+
+@pytest.fixture
+def one(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
+    """An actor of a small job."""
+    monkeypatch.chdir(tmp_path)  # where the actor goes, too
+    write_manifest(tmp_path / "m.jsonl", 3)
+    run(str(tmp_path / "m.jsonl"), str(tmp_path / "out"), Settings(voice=str(tiny)), Plan(workers=1))
+    with contextlib.closing(Actor(str(tmp_path / "out"), str(tmp_path / "out" / STATE), str(tmp_path))) as actor:
+        yield actor
+
+
+def block(one: Actor, name: str) -> list[dict[str, Any]]:
+    """The records of a block of three items."""
+    work = {"work": [json.dumps({"name": name, "items": [0, 1, 2]})]}
+    return [json.loads(row["record"][0]) for row in one(work)]
+
+
+def test_a_repeated_block_speaks_what_is_left(tmp_path: Path, one: Actor) -> None:
+    first = block(one, "000005-block0")
+    path = tmp_path / "out" / STATE / "ledger" / "000005-block0.jsonl"
+    lines = path.read_text().splitlines()
+    # As after a death in the second item, which was begun twice before.
+    begun = json.dumps({"begun": first[1]["item"]})
+    path.write_text("\n".join([*lines[:2], begun, begun, '{"beg']))
+    before = path.read_text()
+    assert block(one, "000005-block0") == first
+    added = path.read_text()[len(before) :]
+    assert first[0]["item"] not in added
+    # Once more, and it is a failure.
+    path.write_text("\n".join([*lines[:2], begun, begun, begun, ""]))
+    again = block(one, "000005-block0")
+    assert again[1]["failed"] == "the worker died while it spoke this, 3 times"
+    assert [again[0], again[2]] == [first[0], first[2]]
+
+
+def test_an_actor_without_its_job_says_so(tmp_path: Path) -> None:
+    [record] = block(Actor(str(tmp_path), str(tmp_path / "none"), "nowhere"), "000000-block0")
+    assert "all machines must see this folder" in record["fatal"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_actors_and_drivers_leave_one_file_per_id(tmp_path: Path, tiny: Path, seed: int) -> None:
+    write_manifest(tmp_path / "m.jsonl", 200)
+    calm = Disturbed(tmp_path, tiny, out="calm").finish()
+    job, moment = ray_job(tmp_path, tiny), random.Random(seed)
+    for what in ("actor", "job"):
+        child = job.start()
+        job.wait_for(child, sum(job.records().values()) + moment.randint(5, 60))
+        if what == "job":
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+            wait_without_ray()
+        else:
+            victims = [
+                p for p in psutil.process_iter(["cmdline"]) if "ray::MapWorker" in " ".join(p.info["cmdline"] or ())
+            ]
+            moment.choice(victims).kill()
+            assert child.wait(timeout=240) == 0, child.communicate()
+            child.communicate()
+    assert job.finish() == calm
+    assert job.records() == Counter({name: 1 for name in calm if name.startswith("audio/")})
+
+
+def of_ray(name: str) -> list[psutil.Process]:
+    """Ray's processes of this name."""
+    return [p for p in psutil.process_iter(["cmdline"]) if name in " ".join(p.info["cmdline"] or ())]
+
+
+def wait_without_ray() -> None:
+    """Until Ray has seen that its driver is gone and has ended its actors."""
+    give_up = time.monotonic() + 120
+    while of_ray("ray::"):
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
