@@ -47,12 +47,20 @@ def matches(said: str, wanted: str) -> bool:
     return re.fullmatch(".*".join(re.escape(part) for part in wanted.split("…")), lines, re.DOTALL) is not None
 
 
-def run(language: str, text: str, folder: Path, title: str = "") -> None:
+def run_page(blocks: list[tuple[str, str, str]], folder: Path) -> None:
+    """Run a page's blocks; consecutive parts of one file run once, as far as the file has come."""
+    for i, (language, text, title) in enumerate(blocks):
+        if title:
+            with (folder / title).open("a", encoding="utf-8") as out:
+                out.write(f"{text}\n\n")
+            if blocks[i + 1 : i + 2] and blocks[i + 1][2] == title:
+                continue
+            text = (folder / title).read_text(encoding="utf-8")
+        run(language, text, folder)
+
+
+def run(language: str, text: str, folder: Path) -> None:
     """Run one block in `folder`; fails with what it printed."""
-    if title:
-        with (folder / title).open("a", encoding="utf-8") as out:
-            out.write(f"{text}\n\n")
-        text = (folder / title).read_text(encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "COLUMNS": "100", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error"}
     if language == "python":
@@ -73,15 +81,13 @@ def name(page: Path) -> str:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=name)
 def test_examples_run(page: Path, tmp_path: Path) -> None:
-    for language, text, title in examples(page):
-        run(language, text, tmp_path, title)
+    run_page(examples(page), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if examples(p, slow=True) != examples(p)], ids=name)
 def test_slow_examples_run(page: Path, tmp_path: Path) -> None:
-    for language, text, title in examples(page, slow=True):
-        run(language, text, tmp_path, title)
+    run_page(examples(page, slow=True), tmp_path)
 
 
 def test_pages_are_listed_and_links_lead_somewhere() -> None:

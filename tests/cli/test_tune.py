@@ -116,6 +116,7 @@ def test_say_uses_the_choice(run, folder: Path, cache: Path, tmp_path: Path, mon
     ]
 
 
+@pytest.mark.slow
 def test_a_floor_that_only_float32_passes(run, folder: Path, cache: Path) -> None:
     done = run("tune", str(folder), *SHORT, "--floor", "90", "--json")
     chosen = json.loads(done.out)["choices"]["1"]

@@ -50,8 +50,11 @@ def alone(model: SpeechT5, row: int, **more: Any) -> np.ndarray:
     return np.concatenate(list(model.synthesize(ROWS[row], SPEAKER, stop=STOP, **more).waves))
 
 
-@pytest.mark.parametrize("back", ["numpy", "torch"])
-@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("back", "workers"),
+    [("torch", 0), ("torch", 3), pytest.param("torch", 1, marks=pytest.mark.slow)]
+    + [pytest.param("numpy", workers, marks=pytest.mark.slow) for workers in (0, 1, 3)],
+)
 def test_each_is_what_it_is_alone_in_whatever_order_they_are_heard(back: str, workers: int) -> None:
     model = SpeechT5(opened(back), C, workers=workers)
     said = model.synthesize_batch(ROWS, SPEAKER, seed=5, stop=STOP)

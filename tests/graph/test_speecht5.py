@@ -107,7 +107,11 @@ def run_freely(plain: Eager, stages: Sessions, c: SpeechT5Config, *, steps: int,
     return least
 
 
-@pytest.mark.parametrize("kind", LEAST | HARDWARE, ids="-".join)
+SLOW = ("onnx", "float32")
+KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind == SLOW else ()) for kind in LEAST | HARDWARE]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(kind))
 def test_free_runs(origin: Origin, plain: Eager, cache: Cache, kind: tuple[str, str]) -> None:
     stages = compiled(origin, runtime=kind[0], precision=kind[1], cache=cache)
     wanted = (LEAST | HARDWARE)[kind]

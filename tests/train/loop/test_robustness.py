@@ -292,7 +292,7 @@ def test_working_activations_out_again_changes_no_number(corpus, tmp_path, setti
     assert all(torch.equal(t, b.tensors[k]) for k, t in a.tensors.items())
 
 
-@pytest.mark.parametrize("part", ["acoustic", "vocoder"])
+@pytest.mark.parametrize("part", ["acoustic", pytest.param("vocoder", marks=pytest.mark.slow)])
 def test_sixteen_bits_learn_nearly_the_same(corpus, tmp_path, part):
     losses = {}
     for precision in ("float32", "bfloat16"):
