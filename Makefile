@@ -7,7 +7,7 @@ CONFIG ?= recipes/smoke.yaml
 OUT ?= runs/$(basename $(notdir $(CONFIG)))
 BIN := .venv/bin
 
-.PHONY: say dev check test test-slow test-pythons bench docs release train download-data
+.PHONY: say dev check test test-slow test-load test-pythons bench docs release train download-data
 
 say: .venv-say/.done
 	.venv-say/bin/portavoz say "$(TEXT)" -o say.wav --play
@@ -42,6 +42,11 @@ test-slow: dev test-pythons
 # The part of the suite that needs no framework, on every other Python that is found here.
 test-pythons:
 	$(PYTHON) scripts/test_pythons.py
+
+# The server under load, an hour in all; `make test-load LINE="streams drain"` runs some of its lines.
+test-load: dev
+	mkdir -p runs
+	$(BIN)/python tests/load $(LINE) --json runs/load.json
 
 bench: dev
 	mkdir -p runs/bench

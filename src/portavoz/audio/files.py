@@ -61,7 +61,17 @@ class _Plain:
     """A file without its name: soundfile believes the ending .raw, we believe the content."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+        self.file, self.tell, self.read = file, file.tell, file.read
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As the file's; a place before its start, which a damaged header asks for, is its start.
+
+        An exception in libsndfile's callback would be printed, not raised.
+        """
+        try:
+            return self.file.seek(offset, whence)
+        except (OSError, ValueError):
+            return self.file.seek(0)
 
 
 def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float) -> Wave:
