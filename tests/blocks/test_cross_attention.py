@@ -89,7 +89,7 @@ def test_cross_attention_is_trocrs_with_its_weights(name: str, seed: int) -> Non
     back = block.ops
     given = back.tensor(x), block.remember(back.tensor(memory)), back.tensor(TEXT[:, None, None])
     assert off(back.numpy(block(*given)), want) < 1e-5
-    got, seen = block.look(*given)
+    got, seen = block.with_attention(*given)
     assert off(back.numpy(got), want) < 1e-5
     assert off(back.numpy(seen), weights) < 1e-5
 
@@ -137,7 +137,7 @@ def test_cross_attention_is_mllamas_with_shared_heads_and_norms(name: str, heads
     assert kept.k.shape == (B, S, groups * 8)
     given = back.tensor(x), kept, back.tensor(TEXT[:, None, None])
     assert off(back.numpy(block(*given)), want) < 1e-5
-    assert off(back.numpy(block.look(*given)[1]), weights) < 1e-5
+    assert off(back.numpy(block.with_attention(*given)[1]), weights) < 1e-5
 
 
 @pytest.mark.parametrize("name", BACK_ENDS)
@@ -147,7 +147,7 @@ def test_weights_on_request_change_nothing(name: str) -> None:
     block = Attention(Weights.fresh(back, 0), 7, 2, bias=False, scale=1.0, size=9, memory=5)
     memory = block.remember(back.tensor(normal(B, S, 5)))
     bias, text = back.tensor(normal(1, 2, T, S)), back.tensor(TEXT[:, None, None])
-    y, weights = block.look(back.tensor(normal(B, T, 7)), memory, text, bias)
+    y, weights = block.with_attention(back.tensor(normal(B, T, 7)), memory, text, bias)
     assert distance(back.numpy(y), back.numpy(block(back.tensor(normal(B, T, 7)), memory, text, bias))).l2 < 1e-6
     weights = back.numpy(weights)
     assert weights.shape == (B, 2, T, S)

@@ -102,7 +102,7 @@ def test_each_part_is_the_references(size: str, seed: int, name: str) -> None:
         check(f"{at}.layer.2.DenseReluDense", layer.feed_forward(given(f"{at}.layer.2.DenseReluDense")))
         empty = model.start(memory, capacity=9).own[i]
         check(at, layer(given(at), empty, heard, text_mask, causal=causal, bias=far)[0])
-        y, _, weights = layer.look(given(at), model.start(memory, capacity=9).own[i], heard, text_mask,
+        y, _, weights = layer.with_attention(given(at), model.start(memory, capacity=9).own[i], heard, text_mask,
                                    causal=causal, bias=far)  # fmt: skip
         errors[f"{at} looking"] = off(y, seen[at].y)
         errors[f"{at} weights"] = off(weights, seen[f"{at}.layer.1.EncDecAttention"][2][2])

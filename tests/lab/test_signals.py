@@ -23,7 +23,7 @@ from portavoz.folder import voices
 from portavoz.lab.pipeline.pipeline_loader import Request, on, other_speaker
 from portavoz.lab.signals.conditioning import responses
 from portavoz.lab.signals.diagnosis import Report, lines, listen, told
-from portavoz.lab.signals.signals import Heard, bounds
+from portavoz.lab.signals.signals import ReferenceSound, bounds
 
 REFERENCE = "A pot of tea helps to pass the evening, and four hours of steady work faced us before it could be made."
 PROMPT = "The boy was there when the sun rose, and he kicked the ball straight and followed through."
@@ -41,8 +41,8 @@ class Spoken:
         assert self.staged.spec is not None
         self.spec = self.staged.spec
 
-    def heard(self, *, same_text: bool, wave: bool = True) -> Heard:
-        return Heard(self.mel, self.wave if wave else None, same_text=same_text)
+    def heard(self, *, same_text: bool, wave: bool = True) -> ReferenceSound:
+        return ReferenceSound(self.mel, self.wave if wave else None, same_text=same_text)
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +110,10 @@ def story(spec: MelSpec) -> tuple[np.ndarray, Wave]:
     return mel, Wave(hissing(frames * spec.hop, 0.82, draw), spec.rate)
 
 
-def lasting(said: Spoken, seconds: float) -> Heard:
+def lasting(said: Spoken, seconds: float) -> ReferenceSound:
     """The reference cut to so many seconds: what should have been said."""
     frames = round(seconds * said.spec.rate / said.spec.hop)
-    return Heard(said.mel[:frames], Wave(said.wave.samples[: frames * said.spec.hop], said.spec.rate))
+    return ReferenceSound(said.mel[:frames], Wave(said.wave.samples[: frames * said.spec.hop], said.spec.rate))
 
 
 def test_the_story_is_recognised_symptom_by_symptom(reference: Spoken) -> None:
@@ -220,7 +220,7 @@ def test_what_cannot_be_listened_to_is_refused(reference: Spoken) -> None:
     with pytest.raises(InputError, match="the mel: empty, or NaN or infinity in it"):
         listen(None, reference.spec, mel=np.full((9, 64), np.nan, np.float32))
     with pytest.raises(InputError, match="says too little; give some seconds"):
-        listen(reference.wave, reference.spec, known=Heard(reference.mel[:9], None), mel=reference.mel)
+        listen(reference.wave, reference.spec, known=ReferenceSound(reference.mel[:9], None), mel=reference.mel)
 
 
 def test_figures_in_words(reference: Spoken) -> None:

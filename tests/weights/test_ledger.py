@@ -166,9 +166,9 @@ def test_a_planted_fault_is_named(name: str, folder: Path, reference: Ledger, tm
         assert [f.path for f in alone.faults if f.path == fault.path], lines(alone)
     if fault.mends:
         done = repair(found, reference)
-        mended = ledger(Path(done["output"]), reference, folder)
-        assert mended.ok, lines(mended)
-        assert set(mended.verdicts.values()) == {"equal"}
+        repaired = ledger(Path(done["output"]), reference, folder)
+        assert repaired.ok, lines(repaired)
+        assert set(repaired.verdicts.values()) == {"equal"}
 
 
 def test_whole_checkpoints_have_no_fault(folder: Path, reference: Ledger, tmp_path: Path) -> None:

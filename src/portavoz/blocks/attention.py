@@ -157,7 +157,7 @@ class Projections(Block):
 class Attention(Projections):
     """Attention to what a cache holds: a decoder's own past, an encoder's other steps, or another model's output."""
 
-    entries = ("__call__", "look")
+    entries = ("__call__", "with_attention")
 
     def remember(self, x: Float[Array, "B S M"]) -> Grown:
         """Keys and values of x [B, S, memory]: the memory of a cross-attention, computed once."""
@@ -183,7 +183,7 @@ class Attention(Projections):
         q, k, v, mask, bias = self._given(x, cache, mask, bias, relative)
         return self.out(self.ops.attention(q, k, v, heads=self.heads, scale=self.scale, mask=mask, bias=bias))
 
-    def look(
+    def with_attention(
         self,
         x: Float[Array, "B T C"],
         cache: Past,

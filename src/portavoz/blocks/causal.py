@@ -25,7 +25,7 @@ Positions = tuple[Any, Any] | None  # cos and sin [T, size / 2] of the new steps
 class CausalAttention(Block):
     """Self-attention to the past and to the steps up to each one's own."""
 
-    entries: ClassVar[tuple[str, ...]] = ("__call__", "look")
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "with_attention")
 
     def __init__(self, w: Weights, channels: int, heads: int, *, names: Sequence[str], bias: bool) -> None:
         """`names` of q, k, v and out, or of one matrix for q, k and v together, and out."""
@@ -44,7 +44,7 @@ class CausalAttention(Block):
         k, v = past.read()
         return self.out(self.ops.attention(q, k, v, heads=self.heads, scale=self.scale, mask=mask)), past
 
-    def look(
+    def with_attention(
         self, x: Float[Array, "B T C"], past: Past, positions: Positions, mask: Bool[Array, "..."] | None = None
     ) -> tuple[Float[Array, "B T C"], Any, Float[Array, "B heads T S"]]:
         """The same, and how much each head looked at each step [B, heads, T, S]: never a fused kernel."""
@@ -70,7 +70,7 @@ class CausalAttention(Block):
 class CausalLayer(Block):
     """Pre-norm: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``."""
 
-    entries: ClassVar[tuple[str, ...]] = ("__call__", "look")
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "with_attention")
 
     def __init__(
         self, w: Weights, attention: CausalAttention, feed_forward: FeedForward, *, norms: Sequence[Layer]
@@ -86,11 +86,11 @@ class CausalLayer(Block):
         y, past = self.attention(self.attention_norm(x), past, positions, mask)
         return self._rest(x + y), past
 
-    def look(
+    def with_attention(
         self, x: Float[Array, "B T C"], past: Past, positions: Positions, mask: Bool[Array, "..."] | None = None
     ) -> tuple[Float[Array, "B T C"], Any, Float[Array, "B heads T S"]]:
         """The same, and the attention's weights [B, heads, T, S]."""
-        y, past, weights = self.attention.look(self.attention_norm(x), past, positions, mask)
+        y, past, weights = self.attention.with_attention(self.attention_norm(x), past, positions, mask)
         return self._rest(x + y), past, weights
 
     def _rest(self, x: Any) -> Any:

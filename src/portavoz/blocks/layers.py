@@ -60,7 +60,7 @@ class EncoderLayer(Block):
 class DecoderLayer(Block):
     """Attention to the steps so far, to the encoder's memory, then feed-forward; `norms` of the three sums."""
 
-    entries: ClassVar[tuple[str, ...]] = ("__call__", "look")
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "with_attention")
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class DecoderLayer(Block):
         x, own = self._recall(x, own, causal, bias)
         return self._hear(x, self.cross(self.heard.before(x), memory, mask)), own
 
-    def look(
+    def with_attention(
         self,
         x: Float[Array, "B T C"],
         own: Past,
@@ -106,7 +106,7 @@ class DecoderLayer(Block):
     ) -> tuple[Float[Array, "B T C"], Any, Float[Array, "B heads T S"]]:
         """The same, and how much each head looked at each step of the memory [B, heads, T, S]."""
         x, own = self._recall(x, own, causal, bias)
-        y, weights = self.cross.look(self.heard.before(x), memory, mask)
+        y, weights = self.cross.with_attention(self.heard.before(x), memory, mask)
         return self._hear(x, y), own, weights
 
     def _recall(self, x: Any, own: Past, causal: Any, bias: Any) -> tuple[Any, Any]:

@@ -124,7 +124,7 @@ class Eager:
         past = empty_past(self.ops, c, rows, voice.shape[1] + ids.shape[1] + 2 + ROOM)
         given = (voice, t(ids), t(np.array([[c.start_speech]])), past)
         if c.aligned_heads:
-            logits, state, seen = self.t3.look_prefill(*given)
+            logits, state, seen = self.t3.prefill_with_attention(*given)
             return self._step(logits, state, seen)
         return self._step(*self.t3.prefill(*given), [])
 
@@ -132,7 +132,7 @@ class Eager:
         state = self._with_room(state)
         given = self.ops.tensor(np.array([[token]], np.int64))
         if self.c.tokens.aligned_heads:
-            return self._step(*self.t3.look_step(given, state))
+            return self._step(*self.t3.step_with_attention(given, state))
         return self._step(*self.t3.step(given, state), [])
 
     def _step(self, logits: Any, state: State, seen: list[Any]) -> Step:

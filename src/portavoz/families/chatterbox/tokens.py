@@ -95,13 +95,13 @@ class Backbone(Block):
             longer.append(cache)
         return self.norm(x), tuple(longer)
 
-    def look(self, x: Float[Array, "B T C"], past: Any, mask: Any = None) -> tuple[Any, Any, list[Any]]:
+    def with_attention(self, x: Float[Array, "B T C"], past: Any, mask: Any = None) -> tuple[Any, Any, list[Any]]:
         """The same, and the attention [B, heads, T, S] of each layer in `aligned`, in that order."""
         x, positions = self._placed(x, past)
         longer, seen = [], {}
         for i, (layer, cache) in enumerate(zip(self.layers, past)):
             if any(i == wanted for wanted, _ in self.aligned):
-                x, cache, seen[i] = layer.look(x, cache, positions, mask)
+                x, cache, seen[i] = layer.with_attention(x, cache, positions, mask)
             else:
                 x, cache = layer(x, cache, positions, mask)
             longer.append(cache)
@@ -173,15 +173,15 @@ class T3(Block):
         x, past = self.backbone(self._next(token, state), state.past)
         return self.head(x), State(past, state.spoken + 1)
 
-    def look_prefill(self, voice: Any, text: Any, start: Any, past: Any) -> tuple[Any, State, list[Any]]:
+    def prefill_with_attention(self, voice: Any, text: Any, start: Any, past: Any) -> tuple[Any, State, list[Any]]:
         """As `prefill`, and the aligned heads' attention, each layer's [B, heads, T, S]."""
         x = self._opening(voice, text, start, past[0].k.shape[0])
-        x, past, seen = self.backbone.look(x, past, causal_mask(self.ops, x.shape[1]))
+        x, past, seen = self.backbone.with_attention(x, past, causal_mask(self.ops, x.shape[1]))
         return self.head(x[:, -1:]), State(past, 0), seen
 
-    def look_step(self, token: Any, state: State) -> tuple[Any, State, list[Any]]:
+    def step_with_attention(self, token: Any, state: State) -> tuple[Any, State, list[Any]]:
         """As `step`, and the aligned heads' attention."""
-        x, past, seen = self.backbone.look(self._next(token, state), state.past)
+        x, past, seen = self.backbone.with_attention(self._next(token, state), state.past)
         return self.head(x), State(past, state.spoken + 1), seen
 
     def _opening(self, voice: Any, text: Any, start: Any, batch: int) -> Any:

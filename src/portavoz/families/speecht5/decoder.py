@@ -152,7 +152,7 @@ class Decoder(Block):
         """One step, and each layer's cross-attention weights [B, heads, 1, S]."""
         x, own, seen = self.prenet(mel, state.own[0].length, state.speaker, masks), [], []
         for layer, past, memory in zip(self.layers, state.own, state.memory):
-            x, past, weights = layer.look(x, past, memory, state.mask)
+            x, past, weights = layer.with_attention(x, past, memory, state.mask)
             own.append(past)
             seen.append(weights)
         return x, state._replace(own=tuple(own)), seen

@@ -27,7 +27,7 @@ class Fault:
         return f"{self.path}: {self.text}" if self.path else self.text
 
 
-class Held(NamedTuple):
+class MappedTensor(NamedTuple):
     """A tensor as a model would take it: its name in the file, its numbers in PyTorch's order, how they lay there."""
 
     key: str
@@ -46,7 +46,7 @@ class Ledger:
 
     part: Part
     tensors: dict[str, Stored] = field(default_factory=lambda: {})
-    held: dict[str, Held] = field(default_factory=lambda: {})
+    held: dict[str, MappedTensor] = field(default_factory=lambda: {})
     faults: list[Fault] = field(default_factory=lambda: [])
     notes: list[str] = field(default_factory=lambda: [])
     ignored: dict[str, str] = field(default_factory=lambda: {})

@@ -16,7 +16,7 @@ from ...weights.quantized import beside, stored
 from ...weights.store import Store, Stored
 from . import causes, layouts, names
 from . import reference as beside_it
-from .findings import Fault, Held, Ledger
+from .findings import Fault, Ledger, MappedTensor
 from .layouts import EITHER, UNDECIDABLE, Order
 from .models import Part
 
@@ -98,7 +98,7 @@ def _homes(out: Ledger, tensors: Store, against: Ledger | None) -> dict[str, str
             out.faults.append(Fault("renamed", path, text, {"op": "rename", "key": same[0]}))
     for path, key in homes.items():
         shape = tuple(tensors[key].shape)
-        out.held[path] = Held(key, _unpacked(out, tensors, key, path), Order(None, ""), shape)
+        out.held[path] = MappedTensor(key, _unpacked(out, tensors, key, path), Order(None, ""), shape)
     return homes
 
 
@@ -142,14 +142,14 @@ def _axes(out: Ledger, homes: Mapping[str, str], against: Ledger | None) -> None
         _order(out, path, held, told)
 
 
-def _looks(tensor: Stored, right: Held | None) -> Any:
+def _looks(tensor: Stored, right: MappedTensor | None) -> Any:
     """Whether the numbers are the reference's when their axes are moved so."""
     if right is None:
         return None
     return lambda axes: causes.explain(tensor.transposed(axes), right.tensor) is None
 
 
-def _order(out: Ledger, path: str, held: Held, told: Counter[Any]) -> None:
+def _order(out: Ledger, path: str, held: MappedTensor, told: Counter[Any]) -> None:
     role, (layout, how, _) = out.part.roles[path], held.order
     if how == UNDECIDABLE:
         text = f"{held.shape} reads the same in every layout and the file declares none: say --layout, or --against"

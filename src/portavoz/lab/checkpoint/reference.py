@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ...weights.store import PRECISION, Stored
 from . import causes
-from .findings import Fault, Held, Ledger
+from .findings import Fault, Ledger, MappedTensor
 
 COARSE = ("not_finite", "mis_shaped", "wrong_dtype")  # what the file alone shows of a tensor
 
@@ -16,7 +16,7 @@ def compare(out: Ledger, against: Ledger) -> set[str]:
     """Each tensor beside the reference's; gives the paths that are equal."""
     equal: set[str] = set()
     unmatched: list[str] = []
-    differ: dict[str, tuple[Held, Held]] = {}
+    differ: dict[str, tuple[MappedTensor, MappedTensor]] = {}
     for path, held in out.held.items():
         right = against.held.get(path)
         if right is None:
@@ -47,7 +47,7 @@ def compare(out: Ledger, against: Ledger) -> set[str]:
     return equal
 
 
-def _own(path: str, held: Held, right: Held) -> Fault:
+def _own(path: str, held: MappedTensor, right: MappedTensor) -> Fault:
     cause = causes.explain(held.tensor, right.tensor)
     assert cause is not None
     return Fault(cause.kind, path, cause.text, cause.undo or None)

@@ -17,7 +17,7 @@ from ...weights.convert import summary
 from ...weights.layout import order
 from ...weights.store import DTYPES, NAMED, Store, Stored
 from .findings import Ledger
-from .repair import digest, mended
+from .repair import digest, repaired
 
 # What hinders moving axes: a kernel whose order, or a tensor whose role, is not known or not the file's.
 HINDER = ("layout", "transposed", "undecidable", "mis_shaped", "prefix", "weight_norm", "declared")
@@ -45,7 +45,7 @@ def relayout(
     wanted = layout or ledger.layout
     order("conv1d", wanted, "torch")  # a layout that does not exist is refused before anything is read
     _refuse(ledger, fix)
-    held = mended(ledger, wanted) if fix else _moved(ledger, wanted)
+    held = repaired(ledger, wanted) if fix else _moved(ledger, wanted)
     if dtype is not None:
         held = _cast(held, dtype)
     original = ledger.part.store.metadata

@@ -19,7 +19,7 @@ from .findings import Ledger
 from .ledger import account
 
 
-def recast(tensor: Stored, fix: Mapping[str, Any]) -> Stored:
+def apply_fix(tensor: Stored, fix: Mapping[str, Any]) -> Stored:
     """A tensor with one cause undone. Raises WeightError for a deed that nobody knows."""
     bits, deed = tensor.bits, fix["op"]
     if deed == "view":
@@ -41,7 +41,7 @@ def recast(tensor: Stored, fix: Mapping[str, Any]) -> Stored:
     raise WeightError(f"{deed}: nobody knows how to undo this; mend the weights by hand")
 
 
-def mended(ledger: Ledger, layout: str | None = None) -> Store:
+def repaired(ledger: Ledger, layout: str | None = None) -> Store:
     """The part's tensors under their right names, fused, mended, all in one layout: what the ledger knows how to do.
 
     What is ignored for a reason stays as it is; what nobody takes stays too. Nothing is proven here.
@@ -56,7 +56,7 @@ def mended(ledger: Ledger, layout: str | None = None) -> Store:
         if fix["op"] == "rename" and fix["key"] in keys:
             tensor = ledger.held[keys[fix["key"]]].tensor
         elif fix["op"] not in ("layout", "rename"):
-            tensor = recast(tensor, fix)
+            tensor = apply_fix(tensor, fix)
         if not ledger.tensors[held.key].floating and held.tensor.floating:
             out[path] = ledger.tensors[held.key]  # quantised: stays as it is
         else:
@@ -87,7 +87,7 @@ def repair(ledger: Ledger, against: Ledger, target: str | Path | None = None) ->
             f"{source}: {len(open_ones)} of {len(ledger.faults)} faults have no certain remedy, nothing was written; "
             f"the first: {open_ones[0]}; fetch or convert the file again"
         )
-    store_, fixes = mended(ledger), [{"path": f.path, "kind": f.kind, **(f.fix or {})} for f in ledger.faults]
+    store_, fixes = repaired(ledger), [{"path": f.path, "kind": f.kind, **(f.fix or {})} for f in ledger.faults]
     proof = account(ledger.part, against, root=store_, layout=ledger.layout)
     if not proof.ok:
         raise WeightError(

@@ -45,7 +45,7 @@ FORMAT, VERSION = "portavoz-kit", 1
 WORDS = "words"  # the stage that has no order
 
 
-class Both:
+class SequentialProgram:
     """Several subjects, one after the other, as one."""
 
     def __init__(self, name: str, parts: list[Program]) -> None:
@@ -181,7 +181,7 @@ def settle(verdict: Verdict, stages: list[Progress]) -> Verdict:
 def _subject(kind: KitSubject, arrays: Mapping[str, NDArray[Any]], inputs: Arrays) -> Program:
     words = Vectors({k: a for k, a in arrays.items() if k.startswith(PREFIX)})
     model = {k: a for k, a in arrays.items() if not k.startswith(PREFIX)}
-    return Both(kind.name, [words, kind.program(model, inputs)])
+    return SequentialProgram(kind.name, [words, kind.program(model, inputs)])
 
 
 def _goldens(whole: Trace, kind: KitSubject, folder: Path) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ DECIBELS = 20 / math.log(10)
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class OutputDifference:
     """How far an end is from the reference's own: relative L2, SNR and mean mel distance in dB.
 
     `l2` is infinite when the lengths differ, and when nothing came out (`broke` says why). `mel` is None where there
@@ -64,10 +64,10 @@ class Crossing:
 
     border: str
     stage: str
-    reference_first: Apart
-    port_first: Apart
-    stage_alone: Apart
-    own: Apart
+    reference_first: OutputDifference
+    port_first: OutputDifference
+    stage_alone: OutputDifference
+    own: OutputDifference
     waves: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Swap:
     reference: Pipeline
     port: Pipeline
     limit: float
-    whole: Apart
+    whole: OutputDifference
     crossings: list[Crossing]
     waves: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     every: bool = True
@@ -156,7 +156,7 @@ def _crossed(
 ) -> Crossing:
     (ref, port), (border, end), waves = sides, (sides[0].borders[i], sides[0].borders[-1]), {}
 
-    def heard(name: str, side: Pipeline, values: list[Values], broke: str) -> Apart:
+    def heard(name: str, side: Pipeline, values: list[Values], broke: str) -> OutputDifference:
         """The end when `side` goes on from a border's values, if there are any."""
         if values and side is ref and _same(values[0], right[i]):
             made = right[i:]  # the very same numbers: it has said this already
@@ -169,10 +169,10 @@ def _crossed(
         return ends.apart(made, broke)
 
     if not port.runs:
-        no = Apart(math.nan, broke=RECORDED)
+        no = OutputDifference(math.nan, broke=RECORDED)
         return Crossing(border, ref.stages[i].name, no, heard("port-first", ref, *mine), no, no, waves)
     made, broke = _tried(lambda: [port.stages[i].run(right[i - 1] if i else {})])
-    own = _values(made[0], right[i]) if made else Apart(math.inf, broke=broke)
+    own = _values(made[0], right[i]) if made else OutputDifference(math.inf, broke=broke)
     stage_alone = heard("alone", ref, made, broke)
     reference_first = heard("reference-first", port, right[i : i + 1], "")
     port_first = heard("port-first", ref, *mine)
@@ -190,15 +190,15 @@ class _Ends:
         self.right, self.border = right, side.borders[-1]
         self.spec = side.spec or (MelSpec(rate=side.rate, high=side.rate / 2) if side.rate else None)
 
-    def apart(self, values: list[Values], broke: str) -> Apart:
+    def apart(self, values: list[Values], broke: str) -> OutputDifference:
         """The distance of a run's end; `broke` is why there is none."""
         if not values:
-            return Apart(math.inf, broke=broke)
+            return OutputDifference(math.inf, broke=broke)
         found = _values(values[-1], self.right)
         if self.spec is None or self.border.partition("#")[0] != "wave":
             return found
         made, right = _wave(values[-1], "wave"), _wave(self.right, "wave")
-        return Apart(found.l2, mel_distance(made, right, self.spec), (len(made), len(right)))
+        return OutputDifference(found.l2, mel_distance(made, right, self.spec), (len(made), len(right)))
 
 
 def mel_distance(a: NDArray[np.float32], b: NDArray[np.float32], spec: MelSpec) -> float:
@@ -214,17 +214,17 @@ def _plain(spec: MelSpec) -> MelSpec:
     return MelSpec(**kept)
 
 
-def _values(mine: Values, theirs: Values) -> Apart:
+def _values(mine: Values, theirs: Values) -> OutputDifference:
     """The worst of a border's values; whole numbers that differ at all are infinitely far."""
     worst = 0.0
     for name, right in theirs.items():
         if name not in mine:
-            return Apart(math.inf)
+            return OutputDifference(math.inf)
         made = mine[name]
         exact = right.dtype.kind in "iub"
         far = distance(made, right).l2
         worst = max(worst, math.inf if exact and far else far)
-    return Apart(worst if {*mine} == {*theirs} else math.inf)
+    return OutputDifference(worst if {*mine} == {*theirs} else math.inf)
 
 
 def _wave(values: Values, border: str) -> NDArray[np.float32]:

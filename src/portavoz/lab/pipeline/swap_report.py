@@ -12,7 +12,7 @@ from ...audio.files import write
 from ...audio.limit import soft_limit
 from ...errors import InputError
 from ...flow import Wave
-from .swap import RECORDED, Apart, Crossing, Swap
+from .swap import RECORDED, Crossing, OutputDifference, Swap
 
 
 def sentence(swap: Swap) -> str:
@@ -82,7 +82,7 @@ def _between(swap: Swap, c: Crossing) -> str:
     return f"after {before} and before {c.border}" if before else f"before {c.border}"
 
 
-def _said(apart: Apart) -> str:
+def _said(apart: OutputDifference) -> str:
     if apart.broke:
         return f"nowhere ({apart.broke})"
     if not math.isfinite(apart.l2):
@@ -104,7 +104,7 @@ def lines(swap: Swap) -> list[str]:
     return out
 
 
-def _cell(a: Apart) -> str:
+def _cell(a: OutputDifference) -> str:
     if a.broke:
         return f"{'–' if a.broke == RECORDED else 'broke':>8} {'':>6} {'':>7}"
     mel = "" if a.mel is None else f"{a.mel:.2f}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...flow import MelSpec, Wave
 from .conditioning import Response
-from .signals import Heard, Sign, agreement, of_length, of_mel, of_plan, of_wave
+from .signals import Measurement, ReferenceSound, agreement, of_length, of_mel, of_plan, of_wave
 
 DURATIONS, DECODER, VOCODER, OUTPUT = "tokens or durations", "decoder", "vocoder", "output"
 # What a sign out of its range looks like, and whom it accuses.
@@ -51,7 +51,7 @@ class Symptom:
     name: str
     room: str
     text: str
-    sign: Sign | None = None
+    sign: Measurement | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -62,13 +62,13 @@ class Symptom:
 class Report:
     """Every sign, and the symptoms among them; `responses` of a voice to its conditions."""
 
-    mel: list[Sign] = field(default_factory=list)
-    wave: list[Sign] = field(default_factory=list)
+    mel: list[Measurement] = field(default_factory=list)
+    wave: list[Measurement] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
     symptoms: list[Symptom] = field(default_factory=list)
 
     @property
-    def signs(self) -> list[Sign]:
+    def signs(self) -> list[Measurement]:
         """All of them."""
         return [*self.mel, *self.wave]
 
@@ -94,7 +94,7 @@ def listen(
     spec: MelSpec,
     *,
     mel: NDArray[Any] | None = None,
-    known: Heard | None = None,
+    known: ReferenceSound | None = None,
     planned: tuple[float, int] | None = None,
     responses: Sequence[Response] = (),
 ) -> Report:
@@ -122,12 +122,14 @@ def listen(
     return out
 
 
-def _length(seconds: float, spec: MelSpec, known: Heard | None, planned: tuple[float, int] | None) -> list[Sign]:
+def _length(
+    seconds: float, spec: MelSpec, known: ReferenceSound | None, planned: tuple[float, int] | None
+) -> list[Measurement]:
     if planned is not None:
         return [of_plan(seconds, *planned, spec)]
     if known is not None and known.same_text:
         return [of_length(seconds, known, spec)]
-    return [Sign("seconds", seconds)]
+    return [Measurement("seconds", seconds)]
 
 
 def _symptoms(out: Report, *, heard_mel: bool) -> list[Symptom]:
@@ -149,11 +151,11 @@ def _symptoms(out: Report, *, heard_mel: bool) -> list[Symptom]:
     return found
 
 
-def _meaning(sign: Sign) -> tuple[str, str]:
+def _meaning(sign: Measurement) -> tuple[str, str]:
     return MEANINGS[sign.name if sign.name in MEANINGS else sign.name.partition(" ")[0]]
 
 
-def told(sign: Sign) -> str:
+def told(sign: Measurement) -> str:
     """A sign in figures: ``positive values 53 %, expected 0 … 4 % (the reference)``."""
     if not sign.judged:
         return f"{sign.name} {_figure(sign, sign.value)}"
@@ -167,7 +169,7 @@ def told(sign: Sign) -> str:
     return f"{sign.name} {_figure(sign, sign.value)}, expected {wanted}{' %' if sign.share else ''} ({sign.basis})"
 
 
-def _figure(sign: Sign, value: float, *, unit: bool = True) -> str:
+def _figure(sign: Measurement, value: float, *, unit: bool = True) -> str:
     if sign.share:
         return f"{100 * min(max(value, 0.0), 1.0):.3g}{' %' if unit else ''}"
     digits = 0 if sign.name == "frames of the wave" else 2

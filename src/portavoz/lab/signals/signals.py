@@ -32,7 +32,7 @@ QUARTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReferenceSound:
     """A sound to compare with: its mel [frames, mels], and its wave where there is one."""
 
     mel: Floats
@@ -41,7 +41,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class Measurement:
     """One figure, and the range that is expected; NaN at both ends: nobody can say. `basis` says who can."""
 
     name: str
@@ -190,28 +190,28 @@ def bounds(spec: MelSpec) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def of_mel(mel: Floats, spec: MelSpec, known: Heard | None) -> Iterator[Sign]:
+def of_mel(mel: Floats, spec: MelSpec, known: ReferenceSound | None) -> Iterator[Measurement]:
     """The figures of a mel beside those of a known one's windows."""
     low, high = bounds(spec)
     room = 1e-3 * (high - low)
-    yield Sign("smallest value", float(mel.min()), low - room, math.inf, "the MelSpec's floor")
-    yield Sign("largest value", float(mel.max()), -math.inf, high + room, "the MelSpec at full scale")
+    yield Measurement("smallest value", float(mel.min()), low - room, math.inf, "the MelSpec's floor")
+    yield Measurement("largest value", float(mel.max()), -math.inf, high + room, "the MelSpec at full scale")
     parts = windows(known.mel, spec) if known is not None else []
     for name, figure in mel_figures(spec).items():
         value, share = figure(mel), name == "positive values"
         if known is None:
-            yield Sign(name, value, share=share)
+            yield Measurement(name, value, share=share)
             continue
         seen = [figure(part) for part in parts]
         a, b = usual_ratio(seen) if name in RATIOS else usual(seen)
         if share:
             a, b = max(a, 0.0), b + 1 / len(mel)  # a frame of them more or less is no news
-        yield Sign(name, value, a, b, _basis(known), share)
+        yield Measurement(name, value, a, b, _basis(known), share)
     if known is not None:
         # Correlations crowd below 1; their inverse hyperbolic tangents spread evenly (Fisher 1915).
         seen = [math.atanh(min(_alike(part, known.mel), 0.9999)) for part in parts]
         low = math.tanh(usual(seen)[0])
-        yield Sign("profile over channels", _alike(mel, known.mel), low, math.inf, _basis(known))
+        yield Measurement("profile over channels", _alike(mel, known.mel), low, math.inf, _basis(known))
 
 
 def _alike(mel: Floats, other: Floats) -> float:
@@ -221,28 +221,30 @@ def _alike(mel: Floats, other: Floats) -> float:
     return float(a @ b) / size if size else 0.0
 
 
-def of_wave(wave: Wave, spec: MelSpec, known: Heard | None) -> Iterator[Sign]:
+def of_wave(wave: Wave, spec: MelSpec, known: ReferenceSound | None) -> Iterator[Measurement]:
     """The figures of a wave."""
     ref = known.wave if known is not None else None
     parts, basis = _cut(ref) if ref is not None else [], _basis(known) if known is not None else ""
     yield _hiss(wave, spec, known, parts)
     low, high = (0.0, usual([_push(part.samples) for part in parts])[1]) if parts else (math.nan, math.nan)
-    yield Sign("DC ÷ RMS", _push(wave.samples), low, high, basis)
+    yield Measurement("DC ÷ RMS", _push(wave.samples), low, high, basis)
     full = clipped(wave.samples) / max(len(wave.samples), 1)
     most = max([clipped(part.samples) / len(part.samples) for part in parts], default=0.0)
-    yield Sign("samples at full scale", full, 0.0, 2 * most, basis if most else f"a sound stays below {FULL:.5f}", True)
+    yield Measurement(
+        "samples at full scale", full, 0.0, 2 * most, basis if most else f"a sound stays below {FULL:.5f}", True
+    )
 
 
-def _hiss(wave: Wave, spec: MelSpec, known: Heard | None, parts: list[Wave]) -> Sign:
+def _hiss(wave: Wave, spec: MelSpec, known: ReferenceSound | None, parts: list[Wave]) -> Measurement:
     name, above = "energy above half of Nyquist", wave.rate / 4
     value = high_share(wave, above=above)
     if known is None:
-        return Sign(name, value, share=True)
+        return Measurement(name, value, share=True)
     if parts:
         seen = [high_share(part, above=above) for part in parts]
     else:
         seen = [_share(part, spec, above) for part in windows(known.mel, spec)]
-    return Sign(name, value, 0.0, usual(seen)[1], _basis(known), True)
+    return Measurement(name, value, 0.0, usual(seen)[1], _basis(known), True)
 
 
 def _share(mel: Floats, spec: MelSpec, above: float) -> float:
@@ -265,37 +267,39 @@ def _push(samples: Floats) -> float:
     return abs(float(x.mean())) / size if size else 0.0
 
 
-def _basis(known: Heard) -> str:
+def _basis(known: ReferenceSound) -> str:
     return "the reference" if known.same_text else "the prompt"
 
 
 # Durations
 
 
-def of_length(seconds: float, known: Heard, spec: MelSpec) -> Sign:
+def of_length(seconds: float, known: ReferenceSound, spec: MelSpec) -> Measurement:
     """A duration beside the reference's: the same text may have other pauses, as much as the reference pauses."""
     whole, energy = len(known.mel) * spec.hop / spec.rate, (_magnitudes(known.mel, spec) ** 2).mean(1)
     active = int((energy > energy.max() * 10 ** (ACTIVE_DB / 10)).sum())
     quiet = max((len(known.mel) - active) * spec.hop, spec.fft) / spec.rate
-    return Sign(
+    return Measurement(
         "seconds", seconds, whole - quiet, whole + quiet, "the reference of the same text, its pauses either way"
     )
 
 
-def of_plan(seconds: float, planned: float, symbols: int, spec: MelSpec) -> Sign:
+def of_plan(seconds: float, planned: float, symbols: int, spec: MelSpec) -> Measurement:
     """A duration beside what a voice plans for the text: each symbol may be a frame longer or shorter."""
     room = symbols * spec.hop / spec.rate
-    return Sign("seconds", seconds, planned - room, planned + room, f"the voice's durations of {symbols} symbols")
+    return Measurement(
+        "seconds", seconds, planned - room, planned + room, f"the voice's durations of {symbols} symbols"
+    )
 
 
-def agreement(wave: Wave, mel: Floats, spec: MelSpec, *, sound: bool = True) -> Iterator[Sign]:
+def agreement(wave: Wave, mel: Floats, spec: MelSpec, *, sound: bool = True) -> Iterator[Measurement]:
     """Whether the wave is that mel's: as long, and, where the mel is `sound`, nearer to it than to it moved in time."""
     frames = frame_count(len(wave.samples), spec)
-    yield Sign("frames of the wave", frames, len(mel) - 1, len(mel) + 1, f"the mel has {len(mel)} (±1)")
+    yield Measurement("frames of the wave", frames, len(mel) - 1, len(mel) + 1, f"the mel has {len(mel)} (±1)")
     own = mel_spectrogram(wave.samples, spec)
     n = min(len(own), len(mel))
     if not sound or n < 8 or abs(len(own) - len(mel)) > 1:
         return
     far = float(np.abs(own[:n] - mel[:n]).mean())
     others = [float(np.abs(own[:n] - np.roll(mel[:n], n * k // 8, 0)).mean()) for k in range(1, 8)]
-    yield Sign("wave's mel from the mel", far, 0.0, min(others), "the same mel moved in time")
+    yield Measurement("wave's mel from the mel", far, 0.0, min(others), "the same mel moved in time")

@@ -99,12 +99,12 @@ def _voice(args: argparse.Namespace) -> _Voice:
 
 def _spoken(args: argparse.Namespace, voice: _Voice, wave: Any, mel: Any, known: Any) -> tuple[Any, Any, Any, Any]:
     """Where nothing else is given, the voice's own speech is what a sound is compared with, or is itself the sound."""
-    from ....lab.signals.signals import Heard
+    from ....lab.signals.signals import ReferenceSound
 
     if wave is None and mel is None:
         return voice.wave, voice.mel, known, None
     same = args.text is not None
-    heard = known or Heard(voice.mel, voice.wave, same_text=same)
+    heard = known or ReferenceSound(voice.mel, voice.wave, same_text=same)
     durations = voice.values.get("durations")
     if known is None and same and durations is not None:
         seconds = len(voice.wave.samples) / voice.rate
@@ -123,16 +123,16 @@ def _wave(path: str, rate: int | None) -> Any:
 
 def _known(args: argparse.Namespace, spec: Any) -> Any:
     from ....audio.mel import mel_spectrogram
-    from ....lab.signals.signals import Heard
+    from ....lab.signals.signals import ReferenceSound
 
     path = args.reference or args.prompt
     if path is None:
         return None
     same = args.reference is not None
     if path.endswith(MELS):
-        return Heard(_mel(path, spec), same_text=same)
+        return ReferenceSound(_mel(path, spec), same_text=same)
     wave = _wave(path, spec.rate)
-    return Heard(mel_spectrogram(wave.samples, spec), wave, same_text=same)
+    return ReferenceSound(mel_spectrogram(wave.samples, spec), wave, same_text=same)
 
 
 def _spec(path: str | None, wave: Any, mel: str | None) -> Any:
