@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import families
 from ..errors import InputError
+from ..folder import voices
 
 
 def model_options(parser: argparse.ArgumentParser, *, layout: str) -> None:
@@ -46,6 +47,8 @@ def refuse_pickle(path: str) -> None:
 def ledgers(args: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     """The ledgers of the parts, and those of the reference's (None without one). Raises PortavozError."""
     refuse_pickle(args.file)
+    if args.against is not None and not Path(args.against).exists() and args.against in voices():
+        args.against = str(voices()[args.against])
     from ..lab.checkpoint.ledger import account
     from ..lab.checkpoint.models import opened
 

@@ -36,6 +36,8 @@ def check_names(*names: str) -> None:
 def side(name: str, config: str = "tiny") -> Any:
     """A trace that is read, or a program that can be run. Raises InputError. `config` is that of a family's probe."""
     check_names(name)
+    if name.endswith(".onnx"):
+        return _graph(Path(name))
     if Path(name).is_file():
         from ..lab.trace.reader import read
 
@@ -57,6 +59,19 @@ def side(name: str, config: str = "tiny") -> Any:
     from ..lab.kit.kit import opened
 
     return opened(name).subject
+
+
+def _graph(path: Path) -> Any:
+    """An ONNX file, given what the .npz file beside it holds."""
+    import numpy as np
+
+    from ..lab.instrument.onnx import OnnxProgram
+
+    beside = path.with_suffix(".npz")
+    if not beside.is_file():
+        raise InputError(f"{path}: what is it given? write its inputs by name into {beside.name} (numpy.savez)")
+    with np.load(beside) as inputs:
+        return OnnxProgram(path, dict(inputs))
 
 
 def program(name: str) -> Any:

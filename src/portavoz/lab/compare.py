@@ -10,9 +10,11 @@ import numpy as np
 from ..errors import InputError
 from .align.matching import Pairing, align, turned
 from .diagnose.diagnosis import diagnose
+from .diagnose.layer_weights import layer_structure, reference_weights
 from .forcing.free_running import FREE_LIMIT, free_outputs, mels
 from .forcing.loops import free, summary
 from .forcing.noise_floor import floors_for, traced
+from .forcing.restructured import restructured
 from .forcing.teacher_forcing import CRASHES, Check, Forcing, MirroredForcing, run_forced
 from .instrument.fingerprint import Fingerprint
 from .instrument.functions import program_of
@@ -93,22 +95,33 @@ def forced(
         for key in file.units:
             pairing.units.setdefault(key, [key])
     least, plain = ROUNDOFF[precision], live.units
-    walked = Forcing(pairing, file, floors_for(file, pairing, reference), least=least)
-    run_forced(port, walked)
+
+    def attempt(tried: Pairing) -> Forcing:
+        walk = Forcing(tried, file, floors_for(file, tried, reference), least=least)
+        run_forced(port, walk)
+        return walk
+
+    walked = attempt(pairing)
     if not crash and (pairing.unmatched or pairing.fused or pairing.uncovered):
         # A free run has lengths of its own; on the reference's values the shapes are the reference's.
         live.units = walked.seen
         again = align(live, file, mapping=mapping)
         live.units = plain
         if again.units != pairing.units:
-            pairing, walked = again, Forcing(again, file, floors_for(file, again, reference), least=least)
-            run_forced(port, walked)
+            pairing, walked = again, attempt(again)
+    pairing, walked = restructured(pairing, walked, attempt, live, file)
     verdict = judge(walked.checks, pairing, file, walked.mappings)
     verdict.free_outputs, verdict.mels = free_outputs(file, live, pairing), mels(file, live)
+    weights = reference_weights(reference, verdict.faults, file) if reference is not None else {}
     for fault in verdict.faults:
-        diagnose(fault, file)
+        diagnose(fault, file, weights=weights)
     verdict.names = (file.name, port.name)
-    return _coarse(verdict, precision) if least else _ledger(verdict, live, file, pairing)
+    if least:
+        return _coarse(verdict, precision)
+    _ledger(verdict, live, file, pairing)
+    for fault in verdict.faults:
+        layer_structure(fault, weights, mirrored=False)
+    return verdict
 
 
 def mirrored(
@@ -121,23 +134,33 @@ def mirrored(
     live, least = record(reference), ROUNDOFF.get(precision or file.precision, 0.0)
     by_reference = {theirs: mine for mine, theirs in (mapping or {}).items()}
     pairing = align(live, file, mapping=by_reference)
-    narrow = Forcing(pairing, file, {})
-    narrow.actual = {}
-    run_forced(reference, narrow)
+
+    def narrowed(tried: Pairing) -> Forcing:
+        walk = Forcing(tried, file, {})
+        walk.mirrored, walk.actual = True, {}
+        run_forced(reference, walk)
+        return walk
+
+    def attempt(tried: Pairing) -> MirroredForcing:
+        walk = MirroredForcing(tried, file, narrowed(tried).actual or {}, least=least)
+        run_forced(reference, walk, float64=True)
+        return walk
+
+    narrow = narrowed(pairing)
     if pairing.unmatched or pairing.fused or pairing.uncovered:
         # As above: the port's lengths are those of the reference's own run only when both said the same.
         looked = Trace(live.name)
-        looked.units, looked.layers = narrow.seen, live.layers
+        looked.units, looked.layers, looked.arrays = narrow.seen, live.layers, live.arrays
         again = align(looked, file, mapping=by_reference)
         if again.units != pairing.units:
-            pairing, narrow = again, Forcing(again, file, {})
-            narrow.actual = {}
-            run_forced(reference, narrow)
-    judged = MirroredForcing(pairing, file, narrow.actual, least=least)
+            pairing, narrow = again, narrowed(again)
+    judged = MirroredForcing(pairing, file, narrow.actual or {}, least=least)
     run_forced(reference, judged, float64=True)
+    pairing, judged = restructured(pairing, judged, attempt, live, file)
     found = find_faults(judged.checks, live, mirrored=True)
     for fault in found:
         diagnose(fault, file, mirrored=True)
+        fault.cause = _by_reference(fault.cause, pairing)
     whole = turned(pairing, live)
     live.precision = file.precision
     for check in judged.checks:
@@ -148,7 +171,10 @@ def mirrored(
     verdict.free_outputs, verdict.mels = free_outputs(live, file, _inverse(pairing)), mels(live, file)
     if least:
         return _coarse(verdict, precision or file.precision)
-    return _ledger(verdict, file, live, _reversed(pairing))
+    _ledger(verdict, file, live, _reversed(pairing))
+    for fault in verdict.faults:
+        layer_structure(fault, {}, mirrored=True)
+    return verdict
 
 
 def _coarse(verdict: Verdict, precision: str) -> Verdict:
@@ -157,6 +183,17 @@ def _coarse(verdict: Verdict, precision: str) -> Verdict:
         verdict.answer = "UNDECIDABLE"
         verdict.reason = f"equal as far as {precision} can tell; show the formulas in float32"
     return verdict
+
+
+def _by_reference(text: str, pairing: Pairing) -> str:
+    """A cause that names the port's layers, in the reference's names."""
+    names = {others[0]: path for path, others in pairing.layers.items() if len(others) == 1 and others[0] != path}
+    for theirs in sorted(names, key=len, reverse=True):
+        short = theirs.rpartition(".")[2]
+        text = text.replace(theirs, names[theirs])
+        if short.startswith("~"):
+            text = text.replace(short, names[theirs])
+    return text
 
 
 def _reversed(pairing: Pairing) -> Pairing:
@@ -228,6 +265,15 @@ def _matched_layer(fault: Fault, live: Trace, file: Trace, pairing: Pairing) -> 
         if other != fault.unit and mine == theirs:
             fault.cause, fault.certain, fault.residual = f"the weights of {other} in its place", True, 0.0
             return
+    swapped = [
+        f"{role} of the port is {other} of the reference: exchanged"
+        for role, one in live.layers[path].items()
+        for other, its in file.layers[fault.unit].items()
+        if other != role and one.hash == its.hash and one.shape == its.shape
+    ]
+    if swapped:
+        fault.cause, fault.certain, fault.residual = "; ".join(swapped), True, 0.0
+        return
     lines = [f"{role}: {_entry(live.layers[path].get(role), one)}" for role, one in file.layers[fault.unit].items()]
     said = [line for line in lines if not line.endswith(": ")]
     if said and not fault.cause.startswith("a "):
@@ -243,10 +289,12 @@ def _entry(mine: Fingerprint | None, theirs: Fingerprint | None) -> str:
         return ""
     if mine.size != theirs.size:
         return f"{list(mine.shape)} numbers in the port, {list(theirs.shape)} in the reference"
+    if mine.near(theirs) < ROUNDED:
+        return ""  # the same numbers, rounded otherwise; what they make decides
     rows = sum(a != b for a, b in zip(mine.rows, theirs.rows))
     if mine.rows and rows < len(mine.rows):
         return f"{rows} of {len(mine.rows)} rows hold other numbers"
-    return "" if mine.near(theirs) < ROUNDED else "other numbers throughout"
+    return "other numbers throughout"
 
 
 def assert_parity(

@@ -21,6 +21,8 @@ class Fit(NamedTuple):
 
 def fit(basis: NDArray[np.float64], target: NDArray[np.float64]) -> Fit:
     """Fit `target` by the columns of `basis` [n, k]. Errors are never below what float32 rounding alone explains."""
+    if not (np.isfinite(basis).all() and np.isfinite(target).all()):
+        return Fit(np.zeros(basis.shape[1]), np.zeros(basis.shape[1]), math.inf)
     values = np.asarray(np.linalg.lstsq(basis, target, rcond=None)[0], np.float64)
     left, size = float(np.linalg.norm(basis @ values - target)), float(np.linalg.norm(target))
     n, k = basis.shape

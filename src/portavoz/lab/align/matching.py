@@ -15,6 +15,8 @@ import numpy as np
 
 from ..instrument.fingerprint import Fingerprint
 from ..trace.trace import Trace, UnitInfo
+from .draws import draws
+from .views import View, bare, parts
 
 NEAR = 0.02  # sketches that lie this close, in units of their spread, may be one tensor that was rounded
 SAME_NAMES = 0.8  # from this share of equal paths on, names are trusted
@@ -27,6 +29,8 @@ class Pairing:
     `rules` says for each live key or path how it was paired; `packed` live path → which part gives each channel;
     `alone` live keys without a partner, `uncovered` trace keys that nobody stands for, `fused` trace keys that the
     port works out between two units that are paired: they are judged at the next edge (`inside` its own keys there).
+    `views` says for live keys whose calls are parts of the trace's, or the other way round, which part each one is;
+    `dropped` are units that were compared and turned out to be fused.
     """
 
     layers: dict[str, list[str]] = field(default_factory=dict)
@@ -37,6 +41,8 @@ class Pairing:
     fused: list[str] = field(default_factory=list)
     inside: list[str] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
+    views: dict[str, View] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
 
     @property
     def coverage(self) -> float:
@@ -51,6 +57,9 @@ def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None)
     out = Pairing()
     _layers(live, file, out, mapping or {})
     _calls(live, file, out)
+    _parts(live, file, out)
+    for key, other in draws(live, file, set(out.units)).items():
+        out.units[key], out.rules[key] = [other], "order of the draws"
     _words(live, file, out)
     _rest(live, file, out)
     return out
@@ -199,10 +208,30 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
     out.fused += [key for key, unit in file.units.items() if unit.path in tables and key not in out.fused]
 
 
+def _parts(live: Trace, file: Trace, out: Pairing) -> None:
+    """Layers and named values that the two sides call a different number of times."""
+    calls: list[dict[str, list[str]]] = [defaultdict(list), defaultdict(list)]
+    for trace, found in zip((live, file), calls):
+        for key, unit in trace.units.items():
+            if unit.weighted or unit.kind == "value":
+                found[unit.path].append(key)
+    for path, mine in calls[0].items():
+        others = out.layers.get(path, [path] if live.units[mine[0]].kind == "value" else [])
+        theirs = calls[1].get(others[0], []) if others else []
+        for key, (keys, view) in parts(live, file, mine, theirs).items():
+            if len(others) > 1 and view.joined:
+                break
+            # A packed layer stands for all of its parts, in the same calls.
+            out.units[key] = [f"{other}#{one.rpartition('#')[2]}" for other in others for one in keys]
+            out.views[key] = view
+            out.rules[key] = "parts, " + out.rules.get(path, "name of the value")
+
+
 # Words without weights
 
 
 def _words(live: Trace, file: Trace, out: Pairing) -> None:
+    # Of calls in parts each stands for the whole; what is between them is matched for the first one.
     home = {key: keys[0] for key, keys in out.units.items()}
     known = {k for keys in out.units.values() for k in keys}
     for forward in (False, True):  # by the layer that follows, then by the one before
@@ -241,10 +270,12 @@ def _matched(live: Trace, file: Trace, keys: list[str], others: list[str], *, ex
 
 
 def fits(a: UnitInfo, b: UnitInfo) -> bool:
-    """Whether two units' first inputs can be one array in two shapes: sizes agree, or all axes but time do."""
+    """Whether two units' first inputs can be one array in two shapes, or one is a longer or shorter sequence."""
     place = "in0" if "in0" in a.shapes and "in0" in b.shapes else "out"
-    x, y = a.shapes.get(place, ()), b.shapes.get(place, ())
-    return int(np.prod(x)) == int(np.prod(y)) or (len(x) == len(y) == 3 and x[0] == y[0] and x[2] == y[2])
+    x, y = bare(a.shapes.get(place, ())), bare(b.shapes.get(place, ()))
+    if int(np.prod(x)) == int(np.prod(y)):
+        return True
+    return len(x) == len(y) > 1 and sum(n != m for n, m in zip(x, y)) == 1 and (x[0] == y[0] or x[-1] == y[-1])
 
 
 # Coverage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from ..trace.trace import Trace
 from .layer_hypotheses import ACTIVATIONS, OPS
 
 Floats = NDArray[np.float64]
-Guessed = tuple[str, Floats, Floats]
+Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
+SAMPLE, PARTS = 4096, 24
 NEIGHBOURS = 40  # units before a fault that may be what arrives instead, or what is missing in a sum
 
 
@@ -37,7 +39,30 @@ def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
             if abs(part) > 1e-6:
                 times = figure(part, error, sign=True)
                 text = f"{what}, {times} times (a sum with it left out, or with it too often)"
-                yield text, ref + part * value, port
+                yield text, ref + part * value, port, 1
+
+
+def replaced(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
+    """A sum with one value where another one is wanted (a residual of the norm instead of its input)."""
+    order = list(file.units)
+    place = order.index(key)
+    with np.errstate(invalid="ignore"):
+        delta = port - ref
+    if unusable(delta) or not delta.any():
+        return
+    values: list[tuple[str, Floats]] = []
+    for near in reversed(order[max(0, place - NEIGHBOURS) : place]):
+        for side in file.units[near].shapes:
+            value = _spread(file, near, side, ref)
+            if value is not None and not unusable(value):
+                what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
+                values.append((what, value))
+    step = max(1, delta.size // SAMPLE)
+    small = delta.ravel()[::step]
+    for (a, u), (b, v) in itertools.permutations(values[:PARTS], 2):
+        off = u.ravel()[::step] - v.ravel()[::step] - small
+        if float(np.linalg.norm(off)) < 1e-3 * float(np.linalg.norm(small)):
+            yield f"a sum with {a} where {b} is wanted", ref + u - v, port
 
 
 def _spread(file: Trace, key: str, side: str, ref: Floats) -> Floats | None:
@@ -88,8 +113,10 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
             kept = ~lost
             size = float((actual[kept] ** 2).sum())
             gain = float((port[kept] * actual[kept]).sum()) / size if size else 0.0
+            if _parallel(actual[kept], ref[kept]):
+                continue  # the reference's own pair: another size of it, which a gain names
             text = f"scores of {unit_of(a).rpartition('.')[2]} and {unit_of(b).rpartition('.')[2]}{how}"
-            yield text, np.where(kept, gain * actual, port), port
+            yield text, np.where(kept, gain * actual, port), port, 1
 
 
 def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
@@ -116,7 +143,13 @@ def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Gues
         gain = float(((port[kept] - ref[kept]) * change[kept]).sum()) / size if size else 0.0
         names = [unit_of(k).rpartition(".")[2] for k in (a, c, b)]
         text = "scores of {} and {} where {} is wanted".format(*names)
-        yield text, np.where(kept, ref + gain * change, port), port
+        yield text, np.where(kept, ref + gain * change, port), port, 1
+
+
+def _parallel(a: Floats, b: Floats) -> bool:
+    """Whether one is the other times a number."""
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return size > 0 and abs(float(a @ b)) > (1 - 1e-9) * size
 
 
 def _dots(q: Floats, k: Floats, heads: int) -> Iterator[tuple[str, Floats]]:

@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "leaky relu 0.2": lambda x: OPS.leaky_relu(x, 0.2),
 }
 
-Guessed = tuple[str, Floats, Floats]
+Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 
 
 def rounded(x: Floats, kind: str) -> Floats:
@@ -60,6 +60,8 @@ def leaf_hypotheses(
     """
     x = np.asarray(inputs[0])
     x = x if x.dtype.kind in "iu" else x.astype(np.float64)
+    if unit.op in ("conv1d", "conv_transpose1d") and x.ndim == 2 == live.ndim == other.ndim:
+        x, live, other = x[None], live[None], other[None]  # a port without a batch
     port = other if mirrored else live
     weights = {role: np.asarray(w, np.float64) for role, w in unit.weights.items()}
     facts = {**file.units[key].facts, **unit.facts} if key in file.units else unit.facts
@@ -80,6 +82,7 @@ def leaf_hypotheses(
         for guess in _norms(unit.op, x, weights, port):
             if not float(np.linalg.norm(guess[1] - own)) <= least:
                 yield guess
+        yield from _statistics(unit.op, x, weights, declared, other)
         yield from _affine(weights, live, other)
     if unit.op in LINEAR:
         for text, changed in _weights(unit.op, weights):
@@ -88,7 +91,7 @@ def leaf_hypotheses(
                 yield text, actual, other
         yield from _biases(unit, x, weights, facts, live, other)
         yield from _gain(weights, live, other)
-    if unit.op in ("conv1d", "conv_transpose1d"):
+    if unit.op in ("conv1d", "conv_transpose1d") and x.ndim == 3:
         yield from _geometry(unit.op, x, weights, facts, port)
 
 
@@ -100,7 +103,7 @@ def _slope(x: Floats, port: Floats) -> Iterator[Guessed]:
     below = x < 0
     if below.any() and float((x[below] ** 2).sum()):
         slope, error = fit_one(x[below], port[below])
-        yield f"a slope of {figure(slope, error)}", np.where(below, slope * x, x), port
+        yield f"a slope of {figure(slope, error)}", np.where(below, slope * x, x), port, 1
 
 
 def _run(op: str, x: Any, weights: dict[str, Any], facts: dict[str, Any]) -> Floats | None:
@@ -147,13 +150,13 @@ def _biases(
     bias = weights.get("bias")
     step = (other - live).reshape(-1, other.shape[-1]).mean(0)
     if bias is None or not bias.any():
-        yield "a dropped bias", live + step, other
+        yield "a dropped bias", live + step, other, len(step)
         return
     for text, factor in (("a dropped bias", -1.0), ("a bias added twice", 1.0)):
         # The running program has this bias; without it, or with it twice, it makes what the trace has.
         yield text, live + factor * bias, other
     off = int((np.abs(step) > 1e-5 * np.abs(other).max()).sum())
-    yield f"a bias that is wrong in {off} of {len(step)} channels", live + step, other
+    yield f"a bias that is wrong in {off} of {len(step)} channels", live + step, other, len(step)
 
 
 def _gain(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[Guessed]:
@@ -162,7 +165,28 @@ def _gain(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[G
     gain, error = fit_one(live - bias, other - bias)
     # Which side's weight is larger depends on which side runs, so the text says both.
     times = figure(gain, error, 6) if abs(gain) >= 1 or not gain else figure(1 / gain, error / gain**2, 6)
-    yield f"a weight {times} times too large or too small", (live - bias) * gain + bias, other
+    yield f"a weight {times} times too large or too small", (live - bias) * gain + bias, other, 1
+
+
+def _statistics(
+    op: str, x: Floats, weights: dict[str, Floats], declared: dict[str, Any], other: Floats
+) -> Iterator[Guessed]:
+    """The running program's statistics and weights, put right or wrong, give what the other side has."""
+    if op != "batch_norm" or not {"running_mean", "running_var"} <= set(weights):
+        return
+    mean, var = weights["running_mean"], weights["running_var"]
+    changes = [
+        ("mean and variance exchanged", {"running_mean": var, "running_var": mean}),
+        ("a deviation where the variance is wanted, or a variance squared", {"running_var": np.sqrt(np.abs(var))}),
+        ("a deviation where the variance is wanted, or a variance squared", {"running_var": var**2}),
+        ("a mean of the opposite sign", {"running_mean": -mean}),
+        ("a running mean that is left out", {"running_mean": mean * 0}),
+    ]
+    if {"weight", "bias"} <= set(weights):
+        changes.append(("weight and bias exchanged", {"weight": weights["bias"], "bias": weights["weight"]}))
+    for text, changed in changes:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            yield text, OPS.batch_norm(x, SimpleNamespace(**{**declared, **changed})), other
 
 
 def _affine(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[Guessed]:
@@ -178,7 +202,8 @@ def _affine(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator
     text = "a bias that is left out or wrong" if even else "a weight and bias that are not the reference's"
     if not even and (weights.get("weight", np.zeros(1)) == 1).all():
         text = "a weight left at 1"
-    yield text, live * slope + shift, other
+    # Whatever is wrong with a norm's weights or statistics looks so, so it is never certain.
+    yield text, live * slope + shift, other, max(2 * len(slope), other.size)
 
 
 def _norms(op: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iterator[Guessed]:
@@ -226,8 +251,20 @@ def _norms(op: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iter
     yield "a norm that is left out", x, port
 
 
+def _cropped(x: Floats, weights: dict[str, Floats], facts: dict[str, Any], port: Floats) -> Iterator[Guessed]:
+    """A transposed convolution whose output is cut at other places."""
+    whole = _run("conv_transpose1d", x, weights, {**facts, "padding": 0})
+    own = facts.get("padding", 0)
+    for start in range(0, 0 if whole is None else whole.shape[1] - port.shape[1] + 1):
+        if whole is not None and start != own:
+            part = whole[:, start : start + port.shape[1]]
+            yield f"a transposed convolution cropped by {start} in front where {own} is wanted (padding)", part, port
+
+
 def _geometry(op: str, x: Floats, weights: dict[str, Floats], facts: dict[str, Any], port: Floats) -> Iterator[Guessed]:
     kernel = weights["weight"].shape[-1]
+    if op == "conv_transpose1d":
+        yield from _cropped(x, weights, facts, port)
     for dilation in (1, 2, 3, 4, 5, 6, 12) if op == "conv1d" else ():
         padding = dilation * (kernel - 1) // 2
         actual = _run(op, x, weights, {**facts, "dilation": dilation, "padding": padding})

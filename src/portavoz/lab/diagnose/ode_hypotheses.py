@@ -14,7 +14,7 @@ from ..numbers import Fit, figure, fit
 from ..trace.trace import Trace
 
 Floats = NDArray[np.float64]
-Guessed = tuple[str, Floats, Floats]
+Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 NEAR, CLOSE = 8, 1e-5  # units before a value that may be parts of it; what a sum of two leaves when it is one
 MOST = 1000  # steps
 
@@ -22,11 +22,16 @@ MOST = 1000  # steps
 def times(port: Floats, ref: Floats) -> Iterator[Guessed]:
     """A schedule [steps] or a series of times: linear, of a cosine, backwards, of another number of steps."""
     a, b = port.ravel(), ref.ravel()
-    if b.size < 3 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+    if b.size < 3 or sum(n > 1 for n in ref.shape) > 1 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return
     mine, theirs = spaced(a), spaced(b)
     if mine and theirs and mine != theirs:
         yield other_steps(a, b), _series(*mine, a).reshape(port.shape), port
+    for by in (1, -1):
+        inner = slice(None, -by) if by > 0 else slice(-by, None)
+        moved = a[inner], np.roll(b, -by)[inner]
+        if b.size > 4 and theirs is not None:
+            yield f"times that begin {abs(by)} step {'late' if by > 0 else 'early'}", moved[1], moved[0]
     if b.min() >= -1e-6 and b.max() <= 1 + 1e-6:
         yield "times that run the other way", 1 - ref, port
         with np.errstate(invalid="ignore"):
@@ -74,7 +79,7 @@ def sums(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
         change = actual.values - expected.values
         if np.abs(change - np.round(change)).max() < 1e-4:
             continue  # a part left out, or there too often: sums that others recognise
-        yield _text(actual, expected, names), (basis @ actual.values).reshape(port.shape), port
+        yield _text(actual, expected, names), (basis @ actual.values).reshape(port.shape), port, 2
 
 
 def _parts(key: str, file: Trace, ref: Floats) -> Iterator[tuple[Floats, Floats, tuple[str, str]]]:

@@ -65,43 +65,92 @@ class Fit:
 
 
 def fit(ref: NDArray[Any], own: NDArray[Any], op: str) -> Fit | None:
-    """`ref` in the shape of `own`, or None. Where the shapes are ambiguous, the values decide."""
+    """`ref` in the shape of `own`, or None where lengths or layouts differ. Where shapes are ambiguous, values decide.
 
-    def same(a: NDArray[Any]) -> NDArray[Any]:
-        return a
-
+    A named value (op "value") keeps its layout: only axes of length 1 may come and go. Axes may be joined or split in
+    order, and be in another order where the operation does not care (`FREE`, `ROWS`).
+    """
     if ref.shape == own.shape:
-        turned = _turned(ref, own) if op in FREE and ref.ndim == 3 and ref.shape[1] == ref.shape[2] > 1 else None
-        return Fit(ref, ref, same) if turned is None else Fit(turned, turned, same, "axes 0 2 1, by values")
+        turned = _turned(ref, own, op)
+        return Fit(ref, ref, _same) if turned is None else turned
     squeezed = [tuple(n for n in a.shape if n != 1) for a in (ref, own)]
-    if squeezed[0] == squeezed[1] or (ref.size == own.size and ref.shape[-2:] == own.shape[-2:]):
+    if op == "value" and ref.ndim == own.ndim:
+        return None
+    if squeezed[0] == squeezed[1] or (op != "value" and ref.size and _refined(squeezed[0], squeezed[1])):
         view = ref.reshape(own.shape)
-        return Fit(view, view, same, f"{shape_text(ref.shape)} as {shape_text(own.shape)}")
-    if ref.ndim == own.ndim == 3 and ref.shape[0] == own.shape[0] and ref.shape[2] == own.shape[2]:
-        return _tail(ref, own)
-    orders = [p for p in itertools.permutations(range(ref.ndim)) if ref.transpose(p).shape == own.shape]
-    if ref.ndim == own.ndim and orders and (op in FREE or len(orders) == 1):
-        best = min(orders, key=lambda p: relative(own, ref.transpose(p)))
-        view = ref.transpose(best)
-        return Fit(view, view, same, f"axes {' '.join(map(str, best))}")
+        turned = _turned(view, own, op)
+        note = f"{shape_text(ref.shape)} as {shape_text(own.shape)}"
+        return Fit(view, view, _same, note) if turned is None else turned
+    if op == "value":
+        return None
+    orders = [p for p in _orders(squeezed[0]) if tuple(squeezed[0][i] for i in p) == squeezed[1]]
+    if orders and (op in FREE or op in ROWS or len(orders) == 1):
+        plain = ref.reshape(squeezed[0])
+        best = min(orders, key=lambda p: relative(own, plain.transpose(p).reshape(own.shape)))
+        view = plain.transpose(best).reshape(own.shape)
+        return Fit(view, view, _same, f"axes {' '.join(map(str, best))}")
+    return _rows(ref, own) if op in ROWS else None
+
+
+# Operations for which the order of axes does not matter, and those that work on each row of the last axis.
+FREE = {"relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu"}
+ROWS_AT_MOST = 16
+ROWS = {"linear", "layer_norm", "rms_norm", "embedding", "softmax"}
+
+
+def _same(a: NDArray[Any]) -> NDArray[Any]:
+    return a
+
+
+def _orders(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    return list(itertools.permutations(range(len(shape)))) if len(shape) < 5 else []
+
+
+def _refined(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether one shape joins neighbouring axes of the other."""
+    ends = [set(itertools.accumulate(s, lambda x, y: x * y)) for s in (a, b)]
+    return math.prod(a) == math.prod(b) and (ends[0] <= ends[1] or ends[1] <= ends[0])
+
+
+def _turned(ref: NDArray[Any], own: NDArray[Any], op: str) -> Fit | None:
+    """Axes of one length that are exchanged, or rows of a batch in another order, as the values say."""
+    last = ref.ndim - (op in ROWS)
+    if op == "value" or not ref.size or relative(own, ref) < 1e-2:
+        return None
+    rows = _ordered(ref, own)
+    if rows is not None:
+        return Fit(ref[rows], ref[rows], _same, f"rows {' '.join(map(str, rows))}, by values")
+    if (op not in FREE and op not in ROWS) or ref.ndim > 4 or not last > 1:
+        return None
+    for order in itertools.permutations(range(last)):
+        whole = (*order, *range(last, ref.ndim))
+        other = ref.transpose(whole)
+        if other.shape == own.shape and relative(own, other) < 1e-4:
+            return Fit(other, other, _same, f"axes {' '.join(map(str, whole))}, by values")
     return None
 
 
-# Operations for which the order of axes does not matter.
-FREE = {"relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu", "value"}
+def _ordered(ref: NDArray[Any], own: NDArray[Any]) -> list[int] | None:
+    """The order of the rows of a batch in which `ref` is `own`."""
+    n = len(ref)
+    if ref.ndim < 2 or not 1 < n <= ROWS_AT_MOST or not ref[0].size:
+        return None
+    picked: list[int] = []
+    for row in own:
+        left = [i for i in range(n) if i not in picked]
+        best = min(left, key=lambda i: relative(row, ref[i]))
+        if relative(row, ref[best]) > 1e-4:
+            return None
+        picked.append(best)
+    return picked if picked != sorted(picked) else None
 
 
-def _turned(ref: NDArray[Any], own: NDArray[Any]) -> NDArray[Any] | None:
-    other = ref.transpose(0, 2, 1)
-    return other if relative(own, ref) > 1e-2 and relative(own, other) < 1e-4 else None
-
-
-def _tail(ref: NDArray[Any], own: NDArray[Any]) -> Fit:
-    """One side sees the whole history, the other its last steps."""
-    n = min(ref.shape[1], own.shape[1])
-    whole = own.copy()
-    whole[:, -n:] = ref[:, -n:]
-    return Fit(whole, ref[:, -n:], lambda a: a[:, -n:], f"the last {n} steps")
+def _rows(ref: NDArray[Any], own: NDArray[Any]) -> Fit | None:
+    """Rows of a last axis in another order, such as time before batch, joined into one axis."""
+    if ref.ndim != 3 or ref.shape[-1] != own.shape[-1] or ref.size != own.size:
+        return None
+    view = ref.swapaxes(0, 1).reshape(own.shape)
+    return Fit(view, view, _same, "axes 1 0 2, joined") if relative(own, view) < 1e-4 else None
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -8,6 +8,7 @@ port that is only a file (mirrored forcing).
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ from .distance import MIN_FLOOR, Fit, fit, masked_out, relative, shape_text
 
 FAIL, WARN = 16.0, 8.0
 FEW = 24  # numbers in an error from which earlier errors may explain it
+# Facts that change what a unit computes, whatever is folded into it.
+FORMULAS = ("eps", "slope", "approximate")
 KERNEL = 64.0  # a fused kernel against its body: sums in another order
 CRASHES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError)
 
@@ -128,15 +131,18 @@ class Forcing(Observer):
             return None
         ref = refs[0]
         if unit.kind == "random":
-            return [self.file.array(ref, "out")]
+            return self._drawn(unit, ref, xs[0])
         if unit.kind == "value":
-            fitted = self._compare(unit, ref, "out", xs[0], self.file.array(ref, "out"))
+            fitted = self._compare(unit, ref, "out", xs[0], self._array(unit, refs, "out"))
             return None if fitted is None else [fitted.whole]
-        self._facts(unit, ref)
+        moved = self._moved_padding(unit, refs, xs)
+        self._facts(unit, ref, *(("padding",) if moved else ()))
+        if moved:
+            return self._padded(unit, refs, xs, run, moved)
         forced: Arrays = []
         for i, x in enumerate(xs):
             fitted = (
-                self._compare(unit, ref, f"in{i}", x, self.file.array(ref, f"in{i}")) if self._has(ref, i) else None
+                self._compare(unit, ref, f"in{i}", x, self._array(unit, refs, f"in{i}")) if self._has(ref, i) else None
             )
             forced.append(x if fitted is None else fitted.whole)
         ys = run(forced)
@@ -164,6 +170,27 @@ class Forcing(Observer):
         port, reference = (file, running) if self.mirrored else (running, file)
         return f"{what} is {port} in the port, {reference} in the reference"
 
+    def _array(self, unit: Unit, refs: list[str], place: str) -> NDArray[Any]:
+        view = self.pairing.views.get(unit.key)
+        if view is None:
+            return self.file.array(refs[0], place)
+        return view.of([self.file.array(ref, place) for ref in refs])
+
+    def _drawn(self, unit: Unit, ref: str, own: NDArray[Any]) -> Arrays | None:
+        """The file's draw in the order of axes that the running program draws in; another size is a fault."""
+        there = self.file.array(ref, "out")
+        bare = [tuple(n for n in a.shape if n != 1) for a in (there, own)]
+        orders = [p for p in itertools.permutations(range(len(bare[0]))) if tuple(bare[0][i] for i in p) == bare[1]]
+        if orders and len(bare[0]) < 6:
+            return [there.reshape(bare[0]).transpose(orders[0]).reshape(own.shape)]
+        check = Check(unit.key, ref, unit.op, "shape", math.inf)
+        check.note = self._said("the draw", shape_text(own.shape), shape_text(there.shape))
+        mine, theirs = reversed(bare) if not self.mirrored else bare
+        if mine == theirs[1:]:
+            check.note += ": one row's for the whole batch"
+        self.checks.append(check)
+        return None
+
     def _has(self, ref: str, i: int) -> bool:
         return f"in{i}" in self.file.units[ref].shapes
 
@@ -171,17 +198,56 @@ class Forcing(Observer):
         packed = self.pairing.packed.get(unit.path) if unit.weights else None
         place = f"out.{i}" if i else "out"
         if packed is None:
-            return self.file.array(refs[0], place)
-        parts = {ref.rpartition("#")[0]: self.file.array(ref, place) for ref in refs}
+            return self._array(unit, refs, place)
+        view = self.pairing.views.get(unit.key)
+        arrays = {ref: self.file.array(ref, place) for ref in refs}
+        parts = {ref.rpartition("#")[0]: a if view is None else view.of([a]) for ref, a in arrays.items()}
         columns = [parts[path][..., channel] for path, channel in packed]
         return np.stack(columns, -1)
 
-    def _facts(self, unit: Unit, ref: str) -> None:
+    def _moved_padding(self, unit: Unit, refs: list[str], xs: Arrays) -> int:
+        """By how much more the file's unit pads than this one, where the rest is an operation of its own; else 0."""
+        there, own = self.file.units[refs[0]].facts.get("padding"), unit.facts.get("padding")
+        if not (isinstance(there, int) and isinstance(own, int)) or unit.key in self.pairing.views:
+            return 0
+        place = "in0" if unit.op == "conv1d" else "out"
+        shape, by = self.file.units[refs[0]].shapes.get(place, ()), there - own
+        if unit.op not in ("conv1d", "conv_transpose1d") or len(shape) < 2 or xs[0].ndim < 2:
+            return 0
+        if not self._has(refs[0], 0):
+            return 0
+        given = self.file.units[refs[0]].shapes["in0"]
+        return by if xs[0].shape[-2] == given[-2] + 2 * by * (unit.op == "conv1d") else 0
+
+    def _padded(self, unit: Unit, refs: list[str], xs: Arrays, run: Run, by: int) -> Arrays | None:
+        """A convolution that is padded before it, or a transposed one that is cropped behind it."""
+        before = unit.op == "conv1d"
+        given = self._array(unit, refs, "in0")
+        fitted = self._compare(unit, refs[0], "in0", xs[0], _longer(given, by) if before else given)
+        if fitted is not None and before and by < 0 and np.any(given[..., :-by, :]) | np.any(given[..., by:, :]):
+            self.checks[-1].error = math.inf  # the file's input is padded with something else than zeros
+        ys = run([xs[0] if fitted is None else fitted.whole])
+        self._shapes(self.seen[unit.key], ys)
+        there = self._output(unit, refs, 0)
+        fitted = self._compare(unit, refs[0], "out", ys[0] if before else _longer(ys[0], -by), there)
+        if self.checks[-1].failed:
+            self.checks[-1].unit, self.checks[-1].inputs = unit, [xs[0]]
+        if fitted is None or before:
+            return None if fitted is None else [fitted.whole]
+        if by < 0:
+            return [_longer(fitted.whole, by)]
+        out = np.array(ys[0], copy=True)
+        out[..., by:-by, :] = fitted.whole
+        return [out]
+
+    def _facts(self, unit: Unit, ref: str, *spared: str) -> None:
+        """All declared facts that differ, as one check: those of the formula first, the padding that follows last."""
         there = self.file.units[ref].facts
-        for name, value in unit.facts.items():
-            if name in there and not _same(there[name], value):
-                note = self._said(name, _plain(value), _plain(there[name]))
-                self.checks.append(Check(unit.key, ref, unit.op, "facts", math.inf, note=note))
+        apart = [n for n, v in unit.facts.items() if n in there and n not in spared and not _same(there[n], v)]
+        if apart:
+            apart.sort(key=lambda name: (name not in FORMULAS, name in ("padding", "center")))
+            said = [self._said(n, _plain(unit.facts[n]), _plain(there[n])) for n in apart]
+            self.checks.append(Check(unit.key, ref, unit.op, "facts", math.inf, note="; ".join(said)))
 
     def _compare(self, unit: Unit, ref: str, place: str, actual: NDArray[Any], expected: NDArray[Any]) -> Fit | None:
         if self.actual is not None:
@@ -209,6 +275,13 @@ class Forcing(Observer):
 
     def _error(self, unit: Unit, place: str, part: NDArray[Any], fitted: Fit) -> float:
         return relative(part, fitted.expected, unit.op if place.startswith("in") else "")
+
+
+def _longer(a: NDArray[Any], by: int) -> NDArray[Any]:
+    """Zeros at both ends of time, or steps taken from them."""
+    if by < 0:
+        return a[..., -by:by, :]
+    return np.pad(a, [(by, by) if axis == a.ndim - 2 else (0, 0) for axis in range(a.ndim)])
 
 
 def _same(a: Any, b: Any) -> bool:

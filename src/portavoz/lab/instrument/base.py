@@ -50,6 +50,7 @@ class Instrument:
         self.calls: Counter[str] = Counter()
         self.roots: Counter[str] = Counter()
         self.frames: list[tuple[str, str]] = [("", "#0")]
+        self.alive: list[Any] = []
         self.prints: dict[int, tuple[Any, str]] = {}
 
     # What a framework says
@@ -85,7 +86,8 @@ class Instrument:
     # Modules
 
     def name(self, prefix: str, root: Any) -> None:
-        """Everything below a root has a path from now on."""
+        """Everything below a root has a path from now on; it is kept, so that its memory is not given to another."""
+        self.alive.append(root)
         for name, module in self.parts(root):
             path = f"{prefix}.{name}".strip(".")
             self.paths.setdefault(id(module), path)

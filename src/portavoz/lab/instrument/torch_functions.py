@@ -14,7 +14,10 @@ from torch import Tensor
 from .base import Call
 
 # Randomness: recorded, and replayed where a reference's run is forced.
-DRAWS = {"rand", "randn", "rand_like", "randn_like", "bernoulli", "multinomial", "normal", "randint"}
+DRAWS = {
+    "rand", "randn", "rand_like", "randn_like", "bernoulli", "multinomial", "normal", "randint", "randint_like",
+    "randperm", "normal_", "uniform_", "bernoulli_", "exponential_",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ ARGUMENTS = {
     "relu": ("input", "inplace"),
     "silu": ("input", "inplace"),
     "mish": ("input", "inplace"),
+    "stft": ("input", "n_fft", "hop_length", "win_length", "window", "center", "pad_mode", "normalized"),
+    "istft": ("input", "n_fft", "hop_length", "win_length", "window", "center", "normalized"),
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "conv1d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
@@ -65,6 +70,7 @@ DECLARED = {
     "layer_norm": ("eps",),
     "batch_norm": ("eps",),
 }
+AXES = {"conv1d": -2, "conv_transpose1d": -2, "conv2d": -3}  # where the channels are, with or without a batch
 ROLES = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -74,7 +80,7 @@ def _weighted(name: str) -> Callable[[Any, dict[str, Any]], Call]:
         x = given["input"]
         weights = {role: given[role] for role in ROLES if isinstance(given.get(role), Tensor)}
         facts = {k: _one(whole[k]) for k in DECLARED.get(name, ()) if not isinstance(whole[k], str)}
-        axis = 1 if name in ("conv1d", "conv2d", "conv_transpose1d", "batch_norm") else -1
+        axis = AXES.get(name, 1 - x.dim() if name == "batch_norm" else -1)
         rest = {k: v for k, v in given.items() if k != "input"}
         return Call([x], lambda t: func(t[0], **rest), weights, facts, next(iter(weights.values()), None), axis)
 
@@ -110,16 +116,34 @@ def _normalize(func: Any, given: dict[str, Any]) -> Call:
     return Call([given["input"]], lambda t: func(t[0], **rest), axis=axis)
 
 
-def _product(func: Any, given: dict[str, Any]) -> Call:
-    """``x @ w`` with a matrix that is a parameter: a linear without bias."""
-    x, w = given["input"], given["weight"]
-    return Call([x], lambda t: torch.matmul(t[0], w), {"weight": w.T}, {}, w)
+def _spectrum(func: Any, given: dict[str, Any]) -> Call:
+    """A short-time Fourier transform or its inverse: frames behind each other, [frames, bins, 2]."""
+    whole = {"center": True, "normalized": False, **given}
+    facts = {k: whole[k] for k in ("n_fft", "center", "normalized")}
+    facts["hop"] = whole.get("hop_length") or whole["n_fft"] // 4
+    facts["window"] = _window(given.get("window"), whole.get("win_length") or whole["n_fft"])
+    rest = {k: v for k, v in given.items() if k != "input"}
+    return Call([given["input"]], lambda t: func(t[0], **rest), facts=facts)
+
+
+def _window(window: Tensor | None, length: int) -> str:
+    """A window by the name of its shape."""
+    if window is None:
+        return "ones"
+    own = window.detach().double()
+    makers = {"hann": torch.hann_window, "hamming": torch.hamming_window, "blackman": torch.blackman_window}
+    for name, make in makers.items() if own.numel() == length else ():
+        for periodic in (True, False):
+            if (make(length, periodic=periodic, dtype=torch.float64) - own).abs().max() < 1e-6:
+                return f"{name}, {'periodic' if periodic else 'symmetric'}"
+    return f"another one of {own.numel()} samples and of sum {float(own.sum()):.6g}"
 
 
 BINDERS: dict[str, Callable[[Any, dict[str, Any]], Call]] = {
     **{name: _weighted(name) for name in (*DEFAULTS, "linear", "embedding")},
     **dict.fromkeys(("relu", "silu", "mish", "elu", "tanh", "sigmoid"), _plain),
     "gelu": _gelu, "leaky_relu": _leaky, "softmax": _softmax, "l2_normalize": _normalize,
+    "stft": _spectrum, "istft": _spectrum,
 }  # fmt: skip
 NAMES = {**{name: name for name in BINDERS}, "normalize": "l2_normalize"}
 
@@ -127,11 +151,19 @@ NAMES = {**{name: name for name in BINDERS}, "normalize": "l2_normalize"}
 def op(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Op | None:
     """Which tap a function of PyTorch is, or None."""
     name = getattr(func, "__name__", "")
-    if name in ("matmul", "__matmul__") and len(args) == 2 and isinstance(args[1], torch.nn.Parameter):
-        return Op("linear", func, _product) if args[1].dim() == 2 else None
     if name not in NAMES or not isinstance(args[0] if args else kwargs.get("input"), Tensor):
         return None
     return Op(NAMES[name], func, BINDERS[NAMES[name]])
+
+
+def moments(name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The mean and the deviation that a normal draw is asked for; (0, 1) for any other."""
+    if name not in ("normal", "normal_"):
+        return 0.0, 1.0
+    given = {**dict(zip(("mean", "std"), args if name == "normal" else args[1:])), **kwargs}
+    mean, deviation = given.get("mean", 0.0), given.get("std", 1.0)
+    plain = [m for m in (mean, deviation) if not isinstance(m, Tensor)]
+    return (mean, deviation) if len(plain) < 2 or deviation else (0.0, 1.0)
 
 
 def is_tensor(value: Any) -> bool:

@@ -20,7 +20,7 @@ from ...options import json_option, print_json
 def options(parser: argparse.ArgumentParser) -> None:
     """What `weights audit` takes."""
     parser.add_argument("file", metavar="FILE", help="a safetensors file, an index of shards, or a checkpoint's folder")
-    parser.add_argument("--against", metavar="REF", help="the reference's file or folder")
+    parser.add_argument("--against", metavar="REF", help="the reference's file or folder, or a voice's name")
     model_options(parser, layout="the order of axes that FILE has: torch or mlx (default: what it declares)")
     json_option(parser)
 

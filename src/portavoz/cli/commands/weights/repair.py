@@ -17,7 +17,7 @@ from ...options import json_option, note, print_json
 def options(parser: argparse.ArgumentParser) -> None:
     """What `weights repair` takes."""
     parser.add_argument("file", metavar="FILE", help="a safetensors file, an index of shards, or a checkpoint's folder")
-    parser.add_argument("--against", metavar="REF", help="the reference's file or folder (needed)")
+    parser.add_argument("--against", metavar="REF", help="the reference's file or folder, or a voice's name (needed)")
     parser.add_argument("-o", "--out", metavar="OUT", help="the file to write (default: FILE with _fixed in its name)")
     model_options(parser, layout="the order of axes that FILE has: torch or mlx (default: what it declares)")
     json_option(parser)

@@ -98,7 +98,7 @@ class Written:
         if self.wrong(f"{part} without bias"):
             bias = bias * 0
         if self.wrong(f"{part} stale"):
-            weight = weight + 1e-3 * torch.sin(torch.arange(weight.numel())).reshape(weight.shape)
+            weight = weight + 1e-3 * weight.flip(0)
         return self.linear(x, weight, bias)
 
     def norm(self, x: Tensor, name: str) -> Tensor:

@@ -49,7 +49,7 @@ FAULTS = [
     _fault("mask late", "edge:" + SOFT % 0, "mask|place", qkv="packed"),
     _fault("no mask", "edge:" + SOFT % 0, "mask", linear="right"),
     _fault("last query", "edge:" + SOFT % 1, "only .*differ|query", at=1, attend="einsum"),
-    _fault("k and v exchanged", "edge:" + SOFT % 0, "scores of q and v|v .*where k", linear="matmul"),
+    _fault("k and v exchanged", "edge:" + SOFT % 0, "scores of .*q and .*v|v .*where k", linear="matmul"),
     _fault("heads", rf"edge:{L0}(softmax|out)|edge:{L0[:-2]}/softmax", "heads|scores", at=0),
     _fault("merged", rf"edge:{L0}out$", "heads|reshape|transpose", linear="matmul"),
     _fault("residual of the norm", rf"edge:{L0}norm2$", "norm1", qkv="packed"),
@@ -67,8 +67,8 @@ FAULTS = [
     _fault("letters scaled", rf"edge:{L0}norm1$", "times|gain|scale|sum"),
     _fault("axis", rf"(leaf|edge):{L0}(softmax|out)|(leaf|edge):{L0[:-2]}/softmax", "axis|softmax", at=0),
     _fault("output turned", r"(shape|layout|value|edge):result$", "axes|transposed|layout"),
-    _fault("first symbol lost", r"shape:(letters|places)$", "first"),
-    _fault("symbol in front", r"shape:(letters|places)$", "front|first"),
+    _fault("first symbol lost", r"shape:(letters|places|layers\.0\.norm1)$", "first"),
+    _fault("symbol in front", r"shape:(letters|places|layers\.0\.norm1)$", "front|first"),
 ]  # fmt: skip
 
 ONE_ROW = [

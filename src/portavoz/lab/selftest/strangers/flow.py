@@ -148,7 +148,7 @@ SCENE = Scene(
         _fault("cooler noise", r"edge:into$", "gain|randn|noise"),
         _fault("linear times", r"value:times$", "linear"),
         _fault("steps late", r"value:times$", "step", linear="matmul"),
-        _fault("five steps", r"shape:times$", "5 steps"),
+        _fault("five steps", r"shape:times$", "5 .*steps"),
         _fault("sine and cosine", r"edge:time$", "other order|sine|shift"),
         _fault("another rate", STATE, "guidance|rate"),
         _fault("no guidance", STATE, "guidance|rate|left out|times"),

@@ -124,6 +124,6 @@ SCENE = Scene(
         _fault("directions exchanged", LSTM, "other order|direction"),
         _fault("no reset", GRU, "reset|gate"),
         _fault("update turned", GRU, "update|gate"),
-        _fault("gelu for relu", r"(edge:gru|leaf:/relu\.0)$", "gelu", cells="module"),
+        _fault("gelu for relu", r"(edge:gru(\.weight_ih_l0)?|leaf:/relu\.0)$", "gelu", cells="module"),
     ],
 )  # fmt: skip

@@ -106,7 +106,7 @@ def _fault(name: str, want: str, cause: str, **how: object) -> Port:
     return Port(name, {"fault": name, **how}, want, cause)
 
 
-WAVE, IN = r"(value|leaf|edge|shape|facts):(result|/istft\.0)$", r"(edge|leaf|shape|facts):(out|/stft\.0)$"
+WAVE, IN = r"(value|leaf|edge|shape|facts):(result|/istft\.0)$", r"(edge|leaf|shape|facts):(out|bands|~\w+|/stft\.0)$"
 SCENES = [
     Scene("head", Head, features, head, [
         Port("torch.istft"),

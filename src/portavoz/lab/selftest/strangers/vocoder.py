@@ -93,7 +93,7 @@ class Written:
             var = var**2
         if self.how.get("bn") == "folded":
             if self.fault == f"{name} folded stale":
-                weight = weight + 2e-3 * torch.cos(torch.arange(weight.numel())).reshape(weight.shape)
+                weight = weight + 2e-3 * weight.flip(0)
             gain = g / torch.sqrt(var + eps)
             return self.conv(x, weight * gain[:, None, None], (bias - mean) * gain + b, 2)
         y = self.conv(x, weight, bias, 1 if self.fault == f"{name} narrow" else 2)
@@ -211,7 +211,7 @@ FAULTS = [
     _fault("slope 2", r"(leaf|facts):/leaky_relu\.2$", "slope"),
     _fault("dilation", r"(leaf|facts):res$", "dilation"),
     _fault("no residual", r"edge:/leaky_relu\.2$", "res in its place|left out|sum"),
-    _fault("clamped", r"value:result$", "clamp"),
+    _fault("clamped", r"value:result$", "clamp|tanh"),
     _fault("conv2 narrow", r"(leaf|shape|facts):(conv2|bn2)$", "padding|steps"),
     _fault("first frame lost", r"shape:conv1$", "first"),
     _fault("frame in front", r"shape:conv1$", "front"),
