@@ -8,7 +8,6 @@ import json
 import random
 import struct
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -283,8 +282,3 @@ def _ssml() -> Iterator[str]:
         "<?xml version='1.0' encoding='utf-7'?><speak>+ADw-</speak>", "<speak>" + "&amp;" * 20_000 + "</speak>",
         "<speak " + "a='b' " * 9000 + ">a</speak>", "<x>" * 50_000, "<speak>" + "<p/>" * 30_000 + "a</speak>",
     )  # fmt: skip
-
-
-def quiet() -> None:
-    """Warnings of generators about unusual schemas are none of this program's findings."""
-    warnings.simplefilter("ignore")

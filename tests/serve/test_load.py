@@ -6,29 +6,38 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 LOAD = Path(__file__).resolve().parent.parent / "load"
 LINES = ("streams", "overload", "parallel", "disconnects", "drain", "bodies", "audio", "ssml")
+SOUND = ("formats", "voice")
+
+
+def run(folder: Path, *lines: str) -> dict[str, Any]:
+    """The figures of some lines, run in one process."""
+    out = folder / "figures.json"
+    command = [sys.executable, str(LOAD), *lines, "--short", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert out.exists(), done.stderr[-3000:]
+    return json.loads(out.read_text(encoding="utf-8"))["lines"]
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return run(tmp_path_factory.mktemp("load"), *LINES)
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_the_short_form(line: str, tmp_path: Path) -> None:
-    out = tmp_path / "figures.json"
-    done = subprocess.run(
-        [sys.executable, str(LOAD), line, "--short", "--json", str(out)], capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    figures = json.loads(out.read_text(encoding="utf-8"))
-    assert figures["short"] is True
-    assert line in figures["lines"]
+def test_the_short_form(line: str, figures: dict[str, Any]) -> None:
+    assert "failed" not in figures[line], figures[line]["failed"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", ["formats", "voice"])
-def test_the_short_form_of_sound(line: str, tmp_path: Path) -> None:
-    test_the_short_form(line, tmp_path)
+def test_the_short_form_of_sound(tmp_path: Path) -> None:
+    for line, found in run(tmp_path, *SOUND).items():
+        assert "failed" not in found, f"{line}: {found['failed']}"
 
 
 def test_an_unknown_line_is_refused() -> None:
