@@ -246,7 +246,7 @@ def ssml(short: bool) -> dict[str, Any]:
         for text in chosen
         for how in ({"markup": "ssml"}, {})
     )
-    return _measured(application(max_input=200_000), inputs)
+    return _measured(application(max_input=20_000), inputs)
 
 
 def _ssml() -> Iterator[str]:

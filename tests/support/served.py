@@ -59,9 +59,9 @@ def in_thread(opener: Any, **settings: Any) -> Iterator[Served]:
 class Process(Served):
     """A server process; `stop` ends it."""
 
-    def __init__(self, *args: str, module: str = "fake_voice", **environment: str) -> None:
+    def __init__(self, *args: str, module: str = "fake_voice", warnings: str = "error", **environment: str) -> None:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path]), **environment}
-        command = [sys.executable, "-W", "error", "-m", *module.split(), "--port", "0", *args]
+        command = [sys.executable, "-W", warnings, "-m", *module.split(), "--port", "0", *args]
         self.process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         assert self.process.stderr is not None

@@ -70,12 +70,8 @@ class Guard:
                 self._count(scope, status, time.monotonic() - began)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        with _Logged(self.service.log):
             await self.app(scope, self._bounded(scope, receive), send)
-        except Exception:
-            # FastAPI has told the client; what happened is for the log alone.
-            self.service.log.exception("internal error")
-            raise
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises Problem. The cheapest refusals come first: nothing of the body is read yet."""
@@ -149,6 +145,19 @@ class Guard:
         self.service.metrics.requests.labels(name, str(status)).inc()
         level = self.service.log.error if status >= 500 else self.service.log.info
         level("request", method=scope.get("method", "WS"), route=name, status=status, seconds=round(seconds, 4))
+
+
+class _Logged:
+    """Writes an error into the log and lets it go on: FastAPI has told the client, who learns no more than that."""
+
+    def __init__(self, log: Any) -> None:
+        self.log = log
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            self.log.error("internal error", exc_info=error)
 
 
 def too_large(most: int) -> str:

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     max_voices: int = Field(100, ge=0, description="recordings kept")
     voice_folder: Path | None = Field(None, description="where uploaded recordings are kept (default: in memory)")
 
+    ray: bool = Field(False, description="run replicas by Ray Serve, here or on the cluster of RAY_ADDRESS")
+    replicas: int = Field(1, ge=1, le=4096, description="with ray: how many")
+
     wyoming_host: str = Field("127.0.0.1", description="the address of the Wyoming server")
     wyoming_port: int | None = Field(None, ge=0, le=65535, description="also serve Wyoming (Home Assistant) here")
     log_text: bool = Field(False, description="write the texts into the log as well")

@@ -54,7 +54,12 @@ def run(args: argparse.Namespace) -> int:
         for name in Settings.model_fields
         if (given := getattr(args, name)) is not None
     }
-    return serve(read(flags, args.config), ready=note)
+    settings = read(flags, args.config)
+    if settings.ray:
+        from ...serve.ray import run as serve_replicas
+
+        return serve_replicas(settings, ready=note)
+    return serve(settings, ready=note)
 
 
 def _kind(annotation: Any) -> Any:
