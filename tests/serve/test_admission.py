@@ -198,3 +198,19 @@ def test_requests_side_by_side_are_each_as_when_alone() -> None:
             return client.post(f"{server.url}/v1/audio/speech", json=body).content == alone[kind]
 
         assert all(pool.map(ask, [draw.choice(kinds) for _ in range(300)]))
+
+
+def test_a_client_that_takes_no_bytes_is_let_go() -> None:
+    """It keeps its connection open, and never reads: its slot is free after `stall_timeout`."""
+    model = fake_voice.FakeModel(character=1.0)
+    settings = {"stall_timeout": 0.5, "preload": False}
+    with served.in_thread(lambda source: fake_voice.fake(model, source), **settings) as server:
+        data = json.dumps({**SAID, "input": "a " * 2000}).encode()
+        head = ["POST /v1/audio/speech HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+        head.append(f"Content-Length: {len(data)}\r\n\r\n")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall("\r\n".join(head).encode() + data)
+            until(lambda: model.steps > 3)
+            until(lambda: admission(server).running == 0 and model.open == 0)

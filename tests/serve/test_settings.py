@@ -125,3 +125,13 @@ def test_the_process_serves_and_ends_with_0() -> None:
             sound = client.audio.speech.create(model="tts-1", voice="alloy", input="Hello.", response_format="wav")
         assert sound.content[:4] == b"RIFF"
         assert running.stop() == 0
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from portavoz.cli.commands import serve
+
+    monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else object())
+    assert main(["serve"]) == 2
+    assert "serve needs the package 'uvicorn': pip install 'portavoz[serve]'" in capsys.readouterr().err
+    assert main(["serve", "--port", "1"]) == 2
+    assert "its options come with the server: pip install 'portavoz[serve]'" in capsys.readouterr().err

@@ -17,6 +17,8 @@ import pytest
 EXTRAS = {
     "torch", "onnx", "onnxscript", "matplotlib", "pocketsphinx", "transformers", "mlx", "mlx_audio", "yaml", "openvino",
     "nncf", "pystoi", "sentencepiece", "huggingface_hub", "tensorboard", "ray", "pyarrow",
+    "av", "fastapi", "httpx", "openai", "prometheus_client", "psutil", "pydantic", "pydantic_settings", "schemathesis",
+    "selenium", "starlette", "structlog", "uvicorn", "websockets", "wyoming",
 }  # fmt: skip
 ABSENT = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 

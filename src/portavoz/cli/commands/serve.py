@@ -15,22 +15,21 @@ from __future__ import annotations
 
 import argparse
 import types
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Union, get_args, get_origin
 
 from ...errors import InputError, MissingExtra
 from ..options import note
 
-PACKAGES = (("fastapi", "serve"), ("uvicorn", "serve"), ("pydantic_settings", "serve"), ("prometheus_client", "serve"),
-            ("structlog", "serve"))  # fmt: skip
+PACKAGES = ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "structlog", "multipart", "yaml")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `serve` takes: the fields of its settings."""
     parser.add_argument("--config", metavar="YAML", help="read settings from this file")
-    for package, extra in PACKAGES:
-        if find_spec(package) is None:
-            raise MissingExtra(package, extra, "serve")
+    if _missing():
+        return  # the settings are read with one of these; `run` says what to install
     from ...serve.settings import Settings
 
     for name, field in Settings.model_fields.items():
@@ -44,8 +43,15 @@ def options(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, metavar=_letter(kind), default=None, help=about)
 
 
+def hint(unknown: Sequence[str]) -> str:
+    """What may be meant by arguments that no option takes."""
+    return "; its options come with the server: pip install 'portavoz[serve]'" if _missing() else ""
+
+
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Raises InputError."""
+    """Serve until SIGTERM or Ctrl-C. Raises InputError and MissingExtra."""
+    if package := _missing():
+        raise MissingExtra(package, "serve", "serve")
     from ...serve.run import run as serve
     from ...serve.settings import Settings, read
 
@@ -60,6 +66,11 @@ def run(args: argparse.Namespace) -> int:
 
         return serve_replicas(settings, ready=note)
     return serve(settings, ready=note)
+
+
+def _missing() -> str | None:
+    """The first package of the extra that is not installed."""
+    return next((name for name in PACKAGES if find_spec(name) is None), None)
 
 
 def _kind(annotation: Any) -> Any:
