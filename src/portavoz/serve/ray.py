@@ -20,6 +20,11 @@ from .settings import Settings, check_address
 
 NAME = "portavoz"
 RETRY_AFTER = 1.0  # seconds
+# Ray gives up on its own parts sooner than a busy machine starts them, and kills a proxy that is only slow.
+PATIENCE = {
+    "RAY_raylet_start_wait_time_s": 120, "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": 60,
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": 60,
+}  # fmt: skip
 
 
 def build(settings: Settings) -> Any:
@@ -58,7 +63,8 @@ def run(settings: Settings, *, ready: Callable[[str], None]) -> int:
     # Ray reports its use to its makers unless told not to; this server calls nobody.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray, serve = importlib.import_module("ray"), importlib.import_module("ray.serve")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # half a minute is too short on a busy machine
+    for name, seconds in PATIENCE.items():
+        os.environ.setdefault(name, str(seconds))
     stop = threading.Event()
     with _Starting(ray):
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", namespace=NAME)
