@@ -100,3 +100,11 @@ def test_emulation_is_on_request_and_shows_the_gain() -> None:
         y = back.numpy(back.linear(back.tensor(x), layer)).astype(np.float64)
         slopes.append(float((y * exact).sum() / (exact * exact).sum()))
     assert slopes[0] == pytest.approx(1.0, abs=1e-3) and slopes[1] == pytest.approx(1.011, abs=3e-3)
+
+
+def test_too_much_in_l1_names_the_tensor_and_the_line() -> None:
+    s = schedule.read({"rule": [{"match": "big.*", "memory": "l1", "dtype": "float32"}]}, "mine.toml")
+    back = ops.open("ttnn", schedule=s)
+    w = Weights({"big.weight": np.zeros((8192, 3000), np.float32)}, back)
+    with pytest.raises(BackendError, match=r"big.weight: .* in L1 need 94 MiB, .* 85 \(mine.toml, rule 1 .big"):
+        w.linear("big", 3000, 8192, bias=False)

@@ -11,11 +11,12 @@ import numpy as np
 from ...audio import stft as transform
 from ...errors import BackendError
 from ..base import Ops
+from ..layouts import ROLES
 from ..shapes import Size
-from .operations import Executor, Tensor
-from .schedule import Rule, Schedule, load
+from .operations import OPERATIONS, Executor, Refused, Tensor
+from .schedule import BYTES, Rule, Schedule, load
 
-EXECUTORS = ("golden", "card")
+L1 = 64 * 1_395_424  # bytes: what the 64 cores of a Wormhole leave for tensors
 
 
 class TtnnOps(Ops):
@@ -41,12 +42,25 @@ class TtnnOps(Ops):
         self.executor = executor or _executor(device or "golden", emulate=emulate)
         self.device = self.executor.name
         self.note = f"ttnn, schedule {self.schedule.name}: {self.executor.about}"
+        self.l1 = 0.0  # bytes of parameters that stay in L1
         self._made: dict[Any, Any] = {}
 
     def _apply(self, operation: str, *xs: Any, rule: Rule | None = None, **options: Any) -> Tensor:
         """An operation of the table on tensors and numbers; `rule` None is the schedule's for what has no parameter."""
         given = [x.handle if isinstance(x, Tensor) else x for x in xs]
-        return Tensor(self, self.executor.run(operation, given, rule or self.schedule.defaults, **options))
+        rule = rule or self.schedule.defaults
+        try:
+            return Tensor(self, self.executor.run(operation, given, rule, **options))
+        except Refused as problem:
+            owner = next((x.owner for x in xs if isinstance(x, Tensor) and x.owner), "")
+            shapes = ", ".join(str(list(x.shape)) for x in xs if isinstance(x, Tensor))
+            what = f"{OPERATIONS[operation].library}{f' of {owner}' if owner else ''} on {shapes}"
+            raise BackendError(self._refusal(what, rule, problem)) from problem
+
+    def _refusal(self, what: str, rule: Rule, problem: Refused) -> str:
+        """What the library said, of what it was said, and the line of the schedule."""
+        remedy = "choose memory or shard otherwise there" if "L1" in str(problem) else "change it there"
+        return f"{what} was refused ({rule.place or f'{self.schedule.name}, defaults'}): {problem}; {remedy}"
 
     # The door
 
@@ -56,7 +70,22 @@ class TtnnOps(Ops):
     def parameter(self, a: Any, path: str, role: str, train: bool = False) -> Any:
         rule, order = self.schedule.rule(path), (1, 0) if role == "linear" else None
         array = np.asarray(a) if order is None else np.ascontiguousarray(np.asarray(a).T)
-        return Tensor(self, self.executor.upload(array, rule, parameter=True), rule=rule, owner=path, order=order)
+        if rule.memory == "l1" and role not in ROLES:
+            self._in_l1(array.size * BYTES[rule.dtype], path, rule)
+        try:
+            handle = self.executor.upload(array, rule, parameter=True, kernel=role in ROLES)
+        except Refused as problem:
+            raise BackendError(self._refusal(f"{path} {list(array.shape)}", rule, problem)) from problem
+        return Tensor(self, handle, rule=rule, owner=path, order=order)
+
+    def _in_l1(self, size: float, path: str, rule: Rule) -> None:
+        """Count what stays in L1, which all cores together have so much of. Raises BackendError when it overflows."""
+        self.l1 += size
+        if self.l1 > L1:
+            raise BackendError(
+                f"{path}: with it the parameters in L1 need {self.l1 / 2**20:.0f} MiB, the cores have {L1 / 2**20:.0f} "
+                f'({rule.place or f"{self.schedule.name}, defaults"}): Not enough space; set memory = "dram" there'
+            )
 
     def numpy(self, x: Any) -> np.ndarray:
         array = np.asarray(self.executor.download(x.handle))

@@ -28,7 +28,7 @@ class Golden:
     def __init__(self, *, emulate: bool = False) -> None:
         self.emulate = emulate
 
-    def upload(self, array: Any, rule: Rule, *, parameter: bool = False) -> Tensor:
+    def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Tensor:
         array = np.asarray(array)
         t = torch.from_numpy(np.array(array, dtype=np.float32 if array.dtype.kind == "f" else None))
         if t.is_floating_point():

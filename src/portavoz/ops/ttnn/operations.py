@@ -56,6 +56,10 @@ OPERATIONS: dict[str, Operation] = {
 }  # fmt: skip
 
 
+class Refused(Exception):
+    """What the library said when it would not do something."""
+
+
 @runtime_checkable
 class Executor(Protocol):
     """Runs operations of the table. `rule` says in what the result is kept and how it is computed."""
@@ -63,7 +67,7 @@ class Executor(Protocol):
     name: str
     about: str  # for a listener
 
-    def upload(self, array: Any, rule: Rule, *, parameter: bool = False) -> Any: ...
+    def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Any: ...
     def download(self, handle: Any) -> Any: ...
     def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Any: ...
     def shape(self, handle: Any) -> tuple[int, ...]: ...

@@ -1,0 +1,140 @@
+"""Run families' stages on the package ttnn: on the mock device (see ttnn_mock.py), a simulator or a card.
+
+python scripts/ttnn_mock.py -- scripts/ttnn_stages.py --schedule bfloat16 FAMILY:STAGE FAMILY
+python scripts/ttnn_stages.py FAMILY                  # where the package and a card are
+
+Each stage runs twice on the examples of its StageSpec, with fresh weights of the probe's configuration. A family
+without stages runs its probe on NumPy, and each call of a stage that the probe made is repeated here. One JSON line a
+stage: shapes, programs compiled, programs that the second run added, the peak of L1 as the library counts it, or the
+error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from portavoz import families
+from portavoz.errors import PortavozError
+from portavoz.ops.base import Ops
+from portavoz.ops.ttnn.backend import TtnnOps
+from portavoz.ops.ttnn.operations import Tensor
+from portavoz.weights.cursor import Weights
+
+
+def stages(name: str, back: Ops) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """A family's stages, or its whole probe, as functions without arguments."""
+    base, _, only = name.partition(":")
+    family = families.get(base)
+    if family.probe is None:
+        raise SystemExit(f"{base} has no probe")
+    probe = family.probe()
+    for label, config in probe.configs.items():
+        specs = [spec for spec in family.stages(config) if not only or spec.owner == only or spec.name == only]
+        for spec in specs:
+            yield f"{base} {label} {spec.name}", lambda s=spec, c=config: _stage(back, s, c)
+        if not family.stages(config):
+            for stage, call in _calls(back, family, probe, config, only):
+                yield f"{base} {label} {stage}", call
+
+
+def _stage(back: Ops, spec: Any, config: Any) -> Callable[[], Any]:
+    stage = spec.build(_fresh(back), config)
+    return lambda: stage(*(back.tensor(i.example) for i in spec.takes.values()))
+
+
+class Recorded:
+    """A model on NumPy whose calls are kept: name, arguments, result."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.calls = model, list[tuple[str, tuple[Any, ...], Any]]()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.model, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any) -> Any:
+            self.calls.append((name, args, value(*args)))
+            return self.calls[-1][2]
+
+        return call
+
+
+def _calls(back: Ops, family: Any, probe: Any, config: Any, only: str) -> Iterator[tuple[str, Any]]:
+    """Each stage's first call. What a stage gave another one is what the same stage gave here."""
+    model = Recorded(family.whole(_fresh(Ops()), config))
+    probe.run(model, probe.inputs(config, 0, None), config)
+    ours, made, seen = family.whole(_fresh(back), config), dict[int, Any](), set[str]()
+
+    def here(value: Any) -> Any:
+        return made.get(id(value), value)
+
+    for name, args, result in model.calls:
+        if name in seen or (only and name != only):
+            continue
+        seen.add(name)
+
+        def make(name: str = name, args: Any = args, result: Any = result) -> Callable[[], Any]:
+            def run() -> Any:
+                out = getattr(ours, name)(*map(here, args))
+                for theirs, mine in zip(*(x if isinstance(x, tuple) else (x,) for x in (result, out))):
+                    if isinstance(mine, Tensor) or not hasattr(theirs, "shape"):
+                        made[id(theirs)] = mine
+                return out
+
+            return run
+
+        yield name, make
+
+
+def _fresh(back: Ops) -> Weights:
+    w = Weights.fresh(back)
+    w.train = False
+    return w
+
+
+def measured(label: str, make: Callable[[], Callable[[], Any]], back: TtnnOps) -> dict[str, Any]:
+    """One row."""
+    from ttnn._ttnn import graph  # the package's own wrapper asks for PyTorch
+
+    started = time.perf_counter()
+    row: dict[str, Any] = {"stage": label}
+    try:
+        run = make()
+        out = run()
+        parts = out if isinstance(out, tuple) else (out,)
+        row["shapes"] = [list(x.shape) for x in parts if hasattr(x, "shape")]
+        before = back.executor.programs()
+        graph.begin_graph_capture(graph.RunMode.NORMAL)
+        try:
+            run()
+        finally:
+            captured = graph.end_graph_capture()
+        row |= {"programs": before, "added": back.executor.programs() - before}
+        row["l1"] = int(graph.extract_peak_L1_memory_usage(captured))
+    except (PortavozError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        row["error"] = " ".join(f"{type(problem).__name__}: {problem}".split())[:400]
+    return {**row, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def main() -> int:
+    """Print the rows; the code is 1 where a stage failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("families", nargs="+", metavar="FAMILY[:STAGE]")
+    parser.add_argument("--schedule", default="bfloat16")
+    args = parser.parse_args()
+    back, failed = TtnnOps("card", args.schedule), False
+    for name in args.families:
+        for label, make in stages(name, back):
+            row = measured(label, make, back)
+            failed |= "error" in row
+            print(json.dumps(row), flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
