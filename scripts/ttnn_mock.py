@@ -141,10 +141,11 @@ def environment(folder: Path) -> dict[str, str]:
 def run(arguments: list[str], *, path: Path | None = None, seconds: int = SECONDS) -> subprocess.CompletedProcess[str]:
     """Run Python in the lane, in a process of its own with limits. `path`: a folder with modules."""
     folder = build()
+    arguments = [str(Path(a).resolve()) if a.endswith(".py") else a for a in arguments]
     given = environment(folder) | ({"PYTHONPATH": str(path)} if path else {})
     return subprocess.run(
         [folder / "venv" / "bin" / "python", *arguments],
-        env=given, capture_output=True, text=True, timeout=seconds,
+        env=given, capture_output=True, text=True, timeout=seconds, cwd=folder,  # the package writes reports there
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY)),
     )  # fmt: skip
 

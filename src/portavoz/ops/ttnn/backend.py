@@ -49,10 +49,11 @@ class TtnnOps(Ops):
         """An operation of the table on tensors and numbers; `rule` None is the schedule's for what has no parameter."""
         given = [x.handle if isinstance(x, Tensor) else x for x in xs]
         rule = rule or self.schedule.defaults
+        owner = next((x.owner for x in xs if isinstance(x, Tensor) and x.owner), "")
+        self.executor.owner = owner
         try:
             return Tensor(self, self.executor.run(operation, given, rule, **options))
         except Refused as problem:
-            owner = next((x.owner for x in xs if isinstance(x, Tensor) and x.owner), "")
             shapes = ", ".join(str(list(x.shape)) for x in xs if isinstance(x, Tensor))
             what = f"{OPERATIONS[operation].library}{f' of {owner}' if owner else ''} on {shapes}"
             raise BackendError(self._refusal(what, rule, problem)) from problem

@@ -36,6 +36,7 @@ class Card:
 
     name = "card"
     about = "the package ttnn on device 0"
+    owner = ""
 
     def __init__(self, device: Any = None) -> None:
         if importlib.util.find_spec("ttnn") is None:
@@ -133,12 +134,13 @@ class Card:
             return y
         t = self.ttnn
         strategy = {"height": t.ShardStrategy.HEIGHT, "width": t.ShardStrategy.WIDTH, "block": t.ShardStrategy.BLOCK}
-        rows, tiles = y.padded_shape[-2] * int(np.prod(y.shape[:-2])), y.padded_shape[-1] // 32
+        padded = list(y.padded_shape)
+        rows, tiles = int(np.prod(padded[:-1])), padded[-1] // 32
         cores = next(n for n in range(min(rule.grid[1], tiles), 0, -1) if tiles % n == 0)
         if rule.shard != "width":
             tall = rows // 32
             cores = next(n for n in range(min(rule.grid[1], tall), 0, -1) if tall % n == 0)
-        shape = (rows, y.padded_shape[-1] // cores) if rule.shard == "width" else (rows // cores, y.padded_shape[-1])
+        shape = (rows, padded[-1] // cores) if rule.shard == "width" else (rows // cores, padded[-1])
         kind = strategy["width" if rule.shard == "width" else "height"]
         config = t.create_sharded_memory_config(
             shape, core_grid=t.CoreGrid(y=1, x=cores), strategy=kind, use_height_and_width_as_shard_shape=True

@@ -24,6 +24,7 @@ class Golden:
 
     name = "golden"
     about = "no card, the golden executor computes each operation in PyTorch with the card's roundings"
+    owner = ""
 
     def __init__(self, *, emulate: bool = False) -> None:
         self.emulate = emulate
@@ -83,11 +84,11 @@ def _conv_transpose1d(
 ) -> Tensor:
     if product is torch.matmul:
         return F.conv_transpose1d(x.transpose(1, 2), w, b, stride, padding).transpose(1, 2)
-    spread = x.new_zeros(x.shape[0], (x.shape[1] - 1) * stride + 1, x.shape[2])
-    spread[:, ::stride] = x
-    turned = w.flip(2).transpose(0, 1).contiguous()
-    at = w.shape[2] - 1 - padding
-    return _conv1d(product, spread, turned, b, stride=1, padding=at, dilation=1, groups=1)
+    size = (x.shape[1] - 1) * stride + w.shape[2]
+    columns = product(x, w.flatten(1)).transpose(1, 2)  # each step's kernel, then added where they overlap
+    y = F.fold(columns, (1, size), (1, w.shape[2]), stride=(1, stride))[:, :, 0].transpose(1, 2)
+    y = y[:, padding : size - padding]
+    return y if b is None else y + b
 
 
 def _conv2d(product: Product, x: Tensor, w: Tensor, b: Tensor | None = None, *, stride: Any, padding: Any) -> Tensor:

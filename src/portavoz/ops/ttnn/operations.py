@@ -66,6 +66,7 @@ class Executor(Protocol):
 
     name: str
     about: str  # for a listener
+    owner: str  # the path of the parameter of what runs next
 
     def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Any: ...
     def download(self, handle: Any) -> Any: ...

@@ -8,6 +8,10 @@ Examples:
   portavoz lab precision arctic
   portavoz lab precision arctic --layers --as int8 --most 12
   portavoz lab precision FAMILY --layers --only 'vocoder.*' --json
+  portavoz lab precision FAMILY --schedule fast --steps 200 --most 20
+
+With --schedule a family's probe runs on TTNN's arithmetic instead: what each layer loses by itself under that schedule
+(relative L2, slope, PCC), with the line that would mend it, and how far a free run drifts from float32.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--most", metavar="N", type=int, default=0, help="rows of the table (default: all)")
     parser.add_argument("--backend", metavar="B", help="torch, mlx or numpy")
+    parser.add_argument("--schedule", metavar="S", help="a TTNN schedule's name, or a TOML file")
+    parser.add_argument("--steps", metavar="N", type=int, help="of the decoding loop, with --schedule")
     said(parser)
     json_option(parser)
 
@@ -43,6 +49,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--only chooses among layers: give --layers too")
     if args.most < 0:
         raise InputError(f"--most {args.most}: give a whole number from 0 up")
+    if args.steps is not None and (args.schedule is None or args.steps < 1):
+        raise InputError(f"--steps {args.steps}: give a whole number from 1 up, with --schedule")
+    if args.schedule is not None:
+        return _card(args)
     kinds = [NAMES[kind] for kind in dict.fromkeys(args.kinds or NAMES)]
     rows = sensitivity(
         args.what, request(args), kinds=kinds, layers=args.layers, only=args.only or "*", backend=args.backend
@@ -51,4 +61,18 @@ def run(args: argparse.Namespace) -> int:
         print_json({"what": args.what, "kinds": kinds, "rows": [row.to_dict() for row in rows]})
     else:
         print("\n".join(lines(args.what, rows, args.most)))
+    return 0
+
+
+def _card(args: argparse.Namespace) -> int:
+    from .... import families
+    from ....lab.pipeline.card_precision import audited, report, to_dict
+
+    if args.layers or args.only or args.kinds or args.backend:
+        raise InputError("--schedule audits every layer by itself: leave --layers, --only, --as and --backend out")
+    rows, found = audited(families.get(args.what), args.schedule, steps=args.steps)
+    if args.json:
+        print_json({"what": args.what, "schedule": args.schedule, **to_dict(rows, found)})
+    else:
+        print("\n".join(report(rows, found, most=args.most or len(rows))))
     return 0
