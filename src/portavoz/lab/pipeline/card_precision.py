@@ -65,14 +65,14 @@ MARKS = (1, 10, 50, 100, 200)
 
 
 def _drift(name: str, right: Sequence[NDArray[Any]], got: Sequence[NDArray[Any]]) -> Drift:
-    errors = {n: _figures(right[n - 1], got[n - 1])[0] for n in MARKS if n <= min(len(right), len(got))}
+    errors = {n: figures(right[n - 1], got[n - 1])[0] for n in MARKS if n <= min(len(right), len(got))}
     same = [(a, b) for a, b in zip(right, got) if a.shape == b.shape]
     whole = [np.concatenate([np.asarray(x, np.float64).ravel() for x in side]) for side in zip(*same)] if same else []
-    error, slope, pcc = _figures(*whole) if whole else (float("inf"), 0.0, 0.0)
+    error, slope, pcc = figures(*whole) if whole else (float("inf"), 0.0, 0.0)
     return Drift(name, len(right), error if len(same) == len(right) else float("inf"), slope, pcc, errors)
 
 
-def _figures(right: NDArray[Any], got: NDArray[Any]) -> tuple[float, float, float]:
+def figures(right: NDArray[Any], got: NDArray[Any]) -> tuple[float, float, float]:
     """Relative L2, slope, PCC."""
     a, b = (np.asarray(x, np.float64).ravel() for x in (right, got))
     if a.shape != b.shape:

@@ -70,7 +70,7 @@ class TtnnOps(Ops):
 
     def parameter(self, a: Any, path: str, role: str, train: bool = False) -> Any:
         rule, order = self.schedule.rule(path), (1, 0) if role == "linear" else None
-        array = np.asarray(a) if order is None else np.ascontiguousarray(np.asarray(a).T)
+        array = np.asarray(a) if order is None else np.asarray(a).T
         if rule.memory == "l1" and role not in ROLES:
             self._in_l1(array.size * BYTES[rule.dtype], path, rule)
         try:

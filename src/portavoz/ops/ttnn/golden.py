@@ -31,7 +31,8 @@ class Golden:
 
     def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Tensor:
         array = np.asarray(array)
-        t = torch.from_numpy(np.array(array, dtype=np.float32 if array.dtype.kind == "f" else None))
+        kind = np.float32 if array.dtype.kind == "f" else None
+        t = torch.from_numpy(np.array(array, dtype=kind, order="C"))
         if t.is_floating_point():
             return rounded(t, rule.dtype if parameter else rule.output)
         return t if t.dtype == torch.bool else t.to(torch.int64)
@@ -56,6 +57,28 @@ class Golden:
         if rule.exact or not self.emulate:
             return torch.matmul
         return lambda a, b: matmul(a, b, rule.fidelity, rule.accumulation)
+
+
+class Shapes(Golden):
+    """Executes nothing: tensors have shapes and no numbers, so the largest model takes no memory and no time."""
+
+    name = "shapes"
+    about = "shapes alone"
+
+    def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Tensor:
+        array = np.asarray(array)
+        kinds = {"f": torch.float32, "b": torch.bool}
+        return torch.empty(array.shape, dtype=kinds.get(array.dtype.kind, torch.int64), device="meta")
+
+    def download(self, handle: Tensor) -> np.ndarray:
+        return np.zeros(tuple(handle.shape), self.kind(handle))
+
+    def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Tensor:
+        if operation == "full":
+            return torch.empty(options["shape"], device="meta")
+        if operation in PRODUCTS:
+            return PRODUCTS[operation](torch.matmul, *tensors, **options)
+        return FUNCTIONS[operation](*tensors, **options)
 
 
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -146,7 +169,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "subtract": torch.sub,
     "multiply": torch.mul,
     "divide": torch.div,
-    "where": lambda allowed, x, *, other: torch.where(allowed.bool(), x, torch.full((), other)),
+    "where": lambda allowed, x, *, other: torch.where(allowed.bool(), x, x.new_full((), other)),
     "sum": lambda x: x.sum(-1, keepdim=True),
     "cumsum": lambda x: x.cumsum(1),
     "concat": lambda *xs, axis: torch.cat(xs, axis),

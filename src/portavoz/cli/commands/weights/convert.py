@@ -6,6 +6,7 @@ pickled checkpoint is opened with --trust-pickle only, in a process of its own t
 Examples:
   portavoz weights convert reference/pytorch_model.bin reference/model.safetensors --trust-pickle
   portavoz weights convert model.safetensors mlx.safetensors --layout mlx --dtype bfloat16
+  portavoz weights convert model.safetensors card.safetensors --backend ttnn --schedule fast
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints import model_options
+from ....errors import InputError
+from ...checkpoints import model_options, refuse_pickle
 from ...options import json_option, note, print_json
 
 
@@ -31,6 +33,10 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--against", metavar="REF", help="the reference's file or folder, which settles the order of axes"
     )
     model_options(parser, layout="the order of axes to write: torch or mlx")
+    card = parser.add_argument_group("for a card")
+    card.add_argument("--backend", metavar="B", help="ttnn: write tensors as it keeps them under a schedule")
+    card.add_argument("--schedule", metavar="S", help="with --backend: its name, or a TOML file (default: bfloat16)")
+    card.add_argument("--classes", metavar="PY", help="with --backend: also write parameter dataclasses as Python")
     json_option(parser)
 
 
@@ -41,7 +47,11 @@ def run(args: argparse.Namespace) -> int:
 
     about = {"converted_by": f"portavoz {__version__}"}
     source, target = args.source, args.target
-    if not (args.layout or args.dtype or args.fix):
+    if args.backend:
+        done = _prepared(args)
+    elif args.schedule or args.classes:
+        raise InputError("--schedule and --classes are of a back end's weights: give --backend ttnn")
+    elif not (args.layout or args.dtype or args.fix):
         done = convert(source, target, trust_pickle=args.trust_pickle, metadata=about)
     elif is_pickle(source):
         # Beside its config.json no longer, so what that says is asked of the pickle's own folder.
@@ -73,3 +83,17 @@ def _relayout(args: argparse.Namespace, source: str, target: str, about: dict[st
         there = [p for p in opened(args.against, **chosen, beside=beside) if p.part == part.part]
         against = account(there[0]) if there else None
     return relayout(account(part, against), target, layout=args.layout, dtype=args.dtype, fix=args.fix, metadata=about)
+
+
+def _prepared(args: argparse.Namespace) -> dict[str, Any]:
+    from ....lab.checkpoint.models import opened
+    from ....lab.checkpoint.prepare import prepared, refuse
+
+    refuse(args.backend)
+    if args.layout or args.dtype or args.fix:
+        raise InputError("--backend: the schedule decides layout and dtype; leave --layout, --dtype and --fix out")
+    refuse_pickle(args.source)
+    if not args.target.endswith(".safetensors"):
+        raise InputError(f"{args.target}: change the ending to .safetensors")
+    part = opened(args.source, family=args.family, part=args.part, config=args.config, beside=args.against)[0]
+    return prepared(part, args.target, args.schedule or "bfloat16", classes=args.classes)
