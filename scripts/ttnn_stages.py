@@ -21,6 +21,7 @@ from portavoz import families
 from portavoz.errors import PortavozError
 from portavoz.ops.base import Ops
 from portavoz.ops.ttnn.backend import TtnnOps
+from portavoz.ops.ttnn.device import Card
 from portavoz.ops.ttnn.operations import Tensor
 from portavoz.weights.cursor import Weights
 
@@ -97,7 +98,7 @@ def _fresh(back: Ops) -> Weights:
     return w
 
 
-def measured(label: str, make: Callable[[], Callable[[], Any]], back: TtnnOps) -> dict[str, Any]:
+def measured(label: str, make: Callable[[], Callable[[], Any]], card: Card) -> dict[str, Any]:
     """One row."""
     from ttnn._ttnn import graph  # the package's own wrapper asks for PyTorch
 
@@ -108,13 +109,13 @@ def measured(label: str, make: Callable[[], Callable[[], Any]], back: TtnnOps) -
         out = run()
         parts = out if isinstance(out, tuple) else (out,)
         row["shapes"] = [list(x.shape) for x in parts if hasattr(x, "shape")]
-        before = back.executor.programs()
+        before = card.programs()
         graph.begin_graph_capture(graph.RunMode.NORMAL)
         try:
             run()
         finally:
             captured = graph.end_graph_capture()
-        row |= {"programs": before, "added": back.executor.programs() - before}
+        row |= {"programs": before, "added": card.programs() - before}
         row["l1"] = int(graph.extract_peak_L1_memory_usage(captured))
     except (PortavozError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as problem:
         row["error"] = " ".join(f"{type(problem).__name__}: {problem}".split())[:400]
@@ -127,10 +128,11 @@ def main() -> int:
     parser.add_argument("families", nargs="+", metavar="FAMILY[:STAGE]")
     parser.add_argument("--schedule", default="bfloat16")
     args = parser.parse_args()
-    back, failed = TtnnOps("card", args.schedule), False
+    card = Card()
+    back, failed = TtnnOps(schedule=args.schedule, executor=card), False
     for name in args.families:
         for label, make in stages(name, back):
-            row = measured(label, make, back)
+            row = measured(label, make, card)
             failed |= "error" in row
             print(json.dumps(row), flush=True)
     return int(failed)

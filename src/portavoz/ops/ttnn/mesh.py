@@ -225,6 +225,6 @@ class ParallelFeedForward:
 
     def __call__(self, x: Tensor) -> Tensor:
         """[B, T, C] → [B, T, C]."""
-        options = {"approximate": False} if self.activation == "gelu" else {}
+        options: dict[str, Any] = {"approximate": False} if self.activation == "gelu" else {}
         act: Callable[[Tensor], Tensor] = lambda y: self.group.run(self.activation, y, **options)  # noqa: E731
         return self.narrow([act(part) for part in self.wide(x)])
