@@ -47,6 +47,7 @@ class TtnnOps(Ops):
 
     def _apply(self, operation: str, *xs: Any, rule: Rule | None = None, **options: Any) -> Tensor:
         """An operation of the table on tensors and numbers; `rule` None is the schedule's for what has no parameter."""
+        xs = tuple(self.tensor(x) if isinstance(x, np.ndarray) else x for x in xs)
         given = [x.handle if isinstance(x, Tensor) else x for x in xs]
         rule = rule or self.schedule.defaults
         owner = next((x.owner for x in xs if isinstance(x, Tensor) and x.owner), "")

@@ -103,6 +103,12 @@ class Tensor:
         """NumPy's dtype of the same kind: float32, int64 or bool."""
         return np.dtype(self.ops.executor.kind(self.handle))
 
+    __array_ufunc__ = None  # an array beside a tensor leaves the arithmetic to the tensor
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """A host read, as NumPy asks for it."""
+        return np.asarray(self.ops.numpy(self), dtype)
+
     def __add__(self, other: Any) -> Tensor:
         return self.ops._apply("add", self, other)
 
