@@ -30,7 +30,8 @@ class Pairing:
     `alone` live keys without a partner, `uncovered` trace keys that nobody stands for, `fused` trace keys that the
     port works out between two units that are paired: they are judged at the next edge (`inside` its own keys there).
     `views` says for live keys whose calls are parts of the trace's, or the other way round, which part each one is;
-    `dropped` are units that were compared and turned out to be fused.
+    `dropped` are units that were compared and turned out to be fused; `histories` are live paths that one side calls on
+    the whole history, which grows with every call, and the other on its last step.
     """
 
     layers: dict[str, list[str]] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Pairing:
     uncovered: list[str] = field(default_factory=list)
     views: dict[str, View] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    histories: set[str] = field(default_factory=set)
 
     @property
     def coverage(self) -> float:
@@ -58,6 +60,7 @@ def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None)
     _layers(live, file, out, mapping or {})
     _calls(live, file, out)
     _parts(live, file, out)
+    _histories(live, file, out)
     for key, other in draws(live, file, set(out.units)).items():
         out.units[key], out.rules[key] = [other], "order of the draws"
     _words(live, file, out)
@@ -194,7 +197,7 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
         others = out.layers.get(unit.path, []) if unit.weighted else []
         keys = [f"{p}#{unit.call}" for p in others]
         if keys and all(k in file.units for k in keys):
-            if unit.op == "embedding" and not fits(unit, file.units[keys[0]]):
+            if unit.op == "embedding" and not same_size(unit, file.units[keys[0]]):
                 # Each looks its rows up in its own way (a table of distances): the next edge judges what came of it.
                 out.fused += keys
                 out.inside.append(key)
@@ -206,6 +209,26 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
             out.units[key], out.rules[key] = [key], "name of the value"
     tables = {key.rpartition("#")[0] for key in out.fused}
     out.fused += [key for key, unit in file.units.items() if unit.path in tables and key not in out.fused]
+
+
+def _histories(live: Trace, file: Trace, out: Pairing) -> None:
+    """Layers whose input grows by as many steps with every call on one side as it has on the other."""
+    lengths: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for key, refs in out.units.items():
+        unit, ref = live.units.get(key), file.units.get(refs[0])
+        shapes = [u.shapes.get("in0") or u.shapes.get("out", ()) for u in (unit, ref) if u is not None]
+        if unit is not None and unit.weighted and key not in out.views and [len(s) for s in shapes] == [3, 3]:
+            lengths[unit.path].append((shapes[0][1], shapes[1][1]))
+    for path, pairs in lengths.items():
+        mine, theirs = zip(*pairs)
+        if len(pairs) > 2 and (_grows(mine, theirs) or _grows(theirs, mine)):
+            out.histories |= {path, path.rpartition(".")[0], path.rpartition(".")[0].rpartition(".")[0]}
+    out.histories.discard("")
+
+
+def _grows(long: tuple[int, ...], short: tuple[int, ...]) -> bool:
+    steps = {b - a for a, b in zip(long, long[1:])}
+    return len(steps) == 1 and len(set(short)) == 1 and steps == {short[0]} and long[0] >= short[0]
 
 
 def _parts(live: Trace, file: Trace, out: Pairing) -> None:
@@ -267,6 +290,12 @@ def _matched(live: Trace, file: Trace, keys: list[str], others: list[str], *, ex
                 start = n + 1
                 break
     return out
+
+
+def same_size(a: UnitInfo, b: UnitInfo) -> bool:
+    """Whether two units' first inputs have as many numbers."""
+    sizes = [int(np.prod(u.shapes.get("in0") or u.shapes.get("out", ()))) for u in (a, b)]
+    return sizes[0] == sizes[1]
 
 
 def fits(a: UnitInfo, b: UnitInfo) -> bool:

@@ -145,6 +145,18 @@ def _ordered(ref: NDArray[Any], own: NDArray[Any]) -> list[int] | None:
     return picked if picked != sorted(picked) else None
 
 
+def tail(ref: NDArray[Any], own: NDArray[Any]) -> Fit | None:
+    """One side sees a whole history, which grows with every call, the other its last steps."""
+    if not (ref.ndim == own.ndim == 3 and ref.shape[0] == own.shape[0] and ref.shape[2] == own.shape[2]):
+        return None
+    n = min(ref.shape[1], own.shape[1])
+    if not n:
+        return None
+    whole = own.copy()
+    whole[:, -n:] = ref[:, -n:]
+    return Fit(whole, ref[:, -n:], lambda a: a[:, -n:], f"the last {n} steps of a history")
+
+
 def _rows(ref: NDArray[Any], own: NDArray[Any]) -> Fit | None:
     """Rows of a last axis in another order, such as time before batch, joined into one axis."""
     if ref.ndim != 3 or ref.shape[-1] != own.shape[-1] or ref.size != own.size:

@@ -88,7 +88,8 @@ def dropped(pairing: Pairing, keys: Iterable[str], live: Trace, file: Trace) -> 
     last = max((order.index(key) for key in met if key in file.units), default=-1)
     if any(order.index(ref) > last for ref in refs):
         return None
-    fused, uncovered = left(file, met, reached, set())
+    inside, uncovered = left(file, met, reached, set(pairing.fused))
+    fused = [*pairing.fused, *(key for key in inside if key not in pairing.fused)]
     return replace(
         pairing, layers=layers, units=units, fused=fused, uncovered=uncovered,
         views={key: view for key, view in pairing.views.items() if key not in gone},

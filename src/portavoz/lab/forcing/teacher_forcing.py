@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..align.matching import Pairing
 from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.trace import Trace, UnitInfo
-from .distance import MIN_FLOOR, Fit, fit, masked_out, relative, shape_text
+from .distance import MIN_FLOOR, Fit, fit, masked_out, relative, shape_text, tail
 
 FAIL, WARN = 16.0, 8.0
 FEW = 24  # numbers in an error from which earlier errors may explain it
@@ -253,6 +253,8 @@ class Forcing(Observer):
         if self.actual is not None:
             self.actual[f"{unit.key}:{place}"] = np.array(actual, copy=True)
         fitted = fit(expected, actual, unit.op)
+        if fitted is None and unit.kind == "leaf" and unit.path in self.pairing.histories:
+            fitted = tail(expected, actual)
         check = Check(
             unit.key, ref, unit.op, place, math.inf, max(self.least, self.floors.get(ref, {}).get(place, 0.0))
         )

@@ -13,7 +13,7 @@ from ..trace.trace import Trace, UnitInfo
 from .verdict import Verdict, call_of, unit_of
 
 SCHEDULE = re.compile(r"(^|[._/])(schedule|timesteps?|times?|t|sigmas?|betas?|guidance)$", re.IGNORECASE)
-NEAR = 12  # units before an edge among which the parts of a joined input are looked for
+NEAR = 24  # units before an edge among which the parts of a joined input are looked for
 
 
 def verified(verdict: Verdict) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Compare a port with its reference, layer by layer, and name the first wrong layer and the likely cause.
 
-REF and PORT are each a family's probe (its name), a program 'package.module:function', a trace file, or a
-voice on a runtime (arctic@onnx), which is compared at the borders of its stages. REF may also be the folder of a kit.
+REF and PORT are each a family's probe (its name), a program 'package.module:function', a trace file, an ONNX file
+(its inputs in the .npz file beside it), or a voice on a runtime (arctic@onnx), which is compared at the borders of its
+stages. REF may also be the folder of a kit.
 A port that runs is fed the reference's values at every layer (teacher forcing); a port that is only a trace needs a
 reference that runs.
 
@@ -45,7 +46,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         choices=precisions,
         default="float32",
-        help=f"of a running port: {', '.join(precisions)}",
+        help=f"of the port, running or a file: {', '.join(precisions)}",
     )
     both.add_argument("--free", action="store_true", help="also run both sides freely and compare their decisions")
     both.add_argument("--since", metavar="OLD.json", help="an earlier report: show what is new and what is fixed")
