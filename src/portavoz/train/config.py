@@ -18,6 +18,10 @@ from ..ops import names
 LOSSES: dict[str, dict[str, float]] = {
     "acoustic": {"mel": 1.0, "mel_l2": 0.0, "ssim": 0.0, "duration": 1.0, "pitch": 0.1, "energy": 0.1, "features": 0.0},
     "vocoder": {"stft": 1.0, "mel": 0.5, "adversarial": 0.0, "features": 0.0},
+    "source_filter": {
+        **{"harmonics": 1.0, "phase": 1.0, "noise": 0.5, "rest": 0.7, "rest_phase": 0.7, "raw": 1.0},
+        **{"duration": 1.0, "f0": 1.0, "loudness": 0.5},
+    },
 }
 WHOLE = ("voice", "joint")  # parts that end with a voice folder
 CORPORA = "a folder of recordings, a text that a teacher speaks, or toy"
@@ -34,8 +38,9 @@ class TrainConfig:
         "speaks.",
     ]
     part: Annotated[
-        Literal["acoustic", "vocoder", "voice", "joint"],
-        "One part, or a whole voice: `voice` trains one part after the other, `joint` both at once.",
+        Literal["acoustic", "vocoder", "voice", "joint", "source_filter"],
+        "One part, or a whole voice: `voice` trains one part after the other, `joint` both at once; `source_filter` is "
+        "both halves of such a voice, on a corpus with a teacher's spectra.",
     ] = "acoustic"
     family: Annotated[str, "The family of the model."] = field(default_factory=lambda: trainable()[0])
     model: Annotated[
@@ -44,7 +49,7 @@ class TrainConfig:
     ] = "production"
     steps: Annotated[Count, "Optimiser steps."] = 8000
     batch: Annotated[Count, "Utterances in a batch."] = 16
-    frames: Annotated[Count, "Vocoder: frames of each training segment."] = 40
+    frames: Annotated[Count, "Vocoder, source–filter: frames of each training segment."] = 40
     rate: Annotated[Positive, "Peak learning rate."] = 1e-3
     warmup: Annotated[Size, "Steps of linear warm-up."] = 200
     cooldown: Annotated[Share, "Share of the steps over which the rate falls linearly to 1 %."] = 0.4

@@ -24,6 +24,7 @@ from ..data.corpus import Corpus
 from ..data.pitch import of_symbols, statistics
 from ..data.prepare import prepare
 from . import grow as growth
+from . import source_filter
 from .base import Setup, Task
 from .compact import VALUES, VocoderTask
 from .distil import speak
@@ -41,6 +42,10 @@ def begin(
     config: TrainConfig, out: Path, ops: TorchOps, *, first_alone: AbstractContextManager[Any], say: Say
 ) -> Setup:
     """Open or make the corpus, inside `first_alone`, and build model and task. Raises PortavozError."""
+    if config.part == "source_filter":
+        c = shape(config, len(source_filter.speakers(config)))
+        taught, w, made = source_filter.begin(config, c, ops, first_alone=first_alone)
+        return Setup(taught, c, w, made, trainable(config, w), defaults(config))
     with first_alone:
         corpus, c = open_corpus(config, out, say)
     w = weights(config, c, corpus, ops)

@@ -1,0 +1,82 @@
+"""A corpus whose teacher also gave F0, loudness and the five spectra of a source–filter head for every frame.
+
+    corpus.json, index.jsonl     as every corpus has them (see `corpus`); every `end` lies on the border of a step
+    curves.f32                   [frames, 2]: F0 in Hz (0 where there is none), loudness
+    spectra.f16                  [frames, 5 · bins]: h, θ, n, r, φ (see `blocks.source_filter`)
+
+Frames of all utterances follow each other in the order of the index. The waves are for listening and for evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...flow import MelSpec
+from ...text.alphabet import ALPHABET
+from .corpus import Corpus, Utterance, about, index
+
+CURVES, SPECTRA = "curves.f32", "spectra.f16"
+EVERY = 7  # of the frames, for statistics
+
+
+class Taught(Corpus):
+    """All utterances of such a folder: curves and spectra in memory-mapped arrays, ids and durations by symbols.
+
+    Raises InputError naming file and line for what does not fit together.
+    """
+
+    def __init__(self, folder: str | Path, spec: MelSpec, speakers: list[str] | None = None) -> None:
+        self.folder, self.spec = Path(folder), spec
+        self.about = about(self.folder)
+        if not self.about:
+            raise InputError(f"{self.folder}/corpus.json: cannot be read; make the corpus again")
+        self.lines = list(index(self.folder))
+        self.speakers = speakers or self.about.get("speakers") or []
+        self._check()
+        frames = [round(line["ends"][-1] * spec.rate / spec.hop) for line in self.lines]
+        self.ids = np.concatenate([np.array(ALPHABET.encode(line["symbols"]), np.int64) for line in self.lines])
+        self.durations = np.concatenate([self._durations(*pair) for pair in zip(self.lines, frames)])
+        self.curves = self._mapped(CURVES, np.float32, sum(frames), 2)
+        self.spectra = self._mapped(SPECTRA, np.float16, sum(frames), 5 * (spec.fft // 2 + 1))
+        self.utterances: list[Utterance] = []
+        known, symbol, frame = {name: i for i, name in enumerate(self.speakers)}, 0, 0
+        for line, f in zip(self.lines, frames):
+            spans = slice(symbol, symbol + len(line["symbols"])), slice(frame, frame + f)
+            self.utterances.append(
+                Utterance(line["id"], line["text"], known[line["speaker"]], line["split"], *spans)
+            )  # fmt: skip
+            symbol, frame = spans[0].stop, spans[1].stop
+
+    def _mapped(self, name: str, kind: type[np.floating], frames: int, width: int) -> Any:
+        path, size = self.folder / name, frames * width * np.dtype(kind).itemsize
+        have = path.stat().st_size if path.is_file() else 0
+        if have != size:
+            raise InputError(f"{path}: {have} bytes, {size} wanted for {frames} frames; let the teacher finish")
+        return np.memmap(path, kind, "r", shape=(frames, width))
+
+    def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation (at least 0.3) of each number of the spectra, of some frames for training."""
+        count, width = 0, self.spectra.shape[1]
+        total, squares = np.zeros(width), np.zeros(width)
+        for u in self.split("train"):
+            some = np.asarray(self.spectra[u.frames][::EVERY], np.float64)
+            count, total, squares = count + len(some), total + some.sum(0), squares + (some**2).sum(0)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+        return mean.astype(np.float32), np.maximum(deviation, 0.3).astype(np.float32)
+
+
+def is_taught(folder: Path) -> bool:
+    """Whether a folder has a teacher's spectra."""
+    return (folder / SPECTRA).is_file()
+
+
+def write_about(folder: Path, **values: object) -> None:
+    """Write corpus.json, which comes last: a folder that has it is complete."""
+    (folder / "corpus.json").write_text(json.dumps({"alphabet": ALPHABET.version, **values}, indent=1) + "\n")
