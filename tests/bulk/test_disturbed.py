@@ -82,7 +82,7 @@ def refused(job: Disturbed, *reasons: str, **more: Any) -> None:
     assert any(reason in said for reason in reasons), said
 
 
-@pytest.mark.parametrize("part", [0.0, 0.8])
+@pytest.mark.parametrize("part", [pytest.param(0.0, marks=pytest.mark.slow), 0.8])
 def test_a_file_that_cannot_grow_ends_the_job(
     tmp_path: Path, tiny: Path, calm: dict[str, str], undisturbed: Path, part: float
 ) -> None:
@@ -170,7 +170,9 @@ def test_workers_that_cannot_start_end_the_job(
         list(pool(tmp_path, monkeypatch, script))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_signal_ends_the_job_at_once_and_silently(tmp_path: Path, tiny: Path, number: int, code: int) -> None:
     write_manifest(tmp_path / "m.jsonl", 400)
     job = Disturbed(tmp_path, tiny)
@@ -256,3 +258,17 @@ def test_a_read_only_disk(tmp_path: Path, tiny: Path, calm: dict[str, str], seed
         assert say(shell, f"cp -r {job.out} {tmp_path / 'copy'}")[0] == 0
     assert digests(tmp_path / "copy") == calm
     shutil.rmtree(tmp_path / "copy")
+
+
+@pytest.mark.slow
+def test_ten_thousand_lines_stay_flat_in_memory(tmp_path: Path, tiny: Path) -> None:
+    """Ten times the lines, and no more than a tenth more memory of the job and of each worker; also when it resumes."""
+    peaks = []
+    for count in (1000, 10_000):
+        write_manifest(tmp_path / "m.jsonl", count)
+        job = Disturbed(tmp_path, tiny, "--speed", "10", out=f"out-{count}")
+        peaks.append((job.peaks(), job.peaks()[0]))
+    ((job_small, worker_small), again_small), ((job_large, worker_large), again_large) = peaks
+    assert job_large < 1.1 * job_small, peaks
+    assert worker_large < 1.1 * worker_small, peaks
+    assert again_large < 1.1 * again_small, peaks

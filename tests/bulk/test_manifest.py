@@ -235,7 +235,7 @@ def test_the_check_sees_repeated_ids_voices_and_speakers(tmp_path: Path, tiny: P
 
 
 def test_a_default_voice_that_cannot_be_opened_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="neither bundled"):
+    with pytest.raises(InputError, match="no voice of that name"):
         checked(tmp_path, manifest({"id": "a", "text": "One."}), tmp_path / "nobody")
 
 

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "bucket"
 
 
-@pytest.mark.parametrize("layout", ["files", "webdataset"])
+@pytest.mark.parametrize("layout", ["files", pytest.param("webdataset", marks=pytest.mark.slow)])
 def test_objects_are_the_files(tmp_path: Path, tiny: Path, job: Any, store: Path, layout: str) -> None:
     write_manifest(tmp_path / "m.jsonl", 4)
     job(layout=layout, shard_size=3)

@@ -56,5 +56,5 @@ def test_what_cannot_be_is_one_line(refused: Refused, tiny: Path) -> None:
     assert "format 'aac'" in refused("bulk", "m.csv", "out", "--format", "aac")
     assert "needs --state" in refused("bulk", "m.csv", "s3://bucket/out")
     assert "NUL" in refused("bulk", "m.csv", "o\0ut")
-    assert "'x': neither bundled" in refused("bulk", "m.csv", "out", "--voice", "x")
+    assert "'x': there is no such folder" in refused("bulk", "m.csv", "out", "--voice", "x")
     assert "--set 'x': write NAME=VALUE" in refused("bulk", "m.csv", "out", "--set", "x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -44,6 +45,20 @@ class Disturbed:
         out, err = child.communicate(timeout=300)
         assert out == b""
         return child.returncode, err.decode()
+
+    def peaks(self) -> tuple[int, int]:
+        """Run it to a good end; the most memory (bytes) that the job and any of its workers were seen with."""
+        child = self.start()
+        most, job = [0, 0], psutil.Process(child.pid)
+        while child.poll() is None:
+            for at, processes in enumerate(([job], job.children())):
+                for process in processes:
+                    with contextlib.suppress(psutil.Error):
+                        most[at] = max(most[at], process.memory_info().rss)
+            time.sleep(0.05)
+        assert child.returncode == 0, child.communicate()
+        child.communicate()
+        return most[0], most[1]
 
     def finish(self) -> dict[str, str]:
         """Run it to a good end; the finished files."""
