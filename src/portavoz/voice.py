@@ -71,7 +71,7 @@ class Voice:
         speaker: Any = None,
         pauses: float = 1.0,
         pitch: float = 0.0,
-        lexicon: Lexicon | str | Path | None = None,
+        lexicon: Lexicon | Mapping[str, str] | str | Path | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int | None = None,
         options: Mapping[str, Any] | None = None,
@@ -83,7 +83,8 @@ class Voice:
         seconds. pitch: semitones up or down, for voices that were trained with a pitch of their own. speaker: a name or
         number of `speakers`; in some families also an embedding, its file, or a mixture
         ("a.npy:0.7+b.npy:0.3"). seed: the same number means the same sound; a family that draws nothing at random
-        sounds the same for all. lexicon: the user's own pronunciations, or their file. durations: called with the
+        sounds the same for all. lexicon: the user's own pronunciations, as a
+        `Lexicon`, its file or its entries. durations: called with the
         symbols and frames of each piece, gives back the frames to use. options: settings of the voice's family by name,
         see `options`.
         markup: "plain", "markdown", "html", "ssml", or "auto": markup is read as such where it is certain, and told.
@@ -118,7 +119,7 @@ class Voice:
         speaker: Any = None,
         pauses: float = 1.0,
         pitch: float = 0.0,
-        lexicon: Lexicon | str | Path | None = None,
+        lexicon: Lexicon | Mapping[str, str] | str | Path | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
         batch: int = 1,
         options: Mapping[str, Any] | None = None,
@@ -292,14 +293,17 @@ def _check_number(name: str, value: Any, low: float, high: float, wanted: str) -
         raise InputError(f"{name} is {value!r}: give {wanted}")
 
 
-def _lexicon(given: Lexicon | str | Path | None) -> Lexicon | None:
+def _lexicon(given: object) -> Lexicon | None:
+    """A lexicon, its file, or its entries. Raises InputError for anything else."""
     from .text.lexicon import Lexicon
 
     if given is None or isinstance(given, Lexicon):
         return given
-    if not isinstance(given, str | Path):
-        raise InputError(f"lexicon is a {type(given).__name__}: give the file's path, or a Lexicon")
-    return Lexicon.open(given)
+    if isinstance(given, str | Path):
+        return Lexicon.open(given)
+    if isinstance(given, Mapping):
+        return Lexicon({str(word): str(sounds) for word, sounds in given.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    raise InputError(f"lexicon is a {type(given).__name__}: give the file's path, or a Lexicon, or its entries")
 
 
 def _strings(chunks: Iterable[object]) -> Iterator[str]:

@@ -142,6 +142,13 @@ def test_json_times_beside_the_sound(say, speech) -> None:
     assert written["words"][0]["phonemes"][0][0] == "D"
 
 
+def test_webvtt_stands_beside_the_sound(say) -> None:
+    assert say("See https://example.com/a?b=1 & go.", "-o", "out.wav", "--timestamps", "vtt").code == 0
+    shown = Path("out.vtt").read_text()
+    assert shown.startswith("WEBVTT\n\n00:00:")
+    assert "See https://example.com/a?b=1 &amp; go." in shown.replace("\n", " ")
+
+
 def test_picture(say) -> None:
     assert say("Hello, Dr. Smith.", "-o", "out.wav", "--plot", "out.png").code == 0
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portavoz.text.captions import LINES, WIDTH, Caption, Captions, as_json, captions, srt, wrap
+from portavoz.text.captions import LINES, WIDTH, Caption, Captions, as_json, captions, srt, vtt, wrap
+from portavoz.text.normalize import spoken
 
 
 class Word(NamedTuple):
@@ -69,6 +70,31 @@ def test_times_are_those_of_the_words() -> None:
 def test_srt_is_srt() -> None:
     entry = srt(Caption(("one", "two"), 3661.0004, 3662.9996), 7)
     assert entry == "7\n01:01:01,000 --> 01:01:03,000\none\ntwo\n\n"
+
+
+def test_webvtt_has_its_own_clock_and_escapes() -> None:
+    assert vtt(Caption(("a <b> & c",), 61.5, 62.0)) == "00:01:01.500 --> 00:01:02.000\na &lt;b&gt; &amp; c\n\n"
+
+
+class Placed(NamedTuple):
+    text: str
+    start: float
+    end: float
+    mark: str
+    char_start: int
+    char_end: int
+
+
+def test_captions_show_what_is_written_and_put_no_blanks_in() -> None:
+    text = "See https://example.com/a/very/long/path?with=a&query=1 (or [[K AE1 T]]) 3:15."
+    said = [
+        Placed(token.source, at * 0.2, at * 0.2 + 0.1, token.mark, token.start, token.end)
+        for at, token in enumerate(spoken(text))
+    ]
+    assert len(said) > 5
+    assert "".join("".join(caption.lines) for caption in captions(said)).replace(" ", "") == (
+        text.replace("[[", "").replace("]]", "").replace(" ", "")
+    )
 
 
 def test_json_has_phonemes_only_where_there_are_some() -> None:

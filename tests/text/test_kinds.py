@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from portavoz.text import normalize
-from portavoz.text.chunks import split_text
+from portavoz.text.chunks import explain, split_text
+from portavoz.text.normalize import spoken
 
 TABLES = {
     path.stem: [
@@ -42,3 +43,30 @@ def test_the_article_and_the_letter_are_two_words(text: str, sounds: str) -> Non
         if chunk.symbols[i] in ("AH0", "EY1") and {chunk.owner[i - 1], chunk.owner[i + 1]} == {-1}
     ]
     assert heard == sounds.split()
+
+
+def test_each_token_says_which_rule_read_it_and_where_its_sounds_are_from() -> None:
+    text = "He reads the $20 bill at 9 a.m. on 10/14, [[K AE1 T]] blorptive."
+    told = list(explain(text))
+    assert [each.token.source for each in told] == [text[each.token.start : each.token.end] for each in told]
+    rules = {each.token.source: each.token.rule for each in told}
+    assert rules["$20"] == "money.money"
+    assert rules["9 a.m."] == "date.half_day"
+    assert rules["10/14,"] == "date.month_and_day"
+    assert rules["reads"] == ""
+    said = {one.word: (tag, one.source) for each in told for one, tag in zip(each.said, each.tags)}
+    assert said["reads"] == ("VBZ", "context")
+    assert said["bill"] == ("NN", "dictionary")
+    assert said["[[K AE1 T]]"][1] == "inline"
+    assert said["blorptive"][1] == "letters"
+
+
+def test_every_rule_file_of_a_kind_is_named_by_its_rules() -> None:
+    found = {
+        token.rule.partition(".")[0]
+        for table in TABLES.values()
+        for text, _ in table
+        for token in spoken(text)
+        if token.rule
+    }
+    assert len(found) >= 18

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from portavoz.errors import InputError
 from portavoz.text import lexicon
 from portavoz.text.alphabet import PHONEMES, is_vowel
+from portavoz.text.chunks import split_text
+from portavoz.text.g2p import G2P
 from portavoz.text.lexicon import Dictionary, Lexicon, dictionary, pack
 
 words = st.text(st.sampled_from("ab'z"), min_size=1, max_size=6)
@@ -67,6 +69,10 @@ def test_a_lexicon_file_is_read(tmp_path: Path) -> None:
         ("tomato   # T AH0", "no pronunciation"),
         ("to-mato  T AH0", "'to-mato' is not one word"),
         ("t0mato  T AH0", "'t0mato' is not one word"),
+        ("tomato/fruit  T AH0", "no part of speech 'fruit'"),
+        ("new york  N", "a sound a word at least"),
+        ("new york/noun  N UW1 Y AO1 R K", "one pronunciation"),
+        ("tomato  T AH0 M AA9", "'AA9', which is no ARPAbet phoneme; the nearest is AA"),
     ],
 )
 def test_a_bad_line_is_named_with_file_and_number(tmp_path: Path, line: str, named: str) -> None:
@@ -97,3 +103,33 @@ def test_a_lexicon_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path
         Lexicon.open(tmp_path / "latin")
     with pytest.raises(InputError, match="NUL"):
         Lexicon.open("a\0b")
+
+
+def test_entries_of_several_words_and_of_a_part_of_speech(tmp_path: Path) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text(
+        "New York  N UW1 Y AO1 R K\nnew york city\tB IY1 B IY1 B IY1\nrecord/verb  B AA1\n", encoding="utf-8"
+    )
+    own = Lexicon.open(path)
+    assert len(own) == 3
+    heard = G2P(own)("we record in new york and new york city has a record".split())
+    sounds = {one.word: (" ".join(one.phonemes), one.source) for one in heard[:7]}
+    assert sounds["record"] == ("B AA1", "lexicon")
+    assert heard[3].phonemes + heard[4].phonemes == ("N", "UW1", "Y", "AO1", "R", "K")
+    assert heard[6].phonemes + heard[7].phonemes + heard[8].phonemes == ("B", "IY1") * 3
+    assert heard[-1].source == "context"
+    assert all(one.phonemes for one in heard)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("say [[təˈmɑːtʰoʊ]] now", "'ʰ', which is no IPA sign of English; the nearest is 'h'"),
+        ("say [[ˈkyt]]", "the nearest is 'u'"),
+        ("say [[T AH0 M QQ1 T]]", "'QQ1', which is no ARPAbet phoneme"),
+        ("say [[T AH0 MMM T OW0]]", "'MMM'"),
+    ],
+)
+def test_an_unknown_sign_of_an_inline_pronunciation_is_an_error(text: str, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        list(split_text(text))

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from ..atomic import atomic
 from ..errors import InputError, MissingExtra
-from ..text.captions import Caption, Captions, as_json, srt
+from ..text.captions import VTT_HEADER, Caption, Captions, as_json, srt, vtt
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,7 +26,7 @@ PICTURED = 60.0  # seconds; a picture of more would show nothing
 
 
 class Timestamps:
-    """OUT.srt or OUT.json, written while the sound is made and whole or not at all, like the sound."""
+    """OUT.srt, OUT.vtt or OUT.json, written while the sound is made and whole or not at all, like the sound."""
 
     def __init__(self, out: str, kind: str) -> None:
         self.path, self.kind = Path(out).with_suffix(f".{kind}"), kind
@@ -37,12 +37,14 @@ class Timestamps:
         self._file: IO[str] = self._stack.enter_context(atomic(self.path, "w"))
         if self.kind == "json":
             self._file.write('{"words": [')
+        elif self.kind == "vtt":
+            self._file.write(VTT_HEADER)
         return self
 
     def write(self, part: Speech) -> None:
         """The words of one piece of speech."""
         self.seconds += part.duration
-        if self.kind == "srt":
+        if self.kind != "json":
             self._captions(self.captions.push(part.words))
             return
         for word in part.words:
@@ -52,12 +54,12 @@ class Timestamps:
     def _captions(self, ready: Iterable[Caption]) -> None:
         for caption in ready:
             self.count += 1
-            self._file.write(srt(caption, self.count))
+            self._file.write(srt(caption, self.count) if self.kind == "srt" else vtt(caption))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self.kind == "srt":
+        if kind is None and self.kind != "json":
             self._captions(self.captions.finish())
         elif kind is None:
             self._file.write(f'\n], "seconds": {json.dumps(round(self.seconds, 4))}}}\n')

@@ -167,7 +167,7 @@ def _arpabet(text: str) -> list[tuple[str, str]]:
         name, digit = (token[:-1], token[-1]) if token[-1] in "012" else (token, "")
         if name not in _IPA or (digit and name in CONSONANTS):
             raise InputError(
-                f"the pronunciation {text!r} has {token!r}, which is no ARPAbet phoneme; "
+                f"the pronunciation {text!r} has {token!r}, which is no ARPAbet phoneme{_near(token)}; "
                 f"write one of {' '.join(PHONEMES)}"
             )
         sounds.append((name, digit))
@@ -187,7 +187,8 @@ def _ipa(text: str) -> list[tuple[str, str]]:
         sign = two if two in _FROM_IPA else one
         if sign not in _FROM_IPA:
             raise InputError(
-                f"the pronunciation {text!r} has {one!r}, which is no IPA sign of English; write e.g. həˈloʊ"
+                f"the pronunciation {text!r} has {one!r}, which is no IPA sign of English; "
+                f"the nearest is {nearest_sign(one)!r}; write e.g. həˈloʊ"
             )
         name = _FROM_IPA[sign]
         if name in VOWELS:
@@ -197,6 +198,29 @@ def _ipa(text: str) -> list[tuple[str, str]]:
             sounds.append((name, ""))
         at += len(sign)
     return sounds
+
+
+# Signs of other languages' sounds → the English one that a listener takes them for.
+_FOREIGN = dict(
+    zip("yøœɲɣβχʁɬɟcʈɖʂʐɕʑqʎʋɥɰʀɽɸħʕɤɯɵɘɞɶʏɱɳɭɻɴɢʛɓɗɠɺʙǀǃ", "uɜɛnɡvkrldktdʃʒʃʒklvwwrɾfhʔʌuʊəɜaʊmnlrnɡɡbdɡɾbtk")
+)
+
+
+def nearest_sign(sign: str) -> str:
+    """The IPA sign of English that is nearest to one that is none: "ʰ" → "h", "y" → "u"."""
+    import unicodedata
+
+    if sign in _FOREIGN:
+        return _FOREIGN[sign]
+    base = unicodedata.normalize("NFKD", sign)[:1].lower()
+    return base if base in _FROM_IPA else _FOREIGN.get(base, "ə")
+
+
+def _near(token: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(token, PHONEMES, n=1, cutoff=0.3)
+    return f"; the nearest is {close[0]}" if close else ""
 
 
 def _stressed(sounds: list[tuple[str, str]]) -> tuple[str, ...]:

@@ -80,14 +80,54 @@ def _split(text: str | Iterable[str], g2p: G2P, limit: int, secondary: bool) -> 
         yield TextChunk((), (), (), (), tuple(unread), 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A written token, its words with their phonemes and where those came from, and each word's part of speech."""
+
+    token: Spoken
+    said: tuple[Said, ...]
+    tags: tuple[str, ...]
+
+
+def explain(text: str | Iterable[str], *, lexicon: Lexicon | None = None) -> Iterator[Explained]:
+    """How each token of `text` is read: `token.rule` names the rule, each `Said` its source. Lazy, as `split_text`."""
+    g2p = G2P(lexicon)
+    for sentence in sentences(text):
+        words = _Words.of(spoken(sentence.text, sentence.start))
+        said, tags = iter(words.said(g2p)), iter(g2p.tags(words.words, words.marks, words.capitals))
+        for token in words.tokens:
+            heard = tuple(next(said) for _ in token.words)
+            yield Explained(token, heard, tuple(next(tags) for _ in token.words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of a sentence's tokens, side by side with their marks, letters' names and capitals."""
+
+    tokens: list[Spoken]
+    words: list[str]
+    marks: list[str]
+    names: list[bool]
+    capitals: list[bool]
+
+    @classmethod
+    def of(cls, tokens: list[Spoken]) -> _Words:
+        """All words of `tokens`."""
+        words = [word for token in tokens for word in token.words]
+        marks = [m for token in tokens for m in [""] * (len(token.words) - 1) + [token.mark] * bool(token.words)]
+        names = [name for token in tokens for name in _names(token)]
+        capitals = [capital for at, token in enumerate(tokens) for capital in _capitals(token, first=at == 0)]
+        return cls(tokens, words, marks, names, capitals)
+
+    def said(self, g2p: G2P) -> list[Said]:
+        """Their phonemes."""
+        return g2p(self.words, self.marks, self.names, self.capitals)
+
+
 def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[list[_Unit], list[str]]:
     """The sentence's tokens with their sounds, and those that cannot be said."""
     tokens = spoken(sentence.text, sentence.start)
-    words = [word for token in tokens for word in token.words]
-    marks = [mark for token in tokens for mark in [""] * (len(token.words) - 1) + [token.mark] * bool(token.words)]
-    names = [name for token in tokens for name in _names(token)]
-    capitals = [capital for at, token in enumerate(tokens) for capital in _capitals(token, first=at == 0)]
-    said = iter(g2p(words, marks, names, capitals))
+    said = iter(_Words.of(tokens).said(g2p))
     units: list[_Unit] = []
     unread: list[str] = []
     for token in tokens:

@@ -16,7 +16,7 @@ from . import alphabet, heteronyms, letter_to_sound, morphology, tagger
 from .alphabet import is_vowel
 from .lexicon import Lexicon, Phonemes, dictionary
 
-Source = Literal["inline", "lexicon", "dictionary", "rule", "letters", "spelled"]
+Source = Literal["inline", "lexicon", "context", "dictionary", "rule", "letters", "spelled"]
 _INLINE = re.compile(r"\[\[(.*)\]\]", re.DOTALL)
 
 
@@ -87,16 +87,34 @@ class G2P:
         """
         said = [self._alone(word) for word in words]
         sentence = _Sentence(words, marks, names, capitals)
+        if self.lexicon:
+            self._own(said, sentence, self.lexicon)
         # From the end: "the" and "a" need to know how the next word begins.
         for at in range(len(words) - 1, -1, -1):
             if said[at].source in ("inline", "lexicon"):
                 continue
-            phonemes = self._in_context(sentence, at)
+            phonemes, source = self._in_context(sentence, at), "context"
             if words[at] == "the" and at + 1 < len(words) and _opens(said[at + 1].phonemes):
-                phonemes = ("DH", "IY0")
+                phonemes, source = ("DH", "IY0"), "dictionary"
             if phonemes:
-                said[at] = Said(words[at], phonemes, "dictionary")
+                said[at] = Said(words[at], phonemes, source)
         return said
+
+    def tags(self, words: Sequence[str], marks: Sequence[str], capitals: Sequence[bool]) -> list[str]:
+        """The part of speech of each word of a sentence, as `tagger.TAGS` has them."""
+        return _Sentence(words, marks, (), capitals).tags()
+
+    def _own(self, said: list[Said], sentence: _Sentence, lexicon: Lexicon) -> None:
+        """Put in what the user's lexicon says of several words, and of a word in its part of speech."""
+        words, at = sentence.words, 0
+        while at < len(words):
+            phrase = lexicon.phrase(words, at)
+            for number, phonemes in enumerate(phrase):
+                said[at + number] = Said(words[at + number], phonemes, "lexicon")
+            tagged = not phrase and lexicon.needs_tag(words[at])
+            if tagged and (own := lexicon.get(words[at], sentence.tags()[at])):
+                said[at] = Said(words[at], own, "lexicon")
+            at += max(1, len(phrase))
 
     def _in_context(self, sentence: _Sentence, at: int) -> Phonemes:
         """Phonemes that depend on the words around; () where they do not."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import lzma
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -79,14 +79,26 @@ def dictionary() -> Dictionary:
     return Dictionary((files("portavoz.text") / "data" / "cmudict.xz").read_bytes())
 
 
+# How a user may name a part of speech, and the tags that it stands for.
+_CLASSES = {
+    "noun": ("NN", "NNS", "NNP"), "verb": ("VB", "VBP", "VBZ", "VBG"), "past": ("VBD", "VBN"),
+    "adjective": ("JJ",), "adj": ("JJ",), "adverb": ("RB", "RP"), "adv": ("RB", "RP"), "name": ("NNP",),
+}  # fmt: skip
+_FIELDS = re.compile(r"\t+ *| {2,}")
+
+
 class Lexicon:
     """A user's own pronunciations, ARPAbet or IPA: ``Lexicon({"tomato": "T AH0 M AA1 T OW0"})``.
 
-    Raises InputError for a word that is not one word of letters and for a pronunciation that cannot be read.
+    An entry may have several words ("new york"), and a word may be one in a part of speech ("record/noun", "read/past";
+    noun, verb, past, adjective, adverb, name). Raises InputError for a word that is not of letters and for a
+    pronunciation that cannot be read.
     """
 
     def __init__(self, entries: Mapping[str, str]) -> None:
         self._entries: dict[str, Phonemes] = {}
+        self._tagged: dict[str, dict[str, Phonemes]] = {}
+        self._phrases: dict[str, dict[tuple[str, ...], Phonemes]] = {}
         for word, pronunciation in entries.items():
             self._add(word, pronunciation)
 
@@ -94,7 +106,8 @@ class Lexicon:
     def open(cls, path: str | Path) -> Lexicon:
         """Read a text file: one ``word  PH ON EMES`` a line, ``#`` starts a comment, a later line wins.
 
-        Raises InputError naming file and line where one cannot be read.
+        Two blanks or a tab part an entry of several words from its pronunciation. Raises InputError naming file and
+        line where one cannot be read.
         """
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
@@ -106,25 +119,71 @@ class Lexicon:
             raise InputError(f"{str(path)!r}: a path cannot hold a NUL character; check the name") from None
         lexicon = cls({})
         for number, line in enumerate(text.splitlines(), 1):
-            word, *pronunciation = line.partition("#")[0].split(maxsplit=1)[:2] or [""]
+            word, pronunciation = _parted(line.partition("#")[0].strip())
             try:
                 if word:
-                    lexicon._add(word, *pronunciation or [""])
+                    lexicon._add(word, pronunciation)
             except InputError as error:
                 raise InputError(f"{path}, line {number}: {error}") from None
         return lexicon
 
-    def get(self, word: str) -> Phonemes:
-        """The pronunciation of a lower-case word, () when it is not here."""
-        return self._entries.get(word, ())
+    def get(self, word: str, tag: str = "") -> Phonemes:
+        """The pronunciation of a lower-case word, () when it is not here; `tag`: its part of speech, where known."""
+        kinds = self._tagged.get(word, {})
+        return next((own for kind, own in kinds.items() if tag in _CLASSES[kind]), ()) or self._entries.get(word, ())
+
+    def needs_tag(self, word: str) -> bool:
+        """Whether the word has an entry for a part of speech."""
+        return word in self._tagged
+
+    def phrase(self, words: Sequence[str], at: int) -> list[Phonemes]:
+        """The pronunciations of the longest entry of several words that stands at ``words[at]``, one a word; []."""
+        for phrase, phonemes in self._phrases.get(words[at], {}).items():
+            if tuple(words[at : at + len(phrase)]) == phrase:
+                return _shares(phrase, phonemes)
+        return []
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + sum(map(len, (*self._tagged.values(), *self._phrases.values())))
 
     def _add(self, word: str, pronunciation: str) -> None:
-        key = word.lower().replace("’", "'")
-        if not _WORD.fullmatch(key):
+        key, _, kind = word.lower().replace("’", "'").partition("/")
+        words = tuple(key.split())
+        if not words or not all(_WORD.fullmatch(part) for part in words):
             raise InputError(f"{word!r} is not one word of the letters a-z; write e.g. 'tomato  T AH0 M AA1 T OW0'")
         if not pronunciation.strip():
             raise InputError(f"{word!r} has no pronunciation; write e.g. 'tomato  T AH0 M AA1 T OW0'")
-        self._entries[key] = alphabet.pronunciation(pronunciation)
+        if "/" in word and kind not in _CLASSES:
+            raise InputError(f"{word!r}: there is no part of speech {kind!r}; give one of {', '.join(_CLASSES)}")
+        phonemes = alphabet.pronunciation(pronunciation)
+        if len(words) > 1:
+            if kind or len(phonemes) < len(words):
+                raise InputError(f"{word!r}: several words have one pronunciation, of a sound a word at least")
+            phrases = {**self._phrases.get(words[0], {}), words: phonemes}
+            self._phrases[words[0]] = dict(sorted(phrases.items(), key=lambda item: -len(item[0])))
+        elif kind:
+            self._tagged.setdefault(key, {})[kind] = phonemes
+        else:
+            self._entries[key] = phonemes
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """An entry and its pronunciation: at a tab or two blanks, else at the first blank."""
+    fields = _FIELDS.split(line, maxsplit=1)
+    if len(fields) < 2 or not all(
+        _WORD.fullmatch(part.lower().replace("’", "'").partition("/")[0]) for part in fields[0].split()
+    ):
+        fields = line.split(maxsplit=1)
+    return (fields[0], fields[1]) if len(fields) > 1 else (line, "")
+
+
+def _shares(words: tuple[str, ...], phonemes: Phonemes) -> list[Phonemes]:
+    """The phonemes of several words dealt out by their letters, at least one each."""
+    letters, given, out = sum(map(len, words)), 0, list[Phonemes]()
+    for number, word in enumerate(words):
+        left = len(words) - number - 1
+        share = len(phonemes) - given if not left else round(len(phonemes) * len(word) / letters)
+        share = max(1, min(share, len(phonemes) - given - left))
+        out.append(phonemes[given : given + share])
+        given += share
+    return out

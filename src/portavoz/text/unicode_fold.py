@@ -65,7 +65,7 @@ class FoldedText:
 
 def fold(text: str) -> FoldedText:
     """Fold `text`; linear, and without a copy where there is nothing to fold."""
-    if text.isascii() and not _CLEAN.search(text):
+    if text.isascii() and "[[" not in text and not _CLEAN.search(text):
         return FoldedText(text, range(len(text) + 1))
     text = _APOSTROPHE.sub("'", text)
     out: list[str] = []
@@ -92,19 +92,38 @@ def _folded(text: str) -> Iterator[tuple[int, str]]:
     """What each character becomes, with its place; an inline pronunciation in IPA as one."""
     done = 0
     for inline in _INLINE.finditer(text):
-        if not inline[1].isascii() and (phonemes := _arpabet(inline[1])):
+        if inline[1].isascii():
+            _check_arpabet(inline[1])
+        elif phonemes := _arpabet(inline[1]):
             yield from ((index, _character(text[index])) for index in range(done, inline.start()))
             yield inline.start(), f"[[{phonemes}]]"
             done = inline.end()
     yield from ((index, _character(text[index])) for index in range(done, len(text)))
 
 
+def _check_arpabet(inside: str) -> None:
+    """Raises InputError for a row of ARPAbet phonemes with one that is none; brackets may hold anything else."""
+    tokens = inside.upper().split()
+    vowels = sum(token[-1:] in ("0", "1", "2") and token in alphabet.PHONEMES for token in tokens)
+    if vowels and all(token.isalnum() and len(token) < 5 for token in tokens):
+        alphabet.pronunciation(inside)
+
+
+# Signs that stand in no word of a Latin script: who writes one means a pronunciation.
+_IPA_ALONE = frozenset("ˈˌːəɚɝɑɔʊɪɛʃʒŋθɹɾʌɒɜɐʔɡʰ")
+
+
 def _arpabet(ipa: str) -> str:
-    """The phonemes of an IPA word, "" where it is none: brackets may hold anything."""
+    """The phonemes of an IPA word, "" where it is none: brackets may hold anything.
+
+    Raises InputError for a pronunciation in IPA with a sign that is not known.
+    """
     try:
         phonemes = alphabet.pronunciation(ipa)
     except InputError:
-        return ""
+        if _IPA_ALONE.isdisjoint(ipa):
+            return ""
+        raise
     return " ".join(phonemes) if len(phonemes) <= _MOST else ""
 
 

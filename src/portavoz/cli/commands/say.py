@@ -96,7 +96,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     voice_options(parser)
     also = parser.add_argument_group("what else to write")
     also.add_argument(
-        "--timestamps", choices=("srt", "json"), help="captions (srt) or times of words (json) beside OUT"
+        "--timestamps",
+        choices=("srt", "vtt", "json"),
+        help="captions (srt or vtt) or times of words (json) beside OUT",
     )
     also.add_argument("--plot", metavar="PNG", help="a picture of the wave and its mel (needs the extra 'plot')")
     json_option(also)

@@ -6,19 +6,21 @@ nothing can be said is no mistake here: it has no words.
 Examples:
   portavoz text 'Dr. Smith paid $3.50.'
   portavoz text "[[HH AH0 L OW1]] is hello." --json
+  portavoz text "He reads the $20 bill at 9 a.m. on 10/14." --explain
   portavoz text --file letter.txt --lexicon mine.txt
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import source
 from ..options import json_option, lexicon_option, markup_option, note, open_lexicon, print_json
 
 if TYPE_CHECKING:
-    from ...text.chunks import TextChunk
+    from ...text.chunks import Explained, TextChunk
+    from ...text.markup import Segment
     from ...text.normalize import Spoken
 
 
@@ -30,13 +32,16 @@ def options(parser: argparse.ArgumentParser) -> None:
     source.source_options(parser)
     lexicon_option(parser)
     markup_option(parser)
+    parser.add_argument(
+        "--explain", action="store_true", help="each token's rule, parts of speech and where its sounds come from"
+    )
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, and show it. Raises PortavozError."""
     from ...text import markup
-    from ...text.chunks import split_text
+    from ...text.chunks import explain, split_text
     from ...text.normalize import spoken
 
     given = source.opened(args).text
@@ -53,9 +58,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         tokens = [_token(token) for chunk in chunks for token in chunk.words]
         told = {"words": words, "phonemes": phonemes, "unknown": unknown, "unread": unread}
+        if args.explain:
+            tokens = [_explained(e, s) for s in document.segments for e in explain(s.text, lexicon=lexicon)]
         print_json({**told, "markup": document.kind, "tokens": tokens})
         return 0
-    for chunk in chunks:
+    if args.explain:
+        for segment in document.segments:
+            for each in explain(segment.text, lexicon=lexicon):
+                _print(_explained(each, segment))
+    for chunk in chunks if not args.explain else ():
         if chunk.symbols:
             print(_words(chunk))
             print("  " + " ".join(symbol if symbol != " " else "|" for symbol in chunk.symbols[1:]))
@@ -63,6 +74,25 @@ def run(args: argparse.Namespace) -> int:
         if found:
             print(f"{title}: {' '.join(found)}")
     return 0
+
+
+def _explained(each: Explained, segment: Segment) -> dict[str, object]:
+    """A token, and of each of its words the part of speech, the phonemes and their source."""
+    words = [
+        {"word": said.word, "tag": tag, "phonemes": " ".join(said.phonemes), "source": said.source}
+        for said, tag in zip(each.said, each.tags)
+    ]
+    token = segment.token(each.token)
+    kind = each.token.rule.partition(".")[0] or ("word" if each.said else "unread")
+    return {**_token(token), "class": kind, "rule": each.token.rule, "said": words}
+
+
+def _print(told: dict[str, Any]) -> None:
+    """One token: what is written, its class and rule, and a line for each word that is said."""
+    rule = f" ({told['rule']})" if told["rule"] else ""
+    print(f"{told['text']}  {told['class']}{rule}{'  pause ' + told['mark'] if told['mark'] else ''}")
+    for word in told["said"]:
+        print(f"    {word['word']:<16} {word['tag']:<5} {word['source']:<11} {word['phonemes']}")
 
 
 def _token(token: Spoken) -> dict[str, object]:

@@ -62,6 +62,14 @@ class Segment:
         owner = tuple(at if at < 0 else owners[at] for at in chunk.owner)
         return replace(chunk, words=tuple(words), owner=owner)
 
+    def token(self, word: Spoken) -> Spoken:
+        """`word`, a token of this segment's text, where it stands in the input."""
+        if not self.runs:
+            return word
+        found = self._written(word.start, word.end)
+        start, end = self._places(found, word.start, word.end)
+        return replace(word, source="".join(found.values()).strip(), start=start, end=end)
+
     def _written(self, start: int, end: int) -> dict[int, str]:
         """What is written for ``text[start:end]``, by the number of its run."""
         first = max(0, bisect_right(self.runs, start, key=lambda run: run.at) - 1)

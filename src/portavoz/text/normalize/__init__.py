@@ -144,7 +144,7 @@ _GOES_ON = re.compile(r" [a-z](?![A-Z])")
 
 
 def _full_stop(text: str, here: int, drafts: list[_Draft], *, cased: bool) -> str:
-    """The mark of one dot: none where text with capitals goes on in small letters, a short one after "1." of a list."""
+    """The mark of one dot: none where a text with capitals goes on in small letters, a comma after a list's "1."."""
     if cased and _GOES_ON.match(text, here + 1):
         return ""
     written = text[drafts[-1].start : here]
