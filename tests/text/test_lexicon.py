@@ -133,3 +133,47 @@ def test_entries_of_several_words_and_of_a_part_of_speech(tmp_path: Path) -> Non
 def test_an_unknown_sign_of_an_inline_pronunciation_is_an_error(text: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         list(split_text(text))
+
+
+def test_the_dictionary_of_today_is_large_and_goes_before() -> None:
+    today = list(lexicon.modern())
+    assert len(today) == len(set(today))
+    assert sum(word not in dictionary() for word in today) >= 2000
+    for word in random.Random(2).sample(today, 2000):
+        assert set(lexicon.modern().get(word)[0]) <= set(PHONEMES)
+    said = {
+        "faux": "F OW1",
+        "segue": "S EH1 G W EY2",
+        "huawei": "W AA1 W EY0",
+        "kubernetes": "K UW2 B ER0 N EH1 T IY0 Z",
+    }
+    assert {word: " ".join(lexicon.usual(word)) for word in said} == said
+    assert lexicon.usual("hello") == ("HH", "AH0", "L", "OW1")
+    assert lexicon.usual("blorptastic") == ()
+
+
+def test_every_name_of_the_list_is_packed() -> None:
+    text = (Path(lexicon.__file__).parent / "data" / "names.txt").read_text(encoding="utf-8")
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if not line.startswith("#")]
+    assert len(lines) == len({word for word, _ in lines}) >= 400
+    assert all(" ".join(lexicon.modern().get(word)[0]) == sounds for word, sounds in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "sounds"),
+    [
+        ("re-elect", "R IY1 IH0 L EH1 K T"),
+        ("doin'", "D UW1 IH0 N"),
+        ("Ubuntu", "UH0 B UH1 N T UW0"),
+        ("Kyiv", "K IY1 V"),
+        ("tiktoks", "T IH1 K T AA2 K S"),
+        ("selfies", "S EH1 L F IY0 Z"),
+        ("github's", "G IH1 T HH AH2 B Z"),
+        ("reelecting", "R IY2 IH0 L EH1 K T IH0 NG"),
+        ("nginx", "EH1 N JH IH0 N EH1 K S"),
+        ("sriracha", "S IH0 R AA1 CH AH0"),
+    ],
+)
+def test_words_of_today_and_their_forms_are_said(text: str, sounds: str) -> None:
+    (chunk,) = split_text(f"See {text} now", secondary=True)
+    assert [symbol for symbol in chunk.symbols[4:-4] if symbol != " "] == sounds.split()

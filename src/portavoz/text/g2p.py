@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from . import alphabet, heteronyms, letter_to_sound, morphology, tagger
 from .alphabet import is_vowel
-from .lexicon import Lexicon, Phonemes, dictionary
+from .lexicon import Lexicon, Phonemes, usual
 
 Source = Literal["inline", "lexicon", "context", "dictionary", "rule", "letters", "spelled"]
 _INLINE = re.compile(r"\[\[(.*)\]\]", re.DOTALL)
@@ -136,7 +136,7 @@ class G2P:
     def known(self, word: str) -> Phonemes:
         """The pronunciation of a word out of context from the user's lexicon or the dictionary; () without."""
         own = self.lexicon.get(word) if self.lexicon else ()
-        return own or SMALL.get(word) or next(iter(dictionary().get(word)), ())
+        return own or SMALL.get(word) or usual(word)
 
     def _read_alone(self, word: str) -> Said:
         if inline := _INLINE.fullmatch(word):

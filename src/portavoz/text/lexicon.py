@@ -75,8 +75,23 @@ def _phonemes(code: bytes) -> Phonemes:
 
 @cache
 def dictionary() -> Dictionary:
-    """The dictionary that comes with portavoz, opened once and when first asked for."""
-    return Dictionary((files("portavoz.text") / "data" / "cmudict.xz").read_bytes())
+    """The CMU Pronouncing Dictionary, as `recipes/lexicon.py` packs it, opened once and when first asked for."""
+    return _packed("cmudict.xz")
+
+
+@cache
+def modern() -> Dictionary:
+    """Names and terms of today, as `recipes/modern_lexicon.py` packs them; they go before `dictionary`."""
+    return _packed("modern.xz")
+
+
+def usual(word: str) -> Phonemes:
+    """The most usual pronunciation of a lower-case word by the dictionaries that come with portavoz; () without."""
+    return next(iter(modern().get(word) or dictionary().get(word)), ())
+
+
+def _packed(name: str) -> Dictionary:
+    return Dictionary((files("portavoz.text") / "data" / name).read_bytes())
 
 
 # How a user may name a part of speech, and the tags that it stands for.
