@@ -92,6 +92,7 @@ _ON = frozenset(
     "saturday sunday "
     "mon tue tues wed thu thur thurs fri sat sun tonight today tomorrow".split()
 )
+_EVENTS = frozenset("deadline meeting game launch release edition issue episode show event attack attacks vote".split())
 _COMMON_FRACTIONS = frozenset("1/2 1/3 2/3 1/4 3/4 1/5 1/8".split())
 
 
@@ -126,6 +127,8 @@ def _month_and_day(m: re.Match[str]) -> str | None:
         return first
     dated = re.search(r"\d\d?/\d\d?,? (?:to|and|or|through|thru|until|&) $", text[max(0, start - 18) : start])
     if dated and not text[max(0, dated.start() + start - 18) :].startswith(tuple(_COMMON_FRACTIONS)):
+        return first
+    if word == "the" and noun in _EVENTS and f"{m[1]}/{m[2]}" not in _COMMON_FRACTIONS:
         return first
     if word not in _ON or (word in ("by", "from", "after") and f"{m[1]}/{m[2]}" in _COMMON_FRACTIONS):
         return None

@@ -31,18 +31,24 @@ _NO_NOUN = frozenset(
     "seemed cheaper faster slower longer shorter higher lower "
     "larger smaller bigger further farther closer against between among within without during toward towards".split()
 )
+# What is named by its sum, with or without an article: "$400 million deal".
+_PRICED = frozenset(
+    "deal plan contract lawsuit fine loan fund investment grant budget settlement prize jackpot question donation bond "
+    "takeover acquisition merger mortgage bailout".split()
+)
 _PREPOSED = frozenset("the a an this that his her its my your our their each every another new old".split())
 
 
 def modifies(text: str, end: int, start: int) -> bool:
     """Whether ``text[start:end]`` stands before its noun: a determiner, a number or an adjective before it, and a word
     after it that can be a noun: "the $20 bill", "a new $40 million stadium"; not "the $20 in my pocket"."""
-    word = before(text, start)
+    word, match = before(text, start), _NEXT.match(text, end)
+    if match and match[1] in _PRICED and not match[1].endswith("s"):
+        return True
     if word not in _BEFORE:
         return False
     if text[end : end + 3] in ("-a-", " a-"):
         return True
-    match = _NEXT.match(text, end)
     if not match or match[1].lower() in _NO_NOUN or match[1].endswith("ly"):
         return False
     # "every $100 spent": a participle after a sum; "these 5 km were": plural forms are caught by the list above.

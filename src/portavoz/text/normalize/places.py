@@ -89,6 +89,11 @@ def _dotted(m: re.Match[str]) -> str | None:
 def _before_street(m: re.Match[str]) -> str | None:
     """100 W. Oak Ln., 12 N Main St."""
     said = _COMPASS.get(m[1])
+    numbered = m[2] and re.match(
+        r" \d{1,3}(?:st|nd|rd|th) ?(?:St|Ave|Street|Avenue)(?![a-z])", m.string[m.end() : m.end() + 16]
+    )
+    if said and numbered:
+        return said  # W. 42nd St.
     if not said or not re.fullmatch(r"\d{1,6}[A-Z]?", previous(m.string, m.start())):
         return None
     return said if m[2] or street_ahead(m.string, m.end()) else None

@@ -21,6 +21,8 @@ def _plural(m: re.Match[str]) -> str | None:
         said = numbers.code(figures)
         return (said[:-1] if said.endswith("e") and not said.endswith("three") else said) + "ers"
     touches = last.isalpha() or last == "-"
+    if "'" in m[0] and (touches or len(figures) == 3):
+        return numbers.code(figures) + "'s"  # the F-35's wing
     if not touches and not begins_word(text, start):
         return None
     if (
