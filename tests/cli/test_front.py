@@ -91,7 +91,7 @@ print(*sys.modules)
         (["say", "Hello.", "--loud"], "unrecognized arguments: --loud"),
         (["say", "Hello.", "--speed", "fast"], "invalid float value: 'fast'"),
         (["say", "Hello.", "--spee", "2"], "unrecognized arguments: --spee 2"),
-        (["say", "Hello.", "--timestamps", "vtt"], "invalid choice: 'vtt'"),
+        (["say", "Hello.", "--timestamps", "ass"], "invalid choice: 'ass'"),
         (["say"], "give one text"),
         (["say", "Hello.", "--file", "x"], "give one text"),
         (["lab", "comparee", "a", "b"], "'portavoz lab' has no command 'comparee': did you mean 'compare'?"),
