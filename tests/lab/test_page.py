@@ -167,6 +167,7 @@ def test_a_picture_of_numbers_is_a_png(tmp_path: Path) -> None:
 
 TOP = {
     "schema", "verdict", "first", "reason", "method", "level", "reference", "port", "faults", "warnings", "coverage",
+    "seen",
     "fused", "uncovered", "unmatched", "largest_clean", "ledger", "verified", "not_judged", "not_tested", "next_tap",
     "free_running", "mappings", "pairs", "checks",
 }  # fmt: skip

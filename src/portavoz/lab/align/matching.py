@@ -53,6 +53,12 @@ class Pairing:
         judged = len(met) + len(self.fused)
         return judged / max(1, judged + len(self.uncovered))
 
+    @property
+    def seen(self) -> float:
+        """The share of the trace's units that are paired and judged by themselves."""
+        met = {key for keys in self.units.values() for key in keys}
+        return len(met) / max(1, len(met) + len(self.fused) + len(self.uncovered))
+
 
 def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None) -> Pairing:
     """Pair a running program's units with a trace's. `by_hand` maps live paths to the trace's."""

@@ -54,8 +54,9 @@ def lines(verdict: Verdict) -> list[str]:
             break
     out += [f"  warned: {c.key}:{c.place} {c.ratio:.1f} × floor" for c in verdict.warnings[:5]]
     pairing = verdict.pairing
+    share = f" ({100 * pairing.seen:.1f} % seen by themselves, the rest fused)" if pairing.fused else ""
     out.append(
-        f"coverage {100 * pairing.coverage:.1f} %, largest clean {verdict.largest_clean:.1f} × floor, "
+        f"coverage {100 * pairing.coverage:.1f} %{share}, largest clean {verdict.largest_clean:.1f} × floor, "
         f"{len(verdict.mappings)} values were mapped from another shape"
     )
     out += [f"  fused, judged at the next edge: {key}" for key in pairing.fused[:5]]
@@ -84,6 +85,7 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "faults": [one.to_dict() for one in verdict.faults],
         "warnings": [{"unit": c.key, "place": c.place, "ratio": c.ratio} for c in verdict.warnings],
         "coverage": pairing.coverage,
+        "seen": pairing.seen,
         "fused": pairing.fused,
         "uncovered": pairing.uncovered,
         "unmatched": pairing.unmatched,
