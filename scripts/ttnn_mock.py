@@ -74,7 +74,9 @@ def interpreter() -> str:
     tried: list[str] = []
     for version in PYTHONS:
         tried += [path for path in (shutil.which(f"python{version}"),) if path]
-        tried += sorted(map(str, (Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python")))
+        # pyenv keeps its Pythons side by side: in the home folder, and beside the one that runs.
+        for versions in (Path.home() / ".pyenv" / "versions", Path(sys.base_prefix).parent):
+            tried += sorted(map(str, versions.glob(f"{version}.*/bin/python")))
     for path in tried:
         done = subprocess.run([path, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True)
         if done.returncode == 0 and done.stdout.strip() in ("(3, 12)", "(3, 10)"):
