@@ -28,7 +28,7 @@ def test_text_shows_how_it_is_read(run) -> None:
 
 def test_text_as_json(run) -> None:
     report = json.loads(run("text", "The blarquistle. Привет!", "--json").out)
-    assert list(report) == ["words", "phonemes", "unknown", "unread"]
+    assert list(report) == ["words", "phonemes", "unknown", "unread", "markup", "tokens"]
     assert report["words"] == "the blarquistle."
     assert report["phonemes"][:3] == ["DH", "AH0", " "]
     assert report["phonemes"][-1] == "."
