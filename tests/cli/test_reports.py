@@ -110,7 +110,7 @@ def test_show_is_readable(run, tiny: Path) -> None:
 def test_show_a_family(run) -> None:
     about = json.loads(run("show", "compact", "--json").out)
     sizes = {name: found["parameters"] for name, found in about["configurations"].items()}
-    assert list(sizes) == ["minimal", "small", "production"]
+    assert list(sizes) == ["minimal", "small", "production", "natural"]
     assert sizes["minimal"] < sizes["small"] < sizes["production"]
     assert CompactConfig.from_dict(about["configurations"]["minimal"]["config"]) == MINIMAL
     assert [stage["name"] for stage in about["stages"]] == ["encode", "decode", "vocode"]
