@@ -187,6 +187,8 @@ def test_no_machine_paths(root: Path) -> None:
         name
         for name in listed.split("\0")
         if Path(name).suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".json", ""}
+        # A container has folders of its own.
+        and name not in ("deploy/Dockerfile", "tests/serve/test_deploy.py")
     ]
     path = re.compile(r"""(?<![\w.$}/])/(?:work|root|home|Users|opt|tmp)/\w""")
     guilty = [n for n in names if n and (root / n).is_file() and path.search((root / n).read_text(encoding="utf-8"))]

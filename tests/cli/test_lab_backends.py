@@ -10,7 +10,7 @@ import pytest
 
 from portavoz.ops.mlx import MlxOps
 
-PROBES = {"compact": ["istft", "hifigan"], "speecht5": ["tiny"]}
+PROBES = {"compact": ["istft", "hifigan", "source_filter"], "speecht5": ["tiny"]}
 
 
 @pytest.mark.parametrize("family", PROBES)

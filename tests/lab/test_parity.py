@@ -179,7 +179,7 @@ def test_assert_parity_takes_plain_functions() -> None:
     with pytest.raises(AssertionError, match="result"):
         assert_parity(right, wrong, x)
     with pytest.raises(InputError, match="int: give a function, a program or a trace"):
-        assert_parity(right, 3)  # pyright: ignore[reportArgumentType]
+        assert_parity(3, right)  # pyright: ignore[reportArgumentType]
 
 
 def test_assert_parity_gives_the_verdict_or_the_report(reference: Trace) -> None:

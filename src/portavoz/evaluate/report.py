@@ -23,7 +23,7 @@ from . import asr_wer as judge
 from . import judges, stage_ablation
 from .distance import compare
 from .intervals import Interval, difference, figure
-from .metrics import ALONE, METRICS, Parts
+from .metrics import METRICS, Parts
 from .objective_metrics import Mos, missing, time_aligned
 from .sentences import Sentence
 from .speaking import Subject, names, synthesize
@@ -126,7 +126,6 @@ def evaluate(
         raise InputError(f"there is no recogniser {asr!r}; choose from {', '.join(EARS)}")
     wanted, absent = _wanted(only, mos, asr)
     recordings = [s.recording() for s in sentences]
-    _check_recordings(only, any(recordings))
     columns = [Column(RECORDING, RECORDING, list(recordings), [{} for _ in sentences], [None] * len(sentences))]
     columns = columns if any(recordings) else []
     for name, subject in zip(_names(subjects), subjects):
@@ -167,12 +166,6 @@ def _wanted(only: Collection[str], mos: Mos | None, asr: str) -> tuple[set[str],
     if mos is None:
         absent["mos_estimate"] = "no model was given (--mos)"
     return {name for name in reasons if name not in absent}, {k: v for k, v in absent.items() if k in reasons}
-
-
-def _check_recordings(only: Collection[str], there: bool) -> None:
-    needing = [name for name in only if name not in ALONE]
-    if needing and not there:
-        raise InputError(f"{needing[0]} compares with recordings, and there are none: give a corpus (--corpus FOLDER)")
 
 
 def _names(subjects: Sequence[Subject]) -> list[str]:

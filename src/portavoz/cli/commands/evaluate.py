@@ -102,11 +102,15 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _measured(args: argparse.Namespace) -> Evaluation:
+    from ...evaluate.metrics import ALONE, METRICS
     from ...evaluate.objective_metrics import Mos
     from ...evaluate.report import evaluate
     from ...evaluate.speaking import subjects
 
     under = subjects(args.voices or [None], listed(args.speaker), load_options(args))
+    needing = [name for name in listed(args.only) if name in METRICS and name not in ALONE]
+    if args.corpus is None and len(needing) and needing == listed(args.only):
+        raise InputError(f"{needing[0]} compares with recordings, and there are none: give a corpus (--corpus FOLDER)")
     mos = Mos(args.mos) if args.mos else None
     return evaluate(under, _sentences(args, under[0]), only=listed(args.only), mos=mos, asr=args.asr, say=note)
 

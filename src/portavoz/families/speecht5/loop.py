@@ -26,7 +26,6 @@ from .streaming import AudioChunk, Sound, Utterance, finite, shared
 from .validation import StoppingCriteria
 from .vocoder import EARLY, STRIDE, Edges
 
-AT_ONCE = 0.25  # steps a token: speech has about two, so fewer is a stop before the text was said
 Floats = NDArray[np.floating[Any]]  # float32; float64 where a noise floor is measured
 
 __all__ = ["AttentionStages", "Eager", "Generated", "SpeechT5", "Stages", "StoppingCriteria", "Utterance", "eager"]
@@ -256,8 +255,6 @@ class SpeechT5:
         fired = bool(stops.sum() >= np.float32(stop.threshold))
         if step < row.least or not (fired or step >= row.most):
             return False, ()
-        if fired and step < AT_ONCE * len(row.ids):
-            return True, (f"stop token at step {step} of a text of {len(row.ids)} tokens: probably cut off",)
         if fired:
             return True, ()
         seconds = step * self.c.reduction_factor * self.c.hop / self.rate
