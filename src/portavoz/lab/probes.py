@@ -100,4 +100,4 @@ def torch_program(run: ReferenceRun, name: str) -> Any:
     """A reference's run as a program of the lab."""
     from .instrument.torch import TorchProgram
 
-    return TorchProgram(run.run, modules=run.modules, tensors=run.tensors, name=name)
+    return TorchProgram(run.run, modules=run.modules, tensors=run.tensors, name=name, recurrent=False)

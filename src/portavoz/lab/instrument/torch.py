@@ -30,7 +30,8 @@ class TorchProgram:
     `modules` gives roots a name ({"": model, "vocoder": vocoder}); a root that is met without one is called after its
     class, with a number (a whole model that comes first has the names of its own checkpoint). `tensors` names the
     weights of a program that has no modules; a weight without any name is called after its fingerprint. The program's
-    outputs are borders `result`, `result.1` …
+    outputs are borders `result`, `result.1` … `recurrent`: recurrent layers are spelled out as
+    linear ones; not where the other side has a recurrent operation of its own, as families have.
     """
 
     def __init__(
@@ -40,12 +41,15 @@ class TorchProgram:
         modules: Mapping[str, torch.nn.Module] | None = None,
         tensors: Mapping[str, Tensor] | None = None,
         name: str = "torch",
+        recurrent: bool = True,
     ) -> None:
         self.function, self.modules, self.tensors, self.name = run, modules or {}, tensors or {}, name
+        self.recurrent = recurrent
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run it once under the observer; `float64` computes every float32 number in float64."""
         mode = TorchInstrument(observer, self.modules, self.tensors, float64=float64)
+        mode.recurrent = self.recurrent
         with observing(mode), torch.no_grad(), mode:
             out = self.function()
             for i, value in enumerate(flatten(out, functions.is_tensor)[0]):
@@ -60,7 +64,7 @@ class TorchInstrument(Instrument, TorchFunctionMode):
     ) -> None:
         Instrument.__init__(self, observer)
         TorchFunctionMode.__init__(self)
-        self.float64 = float64
+        self.float64, self.recurrent = float64, True
         self.narrow: dict[int, Any] = {}
         self.seen = 0
         for prefix, root in modules.items():
@@ -175,7 +179,7 @@ class TorchInstrument(Instrument, TorchFunctionMode):
             found.native = func(*args, **kwargs)
             setattr(found.native, products.PENDING, found)
             return found.native
-        if name in recurrent.LAYERS or name in recurrent.CELLS:
+        if self.recurrent and (name in recurrent.LAYERS or name in recurrent.CELLS):
             out = recurrent.spelled(name, args, self._linear)
             return func(*args, **kwargs) if out is None else out
         if name == "scaled_dot_product_attention":
