@@ -1,8 +1,9 @@
-"""An ONNX file as a side of a comparison: a graph is run node by node, and every node is seen.
+"""An ONNX file as a side of a comparison: a graph is run node by node.
 
-Nodes that a unit of the lab stands for (`OPS`) have its name and its facts; all others are named values of their own,
-so that each edge of the graph is compared where the other side has it too. Weights are the initializers, by their
-names without ``.weight`` and ``.bias``. The nodes are computed by the reference implementation of the onnx package.
+Nodes that stand for a unit of the lab (a layer with weights, an activation, softmax) are compared, by name and facts;
+what other nodes compute is compared where it arrives at the next of these, and as the graph's outputs. Weights are the
+initializers, by their names without ``.weight`` and ``.bias``. The nodes are computed by the reference implementation
+of the onnx package.
 """
 
 from __future__ import annotations
