@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,9 @@ def diagnose(fault: Fault, file: Trace, *, mirrored: bool = False, weights: Weig
     if ranked.explained is not None and others and ranked.sure:
         again = _ranked(fault, others[0], file, mirrored, weights or {}, RIVALS)
         kind = _kind(ranked.explained.text)
+        if kind not in again.kinds and others[0].whole is not None:
+            # What an earlier call's error happens to explain of it was taken away.
+            again = _ranked(fault, replace(others[0], actual=others[0].whole), file, mirrored, weights or {}, RIVALS)
         if kind not in again.kinds:
             both = [guess for guess in again.all if _kind(guess.text) in ranked.kinds]
             if both:

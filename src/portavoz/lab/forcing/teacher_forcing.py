@@ -34,8 +34,8 @@ class Check:
     """One comparison: `place` is "in0" … (an edge), "out" … (a leaf), "facts", "shape", "kernel" or "crash".
 
     `error` is the relative L2 distance, `floor` what the reference's own precision costs there, `limit` how many floors
-    may be; `made` and `wanted` are kept where it failed. `inherits` names the check whose error merely arrives here
-    again.
+    may be; `actual` and `expected` are kept where it failed: `actual` without the errors of earlier edges that arrive
+    here again, `whole` with them. `inherits` names the check whose error merely arrives here again.
     """
 
     key: str
@@ -48,6 +48,7 @@ class Check:
     inherits: str = ""
     actual: NDArray[Any] | None = None
     expected: NDArray[Any] | None = None
+    whole: NDArray[Any] | None = None
     unit: Unit | None = None
     inputs: Arrays = field(default_factory=list)
     limit: float = FAIL
@@ -272,7 +273,7 @@ class Forcing(Observer):
             if place.startswith("in") or unit.kind == "value":
                 rest = self.carried.explain(check)
                 if rest is not None and np.isfinite(check.actual).all() and np.isfinite(fitted.expected).all():
-                    check.actual = fitted.expected + rest
+                    check.whole, check.actual = check.actual, fitted.expected + rest
         return fitted
 
     def _error(self, unit: Unit, place: str, part: NDArray[Any], fitted: Fit) -> float:
