@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MissingExtra
+from ..interrupts import deferred
 from .files import UNKNOWN_LENGTH, to_pcm16
 from .resample import check_rate
 
@@ -160,7 +161,9 @@ class _Lossy:
 
         self.rate, self._av = rate, av
         self._sink: Any = io.BytesIO() if whole else _Sink()
-        self._container = av.open(self._sink, "w", format=codec.container, options=CONTAINER_OPTIONS.get(format, {}))
+        more = CONTAINER_OPTIONS.get(format, {})
+        with deferred():
+            self._container = av.open(self._sink, "w", format=codec.container, options=more)
         self._stream: Any = self._container.add_stream(codec.codec, rate=rate, layout="mono")
         if format != "flac":
             self._stream.bit_rate = BIT_RATE
@@ -170,18 +173,21 @@ class _Lossy:
         if len(samples):
             frame = self._av.AudioFrame.from_ndarray(to_pcm16(samples)[None, :], format="s16", layout="mono")
             frame.sample_rate = self.rate
-            self._container.mux(self._stream.encode(frame))
+            with deferred():
+                self._container.mux(self._stream.encode(frame))
         return self._sink.take() if isinstance(self._sink, _Sink) else b""
 
     def finish(self) -> bytes:
-        self._container.mux(self._stream.encode(None))
+        with deferred():
+            self._container.mux(self._stream.encode(None))
         self.close()
         return self._sink.take() if isinstance(self._sink, _Sink) else self._sink.getvalue()
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._container.close()
+            with deferred():
+                self._container.close()
 
 
 class _Resampled:

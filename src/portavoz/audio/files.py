@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..atomic import atomic
 from ..errors import InputError
 from ..flow import Wave
+from ..interrupts import check, deferred
 from .resample import check_rate
 
 if TYPE_CHECKING:
@@ -61,13 +62,28 @@ class _Plain:
     """A file without its name: soundfile believes the ending .raw, we believe the content."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.tell, self.read = file, file.tell, file.read
+        self.file = file
+        self.error: OSError | None = None
+
+    def tell(self) -> int:
+        """As the file's."""
+        return self.file.tell()
+
+    def read(self, count: int = -1) -> bytes:
+        """As the file's; a failure is kept for `check`, since an exception in a callback is printed, not raised."""
+        try:
+            return self.file.read(count)
+        except OSError as error:
+            self.error = error
+            return b""
+
+    def check(self) -> None:
+        """Raises the OSError of a failed read."""
+        if self.error is not None:
+            raise self.error
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As the file's; a place before its start, which a damaged header asks for, is its start.
-
-        An exception in libsndfile's callback would be printed, not raised.
-        """
+        """As the file's; a place before its start, which a damaged header asks for, is its start."""
         try:
             return self.file.seek(offset, whence)
         except (OSError, ValueError):
@@ -77,15 +93,25 @@ class _Plain:
 def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float) -> Wave:
     import soundfile
 
+    plain: Any = _Plain(file)
     try:
-        plain: Any = _Plain(file)
-        with soundfile.SoundFile(plain) as sound:
+        with ExitStack() as stack:
+            with deferred():
+                sound = soundfile.SoundFile(plain)
+                stack.callback(_close, sound)
             _check_header(sound, name, max_seconds)
             samples = _samples(sound, name, rate)
+            plain.check()
             return Wave(samples, rate or sound.samplerate)
     except soundfile.SoundFileError as error:
+        plain.check()
         reason = str(error).split(": ", 1)[-1].rstrip(".")
         raise InputError(f"{name}: not a whole sound file that can be read ({reason}); convert it to WAV") from error
+
+
+def _close(sound: soundfile.SoundFile) -> None:
+    with deferred():
+        sound.close()
 
 
 def _check_header(sound: soundfile.SoundFile, name: str, max_seconds: float) -> None:
@@ -116,7 +142,8 @@ def _samples(sound: soundfile.SoundFile, name: str, rate: int | None) -> NDArray
     pieces: list[NDArray[Any]] = []
     heard = 0
     # soundfile hands out at most the frames that the header claims, so the claim that was checked is the cap.
-    while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+    while len(block := _block(sound)):
+        check()
         heard += len(block)
         # The comparison is false for NaN as well.
         if not np.abs(block).max() <= LOUDEST:
@@ -128,6 +155,11 @@ def _samples(sound: soundfile.SoundFile, name: str, rate: int | None) -> NDArray
     if stream:
         pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
     return np.concatenate(pieces)
+
+
+def _block(sound: soundfile.SoundFile) -> NDArray[np.float32]:
+    with deferred():
+        return sound.read(BLOCK, dtype="float32", always_2d=True)
 
 
 def to_pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
@@ -181,7 +213,10 @@ class WaveWriter:
     def __enter__(self) -> WaveWriter:
         with ExitStack() as stack:
             sink = stack.enter_context(_Sink(stack.enter_context(atomic(self.path))))
-            self._sound = stack.enter_context(self._encoder(sink))
+            with deferred():
+                self._sound = self._encoder(sink)
+                # Before anything can raise: a sound that is closed later would write into a closed file.
+                stack.callback(_close, self._sound)
             self._sink, self._stack = sink, stack.pop_all()
         return self
 
@@ -208,8 +243,10 @@ class WaveWriter:
         # Vorbis overflows the stack when it is given a long wave at once.
         for start in range(0, len(samples), BLOCK):
             piece = to_pcm16(samples[start : start + BLOCK])
-            self._sound.write(piece)
+            with deferred():
+                self._sound.write(piece)
             self._sink.check()
+            check()
         self.frames += len(samples)
 
     def _encoder(self, sink: Any) -> soundfile.SoundFile:

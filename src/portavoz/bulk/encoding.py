@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..audio.files import FORMATS as WRITTEN
 from ..errors import InputError
+from ..interrupts import deferred
 from . import ogg
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def encode(samples: NDArray[np.float32], rate: int, format: str, id: str) -> byt
     kind, subtype = FORMATS[format]
     target = io.BytesIO()
     try:
-        with soundfile.SoundFile(target, "w", rate, 1, subtype, format=kind) as sound:
+        with deferred(), soundfile.SoundFile(target, "w", rate, 1, subtype, format=kind) as sound:
             # Vorbis overflows the stack when it is given a long wave at once.
             for start in range(0, len(samples), BLOCK):
                 sound.write(to_pcm16(samples[start : start + BLOCK]))

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
+from .. import interrupts
 from ..atomic import DISK
 from ..errors import InputError, PortavozError, ProgramError
 from . import exit_codes
@@ -192,8 +193,7 @@ def run(argv: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (sys.argv's by default) and return its exit code; see `exit_codes`."""
     if argv is None:
-        # So that what is being written is tidied away, as for any other error.
-        signal.signal(signal.SIGTERM, _terminated)
+        interrupts.install()
     if hasattr(sys.stdout, "reconfigure"):
         # A text may hold what the terminal's encoding cannot show; an escape is better than a traceback.
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
@@ -201,11 +201,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = run(words)
         sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        return exit_codes.SIGNAL + signal.SIGINT
+    except KeyboardInterrupt as error:
+        return exit_codes.SIGNAL + getattr(error, "number", signal.SIGINT)
     except Exception as error:  # noqa: BLE001 (the one last catch: no input makes a traceback)
-        return _report(error, words)
+        code = _report(error, words)
+    # Something may have swallowed the exception of a signal's handler.
+    return exit_codes.SIGNAL + interrupts.pending() if interrupts.pending() else code
 
 
 def _report(error: Exception, argv: Sequence[str]) -> int:
@@ -240,10 +241,6 @@ def _write_debug_report(argv: Sequence[str]) -> str:
         out.write(f"portavoz {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
         out.write(f"{list(argv)!r}\n\n{traceback.format_exc()}")
     return name
-
-
-def _terminated(*_: object) -> NoReturn:
-    sys.exit(exit_codes.SIGNAL + signal.SIGTERM)
 
 
 def _print(message: str) -> None:

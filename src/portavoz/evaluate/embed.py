@@ -13,6 +13,7 @@ from ..audio.measures import loudness, peak
 from ..audio.mel import mel_spectrogram
 from ..audio.resample import resample
 from ..flow import MelSpec, Wave
+from ..interrupts import deferred
 
 LEVEL = -26.0  # dB of full scale, active speech level of ITU-T P.56: usual in listening tests
 HIGHEST = 0.98
@@ -34,7 +35,8 @@ def sound(wave: Wave) -> str:
     import soundfile
 
     buffer = io.BytesIO()
-    soundfile.write(buffer, to_pcm16(wave.samples), wave.rate, format="FLAC", subtype="PCM_16")
+    with deferred():
+        soundfile.write(buffer, to_pcm16(wave.samples), wave.rate, format="FLAC", subtype="PCM_16")
     return _url("audio/flac", buffer.getvalue())
 
 

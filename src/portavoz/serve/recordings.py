@@ -23,6 +23,7 @@ from ..atomic import atomic
 from ..audio.files import read, to_pcm16
 from ..errors import InputError
 from ..flow import Wave
+from ..interrupts import deferred
 from .problems import Problem
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class Recordings:
         seconds = round(len(wave.samples) / wave.rate, 3)
         made = Recording(f"voice_{secrets.token_hex(12)}", name, model, seconds, int(time.time()))
         sound = io.BytesIO()
-        soundfile.write(sound, to_pcm16(wave.samples), wave.rate, format="FLAC", subtype="PCM_16")
+        with deferred():
+            soundfile.write(sound, to_pcm16(wave.samples), wave.rate, format="FLAC", subtype="PCM_16")
         if self.folder is None:
             self._sounds[made.id] = sound.getvalue()
         else:

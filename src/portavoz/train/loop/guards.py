@@ -35,10 +35,13 @@ TIGHT = (
 
 
 class Signals:
-    """``with Signals() as asked``: SIGTERM and SIGINT set `asked.stop`; a second one acts as it did before."""
+    """``with Signals() as asked``: SIGTERM and SIGINT set `asked.stop`; a second one acts as it did before.
+
+    `stop` is the signal's name, `number` its number.
+    """
 
     def __init__(self) -> None:
-        self.stop = ""
+        self.stop, self.number = "", 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
@@ -51,7 +54,7 @@ class Signals:
         return self
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
-        self.stop = signal.Signals(number).name
+        self.stop, self.number = signal.Signals(number).name, number
         self._restore()
 
     def _restore(self) -> None:

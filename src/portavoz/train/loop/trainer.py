@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ... import families
-from ...errors import JobError
+from ...errors import JobError, PortavozError
 from ...families.spec import Target
+from ...interrupts import Interrupted
 from ...weights import file
 from .. import run_directory
 from ..config import TrainConfig
@@ -218,10 +219,8 @@ class Trainer:
                 progress.add(self.train_step())
                 self._check_resources(lambda: bool(signals.stop))
                 if self.group.any(bool(signals.stop)):
-                    self.save()
+                    self._save_stopped(signals)
                     tick({"step": self.step})
-                    reason = signals.stop or "another process"
-                    self.say(f"{reason}: step {self.step} is saved; the same command resumes from there")
                     return None
                 if self.step % c.every and self.step != c.steps:
                     if progress.due():
@@ -238,6 +237,18 @@ class Trainer:
         path = self._best() if early else self._write(f"{c.part}.safetensors")
         self.group.wait()
         return path
+
+    def _save_stopped(self, signals: guards.Signals) -> None:
+        """Save what a signal has stopped. Raises Interrupted where that cannot be done: the work since is lost."""
+        reason = signals.stop or "another process"
+        try:
+            self.save()
+        except PortavozError as problem:
+            self.say(f"{reason}: step {self.step} is not saved: {problem}")
+            if signals.number:
+                raise Interrupted(signals.number) from problem
+            raise
+        self.say(f"{reason}: step {self.step} is saved; the same command resumes from there")
 
     def _memory(self) -> Row:
         return {f"memory_{k}": v for k, v in guards.memory(self.ops.device).items()}
