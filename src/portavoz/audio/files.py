@@ -157,7 +157,7 @@ def _samples(sound: soundfile.SoundFile, name: str, rate: int | None) -> NDArray
     return np.concatenate(pieces)
 
 
-def _block(sound: soundfile.SoundFile) -> NDArray[np.float32]:
+def _block(sound: soundfile.SoundFile) -> NDArray[Any]:
     with deferred():
         return sound.read(BLOCK, dtype="float32", always_2d=True)
 
