@@ -146,6 +146,9 @@ def _tense(place: Place) -> str:
             return "VB"
         if other in BE:
             return "VBN"
+    others = (*tags[:at], *tags[at + 1 :])
+    if tag == "NN" and at == 2 and at + 1 < len(words) and not any(other in _FINITE for other in others):
+        return "VBD"  # the sign read "Closed"
     if tag in ("VBP", "VBD", "VB") and at:
         if not _LONG_AGO.isdisjoint(words) or {"last", "just"} & set(words[:at]) or "last" in words[at:]:
             return "VBD"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .normalize.abbreviations import NUMBERED, STARTERS, TITLES
+from .normalize.abbreviations import NUMBERED, STARTERS, TITLES, takes_letter
 from .normalize.letter_a import LETTERED
 from .unicode_fold import BLANKS
 
@@ -160,6 +160,8 @@ def _dot_ends(head: str, word: str) -> bool:
     last_words = before.split()[-1:]
     if written == "Dr":  # Oak Dr. ends, Dr. No does not
         return starts and bool(last_words) and last_words[0][:1].isupper() and last_words[0] not in STARTERS
+    if len(word) == 1 and takes_letter(written, last_words[0] if last_words else "", word):
+        return False
     if (small in _EITHER and written != "Dr") or written == "St" or _INITIALS.fullmatch(written):
         return starts
     if written.isdigit():

@@ -31,6 +31,7 @@ from .ranges import RANGES
 from .rules import Part, Rules, after, begins_word
 from .symbols import SIGNS, SYMBOLS, dot, greek, pause_at, said_symbol, stronger
 from .units import per_at
+from .verses import VERSES
 from .web import WEB
 
 
@@ -97,6 +98,7 @@ def spoken(text: str, offset: int = 0) -> list[Spoken]:
     return _placed(text, folded, _drafts(folded.text), offset)
 
 
+_LETTERED = "abbreviation.lettered"  # a letter follows that begins no sentence: Ave. A
 # Most words of most texts: small letters, and small letters after a blank.
 _SIMPLE = re.compile(r"[a-z]{2,40}(?= [a-z])")
 
@@ -119,7 +121,7 @@ def _drafts(text: str) -> list[_Draft]:
             for part in parts:
                 drafts.append(_Draft(here if lead < 0 else lead, part.end, part.words, part.mark, part.rule))
                 lead, here = -1, part.end
-            if text[here - 1] == "." and _closes(text, here, drafts[-1].words):
+            if text[here - 1] == "." and drafts[-1].rule != _LETTERED and _closes(text, here, drafts[-1].words):
                 drafts[-1].mark = "."
             continue
         pause = pause_at(text, here)
@@ -217,6 +219,8 @@ def _may_match(rules: Rules, text: str, here: int, end: int, follows: str) -> bo
         return follows != " " or text[end + 1 : end + 2] in _BEFORE_COIN
     if rules is PLURALS:
         return follows in ("s", "e", "'")
+    if rules is VERSES:
+        return follows == ":" or (follows == " " and "1" <= text[here] <= "3" and end == here + 1)
     if rules is COUNTS:
         return follows in "kKMBTmb.,"
     if rules is ZIPS:
@@ -227,7 +231,7 @@ def _may_match(rules: Rules, text: str, here: int, end: int, follows: str) -> bo
 
 
 # What is tried at a figure that begins a number, in this order.
-_AT_FIGURE = (PLURALS, DATES, PRIMES, MONEY_AFTER, COUNTS, QUANTITIES, ZIPS, FIGURES)
+_AT_FIGURE = (PLURALS, VERSES, DATES, PRIMES, MONEY_AFTER, COUNTS, QUANTITIES, ZIPS, FIGURES)
 
 
 def _said_dot(text: str, here: int) -> list[Part] | None:

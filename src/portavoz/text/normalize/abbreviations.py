@@ -1,10 +1,9 @@
-"""Shortened words: what they stand for, which of them end a sentence, and roman numerals in their contexts."""
+"""Shortened words: what they stand for, and which of them end a sentence."""
 
 from __future__ import annotations
 
 import re
 
-from . import numbers
 from .dates import MONTHS, WEEKDAYS
 from .rules import Part, Rules, after, before, begins_word, pairs, previous
 
@@ -47,7 +46,7 @@ NUMBERED = pairs(
     "tel telephone; rm room; op opus; bk book; ca circa; c circa; apt apartment; par paragraph; ed edition; "
     "est established; b born; d died; para paragraph; paras paragraphs; cl clause; rt route; rte route; bldg building; "
     "ste suite; hwy highway; ll lines; nn notes; cols columns; app appendix; arts articles; chs chapters; "
-    "secs sections; eqs equations; exs examples; vv verses"
+    "secs sections; eqs equations; exs examples; vv verses; lv level; lvl level; lvls levels"
 )
 # Anywhere, in any case; most may end a sentence.
 _ANYWHERE = pairs(
@@ -101,51 +100,6 @@ KEYS = frozenset(_BARE) | frozenset(
 # Plain small words that a rule looks at.
 PLAIN = frozenset(_BARE) | frozenset("no p c v sec art pt op ext st".split())
 _DOTTED = pairs("e.g for example; i.e that is; a.k.a also known as; n.b nota bene; w.r.t with respect to")
-_KINGS = frozenset(
-    "henry louis elizabeth george charles james edward richard william paul pius benedict gregory leo clement "
-    "innocent nicholas alexander napoleon philip catherine frederick wilhelm peter ivan ramses ptolemy darius xerxes "
-    "cleopatra constantine otto haakon carl gustav christian ferdinand alfonso francis felipe emmanuel umberto "
-    "leopold albert harald olav margrethe urban boniface sixtus celestine robert david stephen thutmose amenhotep "
-    "seti mehmed murad selim suleiman mary john edgar harold canute eric magnus sigismund rudolf maximilian joseph "
-    "franz adrian julius theodore victor".split()
-)
-_COUNTED = frozenset(
-    "chapter part volume vol book act scene section sec article title phase type level class grade figure fig table "
-    "appendix war bowl episode mark apollo saturn round stage unit lesson verse canto division corps tier category "
-    "grand page pages pp chapters parts number version gemini rocky fantasy schedule annex exhibit amendment mk".split()
-)
-_ROMAN = r"(?=[IVXLCDM])[IVXLCDM]{1,12}(?![A-Za-z\d.]*[A-Za-z\d])"
-
-
-@SHORT.rule(r"(?P<roman>[IVXLCDM]{1,12})(?P<own>'s)?(?![\w'&@/+#-]|\.[A-Za-z])")
-def _roman(m: re.Match[str]) -> str | None:
-    """Henry VIII: the eighth; World War II, Chapter IV: a plain number; the XIX century: the nineteenth."""
-    value, name = numbers.roman(m["roman"]), before(m.string, m.start())
-    if value is None:
-        return None
-    own = m["own"] or ""
-    if after(m.string, m.end()).lower() in ("century", "centuries", "dynasty"):
-        return numbers.ordinal(value)
-    written = previous(m.string, m.start())
-    if name in _COUNTED and (len(m["roman"]) > 1 or written[:1].isupper()):
-        return numbers.cardinal(value) + own
-    lonely = m["roman"] == "I" and after(m.string, m.end()).islower()
-    if name in _KINGS and written[:1].isupper() and value < 40 and not lonely and m["roman"] not in ("C", "D", "L"):
-        return f"the {numbers.ordinal(value)}{own}"
-    if len(m["roman"]) > 1 and set(m["roman"]) <= set("IVX") and value not in (20, 30) and written[:1].isupper():
-        return numbers.cardinal(value) + own
-    return None
-
-
-@SHORT.rule(r"[ivxlc]{1,8}(?=\))|[ivxlc]{2,8}(?![\w'-])")
-def _small_roman(m: re.Match[str]) -> str | None:
-    """(iv) as a list's number, and page xii."""
-    value = numbers.roman(m[0].upper())
-    bracket = m.string[max(0, m.start() - 2) : m.start()]
-    listed = bracket in ("(", " (", ")(") and m.string.startswith(")", m.end()) and m[0] != "x"
-    if value is None or not ((listed and set(m[0]) <= set("ivx")) or before(m.string, m.start()) in _COUNTED):
-        return None
-    return numbers.cardinal(value)
 
 
 @SHORT.rule(r"(e\.g|i\.e|a\.k\.a|n\.b|w\.r\.t|E\.g|I\.e|N\.B)(?:\.|(?=[ ,]))")
@@ -204,7 +158,7 @@ _DATED = re.compile(r",? ?(?:the )?(?:\d|Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|
 
 
 @SHORT.rule(
-    r"(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(\.|(?=,? \d| (?:Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)))"
+    r"(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(\.|(?=,? \d|,? (?:Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)))"
 )
 def _weekday(m: re.Match[str]) -> str | None:
     """Mon. and Tues. anywhere; Sun., Sat. and Wed. are words as well and need a date after them."""
@@ -219,17 +173,53 @@ def _version(m: re.Match[str]) -> str | None:
     return "version" if begins_word(m.string, m.start()) else None
 
 
-@SHORT.rule(r"([A-Za-z]{1,7})\.? ?(?=[#\d]|[IVXLC]{1,6}(?![A-Za-z]))")
+@SHORT.rule(r"(Ave|Av|Bldg|Apt|Ste|Rm|Rte|Hwy|Fig|Sec|Pt|Lot|App|Vol|Bk|Ex)\.(?= [A-Z](?![\w'’]))")
+def _lettered(m: re.Match[str]) -> list[Part] | None:
+    """Ave. A, Bldg. C; but a new sentence may begin with a letter after Park Ave."""
+    if not takes_letter(m[1], previous(m.string, m.start()), m.string[m.end() + 1]):
+        return None
+    said = NUMBERED.get(m[1].lower()) or _ANYWHERE.get(m[1].lower()) or {"Av": "avenue", "Ex": "example"}[m[1]]
+    return [Part(m.end(), tuple(said.split()))]
+
+
+LETTERED_PLACES = frozenset("Ave Av Bldg Apt Ste Rm Rte Hwy Fig Sec Pt Lot App Vol Bk Ex".split())
+_BEFORE_STREET = frozenset("Take Near Off Along Up Down Toward Towards Past Into Onto Between Cross".split())
+_NAMED_STREET = re.compile(r"[A-Z][a-z]{1,23}|\d{1,3}(?:st|nd|rd|th)")
+
+
+def takes_letter(short: str, word: str, letter: str) -> bool:
+    """Whether the letter behind "`word` `short`." belongs to it: "Take Ave. A", but not "Park Ave. A man"."""
+    if short not in LETTERED_PLACES or letter == "I":
+        return False
+    named = _NAMED_STREET.fullmatch(word.rstrip(","))
+    return short not in ("Ave", "Av") or not named or named[0] in STARTERS | _BEFORE_STREET
+
+
+@SHORT.rule(r"([A-Za-z]{1,7})\.? ?(?=[#\d]|[IVXLC]{1,6}(?![A-Za-z])|[ivxlc]{1,8}(?![A-Za-z'.]))")
 def _numbered(m: re.Match[str]) -> list[Part] | None:
     """No. 5, pp. 10, Vol. II, fig. 3; without the dot only when it cannot be a word ("pp 10")."""
     said = NUMBERED.get(m[1].lower())
     dotted, apart = "." in m[0], m[0].endswith((" ", "."))
-    if not said or not apart or not (dotted or m[1].lower() in ("pp", "nos", "vol", "ch", "fig", "figs", "apt", "ext")):
+    if (
+        not said
+        or not (apart or m[1].lower() == "lv")
+        or not (dotted or m[1].lower() in ("pp", "nos", "vol", "ch", "fig", "figs", "apt", "ext", "lv", "lvl"))
+    ):
         return None
-    figure = m.string[m.end()].isdigit()
+    figure = m.string[m.end()].isdigit() or (said in ("page", "pages") and dotted and m.string[m.end()].islower())
     if (not figure and (not dotted or said == "number")) or (len(m[1]) == 1 and not (figure and m[1].islower())):
         return None
     return [Part(m.start() + len(m[0].rstrip()), (said,))]
+
+
+@SHORT.rule(r"([Ss]q|[Cc]u|[Ff]l)\. ?(ft|mi|in|yd|m|km|oz)(?:\.|(?![A-Za-z]))")
+def _area(m: re.Match[str]) -> str:
+    """Price per sq. ft.: without a number it is one, but for what is plural anyway."""
+    return f"{_AREAS[m[1].lower()]} {_SIDES[m[2]]}"
+
+
+_AREAS = {"sq": "square", "cu": "cubic", "fl": "fluid"}
+_SIDES = pairs("ft foot; mi mile; in inch; yd yard; m meter; km kilometer; oz ounce")
 
 
 @SHORT.rule(r"([A-Za-z]{2,7})\.")
@@ -240,6 +230,8 @@ def _dotted(m: re.Match[str]) -> str | None:
     said = _ANYWHERE.get(word.lower())
     if said is None or (word.isupper() and len(word) > 2):
         return None
+    if word.lower() == "est" and after(m.string, m.end()).islower():
+        return "estimated"
     if word == "ed" and before(m.string, m.start()).endswith(("st", "nd", "rd", "th")):
         return "edition"
     if word.lower() in _WORDS_TOO and not _inside(m):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from . import numbers
+from .places import street_ahead
 from .rules import NUMBER, Part, Rules, after, before
 
 COUNTS = Rules("count")  # at a figure
@@ -13,6 +14,14 @@ _SCALE = {"k": "thousand", "m": "million", "b": "billion", "t": "trillion", "mn"
 # 4K and 8K are names of pictures, 5K and 10K of races; "bits" and "bytes" have letters of their own.
 _NAMED = frozenset(
     "video tv tvs screen screens resolution monitor display uhd footage camera run race runs walk".split()
+)
+# After these a number and a letter are a name: Exit 14B, Gate 4K.
+_LABELS = frozenset(
+    "exit exits gate gates seat seats row room rooms apartment apt unit suite ste flat floor platform bay block "
+    "building "
+    "bldg house lot locker table figure fig section sec appendix schedule annex exhibit bus route train flight line "
+    "door "
+    "berth cabin dock booth pier stall question problem item part form type class grade".split()
 )
 _MODEL = frozenset("model models llm llms parameter parameters params network version checkpoint".split())
 
@@ -25,7 +34,7 @@ def _count(m: re.Match[str]) -> list[Part] | None:
         r"[A-Za-z]$|(?<!\d)[A-Za-z]\d{0,4}-$", m.string[max(0, m.start() - 6) : m.start()]
     ):
         return None
-    if not _counts(m[1], m[2], noun, before(m.string, m.start())):
+    if not _counts(m[1], m[2], noun, before(m.string, m.start())) or (noun and street_ahead(m.string, m.end())):
         return None
     said = f"{numbers.number(m[1])} {_SCALE[letter]}{' plus' if m[3] else ''}"
     return [Part(m.end(), tuple(said.split()))]
@@ -33,7 +42,7 @@ def _count(m: re.Match[str]) -> list[Part] | None:
 
 def _counts(number: str, letter: str, noun: str, word: str) -> bool:
     """Whether the letter counts: it stands before a plural or a word that is counted, or the number is no name."""
-    if noun in _NAMED:
+    if noun in _NAMED or word in _LABELS:
         return False
     plural = len(noun) > 3 and noun.endswith("s") and noun[-2] not in "su"
     many = plural or noun in ("people", "men", "women", "children")

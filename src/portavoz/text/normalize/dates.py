@@ -41,7 +41,7 @@ SECONDS = frozenset(
     "next first hold pause sleep timeout rest delay than".split()
 )
 DECADE_WORDS = frozenset("the in her his my their our your mid early late 1980s swinging roaring".split())
-_WEAK_YEAR = frozenset({"in", "since", "year", "until", "circa", "ad"})
+_WEAK_YEAR = frozenset("in since year until circa ad q1 q2 q3 q4 h1 h2 fy".split())
 
 
 def is_year(text: str, start: int, end: int) -> bool:
@@ -194,8 +194,11 @@ def _season(m: re.Match[str]) -> str | None:
     return f"{numbers.year(int(m[1]))} {'to ' if m[2] else ''}{ends}"
 
 
-@DATES.rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d(?:\.\d{{1,6}})?))?{_HALF}?(?![:\d])", follows=":")
+@DATES.rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d(?:\.\d{{1,6}})?))?{_HALF}?(Z(?!\w))?(?![:\d])", follows=":")
 def _clock(m: re.Match[str]) -> str:
+    if m[7]:  # as machines write it: 14:30:00Z
+        seconds = None if m[3] in (None, "00") else m[3]
+        return f"{_time(int(m[1]), m[2], seconds, '')} u t c"
     return _time(int(m[1]), m[2], m[3], m[4] or m[5] or m[6] or "")
 
 

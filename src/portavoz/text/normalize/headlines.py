@@ -13,9 +13,11 @@ _US_AFTER = frozenset(
 )
 _WHO_BEFORE = frozenset(
     "WARNS SAYS DECLARES REPORTS URGES CONFIRMS APPROVES RECOMMENDS CHIEF OFFICIALS OFFICIAL DIRECTOR EXPERTS CALLS TO "
-    "STUDY REPORT DATA ADVISES ISSUES ADDS GUIDELINES warns says said declares declared reports reported urges urged "
-    "confirms confirmed approves approved recommends recommended chief officials official director experts guidelines "
-    "advises declares issued estimates".split()
+    "STUDY REPORT DATA ADVISES ISSUES ADDS GUIDELINES".split()
+)
+# Among small letters WHO is the organization, but for a loud question.
+_ASKED = frozenset(
+    "is are was were did does do has have had will would can could should am else ever cares knows came wants".split()
 )
 
 
@@ -31,6 +33,8 @@ def nation(text: str, start: int, end: int, *, loud: bool) -> str:
             if pronoun and not (word in ("TO", "BY", "ON", "FROM", "OF") and then not in ("", "ALL", "BOTH"))
             else "u s"
         )
-    if then in _WHO_BEFORE or (word == "THE" and not loud) or (word == "THE" and then != ""):
+    if not loud:
+        return "" if then in _ASKED and word != "THE" else "w h o"
+    if then in _WHO_BEFORE or (word == "THE" and then != ""):
         return "w h o" if then not in ("TO",) or not word else ""
     return ""

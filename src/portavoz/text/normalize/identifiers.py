@@ -13,8 +13,10 @@ FIGURES = Rules("number")  # at a figure or a point, after everything more speci
 _ONE_BY_ONE = frozenset("call dial dialled dialed ring text pin code zip extension ext phone fax password tel".split())
 _NAMED = frozenset(
     "room flight route highway boeing airbus bus interstate apartment apt suite area channel unit train "
-    "model hwy".split()
+    "model hwy exit port ports error status http form box building gate".split()
 )
+# Lines of a picture: 1080p.
+_LINES = "144|240|360|480|540|576|720|900|1080|1440|2160|4320"
 # After these a point separates two whole numbers: Python 3.11 is no three and a bit.
 _RELEASED = frozenset("v version release python ubuntu macos ios android kernel".split())
 _RELEASE = re.compile(r"(\d{1,3})\.([1-9]\d)")
@@ -34,6 +36,12 @@ def _internet(m: re.Match[str]) -> str | None:
 @FIGURES.rule(r"\d{1,4}(?:\.\d{1,4}){2,5}(?!\d)", follows=".")
 def _version(m: re.Match[str]) -> str:
     return " point ".join(numbers.number(part) for part in m[0].split("."))
+
+
+@FIGURES.rule(r"(\d{1,3}(?:\.\d{1,3})?)\.[xX](?![A-Za-z\d])", follows=".")
+def _series(m: re.Match[str]) -> str:
+    """18.x, a row of versions."""
+    return f"{numbers.number(m[1])} point x"
 
 
 @FIGURES.rule(r"(?<![-\d])\d{1,6}(?:-\d{1,6}){2,7}(?![\d-])", follows="-")
@@ -66,6 +74,23 @@ def _hexadecimal(m: re.Match[str]) -> str:
     return "zero x " + " ".join(numbers.digits(c) if c.isdigit() else spell(c) for c in m[1])
 
 
+@FIGURES.rule(rf"({_LINES})([pi])(?:(\d\d))?(?![A-Za-z\d])", follows="pi")
+def _picture(m: re.Match[str]) -> str:
+    """1080p and 1080i60: the lines of a picture."""
+    return f"{numbers.code(m[1])} {m[2]} {numbers.cardinal(int(m[3])) if m[3] else ''}"
+
+
+@FIGURES.rule(r"(\d{1,3})!(?= (?:=|is\b|equals\b))", follows="!")
+def _factorial(m: re.Match[str]) -> str:
+    return f"{numbers.number(m[1])} factorial"
+
+
+@FIGURES.rule(r"(\d{1,2})/(?=[a-z](?![\w'’/-]))", follows="/")
+def _over(m: re.Match[str]) -> str | None:
+    """1/x, and not 5/h, whose letter is a unit."""
+    return f"{numbers.number(m[1])} over" if m.string[m.end()] in "fknprtuvxyz" else None
+
+
 @FIGURES.rule(r"(\d{1,5}(?:\.\d{1,3})?)[x×](?=\d)", follows=".x×")
 def _by(m: re.Match[str]) -> list[Part]:
     """4x4 and 1920×1080 are measures; 3 × 4 is a product and left to its sign, and 11 x86 is neither."""
@@ -85,6 +110,15 @@ def _row(m: re.Match[str]) -> str:
     return numbers.digits(m[0])
 
 
+_MADE = re.compile(r"(?:^|[^A-Za-z-])[A-Z]{1,2}-$")
+_PARAGRAPH = re.compile(r"\([a-k]\)|[- ]error(?![a-z])|[- ]not found")
+
+
+def _is_name(text: str, start: int, end: int) -> bool:
+    """Whether three figures are a name: I-405, F-150, 401(k), a 404 error."""
+    return bool(_MADE.search(text[max(0, start - 4) : start]) or _PARAGRAPH.match(text, end))
+
+
 @FIGURES.rule(NUMBER)
 def _number(m: re.Match[str]) -> str:
     written, text, start = m[0], m.string, m.start()
@@ -102,6 +136,8 @@ def _number(m: re.Match[str]) -> str:
         return numbers.digits(written)  # ISO 8859, RFC-2119
     if re.search(r"[A-Z]{2}-$", text[max(0, start - 3) : start]) and len(written) > 3:
         return numbers.digits(written)
+    if len(written) == 3 and _is_name(text, start, m.end()):
+        return numbers.code(written)
     if start and text[start - 1].isascii() and text[start - 1].isalpha():
         year = len(written) == 4 and written[:2] in ("19", "20")
         return numbers.code(written) if len(written) < 4 or year else numbers.digits(written)

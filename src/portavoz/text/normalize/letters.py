@@ -6,17 +6,21 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from . import abbreviations, chat
+from . import abbreviations, chat, keys
 from .abbreviations import SHORT, STARTERS
 from .chat import CHAT
+from .chemistry import CHEMISTRY
 from .contractions import BARE, CONTRACTIONS
 from .headlines import nation
 from .letter_a import LETTERED, names_letter
 from .places import PLACES
 from .ranges import RANGES_OF_WORDS
+from .roman_numerals import ROMANS
 from .rules import Part, Rules, after, before, pairs, spell
 from .slashes import SLASHES
+from .symbols import OPERATORS
 from .units import unit_at
+from .verses import BOOKS
 
 LONGEST = 40  # letters of one spoken word; a longer row is cut, so that no single token grows without bound
 
@@ -48,10 +52,14 @@ _LOUD = frozenset(
     "OR UP WE OFF OWN WHY TRY RUN BIG BAD FUN BUY FREE EAT GOD HOT RED SIT TOP WIN YET END FAR FEW HEY HA AH OH WOW "
     "TEN SIX BOX CAR DOG JOB LAW LOT MEN SET SUN TAX TEA WAR YEAR AIR ARM ART ASK BAG BED BIT CUT DIE DRY EAR EGG "
     "EYE FAT FIT FLY GUN GUY HIT ICE KEY KID LEG LIE LOW MAP MIX OIL PAY RAW SAD SEA SKY SON AGO AID "
-    "WHO DON AIN ISN".split()
+    "WHO DON AIN ISN MAX PRO BUS TIP WINS JOY HUG BYE COW CRY DUE FIX FOG FOX GUM HAT JAM JAR JAW LIP MUD NAP NUT "
+    "ODD OWE "
+    "PIE PIG POT RID ROB ROW RUB RUG SEW SHY SIR SKI TIE TIN TOE TOY TUG WAX WET WIG ZOO LATE MAY AGE ADD".split()
 )
 _SAME = pairs(
-    "OK okay; WiFi wifi; PhD p h d; PhDs p h d's; LaTeX latex; TeX tech; "
+    "OK okay; YoY year over year; QoQ quarter over quarter; MoM month over month; NaOH n A o h; HCl h c l; KCl k c "
+    "l; AgCl A g c l; HBr h b r; CaO c A o; MgO m g o; ZnO z n o; KBr k b r;"
+    " TiN t i n; GaAs g A A s; OK okay; WiFi wifi; PhD p h d; PhDs p h d's; LaTeX latex; TeX tech; "
     "WWI world war one; WWII world war two; NaCl n A c l; IBAN i b A n"
 )
 # Words that a rule looks at, though they look like any other: the short way around is not for them.
@@ -136,14 +144,23 @@ def _of_interest(text: str, word: str, end: int, *, loud: bool) -> Iterator[Rule
     following, lower, capital = text[end : end + 1], word.lower(), word[0].isupper()
     if following == "/":
         yield SLASHES
-    if capital and following and (following in "-–." or (following == " " and text[end + 1 : end + 2] in "-–")):
+    if capital and following and (following in "-–./" or (following == " " and text[end + 1 : end + 2] in "-–")):
         yield RANGES_OF_WORDS
     if capital and (following == "." or len(word) < 3) and (not loud or text[end : end + 3].lstrip(", ").isdigit()):
         yield PLACES
+    if capital and len(word) < 9 and (following in _ATOMIC or following.isdigit()):
+        yield CHEMISTRY
+    if capital and following in (" ", ".") and text[end + 1 : end + 3].lstrip()[:1].isdigit():
+        yield BOOKS
+    if word in keys.ALONE or (word in keys.BEGINNINGS and following in ("+", "-", " ")):
+        yield keys.KEYS
+    if lower == "x":
+        yield OPERATORS
+    if _ROMAN.match(word):
+        yield ROMANS
     if (
         following == "."
         or word in abbreviations.KEYS
-        or _ROMAN.match(word)
         or (lower in abbreviations.NUMBERED and text[end : end + 2].lstrip(" ")[:1] in _NUMBERING)
     ):
         yield SHORT
@@ -159,6 +176,7 @@ def _of_interest(text: str, word: str, end: int, *, loud: bool) -> Iterator[Rule
         yield CHAT
 
 
+_ATOMIC = ("(", "+", "-", "−")
 _AFTER_A = tuple("./+#-kK")
 _ROMAN = re.compile(r"[IVXLCDM]+(?:'s)?$|[ivxlc]+$")
 _NUMBERING = tuple("#0123456789IVXLC-–/")

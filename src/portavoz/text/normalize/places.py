@@ -44,6 +44,7 @@ _STREET = (
     r"(?:St|Ave|Av|Blvd|Rd|Ln|Dr|Pl|Ct|Ter|Cir|Hwy|Pkwy|Way|Street|Avenue|Road|Lane|Drive|Boulevard|Court|Place|Terrace"
     r"|Circle|Highway|Parkway|Broadway|Square|Sq)(?![a-z])"
 )
+_ROUTE = r"(?:(?:Hwy|Highway|Route|Rte|Rt|Interstate)\.? |(?<![A-Za-z])(?:I|US|SR)-)"
 _ZIP = r"\d{5}(?:-\d{4})?(?!\d)"
 
 
@@ -110,7 +111,7 @@ _AHEAD = re.compile(rf"(?: [\w'’.-]{{1,24}}){{1,4}}? ?{_STREET}")
 @PLACES.rule(r"(NE|NW|SE|SW|N\.E|N\.W|S\.E|S\.W|[NSEW])(\.?)(?![\w&'’])")
 def _after_street(m: re.Match[str]) -> str | None:
     """Pennsylvania Ave. NW."""
-    street = re.search(rf"{_STREET}\.?,? $", m.string[max(0, m.start() - 16) : m.start()])
+    street = re.search(rf"(?:{_STREET}\.?,?|{_ROUTE}\d{{1,3}}) $", m.string[max(0, m.start() - 16) : m.start()])
     return _COMPASS.get(m[1]) if street else None
 
 

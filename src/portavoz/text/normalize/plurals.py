@@ -13,6 +13,12 @@ PLURALS = Rules("plural")  # at a figure
 _NAMES = frozenset("boeing airbus type size model iphone galaxy class series level top".split())
 
 
+@PLURALS.rule(r"(10{1,5})'?s(?= of(?![a-z]))")
+def _many(m: re.Match[str]) -> str:
+    """100s of people: hundreds of people."""
+    return ("tens", "hundreds", "thousands", "tens of thousands", "hundreds of thousands")[len(m[1]) - 2]
+
+
 @PLURALS.rule(r"(\d{1,4})(?:'s|s|ers)(?![A-Za-z\d])")
 def _plural(m: re.Match[str]) -> str | None:
     text, start, figures = m.string, m.start(), m[1]

@@ -90,12 +90,13 @@ def _fraction_of_inch(m: re.Match[str]) -> str | None:
         whole, top, bottom = m[1], int(m[2]), int(m[3])
     if bottom < 2 or top >= bottom:
         return None
-    noun = after(m.string, m.end())
+    noun, begun = after(m.string, m.end()), before(m.string, m.start()) in ("a", "an", "the", "this", "each", "every")
     if whole:
         return f"{_mixed(whole, top, bottom)} {'inch' if noun and modifies(m.string, m.end(), m.start()) else 'inches'}"
     said = numbers.fraction(top, bottom)
     if noun.islower() and noun not in ("of", "and", "or", "thick", "wide", "long", "deep", "in", "from", "is"):
-        return f"{said.removeprefix('one ').removesuffix('s')} inch"
+        bare = said if said != "one half" and not begun else said.removeprefix("one ")
+        return f"{bare.removesuffix('s')} inch"
     return "half an inch" if said == "one half" else f"{said} of an inch"
 
 

@@ -7,7 +7,7 @@ import unicodedata
 
 from . import numbers
 from .noun_phrase import modifies
-from .rules import NUMBER, Part, Rules
+from .rules import NUMBER, Part, Rules, after, before, pairs
 from .units import Unit, unit_at
 
 QUANTITIES = Rules("quantity")  # at a figure or a point
@@ -24,13 +24,33 @@ def _percent(m: re.Match[str]) -> str:
     return f"{numbers.number(m[1])} {'percent' if m[2] == '%' else 'per mille'}"
 
 
-@QUANTITIES.rule(r"24/7(?![\d/])|9/11(?![\d/])|([1-9]0)/([1-9]0)(?![\d/])", follows="/")
+@QUANTITIES.rule(r"24[/x×]7([/x×]365)?(?![\d/])", follows="/x×")
+def _always(m: re.Match[str]) -> str:
+    """24/7, 24x7."""
+    return "twenty four seven" + (" three sixty five" if m[1] else "")
+
+
+_HOURS = pairs("d day; h hour; m minute; s second")
+
+
+@QUANTITIES.rule(r"(\d{1,3})([dhm]) ?(\d{1,2})([hms])(?: ?(\d{1,2})([ms]))?(?![\w/²³^])", follows="dhm")
+def _duration(m: re.Match[str]) -> str | None:
+    """2h 30m, 1h5m30s: each letter is shorter than the one before."""
+    written = [group for group in m.groups() if group]
+    letters = written[1::2]
+    if any("dhms".index(one) >= "dhms".index(other) for one, other in zip(letters, letters[1:])):
+        return None
+    many = ("" if amount == "1" else "s" for amount in written[::2])
+    return " ".join(f"{numbers.number(n)} {_HOURS[c]}{s}" for n, c, s in zip(written[::2], letters, many))
+
+
+@QUANTITIES.rule(r"9/11(?![\d/])|20/20(?![\d/])|(?<![\d-])([1-9]0)[/-]([1-9]0)(?![\d/%-]|\.\d)", follows="/-")
 def _fixed(m: re.Match[str]) -> str | None:
-    """24/7, 9/11, and two shares of a hundred: a 60/40 split."""
+    """9/11, 20/20 vision, and two shares of a hundred: a 60/40 split, a 50-50 chance."""
     if m[1]:
         shared = int(m[1]) + int(m[2]) == 100
         return f"{numbers.cardinal(int(m[1]))} {numbers.cardinal(int(m[2]))}" if shared else None
-    return "twenty four seven" if m[0] == "24/7" else "nine eleven"
+    return "nine eleven" if m[0] == "9/11" else "twenty twenty"
 
 
 @QUANTITIES.rule(
@@ -51,7 +71,34 @@ def _pressure(m: re.Match[str]) -> list[Part]:
 def _fraction(m: re.Match[str]) -> list[Part] | None:
     if m[1] and int(m[2]) >= int(m[3]):
         return None
+    if not m[1] and (between := _share(m)):
+        return [Part(m.end(), (*numbers.number(m[2]).split(), *between.split(), *numbers.number(m[3]).split()))]
     return _fraction_of(m, m[1], int(m[2]), int(m[3]))
+
+
+_RATED = frozenset(
+    "rate rated rates rating score scored scores scoring got get gets gave give gives it him her them solid perfect "
+    "was is "
+    "at about definitely overall easily".split()
+)
+_PLACED = frozenset(
+    "page part step level slide question chapter day task image photo item stage round lap file".split()
+)
+_GOES_ON = frozenset("for from on because and but would in if when with by".split())
+
+
+def _share(m: re.Match[str]) -> str:
+    """Between the numbers of what is no fraction: "out of" in a score, 8/10 or 4/5 stars, "of" in page 3/10; or ""."""
+    word, noun, ends = before(m.string, m.start()), after(m.string, m.end()), m[0].endswith(m[3])
+    if not ends:
+        return ""
+    if word in _PLACED and int(m[2]) <= int(m[3]):
+        return "of"
+    if noun in ("stars", "points", "rating", "score"):
+        return "out of"
+    rated = word in _RATED or (word in ("a", "an") and m[3] == "10")
+    goes_on = noun in _GOES_ON or not noun or noun[0].isupper()
+    return "out of" if goes_on and word and m[3] in ("5", "10", "100") and rated else ""
 
 
 @QUANTITIES.rule(f"(?:(\\d{{1,36}}) ?)?([{''.join(VULGAR)}])", follows=" " + "".join(VULGAR))
@@ -63,6 +110,12 @@ def _vulgar(m: re.Match[str]) -> list[Part]:
 def _fraction_of(m: re.Match[str], whole: str | None, top: int, bottom: int) -> list[Part]:
     """Two and a half, three quarters; with a unit: two and a half miles, half a mile, three quarters of a mile."""
     said = numbers.fraction(top, bottom)
+    if (
+        said == "one half"
+        and not whole
+        and re.match(r" (?:an?|the|my|your|his|her|our|their) ", m.string[m.end() : m.end() + 7])
+    ):
+        return [Part(m.end(), ("half",))]  # 1/2 an hour
     unit = unit_at(m.string, m.end())
     if not whole and (noun := _HALVED.match(m.string, m.end())):
         unit = Unit(noun.end(), noun[1], "")

@@ -21,7 +21,9 @@ _LEFT = re.compile(
     r"(?:(?<![A-Za-z])([b-hj-z])"
     r"|([\d%½°²³)]|\d[kKMBm]|\d[bmt]n|\d ?(?:[kcm]m|k?g|lb|ft)|\d['\"′″]|\d ?[apAP]\.?[mM]\.?|°[CF]))( ?)$"
 )
-_CODE = re.compile(r"(?:[A-Za-oq-z]\d{1,6}|[A-Za-z]{2,}[- ]\d{3,6})$")  # x86-64, i7-9700, ISO-8859-1, Boeing 747-400
+_CODE = re.compile(
+    r"(?:[A-Za-oq-z]\d{1,6}|(?<![A-Za-z])[A-Z][A-Za-z]{1,11}[- ]\d{3,6})$"
+)  # x86-64, i7-9700, ISO-8859-1, Boeing 747-400
 _EQUATION = re.compile(r"[^=]{1,12}=")
 _UNITS_TOO = re.compile(
     r"[$£€]?[\d.,]{1,9} ?(?:[ap]\.?m|[kKMB](?![A-Za-z])|[kcm]?[mg](?![A-Za-z])|lbs?|ft|oz|mph|hrs?|min)", re.IGNORECASE
@@ -34,6 +36,12 @@ def _from_to(m: re.Match[str]) -> str:
     days = [_day(name) for name in m.groups()[:2] if name]
     months = [MONTHS.get(name) or MONTHS[name[:3]] for name in m.groups()[2:] if name]
     return " to ".join(days or months)
+
+
+@RANGES_OF_WORDS.rule(rf"{_DAYS}(?:/{_DAYS}){{1,6}}(?![\w'/])")
+def _days(m: re.Match[str]) -> str:
+    """Mon/Wed/Fri."""
+    return " ".join(_day(name.rstrip(".")) for name in m[0].split("/"))
 
 
 def _day(name: str) -> str:

@@ -11,6 +11,7 @@ from . import numbers
 from .rules import Part, Rules, begins_word, pairs, spell
 
 SYMBOLS = Rules("symbol")
+OPERATORS = Rules("symbol")  # at a letter
 
 
 class Pause(NamedTuple):
@@ -92,6 +93,23 @@ def _color(m: re.Match[str]) -> list[Part] | None:
     ]
 
 
+@SYMBOLS.rule(
+    r"\*(?=\d\d(?![\d*.,%]))|<3(?=$|[.!?,)]| [A-Z]| you\b)"
+    r"|--(?=[a-z][a-z0-9-]{1,30}(?:[ .,;:=)]|$))|-(?=[A-Za-z](?![\w'’-]))"
+)
+def _typed(m: re.Match[str]) -> list[Part] | None:
+    """*69 at a telephone, a heart <3, the options --help and -v of a program."""
+    text, start = m.string, m.start()
+    word = text[max(0, start - 24) : start].split()[-1:]
+    if text[start - 1 : start] not in ("", " ", '"', "(") or (not word and m[0] != "*"):
+        return None
+    if m[0][0] != "*" and (len(word[0]) < 2 or not word[0].strip("\"'(,;:").isalpha()):
+        return None
+    if m[0] == "--" and "--" in text[m.end() : m.end() + 80]:
+        return None  # a remark between dashes
+    return [Part(m.end(), tuple({"*": "star", "<3": "heart", "--": "dash dash"}.get(m[0], "dash").split()))]
+
+
 @SYMBOLS.rule(r"#(?=\d)")
 def _hash(m: re.Match[str]) -> str:
     return "number"
@@ -106,6 +124,22 @@ def _product(m: re.Match[str]) -> str | None:
     return "divided by" if m[0] == "/" else "times"
 
 
+# How an old sign is printed, which is no part of it: "heavy black heart"; circles and squares have colors.
+_PRINTED = re.compile(r"^(?!.*(?:CIRCLE|SQUARE))(?:WHITE |BLACK |HEAVY )+")
+
+
+@OPERATORS.rule(r"[xX](?= [$£€]?\d)")
+def _times_or_by(m: re.Match[str]) -> str | None:
+    """3 x 4 = 12 is a product, 5 x 7 in. and 4m x 5m are the sides of something."""
+    if not _FACTOR.search(m.string[max(0, m.start() - 8) : m.start()]):
+        return None
+    return "times" if _EQUALS.match(m.string, m.end()) else "by"
+
+
+_FACTOR = re.compile(r"\d[½¼¾]? ?(?:[a-z]{1,3}\.?|['\"′″])? ?$")
+_EQUALS = re.compile(r" [$£€]?[\d.,]{1,12}(?: ?[-+x*/] ?[\d.,]{1,12}){0,3} (?:=|is|equals|makes)(?![a-z])")
+
+
 def said_symbol(text: str, start: int) -> Part | None:
     """A single sign that has a name: from the table, or an emoji, an arrow, a Greek letter by its Unicode name."""
     c = text[start]
@@ -118,7 +152,7 @@ def said_symbol(text: str, start: int) -> Part | None:
     elif c in SIGNS:
         said = SIGNS[c]
     elif unicodedata.category(c)[0] == "S" and not "─" <= c <= "▟":
-        said = _by_name(unicodedata.name(c, ""))
+        said = _by_name(_PRINTED.sub("", unicodedata.name(c, "")) if "☀" <= c <= "➿" else unicodedata.name(c, ""))
     else:
         return None
     return Part(start + 1, tuple(said.split())) if said else None
@@ -165,10 +199,11 @@ def pause_at(text: str, start: int) -> Pause | None:
     if c == "." or c == "…":
         return _dots(text, start, end)
     if c in _OPENING:
-        return Pause(start + 1, "," if start and text[start - 1] in " \n" else "", opens=True)
+        apart = start > 0 and text[start - 1] in " \n" and not _numbered(text, start)
+        return Pause(start + 1, "," if apart else "", opens=True)
     if c in _CLOSING:
         opened = text.rfind(_OPENING[_CLOSING.index(c)], max(0, start - 64), start)
-        touching = opened > 0 and text[opened - 1].isalnum()
+        touching = opened > 0 and (text[opened - 1].isalnum() or text[opened - 1] == ")" or _numbered(text, opened))
         return Pause(start + 1, "," if text[end : end + 1] == " " and not touching else "")
     if c == '"' or c == "'":
         return Pause(start + 1, "", opens=start == 0 or text[start - 1] in " \n([{-–—\"'")
@@ -179,6 +214,16 @@ def pause_at(text: str, start: int) -> Pause | None:
     if c in _MARKS:
         return Pause(start + 1, _MARKS[c])
     return Pause(start + 1, "") if _silent(c) else None
+
+
+_NUMBERED = re.compile(
+    r"(?:Eqs?|eqs?|[Ee]quations?|[Ss]ections?|[Cc]lauses?|[Pp]aragraphs?|[Rr]ules?|[Ss]teps?|§)\.? $"
+)
+
+
+def _numbered(text: str, start: int) -> bool:
+    """Whether a bracket holds the number of what is named before it: Eq. (3)."""
+    return text[start - 1] == " " and bool(_NUMBERED.search(text[max(0, start - 12) : start]))
 
 
 def _silent(c: str) -> bool:

@@ -44,7 +44,7 @@ _ALONE = pairs(
     ""
     "bn billion; tn trillion; °N degree north; °S degree south; °E degree east; °W degree west"
 )
-_BARE_BASES = "m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split()
+_BARE_BASES = "A m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split()
 # Only directly after the figure: apart they are letters of their own.
 _ATTACHED = frozenset({"t", "N"})
 # Only apart from the figure: "5K" and "4K" are said as letters.
@@ -71,11 +71,14 @@ def _table() -> dict[str, str]:
 UNITS = _table()
 
 _TOKEN = re.compile(r"([ -]?)(° ?[CFNSEW](?![A-Za-z])|°|[A-Za-zμΩ]{1,6})(?![A-Za-z'’])")
+# Figures and "A" are amperes before what takes a current, and after volts; else a name: seat 2A.
+_CURRENT = re.compile(r" (?:fuse|breaker|circuit|charger|current|outlet|socket|plug|service|max|at |of current)")
+_VOLTS = re.compile(r"\dV[ ,/]{1,2}\d{1,3}(?:\.\d)?$")
 _POWER = re.compile(r"[²³]|\^[23](?!\d)|[23](?![\d.,:]?\d)(?![A-Za-z])")
 _CUP = re.compile(r" c\.(?= [a-z])")
 _AREA = re.compile(r"[ -]?(sq|cu|fl|Fl|FL)\.? ?(ft|mi|km|in|yd|m|oz|Oz|OZ)(?![A-Za-z])\.?(?=(?:[ ,;:!?)]|$))")
 _OVER = re.compile(r"/(?:(\d{1,4}) ?)?([A-Za-zμ]{1,8})(?![A-Za-z])(?:\.(?= [a-z(]|[,;:)]))?")
-_DOT = re.compile(r"\.(?= [a-z(]|[,;:)]| \d{1,2} in(?![A-Za-z])| [A-Z][a-z]{2,} [A-Z])")
+_DOT = re.compile(r"\.(?= [a-z(]|[,;:)]| \d{1,3} ?(?:in|oz|mins?|secs?)(?![A-Za-z])| [A-Z][a-z]{2,} [A-Z])")
 _IN_A_PLACE = re.compile(r" (?!tall|wide|long|deep|high|by|and|or|x)[a-z]")
 _AFTER_FEET = re.compile(r"(?:ft\.?|foot|feet) \d{1,2}$")
 _FORMULA = re.compile(r" ?[-+−=*/^²³\d]")
@@ -141,6 +144,10 @@ def _may_follow(text: str, match: re.Match[str]) -> bool:
         )
     if written == "x":  # times, but not the x of 2x + 1
         return apart == "" and not _FORMULA.match(text, match.end())
+    if written == "A":
+        return apart == "" and bool(
+            _CURRENT.match(text, match.end()) or _VOLTS.search(text[max(0, match.start() - 10) : match.start()])
+        )
     if written in _ATTACHED:
         return apart == ""
     if apart == "-":

@@ -13,7 +13,8 @@ WEB = Rules("web")  # where a word begins: at a letter, a figure, "@", "#", "/",
 
 _LABEL = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
 _ENDINGS = (
-    "com|org|net|edu|gov|mil|int|io|co|ai|app|dev|info|biz|tv|fm|eu|uk|de|fr|es|nl|ch|at|be|ca|au|nz|jp|cn|ru|br|pl|se"
+    "com|org|net|edu|gov|mil|int|io|co|ai|app|dev|info|biz|tv|fm|eu|uk|de|fr|es|nl|ch|at|be|ca|au|nz|jp|cn|ru|br|pl|se|ly"
+    "|gg|gl|xyz|cc|dk|fi|cz|kr|za|mx|pt|gr|hu|ro|ua|tr|us|online|shop|site|tech|cloud|blog"
 )
 _FILES = (
     "pdf|txt|md|csv|tsv|json|xml|html|htm|css|js|ts|py|rb|rs|go|java|cpp|sh|exe|zip|tar|gz|jpg|jpeg|png|gif|svg|mp3|mp4"
@@ -82,6 +83,14 @@ def _url(m: re.Match[str]) -> list[Part]:
 )
 def _domain(m: re.Match[str]) -> list[Part]:
     return _trimmed(m) if "/" in m[0] else _address(m.string, m.start(), m.end())
+
+
+@WEB.rule(
+    rf"{_LABEL}(?:\.{_LABEL}){{0,5}}\.(?:me|it|to|so|in|is|no|sh|ws|fyi|news|page|link|club|live|store)/{_REST}{{1,400}}"
+)
+def _domain_and_path(m: re.Match[str]) -> list[Part]:
+    """youtu.be/x, t.me/x: endings that are words as well."""
+    return _trimmed(m)
 
 
 @WEB.rule(
