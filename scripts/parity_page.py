@@ -35,8 +35,7 @@ spoken freely on each back end, and every value that is named on the way is comp
 bodies in float64. *Floor* is what PyTorch in float32 is off; *× floor* how many times as much a back end is. TTNN is
 the golden executor: `float32` proves the formulas, `bfloat16` and `fast` are what a card's arithmetic makes of them
 (every matrix product in the schedule's fidelity), so they are many floors off and judged by relative L2 and slope. A
-value of another shape is one where a decision was another one. What is not finite overflows in float32 with these
-weights (a speaker encoder without the statistics of its norms), so nothing is said of it or of what follows from it.
+value of another shape is one where a decision was another one.
 """
 
 

@@ -38,12 +38,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Mono sound, float32 `[samples]` in −1 … 1 at `rate` Hz, with its words, and what the listener should know."""
+    """Mono sound, float32 `[samples]` in −1 … 1 at `rate` Hz, with its words, and what the listener should know.
+
+    `watermarked`: all of it carries an inaudible mark that says it is made (families that can mark, see their guide).
+    """
 
     samples: NDArray[np.float32]
     rate: int
     words: tuple[Word, ...] = ()
     warnings: tuple[str, ...] = ()
+    watermarked: bool = False
 
     @property
     def duration(self) -> float:

@@ -108,7 +108,8 @@ class Voice:
         )
         words = tuple(word for piece in pieces for word in piece.words)
         warnings = tuple(dict.fromkeys(w for piece in pieces for w in piece.warnings))
-        return Speech(np.concatenate([piece.samples for piece in pieces]), self.rate, words, warnings)
+        samples = np.concatenate([piece.samples for piece in pieces])
+        return Speech(samples, self.rate, words, warnings, all(piece.watermarked for piece in pieces))
 
     def stream(
         self,
@@ -223,6 +224,7 @@ class Voice:
     def _stream(self, document: Document, passages: Iterator[Passage], batch: int, text: str) -> Iterator[Speech]:
         clock = _Clock(self.rate)
         unsaid: list[str] = []
+        marked = False
         for passage in passages:
             unsaid.extend(passage.notes)
             for chunk, said in self._said(passage, batch):
@@ -235,7 +237,8 @@ class Voice:
                 for wave in said.waves:
                     samples = np.concatenate([silence, soft_limit(wave)])
                     silence, clock.given = silence[:0], clock.given + len(samples)
-                    yield Speech(samples, self.rate, words, warnings)
+                    marked = said.watermarked
+                    yield Speech(samples, self.rate, words, warnings, marked)
                     words, warnings = (), ()
                 unsaid = list(said.warnings)
                 clock.pause = chunk.pause * passage.manner.pauses / passage.manner.speed
@@ -248,7 +251,7 @@ class Voice:
             )
         last = clock.silence() if clock.exact else np.zeros(0, np.float32)
         if unsaid or len(last):
-            yield Speech(last, self.rate, (), tuple(unsaid))
+            yield Speech(last, self.rate, (), tuple(unsaid), marked)
 
     def describe(self) -> dict[str, Any]:
         """The voice's own description: voice.json with the folder and the runtime in use."""

@@ -7,7 +7,11 @@ import pytest
 from portavoz.lab.selftest.fault_injection import FaultTarget, catalogue, judge_one, target
 
 FAULTS = {fault.name: fault for fault in catalogue("chatterbox")}
-SAMPLE = ["a square matrix transposed", "mu before x", "the last step of the flow too long"]
+SAMPLE = [
+    "a square matrix transposed",
+    "a gain and a shift of the mel that nobody asked for",
+    "the last step of the flow too long",
+]
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import chatterbox_models as models
 import numpy as np
+import perth_parts
 import pytest
 import soundfile
 
 import portavoz
-from portavoz.errors import InputError
+from portavoz.errors import InputError, MissingExtra
+from portavoz.families.chatterbox import watermark
 from portavoz.voice import Voice
 
 TEXT = "Hello there. The other one, and then?"
@@ -98,7 +102,6 @@ def test_without_a_voice_the_way_to_one_is_said(voice: Voice) -> None:
         ({"options": {"temperature": -1}}, "temperature is -1"),
         ({"options": {"flow_steps": 0}}, "0 steps of the flow"),
         ({"options": {"flow_schedule": "zigzag"}}, "no schedule 'zigzag'"),
-        ({"options": {"require_watermark": True}}, "no watermarker is installed"),
         ({"pitch": 2.0}, "without a pitch of its own"),
     ],
 )
@@ -116,10 +119,15 @@ def test_a_file_that_is_no_sound_is_refused(voice: Voice, tmp_path: Path) -> Non
 
 
 def test_ten_hours_are_refused_before_they_are_read(voice: Voice, tmp_path: Path) -> None:
-    path = tmp_path / "long.flac"
-    with soundfile.SoundFile(path, "w", 8000, 1) as out:
-        for _ in range(36):
-            out.write(np.zeros(8000 * 1000, np.int16))
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(8000, np.int16), 8000)
+    size = 8000 * 36_000 * 2
+    with path.open("r+b") as file:  # ten hours by its header, and full of holes
+        file.seek(4)
+        file.write((size + 36).to_bytes(4, "little"))
+        file.seek(40)
+        file.write(size.to_bytes(4, "little"))
+        file.truncate(size + 44)
     with pytest.raises(InputError, match="600"):
         voice.clone(path)
 
@@ -137,3 +145,52 @@ def test_a_long_sentence_is_cut_where_it_may_be(voice: Voice, recording: str) ->
     assert max(len(part) for part in parts) <= LIMIT
     assert " ".join(parts) == text.strip()
     assert all(part.endswith(",") for part in parts)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[watermark.Watermarker]:
+    """resemble-perth's own network with its shipped weights."""
+    for module in perth_parts.modules():
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    for cached in (watermark.watermarker, watermark.available):
+        cached.cache_clear()
+    yield watermark.watermarker()
+    for cached in (watermark.watermarker, watermark.available):
+        cached.cache_clear()
+    for name in [n for n in sys.modules if n.startswith("perth.")]:
+        del sys.modules[name]
+
+
+def test_where_it_is_installed_the_sound_is_marked_and_says_so(
+    voice: Voice, recording: str, network: watermark.Watermarker
+) -> None:
+    me = voice.clone(recording)
+    plain = voice.speak("Hi there.", speaker=me, options={**FEW, "watermark": False})
+    said = voice.speak("Hi there.", speaker=me, options={**FEW, "require_watermark": True})
+    assert not plain.watermarked
+    assert said.watermarked
+    assert len(said.samples) == len(plain.samples)
+    assert 0 < models.relative(said.samples, plain.samples) < 0.5
+    pieces = list(voice.stream("Hi there.", speaker=me, options=FEW))
+    assert all(piece.watermarked for piece in pieces)
+    np.testing.assert_array_equal(np.concatenate([p.samples for p in pieces]), said.samples)
+
+
+def test_the_mark_is_read_from_marked_sound_alone(network: watermark.Watermarker) -> None:
+    draw = np.random.default_rng(0)
+    pitch = np.cumsum(2 * np.pi * (120 + 20 * np.sin(np.arange(72_000) / 9000)) / 24_000)
+    sound = sum(np.sin(k * pitch) / k for k in range(1, 30)) * 0.1 + 0.01 * draw.standard_normal(72_000)
+    sound = sound.astype(np.float32)
+    marked = network.mark(sound, 24_000)
+    assert marked.shape == sound.shape
+    assert network.confidence(marked, 24_000) > 0.9 > 0.6 > network.confidence(sound, 24_000)
+    assert network.mark(sound[:100], 24_000).shape == (100,)
+
+
+def test_without_the_package_a_required_mark_is_refused_before_a_word_is_said(voice: Voice, recording: str) -> None:
+    me = voice.clone(recording)
+    assert not voice.speak("Hi there.", speaker=me, options=FEW).watermarked
+    with pytest.raises(MissingExtra, match=r"portavoz\[watermark\]"):
+        voice.speak("Hi there.", speaker=me, options={**FEW, "require_watermark": True})
+    with pytest.raises(InputError, match="leave one of them out"):
+        voice.speak("Hi there.", speaker=me, options={**FEW, "require_watermark": True, "watermark": False})

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from numpy.typing import NDArray
 
 from ..config_reader import read_object
-from ..errors import SpecError
+from ..errors import InputError, SpecError
 from ..flow import Stage
 from ..ops.base import Ops
 from ..weights.cursor import Weights
@@ -184,6 +184,8 @@ class FamilySpec:
     speaks: tuple[str, ...] = ()
     hub_files: tuple[str, ...] = ()
     part_folders: Callable[[Path], Mapping[str, Path]] = lambda folder: {}
+    # Each part's file in a checkpoint's folder, where the folder is known by its files; their tensors give the sizes.
+    part_files: Callable[[Path], Mapping[str, Path]] = lambda folder: {}
     # A file of weights that says its configuration itself → a Checkpoint, where the whole model is one file.
     bare: Callable[[Path, Any], Checkpoint] | None = None
     # Each part's tensors → what the stages are built on, by StageSpec.part. `fused`: that is a faster form of the
@@ -223,8 +225,12 @@ class FamilySpec:
         return self.eager(self.cursors(w), config)
 
     def part(self, name: str) -> CheckpointPart:
-        """A part by its name."""
-        return next(part for part in self.parts if part.name == name)
+        """A part by its name. Raises InputError for one that there is not."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        known = ", ".join(part.name for part in self.parts)
+        raise InputError(f"part {name!r}: the parts of {self.title} are {known}; choose one of them")
 
     def fresh(self, config: Any, ops: Ops, seed: int = 0) -> Model:
         """The eager model with new weights."""

@@ -79,12 +79,14 @@ class SynthesisOptions:
 class SynthesisStream(NamedTuple):
     """One piece of text on its way: when its symbols end (seconds; empty when unknown), and its sound in pieces.
 
-    `warnings` are sentences for the listener, complete when `waves` is.
+    `warnings` are sentences for the listener, complete when `waves` is. `watermarked`: the sound carries an inaudible
+    mark that says it is made.
     """
 
     ends: tuple[float, ...]
     waves: Iterator[NDArray[np.float32]]
     warnings: Sequence[str] = ()
+    watermarked: bool = False
 
 
 @runtime_checkable

@@ -54,6 +54,16 @@ def found(folder: Path) -> dict[str, list[Path]]:
     return out
 
 
+def part_files(folder: Path) -> dict[str, Path]:
+    """The file of each root that one file holds whole."""
+    out: dict[str, Path] = {}
+    for root in names.ROOTS:
+        files = {path for part, paths in found(folder).items() if names.PARTS[part][1] == root for path in paths}
+        if len(files) == 1:
+            out[root] = files.pop()
+    return out
+
+
 def is_chatterbox(folder: Path) -> bool:
     """Whether a folder looks like a checkpoint of this family; nothing is refused here."""
     if (folder / "voice.json").is_file():

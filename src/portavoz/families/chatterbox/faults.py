@@ -47,6 +47,12 @@ def _rows_exchanged(model: Any, _: Any) -> None:
     model.t3._opening = paired
 
 
+def _mel_changed(model: Any, _: Any) -> None:
+    pitch, vocode = model.pitch, model.vocode
+    model.pitch = lambda mel: pitch(0.75 * mel - 5.0)
+    model.vocode = lambda mel, excitation: vocode(0.75 * mel - 5.0, excitation)
+
+
 def _no_positions_in_the_empty_row(model: Any, _: Any) -> None:
     opening, t3, ops = model.t3._opening, model.t3, model.ops
 
@@ -162,6 +168,8 @@ GLUE = [
           edit=_words(lambda m: m.vocoder, leaky_relu=lambda inner, x, slope: inner.leaky_relu(x, 0.1))),
     Fault("the last step of the flow too long", r"value:velocity$",
           edit=_velocity(lambda v, i: v * (1.1 if i == 2 else 1))),
+    Fault("a gain and a shift of the mel that nobody asked for", edge(V + "(f0_predictor.condnet.0|conv_pre)"),
+          edit=_mel_changed),
     Fault("the flow's rows exchanged", r"value:velocity$", edit=_velocity(lambda v, i: v[::-1])),
 ]  # fmt: skip
 FAULTS = [*WEIGHTS, *GLUE]

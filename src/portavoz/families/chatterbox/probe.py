@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...blocks.flow_matching import euler, guide, times
 from ...ops.tap import tap
 from ...weights.cursor import Weights
-from ..probe import parity_weights
+from ..probe import parity_weights, settled
 from ..spec import Arrays, Probe
 from .codes import tokens as code_tokens
 from .config import CODES, CONFIGS, ChatterboxConfig
@@ -57,7 +57,13 @@ def weights(c: ChatterboxConfig) -> Arrays:
     def build(w: Weights) -> Eager:
         return Eager({root: w / prefix if prefix else w for root, prefix in PREFIXES.items()}, c)
 
-    return parity_weights(build, 0)
+    bank, arrays = inputs(c)["bank"], parity_weights(build, 0)
+    # A pitch that is voiced, and magnitudes whose sum is not clipped from end to end.
+    arrays["mel2wav.f0_predictor.classifier.weight"] *= 40
+    arrays["mel2wav.f0_predictor.classifier.bias"] += 180
+    arrays["mel2wav.conv_post.weight"] *= 0.015
+    arrays["mel2wav.conv_post.bias"] -= 0.5
+    return settled(arrays, build, lambda model: model.x_vector(bank), 0)
 
 
 def run(model: Stages, given: Arrays, c: ChatterboxConfig) -> None:

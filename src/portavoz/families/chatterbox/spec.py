@@ -9,7 +9,7 @@ import numpy as np
 from ...flow import Noise, Stage
 from ...weights.cursor import Weights
 from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Reference, Target
-from .checkpoint import Checkpoint, is_chatterbox
+from .checkpoint import Checkpoint, is_chatterbox, part_files
 from .config import CODES, CONFIGS, ChatterboxConfig, parse
 from .loop import Chatterbox, Utterance
 from .prompt import Conditionals
@@ -92,6 +92,7 @@ FAMILY = FamilySpec(
     lengths={"symbols": 40, "prompt": 25, "tokens": 25},  # a second of speech behind a second of a prompt
     joints=joints,
     recognises=is_chatterbox,
+    part_files=part_files,
     speaks=("Chatterbox",),
     hub_files=("*.pt",),
     probe=Target(f"{HERE}.probe:SPEC"),

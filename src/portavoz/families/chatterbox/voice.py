@@ -24,6 +24,7 @@ from .loop import Chatterbox, Generation, Utterance
 from .prompt import LONGEST, Conditionals
 from .streaming import stream
 from .text import Tokenizer, punctuated
+from .watermark import Watermarker, available, marked, watermarker
 
 LIMIT = 280  # characters in a piece: a sentence or two, well under the forty seconds that are said at once
 LONGEST_FILE = 600.0  # seconds of a recording that is read at all
@@ -38,6 +39,7 @@ OPTIONS = {
     "flow_schedule": "cosine or linear: how the steps are spread",
     "language": "of the multilingual model, such as de",
     "whole": "no piece before the whole utterance is there: the reference's own order of work",
+    "watermark": "false leaves out the inaudible mark, which a sentence gets where the extra watermark is installed",
     "require_watermark": "refuse to speak where the sound cannot be marked",
 }
 
@@ -113,6 +115,7 @@ class ChatterboxVoice:
         if manner.adjust is not None:
             raise InputError("durations: Chatterbox does not predict durations; leave them out")
         self._generation(manner)
+        self._watermarker(manner)
         return _chunks(text)
 
     def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream:
@@ -120,12 +123,14 @@ class ChatterboxVoice:
         how, options = self._generation(manner), manner.options
         voice: Conditionals = manner.speaker.with_emotion(options.get("exaggeration"))
         ids = self.tokenizer.ids(punctuated("".join(chunk.symbols), self.model.c.variant), options.get("language"))
-        said = Utterance(list(voice.notes))
+        said, marker = Utterance(list(voice.notes)), self._watermarker(manner)
         if options.get("whole"):
             waves = self._whole(ids, voice, how, manner.seed, said)
         else:
             waves = stream(self.model, ids, voice, how, Noise(manner.seed), said)
-        return SynthesisStream((), waves, said.warnings)
+        if marker is not None:
+            waves = marked(waves, marker, self.rate)
+        return SynthesisStream((), waves, said.warnings, watermarked=marker is not None)
 
     def _whole(
         self, ids: NDArray[np.int64], voice: Conditionals, how: Generation, seed: int, said: Utterance
@@ -134,10 +139,17 @@ class ChatterboxVoice:
         said.warnings.extend(made.warnings)
         yield made.wave
 
-    def _generation(self, manner: SynthesisOptions) -> Generation:
+    def _watermarker(self, manner: SynthesisOptions) -> Watermarker | None:
+        """What marks the sound. Raises InputError and MissingExtra for a mark that is required and cannot be made."""
         o = manner.options
         if o.get("require_watermark"):
-            raise InputError("require_watermark: no watermarker is installed here; install one, or leave it out")
+            if o.get("watermark") is False:
+                raise InputError("require_watermark: the option watermark is false; leave one of them out")
+            return watermarker()
+        return None if o.get("watermark") is False else available()
+
+    def _generation(self, manner: SynthesisOptions) -> Generation:
+        o = manner.options
         return self.model.generation(
             guidance=o.get("cfg_weight"), temperature=o.get("temperature"), penalty=o.get("repetition_penalty"),
             min_p=o.get("min_p"), top_p=o.get("top_p"), steps=o.get("flow_steps"), schedule=o.get("flow_schedule"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ... import families
 from ...config_reader import read_object
 from ...errors import InputError
-from ...families.spec import FamilySpec
+from ...families.spec import FamilySpec, Lookup
 from ...folder import describe
 from ...ops.base import Ops
 from ...weights import store
@@ -80,6 +80,9 @@ def opened(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; give a safetensors file, or a checkpoint's folder")
+    found = _by_files(path, family) or (_by_files(Path(beside), family) if beside is not None else None)
+    if found is not None:
+        return _of_files(path, found, part, config, path if _by_files(path, family) else Path(beside or path))
     place, held = path, store.read(path)
     about = _about(path, held)
     if beside is not None and not about:
@@ -97,6 +100,33 @@ def opened(
         if name != which:
             out.append(_made(folder, found, name, chosen, store.read(folder)))
     return out
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _by_files(path: Path, family: str | None) -> FamilySpec | None:
+    """The family whose checkpoints are known by their files, where the folder of `path` is one."""
+    folder = _folder(path)
+    known = [families.get(family)] if family else families.all()
+    return next((one for one in known if folder.is_dir() and one.recognises(folder) and one.part_files(folder)), None)
+
+
+def _of_files(path: Path, family: FamilySpec, part: str | None, config: str | None, known: Path) -> list[Part]:
+    """The parts of a checkpoint whose files give the sizes: of `path`, or of the reference's folder `known`."""
+    if part is not None:
+        family.part(part)
+    folder = _folder(known)
+    chosen = family.configuration(config) if config else family.open(folder, Lookup()).config
+    files = dict(family.part_files(_folder(path))) if path.is_dir() else {part or _part_of(family, path): path}
+    return [_made(file, family, name, chosen, store.read(file)) for name, file in files.items() if part in (None, name)]
+
+
+def _part_of(family: FamilySpec, path: Path) -> str:
+    """The part that a file of a folder is, or that its names show."""
+    there = [name for name, file in family.part_files(path.parent).items() if file.resolve() == path.resolve()]
+    return there[0] if there else _part(family, store.read(path))
 
 
 def _family(path: Path, held: Store, about: Mapping[str, Any]) -> str:
