@@ -240,6 +240,11 @@ def _gains(port: Floats, ref: Floats, lengths: list[int], op: str) -> Iterator[H
         yield Hypothesis(_gain_text(gain, error, lengths), np.where(kept, gain * np.where(kept, ref, 0), port), port, 1)
     shift, error = mean_of(port[kept] - ref[kept]) if kept.any() else (0.0, 0.0)
     yield Hypothesis(f"a constant of {figure(shift, error)} added", np.where(kept, ref + shift, port), port, 1)
+    if kept.sum() > 2:
+        design = np.stack([ref[kept], np.ones(int(kept.sum()))], 1)
+        (gain, shift), *_ = np.linalg.lstsq(design, port[kept], rcond=None)
+        text = f"a gain of {figure(gain, error, 4)} and a constant of {figure(shift, error, 4)} added"
+        yield Hypothesis(text, np.where(kept, gain * np.where(kept, ref, 0) + shift, port), port, 2)
 
 
 def _gain_text(gain: float, error: float, lengths: list[int]) -> str:
