@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import secrets
@@ -24,6 +23,8 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]]:
     """A seekable file to write, bytes ("wb") or UTF-8 text ("w"), which becomes `path` when the block succeeds.
 
+    A lone surrogate in a text is written as its escape.
+
     If the block raises, or the disk is full, `path` is unchanged and nothing is left beside it. Links are followed; an
     existing file keeps its permissions. Raises InputError for a path that cannot be written.
     """
@@ -32,7 +33,8 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
     beside = target.with_name(f".portavoz-{secrets.token_hex(8)}.part")
     try:
         # The `with` below closes it: this `try` is about opening only.
-        file = open(beside, mode.replace("w", "x"), encoding=None if mode == "wb" else "utf-8")  # noqa: SIM115
+        text: Any = {} if mode == "wb" else {"encoding": "utf-8", "errors": "backslashreplace"}
+        file = open(beside, mode.replace("w", "x"), **text)  # noqa: SIM115
     except OSError as error:
         raise _refusal(path, error) from error
     try:
@@ -86,15 +88,6 @@ def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None 
     with atomic(path, "w") as file:
         json.dump(values, file, indent=indent)
         file.write("\n")
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import math
 import os
 import types
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import InputError, SpecError
+from .input_files import SETTINGS, parse_json, read_text
 
 T = TypeVar("T")
 # One value of a kind, and many.
@@ -55,6 +54,10 @@ class Range(NamedTuple):
         return " and ".join([*parts, *([] if self.below is None else [f"below {self.below:g}"])])
 
 
+MOST = 1 << 16  # of a whole number whose annotation has no upper end: wider than any layer
+LONGEST = 4096  # entries of a list
+NUMBERS = 5 << 28  # that a model, or one step of it, may hold: 5 GiB as float32
+ALLOW_LARGE = "PORTAVOZ_ALLOW_LARGE"  # in the environment: no limit to NUMBERS (`--allow-large`)
 Count = Annotated[int, Range(least=1)]
 Size = Annotated[int, Range(least=0)]
 Positive = Annotated[float, Range(above=0)]
@@ -62,13 +65,23 @@ NonNegative = Annotated[float, Range(least=0)]
 Share = Annotated[float, Range(least=0, most=1)]
 
 
+def check_size(numbers: int, what: str) -> None:
+    """Raises SpecError when a configuration asks for more than NUMBERS, before any of them is there.
+
+    `numbers` is an estimate: weights, tables, and what one step holds beside them.
+    """
+    if numbers > NUMBERS and not os.environ.get(ALLOW_LARGE):
+        raise SpecError(
+            f"{what} asks for about {4 * numbers / 2**30:.1f} GiB, wanted at most {4 * NUMBERS / 2**30:.0f}; "
+            "make it smaller, or say --allow-large where that is meant"
+        )
+
+
 def read_object(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
     """The JSON object in a file. Raises InputError saying what is wrong with it, and the remedy."""
     try:
-        found: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as problem:
-        raise InputError(f"{path}: cannot be read as JSON (no such file); {remedy}") from problem
-    except (OSError, ValueError, RecursionError) as problem:
+        found = parse_json(read_text(path, SETTINGS, remedy=remedy))
+    except ValueError as problem:
         raise InputError(f"{path}: cannot be read as JSON ({problem}); {remedy}") from problem
     if not isinstance(found, dict):
         raise InputError(f"{path}: a {type(found).__name__}, wanted an object; {remedy}")
@@ -81,12 +94,14 @@ class Reader:
 
     `what` names the configuration in errors ("the training configuration"). Keys in `others` are ignored; an unknown
     key is then an error only when it nearly is a known one (for files of other programs). `least` bounds whole numbers
-    whose annotation has no `Range`. All methods raise SpecError naming the key and what was wanted.
+    whose annotation has no `Range`, `most` those whose annotation has no upper end. All methods raise SpecError naming
+    the key and what was wanted.
     """
 
     what: str
     others: Collection[str] | None = None
     least: int | None = None
+    most: int = MOST
 
     def read(self, kind: type[T], values: Any, *, where: str = "", base: T | None = None) -> T:
         """An instance of `kind`; what `values` lacks is that of `base`, or the default.
@@ -124,9 +139,35 @@ class Reader:
             return value if isinstance(value, hint) else self.read(hint, value, where=f"{where}.", base=base)
         hint = hint if self.least is None else _bounded(hint, self.least)
         try:
-            return _fit(value, hint)
+            fitted = _fit(value, hint)
         except TypeError as problem:
-            raise SpecError(f"{self.what}'s {where} is {value!r}: wanted {wanted(hint)}") from problem
+            raise SpecError(f"{self.what}'s {where} is {_short(value)}: wanted {wanted(hint)}") from problem
+        if problem := _beyond(fitted, hint, self.most):
+            raise SpecError(f"{self.what}'s {where} is {_short(value)}: wanted {problem}")
+        return fitted
+
+
+def _short(value: Any) -> str:
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # a number of more digits than Python writes
+        return "beyond all bounds"
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"
+
+
+def _beyond(value: Any, hint: Any, most: int) -> str:
+    """What is wanted of a value that no bound of its annotation stops: whole numbers, lists and fractions end too."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    if isinstance(value, tuple):
+        if len(value) > LONGEST:
+            return f"a list of at most {LONGEST}"
+        return next((problem for one in value if (problem := _beyond(one, None, most))), "")
+    bounds = [one for one in get_args(hint)[1:] if isinstance(one, Range)] if get_origin(hint) is Annotated else []
+    bounded = any(one.most is not None or one.below is not None for one in bounds)
+    if isinstance(value, int) and not bounded and abs(value) > most:
+        return f"at most {most}"
+    return ""
 
 
 def _required(f: dataclasses.Field[Any]) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
+from .config_reader import NonNegative, Positive, Range
 from .errors import SpecError
 
 if TYPE_CHECKING:
@@ -26,21 +27,21 @@ class MelSpec:
     (samples // hop frames, each hop of the wave has exactly one).
     """
 
-    rate: int = 22050
-    fft: int = 1024
-    hop: int = 256
-    window: int = 1024
-    mels: int = 64
-    low: float = 0.0
-    high: float = 8000.0
+    rate: Annotated[int, Range(least=1, most=768_000)] = 22050
+    fft: Annotated[int, Range(least=1, most=32768)] = 1024
+    hop: Annotated[int, Range(least=1, most=32768)] = 256
+    window: Annotated[int, Range(least=1, most=32768)] = 1024
+    mels: Annotated[int, Range(least=1, most=1024)] = 64
+    low: NonNegative = 0.0
+    high: Positive = 8000.0
     scale: Literal["slaney", "htk"] = "slaney"
     norm: Literal["slaney", "none"] = "slaney"
-    power: float = 1.0
+    power: Positive = 1.0
     log: Literal["e", "10", "none"] = "e"
-    floor: float = 1e-5
+    floor: NonNegative = 1e-5
     padding: Literal["center", "same"] = "same"
     mean: float = 0.0
-    std: float = 1.0
+    std: Positive = 1.0
 
     def difference(self, other: MelSpec) -> str:
         """The fields that differ, as a sentence part: ``mels 64 → 80, log 'e' → '10'``; empty when equal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 from .config_reader import read_object
 from .errors import InputError, WeightError
+from .input_files import is_file, is_folder, sha256
 
 FORMAT = 1
 # What voice.json holds at least.
@@ -41,9 +41,9 @@ def find(voice: str | Path | None) -> Path:
     if str(voice) in known:
         return known[str(voice)]
     folder = Path(voice)
-    if "\0" not in str(voice) and ((folder / "voice.json").is_file() or is_checkpoint(folder)):
+    if is_file(folder / "voice.json") or is_checkpoint(folder):
         return folder
-    if "\0" not in str(voice) and folder.is_dir():
+    if is_folder(folder):
         raise InputError(f"voice {str(voice)!r}: the folder has neither a voice.json nor a checkpoint's config.json")
     there = "there is no such folder, and no voice of that name"
     raise InputError(f"voice {str(voice)!r}: {there}; {_remedy(str(voice), known)}")
@@ -60,7 +60,7 @@ def _remedy(name: str, known: dict[str, Path]) -> str:
 
 def is_checkpoint(folder: Path) -> bool:
     """Whether a folder holds a checkpoint as Hugging Face has them, and is no voice of ours."""
-    return (folder / "config.json").is_file() and not (folder / "voice.json").is_file()
+    return is_file(folder / "config.json") and not is_file(folder / "voice.json")
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
@@ -110,9 +110,6 @@ def verify(folder: Path, about: dict[str, Any], names: Iterable[str] | None = No
         path = folder / name
         if name not in about["files"]:
             raise WeightError(f"{path}: voice.json does not list it; export the voice again")
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as problem:
-            raise WeightError(f"{path}: cannot be read ({problem.strerror}); install the voice again") from problem
+        digest = sha256(path, remedy="install the voice again", error=WeightError)
         if digest != about["files"][name]["sha256"]:
             raise WeightError(f"{path}: damaged, its checksum is not the one in voice.json; install the voice again")

@@ -52,7 +52,7 @@ def test_bfloat16_is_widened_without_changing_a_number(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(WeightError, match=r"there is no such file; give a .safetensors file"):
         Weights.load(tmp_path / "none.safetensors", Ops())
-    with pytest.raises(WeightError, match="there is no such file"):
+    with pytest.raises(WeightError, match="this is not a file but a folder, wanted a weights file"):
         file.read(tmp_path)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..atomic import atomic
 from ..errors import InputError
 from ..flow import Wave
+from ..input_files import SOUND, opened
 from ..interrupts import check, deferred
 from .resample import check_rate
 
@@ -48,11 +49,8 @@ def read(source: str | os.PathLike[str] | BinaryIO, *, rate: int | None = None, 
     if not isinstance(source, (str, os.PathLike)):
         return _decode(source, "audio data", rate, max_seconds)
     path = os.fspath(source)
-    if not os.path.isfile(path):
-        there = "this is not a file" if os.path.exists(path) else "there is no such file"
-        raise InputError(f"{path}: {there}, wanted a sound file; check the path")
     try:
-        with open(path, "rb") as file:
+        with opened(path, SOUND) as file:
             return _decode(file, path, rate, max_seconds)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its rights") from error

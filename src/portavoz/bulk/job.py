@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..atomic import DISK, sha256
+from ..atomic import DISK
 from ..errors import InputError, JobError
 from ..graph.processor import cores
+from ..input_files import sha256
 from . import ledger, results, resume, shards, snapshot
 from .check import Checked, Estimate, check_manifest, estimate
 from .folders import JobFolder

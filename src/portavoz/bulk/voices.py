@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..atomic import sha256
 from ..errors import InputError
 from ..folder import voices as bundled
+from ..input_files import sha256
 from ..voice import Voice, load
 
 MOST_OPEN = 4

@@ -9,6 +9,7 @@ from typing import Any
 from .. import families
 from ..errors import InputError
 from ..folder import voices
+from ..input_files import is_file, is_folder, is_there
 
 
 def model_options(parser: argparse.ArgumentParser, *, layout: str) -> None:
@@ -34,9 +35,9 @@ def refuse_pickle(path: str) -> None:
     from ..weights.convert import is_pickle
 
     found = Path(path)
-    if found.is_dir() and not any(found.glob("*.safetensors*")):
+    if is_folder(found) and not any(found.glob("*.safetensors*")):
         found = next(iter(sorted(found.glob("*.bin"))), found)
-    if found.is_file() and is_pickle(found):
+    if is_file(found) and is_pickle(found):
         target = found.with_suffix(".safetensors")
         raise InputError(
             f"{found}: a pickle, which can run code when it is opened; if you trust its source, convert it first: "
@@ -47,7 +48,7 @@ def refuse_pickle(path: str) -> None:
 def ledgers(args: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     """The ledgers of the parts, and those of the reference's (None without one). Raises PortavozError."""
     refuse_pickle(args.file)
-    if args.against is not None and not Path(args.against).exists() and args.against in voices():
+    if args.against is not None and not is_there(args.against) and args.against in voices():
         args.against = str(voices()[args.against])
     from ..lab.checkpoint.ledger import account
     from ..lab.checkpoint.models import opened

@@ -7,6 +7,7 @@ exit code. It is imported only when that command is asked for.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import shutil
@@ -19,8 +20,9 @@ from typing import Any, NoReturn
 
 from .. import interrupts
 from ..atomic import DISK
+from ..config_reader import ALLOW_LARGE
 from ..errors import InputError, PortavozError, ProgramError
-from . import exit_codes
+from . import exit_codes, standard_streams
 
 COMMANDS: dict[str, str] = {
     "say": "speak a text into a sound file",
@@ -57,6 +59,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "repair": "undo faults that a reference proves",
     },
 }
+LARGE = "--allow-large"  # every command has it
 ALIASES = {"selftest": ["plant"]}
 
 
@@ -121,6 +124,10 @@ class Command(Parser):
         if self._nested:
             return super().parse_known_args(args, namespace)
         given: list[str] = list(args or ())
+        if LARGE in given[: given.index("--") if "--" in given else None]:
+            # In the environment, since a command may start processes that read configurations too.
+            os.environ[ALLOW_LARGE] = "1"
+            given.remove(LARGE)
         hint = getattr(self._module, "hint", None)
         glued = next((a for a in given[: given.index("--") if "--" in given else None] if _is_glued_help(a)), None)
         if glued is not None:
@@ -172,7 +179,8 @@ def parser() -> Parser:
     root = Parser(prog="portavoz", usage="portavoz [--debug] COMMAND …")
     root.describe(
         "Text to speech with a voice that is part of the package.\n\n"
-        "'portavoz COMMAND --help' tells more about each.\n\nExamples:\n"
+        "'portavoz COMMAND --help' tells more about each. --allow-large, for every command, lifts the limit of 5 GiB "
+        "on what a configuration may ask for.\n\nExamples:\n"
         "  portavoz say \"Hello.\" -o hello.wav\n  portavoz text 'Dr. Smith paid $3.50.'\n  portavoz doctor"
     )
     root.add_argument("--version", action="version", version=f"portavoz {__version__}")
@@ -194,9 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (sys.argv's by default) and return its exit code; see `exit_codes`."""
     if argv is None:
         interrupts.install()
-    if hasattr(sys.stdout, "reconfigure"):
-        # A text may hold what the terminal's encoding cannot show; an escape is better than a traceback.
-        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+        standard_streams.open_closed()
+    standard_streams.escape_what_cannot_be_shown()
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         code = run(words)
@@ -215,40 +222,52 @@ def _report(error: Exception, argv: Sequence[str]) -> int:
         _print(str(error))
         return exit_codes.CRASHED if isinstance(error, ProgramError) else exit_codes.USAGE
     if isinstance(error, BrokenPipeError):
-        _silence()
+        standard_streams.silence()
         return exit_codes.SIGNAL + 13  # SIGPIPE, which Windows does not name
-    # Files say their own errors; what is left of a full disk is behind standard output.
-    if isinstance(error, OSError) and error.errno in DISK and error.filename is None:
-        _silence()
-        _print(f"standard output: cannot be written ({error.strerror}); send it elsewhere")
+    if (refused := _refusal(error)) is not None:
+        _print(refused)
         return exit_codes.USAGE
     remedy = "run 'portavoz --debug …' for a report, and send it to the project"
     if "--debug" in argv[:1]:
-        remedy = f"see {_write_debug_report(argv)}"
+        remedy = _write_debug_report(argv)
     _print(f"internal error: {type(error).__name__}: {str(error)[:300]}; {remedy}")
     return exit_codes.INTERNAL
 
 
+def _refusal(error: Exception) -> str | None:
+    """The sentence for an error of the system that no code of ours met before; None for a defect."""
+    if isinstance(error, MemoryError):
+        return "out of memory; choose a smaller input or model, or a machine with more"
+    if not isinstance(error, OSError):
+        return None
+    if error.filename is not None:
+        name = str(error.filename)
+        return f"{name[:200]}{'…' * (len(name) > 200)}: {error.strerror or error}; check the path and its rights"
+    # Files say their own errors; what is left of a full disk, or of a closed stream, is behind standard output.
+    if error.errno in {*DISK, errno.EBADF}:
+        standard_streams.silence()
+        return f"standard output: cannot be written ({error.strerror}); send it elsewhere"
+    if isinstance(error, FileNotFoundError):
+        return "the current folder is not there any more; change into another one"
+    return None
+
+
 def _write_debug_report(argv: Sequence[str]) -> str:
-    """Write the traceback and the versions into the current folder; returns the file's name."""
+    """Write the traceback and the versions into the current folder; returns where it is, or why it is not."""
     import platform
     import traceback
 
     from .. import __version__
 
     name = "portavoz-debug.txt"
-    with open(name, "w", encoding="utf-8", errors="backslashreplace") as out:
-        out.write(f"portavoz {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
-        out.write(f"{list(argv)!r}\n\n{traceback.format_exc()}")
-    return name
+    try:
+        with open(name, "w", encoding="utf-8", errors="backslashreplace") as out:
+            out.write(f"portavoz {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+            out.write(f"{list(argv)!r}\n\n{traceback.format_exc()}")
+    except OSError as problem:
+        return f"no report could be written here ({problem.strerror})"
+    return f"see {name}"
 
 
 def _print(message: str) -> None:
     print(f"portavoz: {' '.join(message.split())}", file=sys.stderr)
-
-
-def _silence() -> None:
-    """Standard output has no reader any more: let Python's last flush at exit go nowhere instead of complaining."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

@@ -13,20 +13,17 @@ from typing import Any
 
 from .. import families
 from ..errors import InputError, PortavozError, ProgramError
+from ..input_files import is_file, is_folder, read_arrays
 
 
 def check_names(*names: str) -> None:
     """Raises InputError for a side that cannot be one, before anything heavy is imported."""
     for name in names:
         known = (
-            name in families.names()
-            or "@" in name
-            or ":" in name
-            or Path(name).is_file()
-            or (Path(name) / "kit.json").is_file()
+            name in families.names() or "@" in name or ":" in name or is_file(name) or is_file(Path(name) / "kit.json")
         )
         if not known:
-            there = "a folder, but no kit" if Path(name).is_dir() else "there is no such file"
+            there = "a folder, but no kit" if is_folder(name) else "there is no such file"
             raise InputError(
                 f"{name}: {there}, and it is no family and no 'module:function'; "
                 f"families are {', '.join(families.names())}"
@@ -38,7 +35,7 @@ def side(name: str, config: str = "tiny") -> Any:
     check_names(name)
     if name.endswith(".onnx"):
         return _graph(Path(name))
-    if Path(name).is_file():
+    if is_file(name):
         from ..lab.trace.reader import read
 
         return read(name)
@@ -63,15 +60,12 @@ def side(name: str, config: str = "tiny") -> Any:
 
 def _graph(path: Path) -> Any:
     """An ONNX file, given what the .npz file beside it holds."""
-    import numpy as np
-
     from ..lab.instrument.onnx import OnnxProgram
 
     beside = path.with_suffix(".npz")
-    if not beside.is_file():
+    if not is_file(beside):
         raise InputError(f"{path}: what is it given? write its inputs by name into {beside.name} (numpy.savez)")
-    with np.load(beside) as inputs:
-        return OnnxProgram(path, dict(inputs))
+    return OnnxProgram(path, read_arrays(beside))
 
 
 def program(name: str) -> Any:

@@ -6,6 +6,7 @@ import argparse
 import codecs
 import io
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,9 +54,16 @@ def _file(path: str) -> BinaryIO:
     if "\0" in path:
         raise InputError(f"{path!r}: a path cannot hold a NUL character; check the name")
     try:
-        return open(path, "rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        file = open(path, "rb")  # noqa: SIM115 (whoever reads it to its end closes it)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason}); check the path") from error
+    # A pipe or a terminal is a fine text; a device such as /dev/zero never ends.
+    kind = os.fstat(file.fileno()).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or file.isatty()):
+        file.close()
+        raise InputError(f"{path}: this is a device, wanted a text; check the path")
+    return file
 
 
 def _lines(raw: BinaryIO, name: str) -> Source:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import warnings
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ..audio.resample import resample
 from ..errors import BackendError, InputError, MissingExtra
 from ..flow import Wave
+from ..input_files import GRAPH, sha256
 from . import judges
 from .metrics import Parts
 
@@ -103,9 +103,7 @@ class Mos:
         if name in judges.MOS:
             self._estimate: Estimate = _of_judge()
         elif path.suffix == ".onnx":
-            if not path.is_file():
-                raise InputError(f"{name}: no such file, wanted an ONNX model that estimates MOS")
-            self.about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.about["sha256"] = sha256(path, kind=GRAPH, remedy="give an ONNX model that estimates MOS")
             self._estimate = _of_onnx(path)
         else:
             self._estimate = _of_function(name)

@@ -11,6 +11,7 @@ import numpy as np
 from ..audio.files import read
 from ..errors import InputError
 from ..flow import Wave
+from ..input_files import read_text
 from ..text.alphabet import ALPHABET
 from ..train.data import layouts
 from ..train.data.corpus import index
@@ -84,10 +85,7 @@ def of_text(path: str | Path | None, count: int) -> list[Sentence]:
     Raises InputError for a file that cannot be read, or is empty.
     """
     source = Path(path) if path is not None else Path(__file__).with_name("sentences.txt")
-    try:
-        lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{source}: cannot be read as UTF-8 text ({problem}); check the path") from problem
+    lines = [line.strip() for line in read_text(source).splitlines() if line.strip()]
     if not lines:
         raise InputError(f"{source}: no sentence in it; write one a line")
     return [Sentence(f"{i:03}", line) for i, line in enumerate(lines[:count], 1)]

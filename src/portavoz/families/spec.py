@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..config_reader import read_object
 from ..errors import InputError, SpecError
 from ..flow import Stage
+from ..input_files import is_file
 from ..ops.base import Ops
 from ..weights.cursor import Weights
 from .optional import (
@@ -209,7 +210,7 @@ class FamilySpec:
         """A configuration by its name, or from a JSON file. Raises InputError, SpecError."""
         if str(name) in self.configs:
             return self.configs[str(name)]
-        if not Path(name).is_file():
+        if not is_file(name):
             raise SpecError(
                 f"there is no {self.name} configuration {str(name)!r}: choose one of {', '.join(self.configs)}, "
                 "or give a JSON file"

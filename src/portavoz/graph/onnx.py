@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, MissingExtra, WeightError
+from ..input_files import GRAPH, check, is_there
 
 # Its kernel takes several times as long as the addition and the norm that it replaces (ONNX Runtime 1.31, one thread).
 SLOWER = ["SkipLayerNormFusion"]
@@ -23,10 +24,11 @@ class Session:
         self.path, self.threads = Path(path), threads
         self._opened: Any = None
         self._lock = threading.Lock()
-        if not self.path.is_file():
+        if not is_there(self.path):
             raise WeightError(
                 f"{self.path}: the voice's compiled stage is not there; install or export the voice again"
             )
+        check(self.path, GRAPH, remedy="install or export the voice again", error=WeightError)
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """The stage's outputs in order. Raises WeightError for a damaged file, BackendError when a run fails."""

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, MissingExtra, WeightError
+from ..input_files import GRAPH, check, is_there
 from .onnx import basic
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -84,8 +85,9 @@ class Session:
         self.path, self.threads, self.precision = Path(path), threads, precision
         self._lock, self._model = threading.Lock(), None
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        if not self.path.is_file():
+        if not is_there(self.path):
             raise WeightError(f"{self.path}: the compiled stage is not there; remove its folder, and it is made again")
+        check(self.path, GRAPH, remedy="remove its folder, and it is made again", error=WeightError)
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """The stage's outputs in order. Raises WeightError for a damaged file, BackendError when a run fails."""

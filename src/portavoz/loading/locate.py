@@ -14,6 +14,7 @@ from typing import Any
 from .. import families
 from ..errors import InputError, MissingExtra
 from ..folder import find, voices
+from ..input_files import is_file, is_folder, is_there
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}(?:@[\w./-]{1,96})?")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -26,14 +27,14 @@ def locate(voice: str | Path | None) -> Path:
     name = str(voice)
     if voice is not None and name not in voices() and _recognised(Path(voice)):
         return Path(voice)
-    if voice is None or not NAME.fullmatch(name) or Path(name).exists():
+    if voice is None or not NAME.fullmatch(name) or is_there(name):
         return find(voice)
     return hub(name)
 
 
 def _recognised(place: Path) -> bool:
     """Whether a folder without a voice.json and a config.json is a checkpoint that some family knows."""
-    if "\0" in str(place) or not place.is_dir() or any((place / f).is_file() for f in ("voice.json", "config.json")):
+    if not is_folder(place) or any(is_file(place / f) for f in ("voice.json", "config.json")):
         return False
     return families.recognise(place) is not None
 
@@ -41,7 +42,7 @@ def _recognised(place: Path) -> bool:
 def folder(place: str | Path) -> Path:
     """A folder by its path, or by its name on the hub. Raises InputError."""
     name = str(place)
-    if "\0" not in name and Path(place).is_dir():
+    if is_folder(place):
         return Path(place)
     if NAME.fullmatch(name):
         return hub(name)

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, StringConstraints, ValidationError, field
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from ..errors import InputError
+from ..input_files import YAML, parse_yaml, read_text
 
 PREFIX = "PORTAVOZ_SERVE_"
 CONFIG = f"{PREFIX}CONFIG"  # the YAML's path, for `create_app` under another program's command line
@@ -139,11 +140,9 @@ def _check_environment() -> None:
 
 
 def _yaml(path: str | Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = parse_yaml(read_text(path, YAML))
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as YAML ({reason}); check it") from error
     if found is None:

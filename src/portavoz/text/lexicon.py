@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import InputError
+from ..input_files import TEXT, check, is_there
 from . import alphabet
 
 Phonemes = tuple[str, ...]
@@ -124,6 +125,8 @@ class Lexicon:
         Two blanks or a tab part an entry of several words from its pronunciation. Raises InputError naming file and
         line where one cannot be read.
         """
+        if is_there(path):
+            check(path, TEXT, remedy="give a lexicon")
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
         except OSError as error:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from .. import families
-from ..config_reader import Count, NonNegative, Positive, Range, Reader, Share, Size, near
+from ..config_reader import Count, NonNegative, Positive, Range, Reader, Share, Size, check_size, near
 from ..errors import InputError, SpecError
+from ..input_files import YAML, parse_yaml, read_text
 from ..ops import names
 
 # Each part's losses and their weights; a training's `losses` changes some of them, and 0 switches one off.
@@ -26,6 +27,12 @@ LOSSES: dict[str, dict[str, float]] = {
 WHOLE = ("voice", "joint")  # parts that end with a voice folder
 CORPORA = "a folder of recordings, a text that a teacher speaks, or toy"
 WHAT = "the training configuration"
+MOST_STEPS = 10**9
+Wide = Annotated[int, Range(least=1, most=65536)]
+Frames = Annotated[int, Range(least=1, most=100_000)]
+Channels = Annotated[int, Range(least=1, most=1024)]
+Few = Annotated[int, Range(least=0, most=1000)]
+READER = Reader(WHAT, most=MOST_STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,8 @@ class TrainConfig:
         "A named configuration, `start` (that of the weights in `start`), or a mapping of the configuration's fields.",
     ] = "production"
     steps: Annotated[Count, "Optimiser steps."] = 8000
-    batch: Annotated[Count, "Utterances in a batch."] = 16
-    frames: Annotated[Count, "Vocoder, source–filter: frames of each training segment."] = 40
+    batch: Annotated[Wide, "Utterances in a batch."] = 16
+    frames: Annotated[Frames, "Vocoder, source–filter: frames of each training segment."] = 40
     rate: Annotated[Positive, "Peak learning rate."] = 1e-3
     warmup: Annotated[Size, "Steps of linear warm-up."] = 200
     cooldown: Annotated[Share, "Share of the steps over which the rate falls linearly to 1 %."] = 0.4
@@ -69,8 +76,10 @@ class TrainConfig:
         Mapping[str, Any], "Weight of each loss, 0 switches it off; of a whole voice a mapping for each part."
     ] = field(default_factory=dict)
     discriminators_from: Annotated[Share, "Vocoder: share of the steps after which the discriminators take part."] = 0.0
-    discriminator_channels: Annotated[Count, "Vocoder: channels of the discriminators' first layers."] = 16
-    accumulate: Annotated[Count, "Pieces in which a batch is computed; the gradient is that of the whole batch."] = 1
+    discriminator_channels: Annotated[Channels, "Vocoder: channels of the discriminators' first layers."] = 16
+    accumulate: Annotated[
+        int, Range(least=1, most=65536), "Pieces in which a batch is computed; the gradient is that of the whole batch."
+    ] = 1
     most_frames: Annotated[
         Size, "Acoustic model: most frames in one piece, padding included, which bounds memory; 0 is no limit."
     ] = 0
@@ -78,12 +87,12 @@ class TrainConfig:
     recompute: Annotated[bool, "Recompute activations in the backward pass instead of keeping them."] = False
     keep: Annotated[Count, "Checkpoints kept."] = 2
     patience: Annotated[Size, "Validations without a better loss after which training stops; 0 is never."] = 0
-    samples: Annotated[Size, "Held-out utterances written as sound and picture at each validation."] = 0
+    samples: Annotated[Few, "Held-out utterances written as sound and picture at each validation."] = 0
     memory: Annotated[NonNegative, "MiB of this process above which batches get smaller pieces; 0 is no limit."] = 0.0
     heat: Annotated[NonNegative, "Temperature in °C at which training pauses; 0 is no limit."] = 0.0
     logs: Annotated[Sequence[Literal["tensorboard", "wandb"]], "Experiment trackers beside `log.jsonl`."] = ()
     align_steps: Annotated[Size, "Steps of the aligner where labels are missing; 0 is by the size of the corpus."] = 0
-    align_pictures: Annotated[Size, "How many of the most doubtful alignments are drawn."] = 0
+    align_pictures: Annotated[Few, "How many of the most doubtful alignments are drawn."] = 0
     grow: Annotated[str, "Weights of a smaller model to begin with; the larger one starts with the same output."] = ""
     teacher: Annotated[str, "A voice whose mels and durations are learnt instead of recorded ones."] = ""
     speakers: Annotated[
@@ -92,7 +101,10 @@ class TrainConfig:
     only: Annotated[Sequence[str], "Path prefixes of the weights to train; empty is all."] = ()
 
     def __post_init__(self) -> None:
-        Reader(WHAT).check(self)
+        READER.check(self)
+        if self.part == "vocoder":
+            # A frame is some 256 samples; each is held a dozen times on the way to a loss.
+            check_size(-(-self.batch // self.accumulate) * self.frames * 4096, f"{WHAT} (batch · frames / accumulate)")
         if self.family not in trainable():
             raise SpecError(f"family {self.family!r} cannot be trained: choose {' or '.join(trainable())}")
         whole = self.part in WHOLE
@@ -137,19 +149,12 @@ class TrainConfig:
 
         Raises InputError when it is missing or not YAML, SpecError for an unknown key or a value that cannot be.
         """
-        import yaml
-
         try:
-            values = _parse(Path(path).read_text(encoding="utf-8"))
-        except OSError as problem:
-            raise InputError(f"{path}: cannot be read ({problem.strerror}); give a training configuration") from problem
-        except UnicodeDecodeError as problem:
-            raise InputError(f"{path}: not UTF-8 (byte {problem.start}); save it as UTF-8") from problem
-        except yaml.YAMLError as problem:
-            mark = getattr(problem, "problem_mark", None)
-            where = f"{path} line {mark.line + 1}" if mark else str(path)
-            why = getattr(problem, "problem", None) or str(problem).splitlines()[0]
-            raise InputError(f"{where}: not YAML ({why}); fix the file") from problem
+            values = _parse(read_text(path, YAML, remedy="give a training configuration"))
+        except ValueError as problem:
+            line = getattr(problem, "line", None)
+            where = f"{path} line {line}" if line else str(path)
+            raise InputError(f"{where}: not YAML ({problem}); fix the file") from problem
         if not isinstance(values, dict | None):
             raise InputError(f"{path}: holds {values!r:.40}, wanted settings; write lines such as corpus: recordings")
         values = values or {}
@@ -159,8 +164,8 @@ class TrainConfig:
                 raise InputError(f"{change!r}: a change is written key=value, such as steps=500 or model.hidden=64")
             try:
                 put(values, key, _parse(text))
-            except yaml.YAMLError as problem:
-                raise InputError(f"{change!r}: the value is not YAML; quote it") from problem
+            except ValueError as problem:
+                raise InputError(f"{change[:200]!r}: the value is not YAML; quote it") from problem
         return cls.from_dict(values, str(path))
 
     @classmethod
@@ -168,7 +173,7 @@ class TrainConfig:
         """From plain values; raises SpecError, see `config_reader.Reader`."""
         if "corpus" not in values:
             raise SpecError(f"{what}: 'corpus' is missing; name {CORPORA}")
-        return Reader(what).read(cls, values)
+        return Reader(what, most=MOST_STEPS).read(cls, values)
 
 
 def _parse(text: str) -> Any:
@@ -180,7 +185,7 @@ def _parse(text: str) -> Any:
 
     number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    return yaml.load(text, Loader)
+    return parse_yaml(text, Loader)
 
 
 def trainable() -> list[str]:

@@ -5,7 +5,6 @@ A pickled checkpoint in several files is converted file by file, and then merged
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any, cast
 
 from ..atomic import atomic
 from ..errors import InputError, WeightError
+from ..input_files import SETTINGS, WEIGHTS, check, is_file, is_folder, parse_json, read_text, sha256
 from . import shards, store
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -39,8 +39,7 @@ def convert(
         raise InputError(f"{target}: weights are written as .safetensors; change the ending")
     pickled = is_pickle(source)
     first = source if pickled else shards.found(source)
-    if not first.is_file():
-        raise WeightError(f"{first}: there is no such file; give a checkpoint")
+    check(first, WEIGHTS, remedy="give a checkpoint", error=WeightError)
     if pickled and not trust_pickle:
         raise WeightError(
             f"{source}: a pickle is a program that runs when it is opened; with --trust-pickle it is read in a process "
@@ -62,23 +61,19 @@ def is_pickle(source: str | Path) -> bool:
     """Whether a checkpoint's file is a pickle by its ending, or the index of several."""
     source = Path(source)
     ends = Path(source.name.removesuffix(".index.json")).suffix
-    return ends in PICKLED and not source.is_dir()
+    return ends in PICKLED and not is_folder(source)
 
 
 def _provenance(source: Path) -> dict[str, str]:
-    digest = hashlib.sha256()
-    with source.open("rb") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    about = {"converted_from": source.name, "sha256": digest.hexdigest()}
+    about = {"converted_from": source.name, "sha256": sha256(source, error=WeightError)}
     return {"format": "pt", "layout": "torch", **family(source.parent), **about}
 
 
 def family(folder: Path) -> dict[str, str]:
     """{"family": …} as a config.json in `folder` says it by its `model_type`, or {}."""
     try:
-        about: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        about: Any = parse_json(read_text(folder / "config.json", SETTINGS))
+    except (InputError, ValueError):
         return {}
     kind: Any = cast("dict[str, Any]", about).get("model_type") if isinstance(about, dict) else None
     return {"family": kind} if isinstance(kind, str) else {}
@@ -96,12 +91,12 @@ def summary(target: Path) -> dict[str, Any]:
 def _pickles(source: Path, target: Path, metadata: Mapping[str, str]) -> None:
     """The shards of an index, one after the other beside an index of their new names, then merged."""
     places = shards.index(source, PICKLED)
-    if not target.parent.is_dir():
+    if not is_folder(target.parent):
         raise InputError(f"{target}: the folder {target.parent} is not there; make it, or choose another path")
     renamed = {name: f"{number}.safetensors" for number, name in enumerate(dict.fromkeys(places.values()))}
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".portavoz-") as folder:
         for name, new in renamed.items():
-            if not (source.parent / name).is_file():
+            if not is_file(source.parent / name):
                 raise WeightError(
                     f"{source.parent / name}: {source.name} lists this shard, it is not there; fetch it again"
                 )

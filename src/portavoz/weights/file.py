@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import input_files
 from ..errors import WeightError
 from ..ops.layouts import FORMATS
 
@@ -35,13 +36,12 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 def _named(path: str | Path) -> Path:
     path = Path(path)
-    if not path.is_file():
-        raise WeightError(f"{path}: there is no such file; give a .safetensors file")
     if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"):
         raise WeightError(
             f"{path}: a pickle can run code when it is read, so it stays closed; make a safetensors file of it with "
             "portavoz weights convert"
         )
+    input_files.check(path, input_files.WEIGHTS, remedy="give a .safetensors file", error=WeightError)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +9,7 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from ..errors import WeightError
+from ..input_files import SETTINGS, is_file, is_folder, parse_json, read_text
 from . import file
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -31,13 +31,13 @@ def read(path: str | Path) -> tuple[Tensors, dict[str, str]]:
 def found(path: str | Path) -> Path:
     """The file to begin with: `path` itself, or a folder's safetensors file or index. Raises WeightError."""
     path = Path(path)
-    if not path.is_dir():
+    if not is_folder(path):
         return path
     for name in (SINGLE, INDEX):
-        if (path / name).is_file():
+        if is_file(path / name):
             return path / name
     for name in PICKLES:
-        if (path / name).is_file():
+        if is_file(path / name):
             raise WeightError(
                 f"{path / name}: a pickle can run code when it is read, so it stays closed; make a safetensors file "
                 f"of it with: portavoz weights convert {path / name} {path / SINGLE} --trust-pickle"
@@ -58,7 +58,7 @@ def _indexed(path: Path) -> tuple[Tensors, dict[str, str]]:
     tensors: Tensors = {}
     metadata: dict[str, str] = {}
     for shard in dict.fromkeys(places.values()):
-        if not (path.parent / shard).is_file():
+        if not is_file(path.parent / shard):
             raise WeightError(f"{path.parent / shard}: {path.name} lists this shard, it is not there; fetch it again")
         found, about = file.read(path.parent / shard)
         _check(path, shard, found, places)
@@ -85,8 +85,8 @@ def _check(path: Path, shard: str, found: Mapping[str, Any], places: Mapping[str
 def index(path: Path, endings: tuple[str, ...] = (".safetensors",)) -> dict[str, str]:
     """Tensor names and their files, as an index has them, each with one of these endings. Raises WeightError."""
     try:
-        about: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
+        about: Any = parse_json(read_text(path, SETTINGS, remedy="fetch it again", error=WeightError))
+    except ValueError as problem:
         raise WeightError(f"{path}: cannot be read as JSON ({problem}); fetch it again") from problem
     places: Any = cast("dict[str, Any]", about).get("weight_map") if isinstance(about, dict) else None
     if not isinstance(places, dict) or not places:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic
 from ..errors import WeightError
+from ..input_files import WEIGHTS, opened, parse_json
 from . import file, shards
 
 # Kind in the file → NumPy's number of that size. A bfloat16 is kept as its sixteen bits.
@@ -119,9 +120,12 @@ def read(path: str | Path) -> Store:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    with path.open("rb") as opened:
-        size = int.from_bytes(opened.read(8), "little")
-        return json.loads(opened.read(size))
+    with opened(path, WEIGHTS, error=WeightError) as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            return parse_json(file.read(size))
+        except ValueError as problem:
+            raise WeightError(f"{path}: its header is not JSON ({problem}); fetch or convert it again") from problem
 
 
 def _mapped(path: Path, about: Mapping[str, Any]) -> Iterator[tuple[str, Stored]]:

@@ -18,10 +18,9 @@ Examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ...input_files import read_text
 from ..options import json_option, note, print_json
 
 
@@ -53,8 +52,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(path: str) -> list[str]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path}: cannot be read as text ({problem}); give a file with a sentence a line") from problem
-    return [line for line in lines if line.strip()]
+    return [line for line in read_text(path, remedy="give a file with a sentence a line").splitlines() if line.strip()]

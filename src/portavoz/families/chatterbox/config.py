@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
-from ...config_reader import Reader
+from ...config_reader import Range, Reader, check_size
 from ...errors import InputError
 from ...flow import MelSpec
 
@@ -20,7 +20,8 @@ PROMPT_RATE = 16_000  # Hz: what the voice encoder, the x-vector and the S3 toke
 # The mel between decoder and vocoder, and that of a prompt; magnitudes are sqrt(re² + im² + 1e-9) before the log.
 MEL = MelSpec(rate=24_000, fft=1920, hop=480, window=1920, mels=80, low=0.0, high=8000.0, padding="same")
 
-READER = Reader("the Chatterbox configuration")
+READER = Reader("the Chatterbox configuration", most=1 << 18)
+Layers = Annotated[int, Range(least=0, most=512)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class TokensConfig:
     backbone: str = "llama"
     hidden: int = 1024
     inner: int = 4096
-    layers: int = 30
+    layers: Layers = 30
     heads: int = 16
     eps: float = 1e-5
     rope_base: float = 500_000.0
@@ -72,7 +73,7 @@ class VoiceConfig:
 
     mels: int = 40
     hidden: int = 256
-    layers: int = 3
+    layers: Layers = 3
     size: int = 256
 
 
@@ -97,7 +98,7 @@ class CodesConfig:
     mels: int = 128
     hidden: int = 1280
     heads: int = 20
-    layers: int = 6
+    layers: Layers = 6
     longest: int = 2048
     kernel: int = 31
 
@@ -109,18 +110,18 @@ class FlowConfig:
     hidden: int = 512
     heads: int = 8
     inner: int = 2048
-    layers: int = 6
-    up_layers: int = 4
+    layers: Layers = 6
+    up_layers: Layers = 4
     longest: int = 5000
     lookahead: int = 3
     mels: int = 80
     speaker: int = 192
     channels: int = 256
-    blocks: int = 4
-    middle: int = 12
+    blocks: Layers = 4
+    middle: Layers = 12
     estimator_heads: int = 8
     head_size: int = 64
-    steps: int = 10
+    steps: Layers = 10
     schedule: str = "cosine"
     guidance: float = 0.7
     meanflow: bool = False
@@ -224,4 +225,23 @@ def parse(values: Mapping[str, Any]) -> ChatterboxConfig:
     variant = values.get("variant", "english")
     if variant not in variants:
         raise InputError(f"chatterbox: there is no variant {variant!r}; choose one of {', '.join(variants)}")
-    return READER.read(ChatterboxConfig, values, base=variants[variant])
+    config = READER.read(ChatterboxConfig, values, base=variants[variant])
+    check_size(_numbers(config), READER.what)
+    return config
+
+
+def _numbers(c: ChatterboxConfig) -> int:
+    """About how many numbers the four models hold."""
+    t, f, v = c.tokens, c.flow, c.vocoder
+    tokens = t.layers * (4 * t.hidden**2 + 3 * t.hidden * t.inner) + t.longest * (t.hidden // max(1, t.heads))
+    tables = (2 * t.text_vocab + 2 * t.speech_vocab + t.max_text + t.max_speech + t.queries) * t.hidden
+    wide = f.estimator_heads * f.head_size
+    estimator = (2 * f.blocks + f.middle) * f.channels * (4 * wide + 16 * f.channels)
+    flow = (f.layers + f.up_layers) * (4 * f.hidden**2 + 2 * f.hidden * f.inner) + f.longest * f.hidden + estimator
+    codes = c.codes.layers * 12 * c.codes.hidden**2 + (c.codes.longest + 3 * c.codes.mels) * c.codes.hidden
+    voice = c.voice.layers * 8 * c.voice.hidden * (c.voice.hidden + c.voice.mels) + c.voice.hidden * c.voice.size
+    grown = c.xvector.channels + sum(c.xvector.layers) * c.xvector.growth
+    xvector = sum(c.xvector.layers) * 4 * grown * c.xvector.growth * c.xvector.bottleneck + grown * c.xvector.size
+    blocks = 6 * sum((*v.res_kernels, *v.source_kernels)) * len(v.rates)
+    vocoder = v.channels**2 * (sum(v.kernels) + blocks) + 12 * v.f0_channels**2 + 7 * v.mels * v.channels
+    return tokens + tables + flow + codes + voice + xvector + vocoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MissingExtra
+from ...input_files import parse_json, read_text
 from .config import TokensConfig
 
 START, STOP, UNKNOWN, SPACE = "[START]", "[STOP]", "[UNK]", "[SPACE]"
@@ -58,10 +58,10 @@ class Tokenizer:
         except ImportError as problem:
             raise MissingExtra("tokenizers", "hub", "reading a Chatterbox tokenizer") from problem
         try:
-            content = path.read_text(encoding="utf-8")
+            content = read_text(path, remedy="fetch the checkpoint's tokenizer again")
             self.table: Any = tokenizers.Tokenizer.from_str(content)
-        except (OSError, UnicodeDecodeError) as problem:
-            raise InputError(f"{path}: cannot be read ({problem}); fetch the checkpoint's tokenizer again") from problem
+        except InputError:
+            raise
         except Exception as problem:
             raise InputError(f"{path}: not a tokenizer ({problem}); fetch the checkpoint's again") from problem
         self.path, self.c, self.variant = path, config, variant
@@ -133,6 +133,6 @@ def tokenizer_file(folder: Path, variant: str) -> Path:
 def is_tokenizer(path: Path) -> bool:
     """Whether a file looks like one of the `tokenizers` package."""
     try:
-        return "model" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return "model" in parse_json(read_text(path))
+    except (InputError, ValueError, TypeError):
         return False

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ...config_reader import Reader
+from ...config_reader import Range, Reader, check_size
 from ...errors import SpecError
 from ...flow import MelSpec
 from ...text.alphabet import SYMBOLS, VERSION
 
 READER = Reader("the compact configuration", least=1)
+Layers = Annotated[int, Range(least=1, most=512)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class IstftConfig:
 
     channels: int = 192
     inner: int = 512
-    layers: int = 4
+    layers: Layers = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class SourceFilterConfig:
 
     channels: int = 224
     inner: int = 640
-    layers: int = 6
+    layers: Layers = 6
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2)
     step: int = 2
 
@@ -62,8 +63,8 @@ class CompactConfig:
     heads: int = 2
     inner: int = 384
     kernel: int = 3
-    encoder_layers: int = 3
-    decoder_layers: int = 4
+    encoder_layers: Layers = 3
+    decoder_layers: Layers = 4
     duration_channels: int = 128
     pitch: bool = False
     energy: bool = False
@@ -111,7 +112,30 @@ class CompactConfig:
 
         Raises SpecError for an unknown key, naming the nearest known one, and for a value that cannot be.
         """
-        return READER.read(cls, values)
+        config = READER.read(cls, values)
+        check_size(_numbers(config), READER.what)
+        return config
+
+
+def _numbers(c: CompactConfig) -> int:
+    """About how many numbers the model and one longest run of it hold."""
+    layers = (c.encoder_layers + c.decoder_layers) * (4 * c.hidden**2 + 2 * c.kernel * c.hidden * c.inner)
+    variance = 9 * c.kernel * c.duration_channels * (c.hidden + c.duration_channels)
+    tables = (c.symbols + c.speakers + c.longest + c.mel.mels) * c.hidden + c.mel.mels * c.mel.fft
+    run = c.heads * c.longest**2
+    head = {"istft": _stack(c.istft, c.mel), "hifigan": _hifigan(c.hifigan, c.mel.mels)}
+    return layers + variance + tables + run + head.get(c.vocoder, _stack(c.source_filter, c.mel))
+
+
+def _stack(c: IstftConfig | SourceFilterConfig, mel: MelSpec) -> int:
+    wide = 3 if isinstance(c, SourceFilterConfig) else 1
+    dilated = 3 * len(c.dilations) * c.channels**2 if isinstance(c, SourceFilterConfig) else 0
+    return c.layers * 2 * c.channels * (c.inner + 7) + c.channels * (7 * mel.mels + wide * mel.fft) + dilated
+
+
+def _hifigan(c: HifiConfig, mels: int) -> int:
+    blocks = sum(kernel * 2 * len(dilations) for kernel, dilations in zip(c.res_kernels, c.res_dilations))
+    return 7 * mels * c.channels + c.channels**2 * (sum(c.kernels) + blocks * len(c.rates))
 
 
 # Speaks badly, trains in minutes: for tests and for looking inside. At most 63,330 parameters, vocoder included.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
 from ...blocks.hifigan import HifiGanConfig
-from ...config_reader import Reader
+from ...config_reader import Reader, check_size
 from ...errors import SpecError
 from ...flow import MelSpec
 
@@ -39,7 +39,8 @@ OTHERS = {
     "num_feat_extract_layers", "max_length", "sampling_rate", "num_conv_pos_embeddings",
 }  # fmt: skip
 
-READER = Reader("the SpeechT5 configuration", OTHERS)
+READER = Reader("the SpeechT5 configuration", OTHERS, most=1 << 20)
+LAYERS = 512  # the most of a stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,24 @@ class SpeechT5Config:
             _check_kind(vocoder, "the vocoder's", VOCODER_ARCHITECTURE, VOCODER_MODEL)
             ready["vocoder"] = READER.read(HifiGanConfig, vocoder, where="vocoder.")
             ready |= READER.fields(cls, {"sampling_rate": vocoder.get("sampling_rate", 16000)}, where="vocoder.")
-        return cls(**ready)
+        config = cls(**ready)
+        check_size(_numbers(config), READER.what)
+        return config
+
+
+def _numbers(c: SpeechT5Config) -> int:
+    """About how many numbers the model and one longest run of it hold."""
+    h, units, v = c.hidden_size, c.speech_decoder_postnet_units, c.vocoder
+    encoder = c.encoder_layers * (4 * h**2 + 2 * h * c.encoder_ffn_dim)
+    decoder = c.decoder_layers * (8 * h**2 + 2 * h * c.decoder_ffn_dim)
+    tables = (c.vocab_size + c.max_text_positions + c.max_speech_positions + c.speaker_embedding_dim) * h
+    prenet = c.speech_decoder_prenet_units * (c.speech_decoder_prenet_layers * c.speech_decoder_prenet_units + h)
+    postnet = c.speech_decoder_postnet_layers * c.speech_decoder_postnet_kernel * units * (units + c.num_mel_bins)
+    run = (c.encoder_attention_heads + c.encoder_max_relative_position) * c.max_text_positions**2
+    blocks = sum(k * 2 * len(d) for k, d in zip(v.resblock_kernel_sizes, v.resblock_dilation_sizes))
+    vocoder = v.upsample_initial_channel**2 * (sum(v.upsample_kernel_sizes) + blocks * len(v.upsample_rates))
+    first = 7 * v.model_in_dim * v.upsample_initial_channel + h * c.num_mel_bins * c.reduction_factor
+    return encoder + decoder + tables + prenet + postnet + run + vocoder + first
 
 
 def _wrong(what: str, wanted: str) -> SpecError:
@@ -174,6 +192,8 @@ def _check_numbers(c: SpeechT5Config) -> None:
             raise _wrong(f"{name} is {value!r}", f"a whole number from {least} up")
         if hint is float and not value > 0:
             raise _wrong(f"{name} is {value!r}", "a number above 0")
+        if name.endswith("_layers") and value > LAYERS:
+            raise _wrong(f"{name} is {value!r}", f"at most {LAYERS}")
         if name.endswith("_positions") and value > MOST_POSITIONS:
             raise _wrong(f"{name} is {value!r}", f"at most {MOST_POSITIONS}")
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, WeightError
+from ...input_files import Kind, is_file, read_array
 from ...weights import file
 
 Floats = NDArray[np.float32]
@@ -80,7 +81,7 @@ def _named(wanted: str, size: int, known: Mapping[str, Floats]) -> Floats:
 
 
 def _there(path: str) -> bool:
-    return "\0" not in path and Path(path).is_file()
+    return is_file(path)
 
 
 def _weighed(part: str, known: Mapping[str, Floats]) -> tuple[str, float]:
@@ -108,29 +109,7 @@ def _one(name: str, size: int, known: Mapping[str, Floats]) -> Floats:
         return checked(_inside(path, inside), size, name)
     if Path(path).suffix != ".npy" or inside:
         raise InputError(f"speaker {name!r}: a speaker is a .npy or .safetensors file; convert it to one of them")
-    return checked(_npy(path), size, name)
-
-
-def _npy(path: str) -> NDArray[Any]:
-    if Path(path).stat().st_size > LARGEST:
-        raise InputError(f"{path}: {Path(path).stat().st_size} bytes, wanted one x-vector; choose another file")
-    form = np.lib.format
-    try:
-        with open(path, "rb") as opened:
-            header = form.read_array_header_1_0 if form.read_magic(opened) == (1, 0) else form.read_array_header_2_0
-            shape, _, kind = header(opened)
-            content = opened.read()
-    except (OSError, ValueError, EOFError, SyntaxError, RecursionError) as problem:
-        reason = str(problem).partition("\n")[0][:100] or type(problem).__name__
-        raise InputError(
-            f"{path}: not an array that NumPy wrote ({reason}); save it again with numpy.save"
-        ) from problem
-    if kind.hasobject:
-        raise InputError(f"{path}: Python objects, which run code when they are read; save numbers with numpy.save")
-    # What the header claims is compared with what is there before anything of that size is made.
-    if math.prod(shape) * kind.itemsize != len(content) or not content:
-        raise InputError(f"{path}: the header says {kind} {shape}, {len(content)} bytes follow it; save it again")
-    return np.frombuffer(content, kind).reshape(shape)
+    return checked(read_array(path, Kind("one x-vector", LARGEST)), size, name)
 
 
 def _inside(path: str, name: str) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ...config_reader import read_object
 from ...errors import InputError, MissingExtra
+from ...input_files import TEXT, is_file, read_bytes
 
 MODEL = "spm_char.model"
 # Files beside the model that say which tokens were added to it, and how.
@@ -48,7 +49,7 @@ class Tokenizer:
         Raises InputError where there is none, or one that cannot be read, and MissingExtra without sentencepiece.
         """
         path = folder / MODEL
-        if not path.is_file():
+        if not is_file(path):
             raise InputError(
                 f"{folder}: there is no {MODEL}, so text cannot become ids; copy the checkpoint's tokenizer there"
             )
@@ -58,7 +59,7 @@ class Tokenizer:
             raise MissingExtra("sentencepiece", "hub", "a SpeechT5 tokenizer") from problem
         model: Any = SentencePieceProcessor()
         try:
-            model.LoadFromSerializedProto(path.read_bytes())
+            model.LoadFromSerializedProto(read_bytes(path, TEXT))
         except (RuntimeError, OSError) as problem:
             raise InputError(f"{path}: not a SentencePiece model that can be read; fetch it again") from problem
         found = {name: _json(folder / name) for name in BESIDE}
@@ -109,7 +110,7 @@ class Tokenizer:
 
 def _json(path: Path) -> dict[str, Any]:
     """A JSON file's object; {} where there is none. Raises InputError for one that is damaged."""
-    return read_object(path, "fetch it again") if path.is_file() else {}
+    return read_object(path, "fetch it again") if is_file(path) else {}
 
 
 def _name(token: Any) -> str:

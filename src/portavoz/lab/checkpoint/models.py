@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from ...config_reader import read_object
 from ...errors import InputError
 from ...families.spec import FamilySpec, Lookup
 from ...folder import describe
+from ...input_files import is_file, is_folder, is_there, parse_json
 from ...ops.base import Ops
 from ...weights import store
 from ...weights.cursor import Weights
@@ -78,7 +78,7 @@ def opened(
     be read.
     """
     path = Path(path)
-    if not path.exists():
+    if not is_there(path):
         raise InputError(f"{path}: there is no such file or folder; give a safetensors file, or a checkpoint's folder")
     found = _by_files(path, family) or (_by_files(Path(beside), family) if beside is not None else None)
     if found is not None:
@@ -87,15 +87,15 @@ def opened(
     about = _about(path, held)
     if beside is not None and not about:
         place = Path(beside)
-        readable = place.is_dir() or place.suffix in (".safetensors", ".json")
+        readable = is_folder(place) or place.suffix in (".safetensors", ".json")
         about = _about(place, store.read(place) if readable else Store({}, {}))
     found = families.get(family or _family(path, held, about))
     which = part or _part(found, held)
     if which not in (known := [one.name for one in found.parts]):
         raise InputError(f"--part {which}: the parts of {found.title} are {', '.join(known)}; choose one of them")
-    chosen = _configured(found, path, place if place.is_dir() else place.parent, config, about)
+    chosen = _configured(found, path, place if is_folder(place) else place.parent, config, about)
     out = [_made(path, found, which, chosen, held)]
-    others = found.part_folders(path) if path.is_dir() and part is None else {}
+    others = found.part_folders(path) if is_folder(path) and part is None else {}
     for name, folder in others.items():
         if name != which:
             out.append(_made(folder, found, name, chosen, store.read(folder)))
@@ -141,10 +141,10 @@ def _family(path: Path, held: Store, about: Mapping[str, Any]) -> str:
 
 def _about(path: Path, held: Store) -> dict[str, Any]:
     """What is said about the weights: in voice.json, in config.json or in their metadata; {} for nothing."""
-    folder = path if path.is_dir() else path.parent
-    if (folder / "voice.json").is_file():
+    folder = path if is_folder(path) else path.parent
+    if is_file(folder / "voice.json"):
         return dict(describe(folder))
-    if (folder / "config.json").is_file():
+    if is_file(folder / "config.json"):
         return read_object(folder / "config.json", GIVE)
     inside = _inside(path, held)
     return {} if inside is None else {"family": held.metadata.get("family", ""), "config": inside}
@@ -162,7 +162,7 @@ def _part(family: FamilySpec, held: Store) -> str:
 
 def _configured(family: FamilySpec, path: Path, folder: Path, config: str | None, about: Mapping[str, Any]) -> Any:
     if config is not None:
-        if config not in family.configs and not Path(config).is_file():
+        if config not in family.configs and not is_file(config):
             raise InputError(f"--config {config}: no such file and no such name; names are {', '.join(family.configs)}")
         return family.configuration(config)
     values = about.get("config", about)
@@ -178,7 +178,7 @@ def _inside(path: Path, held: Store) -> Any:
     if "config" not in held.metadata:
         return None
     try:
-        return json.loads(held.metadata["config"])
+        return parse_json(held.metadata["config"])
     except ValueError as problem:
         raise InputError(f"{path}: the configuration in its metadata is no JSON ({problem}); say --config") from None
 

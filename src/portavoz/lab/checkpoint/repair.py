@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, WeightError
+from ...input_files import sha256
 from ...ops.layouts import format_of
 from ...weights import shards, store
 from ...weights.layout import order
@@ -115,11 +115,4 @@ def _beside(source: Path) -> Path:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, of a folder's first weight file. Raises InputError when it cannot be read."""
-    out, place = hashlib.sha256(), shards.found(path)
-    try:
-        with place.open("rb") as opened:
-            while block := opened.read(1 << 20):
-                out.update(block)
-    except OSError as problem:
-        raise InputError(f"{place}: cannot be read ({problem.strerror}); mend its rights") from None
-    return out.hexdigest()
+    return sha256(shards.found(path))

@@ -14,7 +14,6 @@ kit's own weights and inputs, and `progress` says how far a port has come.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -26,8 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import atomic, new_folder
+from ...config_reader import read_object
 from ...errors import InputError, PortavozError
 from ...families.spec import Arrays
+from ...input_files import is_file, sha256
 from ...weights import file
 from ...weights.layout import known, relayout
 from ..forcing.noise_floor import traced
@@ -131,11 +132,8 @@ def checksum(a: NDArray[Any]) -> float:
 def opened(folder: str | Path) -> Kit:
     """A kit that `write` made. Raises InputError for a folder that is none, or whose files are damaged."""
     folder = Path(folder)
-    try:
-        about = json.loads((folder / "kit.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{folder}: no kit (kit.json: {problem}); make one with portavoz lab kit FAMILY") from problem
-    if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
+    about = read_object(folder / "kit.json", "make a kit with portavoz lab kit FAMILY")
+    if about.get("format") != FORMAT or about.get("version") != VERSION:
         raise InputError(f"{folder}: kit.json is not of this portavoz' version {VERSION}; make the kit again")
     try:
         tensors, layout = about["tensors"], about["layout"]
@@ -149,7 +147,7 @@ def opened(folder: str | Path) -> Kit:
 
 def is_kit(name: str) -> bool:
     """Whether this is a kit's folder."""
-    return (Path(name) / "kit.json").is_file()
+    return is_file(Path(name) / "kit.json")
 
 
 def progress(kit: Kit, verdict: Verdict) -> list[Progress]:
@@ -221,7 +219,7 @@ def _files(folder: Path, stages: list[dict[str, Any]]) -> list[Path]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256(path)
 
 
 def _json(value: Any) -> str:

@@ -5,7 +5,6 @@ FAMILY    FAMILY@numpy    arctic@onnx    my-voice    my-checkpoint@transformers 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ... import families, ops
@@ -14,6 +13,7 @@ from ...families.pipeline import SENTENCE, Pipeline, PipelineSpec, Request
 from ...families.spec import FamilySpec
 from ...folder import voices
 from ...graph.compile import Origin, assemble, plan, prebuilt
+from ...input_files import is_file, parse_json
 from ...loading import Source, open_checkpoint
 from ...ops.base import Ops
 from ...weights import file
@@ -101,9 +101,9 @@ def _probe(family: FamilySpec, back: Ops, request: Request, name: str) -> Pipeli
 
 def _weights(path: Path, beside: str | None) -> Source:
     """A file: the rest of its voice is in its folder, in its metadata, or what the other side has."""
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: there is no such file; give a safetensors file")
-    near = str(path.parent) if any((path.parent / f).is_file() for f in ("voice.json", "config.json")) else None
+    near = str(path.parent) if any(is_file(path.parent / f) for f in ("voice.json", "config.json")) else None
     other = None if beside is None or parted(beside)[0] in families.names() else parted(beside)[0]
     voice = other or near
     if voice is not None:
@@ -113,7 +113,7 @@ def _weights(path: Path, beside: str | None) -> Source:
     family = families.get(about["family"]) if about.get("family") in families.names() else None
     if family is None or family.bare is None or "config" not in about:
         raise InputError(f"{path}: neither its metadata nor a voice.json beside it says what it is; put it into one")
-    return Source(path.parent, family, family.bare(path, family.parse(json.loads(about["config"]), None)))
+    return Source(path.parent, family, family.bare(path, family.parse(parse_json(about["config"]), None)))
 
 
 def _compiled(

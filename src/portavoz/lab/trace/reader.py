@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...input_files import WEIGHTS, opened, parse_json
 from ..instrument.fingerprint import Fingerprint, fingerprint
 from .trace import DTYPES, ENTRY, FORMAT, KINDS_1, UNIT_NAMES_1, VERSIONS, Trace, UnitInfo
 
@@ -72,15 +73,13 @@ def _head(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
         return seen
 
     try:
-        with open(path, "rb") as file:
+        with opened(path, WEIGHTS, remedy="give a trace file") as file:
             length = int.from_bytes(file.read(8), "little")
-            size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
             if length > size - 8:
                 raise InputError(f"{path}: no trace, or cut off in its header; write it again")
-            parsed = json.loads(file.read(length), object_pairs_hook=once)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (ValueError, RecursionError) as problem:
+            parsed = parse_json(file.read(length), once)
+    except ValueError as problem:
         raise InputError(f"{path}: not a safetensors file ({problem}); write it as docs/porting.md says") from problem
     if not isinstance(parsed, dict):
         raise InputError(f"{path}: not a safetensors file; write it as docs/porting.md says")
@@ -115,7 +114,7 @@ def _header(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
     if ENTRY not in metadata:
         raise InputError(f"{path}: the header is missing: put a JSON object into the metadata as {ENTRY!r}")
     try:
-        header = json.loads(metadata[ENTRY])
+        header = parse_json(metadata[ENTRY])
     except (ValueError, TypeError) as problem:
         raise InputError(f"{path}: the header {ENTRY!r} is not JSON ({problem}); write it again") from problem
     if not isinstance(header, dict) or header.get("format") != FORMAT:

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import atomic, write_json
+from ...config_reader import read_object
 from ...errors import InputError
 from ...flow import MelSpec
+from ...input_files import SETTINGS, TABLE, is_there, parse_json, read_text
 from ...text.alphabet import ALPHABET
 from .features import Cut, Features
 
@@ -46,17 +48,15 @@ class Utterance:
 def index(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of a corpus folder's index.jsonl. Raises InputError for a line without one of its values."""
     path = folder / "index.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as problem:
-        raise InputError(f"{path}: missing; {folder} is no corpus folder (see the training guide)") from problem
-    except UnicodeDecodeError as problem:
-        raise InputError(f"{path}: not UTF-8 (byte {problem.start}); make the corpus again") from problem
+    if not is_there(path):
+        raise InputError(f"{path}: missing; {folder} is no corpus folder (see the training guide)")
+    # Not splitlines: a text may hold other line separators of Unicode.
+    lines = read_text(path, TABLE, remedy="make the corpus again").split("\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = parse_json(line)
             missing = [k for k in ("id", "text", "wav", "speaker", "split", "symbols", "ends") if k not in values]
         except (ValueError, TypeError) as problem:
             raise InputError(f"{path} line {number}: not JSON ({problem}); fix it") from problem
@@ -68,8 +68,8 @@ def index(folder: Path) -> Iterator[dict[str, Any]]:
 def about(folder: Path) -> dict[str, Any]:
     """The values of a corpus folder's corpus.json; empty where it cannot be read."""
     try:
-        values = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = parse_json(read_text(folder / "corpus.json", SETTINGS))
+    except (InputError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -100,14 +100,11 @@ class Corpus:
 
     def __init__(self, folder: str | Path, spec: MelSpec, speakers: list[str] | None = None) -> None:
         self.folder, self.spec = Path(folder), spec
-        try:
-            self.about: dict[str, Any] = json.loads((self.folder / "corpus.json").read_text())
-        except OSError as problem:
+        if not is_there(self.folder / "corpus.json"):
             raise InputError(
-                f"{problem.filename}: missing; {self.folder} is no corpus folder (see the training guide)"
-            ) from problem
-        except ValueError as problem:
-            raise InputError(f"{self.folder}/corpus.json: not JSON ({problem}); make the corpus again") from problem
+                f"{self.folder / 'corpus.json'}: missing; {self.folder} is no corpus folder (see the training guide)"
+            )
+        self.about = read_object(self.folder / "corpus.json", "make the corpus again")
         self.lines = list(index(self.folder))
         self.speakers: list[str] = speakers or self.about.get("speakers") or []
         self._check()

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...atomic import DISK, sha256
+from ...atomic import DISK
 from ...errors import InputError, JobError
+from ...input_files import sha256
 
 BLOCK = 1 << 20
 # Network errors that a retry may resolve; a disk's errors are OSErrors too, see `_local`.

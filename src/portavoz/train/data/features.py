@@ -24,11 +24,12 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from ...atomic import sha256, write_json
+from ...atomic import write_json
 from ...audio.files import read
 from ...audio.mel import mel_spectrogram
 from ...errors import InputError
 from ...flow import MelSpec
+from ...input_files import sha256
 from ..progress import track
 from ..run_directory import made, room
 

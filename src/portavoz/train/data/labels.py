@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
+from ...input_files import TEXT, is_file, read_bytes
 from ...text.alphabet import BLANK, GAPS, MARKS, PHONEMES, START, pronunciation
 from .layouts import within
 
@@ -30,7 +31,7 @@ def find(folder: Path, id: str, wav: Path | None = None) -> Path | None:
         for name in names:
             for ending in (".TextGrid", ".textgrid", ".lab"):
                 path = folder / base / f"{name}{ending}"
-                if path.is_file():
+                if is_file(path):
                     return path
     return None
 
@@ -42,8 +43,8 @@ def read(path: Path, marks: Sequence[str] = ()) -> tuple[list[str], list[float]]
     pause is a comma. Raises InputError naming the file and the label that is no phoneme.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig") if path.suffix == ".lab" else _decoded(path)
-    except (OSError, UnicodeDecodeError) as problem:
+        text = _decoded(path)
+    except UnicodeDecodeError as problem:
         raise InputError(f"{path}: cannot be read ({problem}); write it as UTF-8") from problem
     tiers = {"phones": _lab(text, path)} if path.suffix == ".lab" else textgrid(text, path)
     phones = next(
@@ -56,8 +57,9 @@ def read(path: Path, marks: Sequence[str] = ()) -> tuple[list[str], list[float]]
 
 
 def _decoded(path: Path) -> str:
-    raw = path.read_bytes()
-    return raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    raw = read_bytes(path, TEXT)
+    wide = path.suffix != ".lab"
+    return raw.decode("utf-16" if wide and raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
 
 
 def textgrid(text: str, path: Path) -> dict[str, list[Interval]]:

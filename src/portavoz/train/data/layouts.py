@@ -10,7 +10,6 @@ mine/           NAME.jsonl    {"audio": "a/b.wav", "text": "â€¦", "speaker": "â€
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...input_files import TABLE, is_file, is_folder, opened, parse_json, read_text
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 # Usual names of each column; the first one found counts.
@@ -63,7 +63,7 @@ class Layout:
 def find(folder: str | Path) -> Layout:
     """The recordings of a folder. Raises InputError for an unknown layout, or when no line can be read."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder}: no such folder; give one with recordings (see the training guide)")
     for kind, fits, lines in LAYOUTS:
         if fits(folder):
@@ -104,18 +104,13 @@ def _sound(folder: Path, name: str) -> Path:
     """The sound file `name` of a line: a path relative to the folder or wavs/, with or without its suffix."""
     for base in (folder, folder / "wavs", folder / "wav"):
         for path in (base / name, *(base / f"{name}{ending}" for ending in SOUNDS)):
-            if path.suffix.lower() in SOUNDS and path.is_file():
+            if path.suffix.lower() in SOUNDS and is_file(path):
                 return path
     return folder / "wavs" / (name if Path(name).suffix.lower() in SOUNDS else f"{name}.wav")
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise InputError(f"{path}: not UTF-8 (byte {problem.start}); save it as UTF-8") from problem
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
+    return read_text(path, TABLE)
 
 
 def _table(folder: Path) -> Iterator[Recording | Malformed]:
@@ -176,8 +171,8 @@ def _jsonl(folder: Path) -> Iterator[Recording | Malformed]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as problem:
+            values = parse_json(line)
+        except ValueError as problem:
             yield Malformed(where, f"not JSON ({problem}); fix the line")
             continue
         if not isinstance(values, dict):
@@ -220,15 +215,15 @@ def _vctk_sounds(folder: Path) -> Path | None:
 
 def _ljspeech(folder: Path) -> bool:
     try:
-        with (folder / "metadata.csv").open(encoding="utf-8-sig") as lines:
-            return lines.readline().startswith("LJ0")
-    except (OSError, UnicodeDecodeError):
+        with opened(folder / "metadata.csv", TABLE) as lines:
+            return lines.readline(64).removeprefix(b"\xef\xbb\xbf").startswith(b"LJ0")
+    except InputError:
         return False
 
 
 LAYOUTS: tuple[tuple[str, Callable[[Path], Any], Callable[[Path], Iterator[Recording | Malformed]]], ...] = (
     ("ljspeech", _ljspeech, _table),
     ("vctk", lambda folder: (folder / "txt").is_dir() and _vctk_sounds(folder), _vctk),
-    ("table", lambda folder: (folder / "metadata.csv").is_file(), _table),
+    ("table", lambda folder: is_file(folder / "metadata.csv"), _table),
     ("jsonl", _manifest, _jsonl),
 )

@@ -18,6 +18,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...flow import MelSpec
+from ...input_files import is_file
 from ...text.alphabet import ALPHABET, GAPS
 from ..progress import track
 from . import align, alignment_qc, labels, layouts
@@ -98,7 +99,7 @@ def _check_pace(source: str | Path, takes: Sequence[Take], report: Report) -> No
 def _key(found: layouts.Layout, spec: MelSpec, steps: int) -> str:
     rows = []
     for r in found.recordings:
-        status = r.wav.stat() if r.wav.is_file() else None
+        status = r.wav.stat() if is_file(r.wav) else None
         rows.append([r.id, r.text, str(r.wav), r.speaker, status and [status.st_size, status.st_mtime_ns]])
     about = json.dumps([rows, spec.rate, spec.hop, steps, ALPHABET.version])
     return hashlib.sha256(about.encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from ...atomic import write_json
 from ...audio.files import read
 from ...errors import InputError
 from ...flow import Wave
+from ...input_files import is_file
 from ...text.alphabet import START
 from ...text.chunks import split_text
 from .layouts import Recording
@@ -96,7 +97,7 @@ def _take(r: Recording, seen: dict[str, str], report: Report) -> tuple[list[tupl
     if r.id in seen:
         return [("duplicate", f"the id is also that of {seen[r.id]}")], None
     seen[r.id] = str(r.wav)
-    if not r.wav.is_file():
+    if not is_file(r.wav):
         return [("missing", str(r.wav))], None
     try:
         wave = read(r.wav)

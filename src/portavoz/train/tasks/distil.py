@@ -30,6 +30,7 @@ from ...families.compact import acoustic as compact_mel
 from ...families.compact.config import CompactConfig
 from ...families.compact.voice import CompactVoice
 from ...flow import MelSpec, Wave
+from ...input_files import read_text
 from ...ops.torch import TorchOps
 from ...text.alphabet import VERSION
 from ...text.chunks import TextChunk, split_text
@@ -56,10 +57,7 @@ def speak(
     that cannot be read, SpecError for a teacher whose mel is another one.
     """
     text, out = Path(text), Path(out)
-    try:
-        content = text.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{text}: cannot be read ({problem}); give a text file in UTF-8") from problem
+    content = read_text(text, remedy="give a text file in UTF-8")
     voice = load(teacher)
     if not isinstance(voice.model, CompactVoice):
         raise SpecError(f"teacher {teacher!r}: only voices of the compact family teach; give one of them")

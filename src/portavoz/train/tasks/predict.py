@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...atomic import atomic
 from ...errors import SpecError
 from ...families.compact.config import CompactConfig
+from ...input_files import sha256
 from ...ops.torch import TorchOps
 from ...weights.cursor import Weights
 from ..config import TrainConfig
@@ -48,7 +49,7 @@ def predicted_mels(name: str, c: CompactConfig, corpus: Corpus) -> Predicted:
     own = trained(weights)[1]
     if own.mel != c.mel:
         raise SpecError(f"predicted_by {name}: its mel is {own.mel}, the vocoder's {c.mel}; they must be equal")
-    about = hashlib.sha256(weights.read_bytes())
+    about = hashlib.sha256(sha256(weights).encode())
     about.update(corpus.ids.tobytes() + corpus.durations.tobytes())
     path = corpus.features.place / f"predicted-{about.hexdigest()[:16]}.f32"
     if not path.is_file() or path.stat().st_size != corpus.mels.nbytes:

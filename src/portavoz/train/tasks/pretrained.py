@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ...errors import InputError, WeightError
 from ...families.compact.config import CompactConfig
 from ...families.compact.spec import joints
 from ...flow import join
+from ...input_files import is_file, parse_json
 from ...weights import file
 from ...weights.quantized import unpacked
 
@@ -25,7 +25,7 @@ def weights_file(name: str) -> Path:
     path = Path(name)
     if path.suffix != ".safetensors":
         return folder.find(name) / "model.safetensors"
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{name}: no such file; give a training's result, a voice folder or a voice's name")
     return path
 
@@ -38,7 +38,14 @@ def trained(path: str | Path) -> tuple[dict[str, NDArray[Any]], CompactConfig]:
     tensors, metadata = file.read(path)
     if "config" not in metadata:
         raise WeightError(f"{path}: its metadata has no configuration; give the result of a training")
-    return unpacked(tensors), CompactConfig.from_dict(json.loads(metadata["config"]))
+    return unpacked(tensors), CompactConfig.from_dict(_configuration(path, metadata["config"]))
+
+
+def _configuration(path: str | Path, text: str) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError as problem:
+        raise WeightError(f"{path}: the configuration in its metadata is no JSON ({problem}); train it again") from None
 
 
 def joined(parts: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], CompactConfig]:

@@ -16,11 +16,11 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
-from ....errors import InputError
+from ....config_reader import Reader, read_object
+from ....errors import InputError, SpecError
+from ....input_files import read_array
 from ...options import json_option, print_json
 from .swap import request, said
 
@@ -141,8 +141,8 @@ def _spec(path: str | None, wave: Any, mel: str | None) -> Any:
 
     if path is not None:
         try:
-            return MelSpec(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as problem:
+            return Reader("the mel's definition").read(MelSpec, read_object(path, "see flow.MelSpec"))
+        except SpecError as problem:
             raise InputError(f"{path}: cannot be read as a mel's definition ({problem}); see flow.MelSpec") from problem
     if mel is not None:
         raise InputError(f"{mel}: nobody says what its numbers mean; give its definition with --spec, or its --voice")
@@ -161,15 +161,10 @@ def _mel(path: str, spec: Any) -> Any:
 
 
 def _array(path: str) -> Any:
-    import numpy as np
-
     if not path.endswith(MELS):
         raise InputError(f"{path}: a mel's file ends with {' or '.join(MELS)}; save it as one")
     if path.endswith(".npy"):
-        try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as problem:
-            raise InputError(f"{path}: cannot be read as an array ({problem}); save it with numpy.save") from problem
+        return read_array(path)
     from ....weights import file
 
     tensors = file.read(path)[0]
