@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from portavoz.lab.selftest.fault_injection import FaultTarget, catalogue, judge_one, target
+from portavoz.lab.compare import forced
+from portavoz.lab.selftest.fault_injection import FaultTarget, catalogue, judge_one, planted, target
 
 FAULTS = {fault.name: fault for fault in catalogue("chatterbox")}
 SAMPLE = [
@@ -30,3 +31,8 @@ def test_a_planted_fault_is_named_first(ground: FaultTarget, name: str) -> None:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_some_planted_faults_are_named_first(ground: FaultTarget, name: str) -> None:
     test_a_planted_fault_is_named_first(ground, name)
+
+
+def test_a_port_without_a_fault_passes(ground: FaultTarget) -> None:
+    verdict = forced(ground.trace, planted(ground, []))
+    assert verdict.answer == "PASS", [fault.id for fault in verdict.faults]

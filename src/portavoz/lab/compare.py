@@ -13,16 +13,18 @@ from .diagnose.diagnosis import diagnose
 from .diagnose.layer_weights import layer_structure, reference_weights
 from .forcing.free_running import FREE_LIMIT, free_outputs, mels
 from .forcing.loops import free, summary
-from .forcing.noise_floor import floors_for, traced
+from .forcing.noise_floor import floors_for, propagated_floors_of, traced
 from .forcing.restructured import restructured
-from .forcing.teacher_forcing import CRASHES, Check, Forcing, MirroredForcing, run_forced
+from .forcing.teacher_forcing import CRASHES, Check, Forcing, MirroredForcing, Watch, run_forced
 from .instrument.fingerprint import Fingerprint
 from .instrument.functions import program_of
 from .instrument.observer import Program
 from .report.verdict import Fault, Verdict, find_faults, judge
 from .trace.recorder import Recorder, Sink, record
+from .trace.store import ArrayStore
 from .trace.trace import Trace
 
+COARSE = 1e-3  # relative L2 that no rounding in float32 makes at one edge
 ROUNDED = 1e-5  # sketches within this spread are the same numbers, rounded otherwise (folded, merged)
 
 
@@ -96,8 +98,12 @@ def forced(
             pairing.units.setdefault(key, [key])
     least, plain = ROUNDOFF[precision], live.units
 
-    def attempt(tried: Pairing) -> Forcing:
-        walk = Forcing(tried, file, floors_for(file, tried, reference), least=least)
+    def attempt(tried: Pairing, watch: Watch | None = None) -> Forcing:
+        if watch is not None and reference is not None and not file.propagated_floors:
+            file.propagated_floors = propagated_floors_of(reference, file)  # once, for all trials
+        floors = floors_for(file, tried, reference if watch is None else None)
+        walk = Forcing(tried, file, floors, least=least)
+        walk.watch = watch
         run_forced(port, walk)
         return walk
 
@@ -135,27 +141,31 @@ def mirrored(
     by_reference = {theirs: mine for mine, theirs in (mapping or {}).items()}
     pairing = align(live, file, mapping=by_reference)
 
-    def narrowed(tried: Pairing) -> Forcing:
+    def narrowed(tried: Pairing, watch: Watch | None = None) -> Forcing:
         walk = Forcing(tried, file, {})
-        walk.mirrored, walk.actual = True, {}
+        walk.mirrored, walk.actual = True, ArrayStore()
+        # What float32 alone explains is not looked at before float64 judges.
+        walk.watch = watch and (lambda check: check.error > max(COARSE, 32 * least) and watch(check))
         run_forced(reference, walk)
         return walk
 
-    def attempt(tried: Pairing) -> MirroredForcing:
-        walk = MirroredForcing(tried, file, narrowed(tried).actual or {}, least=least)
+    def attempt(tried: Pairing, watch: Watch | None = None) -> Forcing:
+        first = narrowed(tried, watch)
+        if first.ended:
+            return first
+        walk = MirroredForcing(tried, file, first.actual or {}, least=least)
+        walk.watch = watch
         run_forced(reference, walk, float64=True)
         return walk
 
-    narrow = narrowed(pairing)
+    judged = attempt(pairing)
     if pairing.unmatched or pairing.fused or pairing.uncovered:
         # As above: the port's lengths are those of the reference's own run only when both said the same.
         looked = Trace(live.name)
-        looked.units, looked.layers, looked.arrays = narrow.seen, live.layers, live.arrays
+        looked.units, looked.layers, looked.arrays = judged.seen, live.layers, live.arrays
         again = align(looked, file, mapping=by_reference)
         if again.units != pairing.units:
-            pairing, narrow = again, narrowed(again)
-    judged = MirroredForcing(pairing, file, narrow.actual or {}, least=least)
-    run_forced(reference, judged, float64=True)
+            pairing, judged = again, attempt(again)
     pairing, judged = restructured(pairing, judged, attempt, live, file)
     found = find_faults(judged.checks, live, mirrored=True)
     for fault in found:

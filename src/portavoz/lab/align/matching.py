@@ -16,6 +16,7 @@ import numpy as np
 from ..instrument.fingerprint import Fingerprint
 from ..trace.trace import Trace, UnitInfo
 from .draws import draws
+from .lengths import lengths
 from .views import View, bare, parts
 
 NEAR = 0.02  # sketches that lie this close, in units of their spread, may be one tensor that was rounded
@@ -31,7 +32,8 @@ class Pairing:
     port works out between two units that are paired: they are judged at the next edge (`inside` its own keys there).
     `views` says for live keys whose calls are parts of the trace's, or the other way round, which part each one is;
     `dropped` are units that were compared and turned out to be fused; `histories` are live paths that one side calls on
-    the whole history, which grows with every call, and the other on its last step.
+    the whole history, which grows with every call, and the other on its last step. `any_row_order`: the rows of a batch
+    may come in another order.
     """
 
     layers: dict[str, list[str]] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Pairing:
     views: dict[str, View] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     histories: set[str] = field(default_factory=set)
+    any_row_order: bool = True
 
     @property
     def coverage(self) -> float:
@@ -203,7 +206,7 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
         others = out.layers.get(unit.path, []) if unit.weighted else []
         keys = [f"{p}#{unit.call}" for p in others]
         if keys and all(k in file.units for k in keys):
-            if unit.op == "embedding" and not same_size(unit, file.units[keys[0]]):
+            if unit.op == "embedding" and _looked_up_otherwise(live, file, key, keys[0]):
                 # Each looks its rows up in its own way (a table of distances): the next edge judges what came of it.
                 out.fused += keys
                 out.inside.append(key)
@@ -215,6 +218,21 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
             out.units[key], out.rules[key] = [key], "name of the value"
     tables = {key.rpartition("#")[0] for key in out.fused}
     out.fused += [key for key, unit in file.units.items() if unit.path in tables and key not in out.fused]
+
+
+def _looked_up_otherwise(live: Trace, file: Trace, key: str, other: str) -> bool:
+    """Whether two calls of a table have other numbers of rows, and not because symbols are lost or added."""
+    traces, keys = (live, file), (key, other)
+    if same_size(live.units[key], file.units[other]):
+        return False
+    calls = [sum(u.path == t.units[k].path for u in t.units.values()) for t, k in zip(traces, keys)]
+    if calls[0] != calls[1] or any("in0" not in t.units[k].shapes for t, k in zip(traces, keys)):
+        return True
+    mine, theirs = (t.array(k, "in0") for t, k in zip(traces, keys))
+    if mine.shape[:-1] != theirs.shape[:-1]:
+        return True  # one looks its rows up once for a batch
+    counted = mine.size < 2 or bool((np.diff(mine.ravel()) == 1).all())  # positions, not symbols
+    return counted or not lengths(mine, theirs)
 
 
 def _histories(live: Trace, file: Trace, out: Pairing) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,11 @@ class Hypothesis(NamedTuple):
     actual: Floats
     target: Floats
     fitted: int = 0
+
+
+def kind_of(text: str) -> str:
+    """A cause without its numbers."""
+    return re.sub(r"[-+−]?[\d.√/]+(e[-+]?\d+)?", "", text)
 
 
 def earned(guess: Hypothesis, ref: Floats) -> bool:

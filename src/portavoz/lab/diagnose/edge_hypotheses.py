@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..forcing.distance import masked_out
 from ..numbers import figure, fit_one
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
+from .certainty import kind_of
 from .layer_hypotheses import ACTIVATIONS, OPS
 
 Floats = NDArray[np.float64]
@@ -95,8 +97,11 @@ def other_functions(key: str, file: Trace, port: Floats, ref: Floats) -> Iterato
                     yield f"what {unit_of(near)} has, where {name} of it is wanted", ref + value - actual, port
 
 
-def scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
-    """Scores of another pair: values instead of keys, keys instead of queries, heads split in another way."""
+def scores(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -> Iterator[Guessed]:
+    """Scores of another pair: values instead of keys, keys instead of queries, heads split in another way.
+
+    `wanted`: only those of this kind are worked out.
+    """
     if ref.ndim not in (3, 4):
         return
     order = list(file.units)
@@ -106,7 +111,11 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
     heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, next((v.shape[0] for v in values.values()), 1))
     lost = masked_out(ref, "softmax") | masked_out(port, "softmax")
     for a, b in itertools.product(values, values):
-        for how, actual in _dots(values[a], values[b], heads):
+        for how, make in _dots(values[a], values[b], heads):
+            text = f"scores of {unit_of(a).rpartition('.')[2]} and {unit_of(b).rpartition('.')[2]}{how}"
+            if wanted and kind_of(text) != wanted:
+                continue
+            actual = make()
             if actual.size != ref.size:
                 continue
             actual = actual.reshape(ref.shape)
@@ -115,11 +124,10 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
             gain = float((port[kept] * actual[kept]).sum()) / size if size else 0.0
             if _parallel(actual[kept], ref[kept]):
                 continue  # the reference's own pair: another size of it, which a gain names
-            text = f"scores of {unit_of(a).rpartition('.')[2]} and {unit_of(b).rpartition('.')[2]}{how}"
             yield text, np.where(kept, gain * actual, port), port, 1
 
 
-def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
+def exchanged(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -> Iterator[Guessed]:
     """Scores with one value where another is wanted, whatever else (a bias, relative positions) is added to them."""
     if ref.ndim not in (3, 4):
         return
@@ -135,14 +143,16 @@ def exchanged(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Gues
             continue
         if not heads or values[a].shape[2] % heads:
             continue
+        names = [unit_of(k).rpartition(".")[2] for k in (a, c, b)]
+        text = "scores of {} and {} where {} is wanted".format(*names)
+        if wanted and kind_of(text) != wanted:
+            continue
         change = _dot(values[a], values[c] - values[b], heads, interleaved=False)
         if change.size != ref.size:
             continue
         change = change.reshape(ref.shape)
         size = float((change[kept] ** 2).sum())
         gain = float(((port[kept] - ref[kept]) * change[kept]).sum()) / size if size else 0.0
-        names = [unit_of(k).rpartition(".")[2] for k in (a, c, b)]
-        text = "scores of {} and {} where {} is wanted".format(*names)
         yield text, np.where(kept, ref + gain * change, port), port, 1
 
 
@@ -152,30 +162,35 @@ def _parallel(a: Floats, b: Floats) -> bool:
     return size > 0 and abs(float(a @ b)) > (1 - 1e-9) * size
 
 
-def _dots(q: Floats, k: Floats, heads: int) -> Iterator[tuple[str, Floats]]:
-    """Scores of two values, with and without rotary positions, heads split either way."""
+def _dots(q: Floats, k: Floats, heads: int) -> Iterator[tuple[str, Callable[[], Floats]]]:
+    """How scores of two values are made, with and without rotary positions, heads split either way."""
     if q.shape[0] != k.shape[0] or q.shape[2] != k.shape[2] or not heads or q.shape[2] % heads:
         return
     size = q.shape[2] // heads
     for base in (None, 10000.0, 1000.0) if size % 2 == 0 and q.shape[1] == k.shape[1] else (None,):
-        turned = [(x, x) if base is None else (_rope(x, heads, base), x) for x in (q, k)]
-        for u, v, how in (
-            (turned[0][0], turned[1][0], ""),
-            (turned[0][0], turned[1][1], ", the second without rotary positions"),
-            (turned[0][1], turned[1][0], ", the first without rotary positions"),
+        for first, second, how in (
+            (True, True, ""),
+            (True, False, ", the second without rotary positions"),
+            (False, True, ", the first without rotary positions"),
         ):
             if base is None and how:
                 continue
             text = how + ("" if base in (None, 10000.0) else f", rotary positions of base {base:g}")
-            yield text, _dot(u, v, heads, interleaved=False)
-            yield f"{text}, heads split the other way", _dot(u, v, heads, interleaved=True)
+            u, v = (partial(_rope, x, heads, base if on else None) for x, on in ((q, first), (k, second)))
+            yield text, lambda u=u, v=v: _dot(u(), v(), heads, interleaved=False)
+            yield f"{text}, heads split the other way", lambda u=u, v=v: _dot(u(), v(), heads, interleaved=True)
         if base is not None:
-            u, v = (_rope(x, heads, base, interleaved=True) for x in (q, k))
-            yield f", rotary pairs interleaved (base {base:g})", _dot(u, v, heads, interleaved=False)
+            u, v = (partial(_rope, x, heads, base, interleaved=True) for x in (q, k))
+            yield (
+                f", rotary pairs interleaved (base {base:g})",
+                lambda u=u, v=v: _dot(u(), v(), heads, interleaved=False),
+            )
 
 
-def _rope(x: Floats, heads: int, base: float, *, interleaved: bool = False) -> Floats:
+def _rope(x: Floats, heads: int, base: float | None, *, interleaved: bool = False) -> Floats:
     size = x.shape[2] // heads
+    if base is None:
+        return x
     if not interleaved:
         return OPS.rope(x, *rotary(x.shape[1], size, base), heads)
     order = [h * size + 2 * i + odd for h in range(heads) for odd in (0, 1) for i in range(size // 2)]

@@ -27,11 +27,17 @@ def spectral(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypot
     place = order.index(key) if key in file.units else 0
     for near in reversed(order[max(0, place - NEAR) : place]):
         unit = file.units[near]
-        if unit.op == "istft" and "in0" in unit.shapes:
-            yield from _inverse(file.array(near, "in0"), unit.facts, port, ref)
-        elif unit.op == "stft" and "in0" in unit.shapes:
-            yield from _forward(file.array(near, "in0"), file.array(near, "out"), unit.facts, port, ref)
+        if unit.op == "istft" and "in1" in unit.shapes:
+            yield from _inverse(_complex(file, near, ("in0", "in1")), unit.facts, port, ref)
+        elif unit.op == "stft" and {"in0", "out.1"} <= set(unit.shapes):
+            yield from _forward(file.array(near, "in0"), _complex(file, near, ("out", "out.1")), unit.facts, port, ref)
     yield from _repeated(port, ref)
+
+
+def _complex(file: Trace, key: str, places: tuple[str, str]) -> NDArray[np.complex128]:
+    """Real and imaginary parts [B, frames, bins] → a spectrum [B, bins, frames]."""
+    real, imag = (np.asarray(file.array(key, place), np.float64).swapaxes(-1, -2) for place in places)
+    return real + 1j * imag
 
 
 def _windows(n: int) -> Iterator[tuple[str, Floats]]:
@@ -43,11 +49,12 @@ def _windows(n: int) -> Iterator[tuple[str, Floats]]:
     yield "root of hann", np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * t / n))
 
 
-def _inverse(pairs: NDArray[Any], facts: dict[str, Any], port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+def _inverse(
+    spectrum: NDArray[np.complex128], facts: dict[str, Any], port: Floats, ref: Floats
+) -> Iterator[Hypothesis]:
     n, hop = int(facts.get("n_fft", 0)), int(facts.get("hop", 0))
-    if pairs.ndim != 4 or not n or not hop:
+    if spectrum.ndim != 3 or not n or not hop:
         return
-    spectrum = pairs[..., 0] + 1j * pairs[..., 1]
     frames = np.fft.irfft(spectrum, n, axis=1)
     count, shape = frames.shape[-1], ref.shape
     length = n + hop * (count - 1)
@@ -83,12 +90,11 @@ def _inverse(pairs: NDArray[Any], facts: dict[str, Any], port: Floats, ref: Floa
 
 
 def _forward(
-    wave: NDArray[Any], pairs: NDArray[Any], facts: dict[str, Any], port: Floats, ref: Floats
+    wave: NDArray[Any], spectrum: NDArray[np.complex128], facts: dict[str, Any], port: Floats, ref: Floats
 ) -> Iterator[Hypothesis]:
     n, hop = int(facts.get("n_fft", 0)), int(facts.get("hop", 0))
-    if pairs.ndim != 4 or wave.ndim != 2 or not n or not hop:
+    if spectrum.ndim != 3 or wave.ndim != 2 or not n or not hop:
         return
-    spectrum = pairs[..., 0].astype(np.float64) + 1j * pairs[..., 1]
     for name, form in FORMS.items():
         whole = form(spectrum)
         for turned in (False, True):

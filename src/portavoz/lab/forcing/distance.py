@@ -64,21 +64,21 @@ class Fit:
     note: str = ""
 
 
-def fit(ref: NDArray[Any], own: NDArray[Any], op: str) -> Fit | None:
+def fit(ref: NDArray[Any], own: NDArray[Any], op: str, *, any_row_order: bool = True) -> Fit | None:
     """`ref` in the shape of `own`, or None where lengths or layouts differ. Where shapes are ambiguous, values decide.
 
     A named value (op "value") keeps its layout: only axes of length 1 may come and go. Axes may be joined or split in
     order, and be in another order where the operation does not care (`FREE`, `ROWS`).
     """
     if ref.shape == own.shape:
-        turned = _turned(ref, own, op)
+        turned = _turned(ref, own, op, any_row_order)
         return Fit(ref, ref, _same) if turned is None else turned
     squeezed = [tuple(n for n in a.shape if n != 1) for a in (ref, own)]
     if op == "value" and ref.ndim == own.ndim:
         return None
     if squeezed[0] == squeezed[1] or (op != "value" and ref.size and _refined(squeezed[0], squeezed[1])):
         view = ref.reshape(own.shape)
-        turned = _turned(view, own, op)
+        turned = _turned(view, own, op, any_row_order)
         note = f"{shape_text(ref.shape)} as {shape_text(own.shape)}"
         return Fit(view, view, _same, note) if turned is None else turned
     if op == "value":
@@ -94,7 +94,7 @@ def fit(ref: NDArray[Any], own: NDArray[Any], op: str) -> Fit | None:
 
 # Operations for which the order of axes does not matter, and those that work on each row of the last axis.
 FREE = {"relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu"}
-ROWS_AT_MOST = 16
+ROWS_AT_MOST, ROW_ORDER = 16, "rows "
 ROWS = {"linear", "layer_norm", "rms_norm", "embedding", "softmax"}
 
 
@@ -112,14 +112,14 @@ def _refined(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return math.prod(a) == math.prod(b) and (ends[0] <= ends[1] or ends[1] <= ends[0])
 
 
-def _turned(ref: NDArray[Any], own: NDArray[Any], op: str) -> Fit | None:
+def _turned(ref: NDArray[Any], own: NDArray[Any], op: str, any_row_order: bool) -> Fit | None:
     """Axes of one length that are exchanged, or rows of a batch in another order, as the values say."""
     last = ref.ndim - (op in ROWS)
     if op == "value" or not ref.size or relative(own, ref) < 1e-2:
         return None
-    rows = _ordered(ref, own)
+    rows = _ordered(ref, own) if any_row_order else None
     if rows is not None:
-        return Fit(ref[rows], ref[rows], _same, f"rows {' '.join(map(str, rows))}, by values")
+        return Fit(ref[rows], ref[rows], _same, f"{ROW_ORDER}{' '.join(map(str, rows))}, by values")
     if (op not in FREE and op not in ROWS) or ref.ndim > 4 or not last > 1:
         return None
     for order in itertools.permutations(range(last)):

@@ -7,6 +7,7 @@ cannot show when a loop would have stopped; that is what free runs are compared 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..instrument.observer import Program
 from ..trace.recorder import record
+from ..trace.store import ArrayStore
 from ..trace.trace import Trace, UnitInfo
 from .distance import MIN_FLOOR, relative
 from .free_running import DEFAULT_FLOOR, FREE_LIMIT
@@ -111,7 +113,7 @@ def stepwise(reference: Program, steps: int, *, only: str = "*", axis: int = 1) 
     """
     whole = record(reference)
     exact = Forcing(identity(whole), whole, {})
-    exact.actual = {}
+    actual = exact.actual = ArrayStore()
     reference.run(exact, float64=True)
     out = Trace(f"{whole.name}, step by step")
     out.layers = whole.layers
@@ -122,12 +124,12 @@ def stepwise(reference: Program, steps: int, *, only: str = "*", axis: int = 1) 
     end = order.index(loop[-1])
     for unit in order[:end]:
         if unit.key not in inside:
-            _copy(whole, exact.actual, out, unit)
+            _copy(whole, actual, out, unit)
     for step in range(steps):
         for unit in loop:
-            _cut(whole, exact.actual, out, unit, step, axis)
+            _cut(whole, actual, out, unit, step, axis)
     for unit in order[end + 1 :]:
-        _copy(whole, exact.actual, out, unit)
+        _copy(whole, actual, out, unit)
     return out
 
 
@@ -138,14 +140,14 @@ def _long(unit: UnitInfo, steps: int, axis: int) -> bool:
     return len(shape) > axis and shape[axis] == steps
 
 
-def _copy(whole: Trace, actual: dict[str, NDArray[Any]], out: Trace, unit: UnitInfo) -> None:
+def _copy(whole: Trace, actual: Mapping[str, NDArray[Any]], out: Trace, unit: UnitInfo) -> None:
     out.units[unit.key] = unit
     for place in unit.shapes:
         out.arrays[f"{unit.key}:{place}"] = whole.array(unit.key, place)
         _floor(out, unit.key, place, unit.op, actual.get(f"{unit.key}:{place}"))
 
 
-def _cut(whole: Trace, actual: dict[str, NDArray[Any]], out: Trace, unit: UnitInfo, step: int, axis: int) -> None:
+def _cut(whole: Trace, actual: Mapping[str, NDArray[Any]], out: Trace, unit: UnitInfo, step: int, axis: int) -> None:
     key = unit.key.replace(f"#{unit.call}", f"#{step}", 1)
     new = UnitInfo(key, unit.kind, unit.op, unit.path, step, unit.facts)
 

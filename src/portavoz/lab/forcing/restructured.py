@@ -8,32 +8,49 @@ on the unit agrees, the port is restructured there, and not wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Protocol
 
 from ..align.matching import Pairing, left
 from ..trace.trace import Trace
-from .teacher_forcing import FORMULAS, Check, Forcing
+from .distance import ROW_ORDER
+from .teacher_forcing import FORMULAS, Check, Forcing, Watch
 
-Attempt = Callable[[Pairing], Forcing]
 MOST = 12  # units that are tried by themselves
+LARGE = 1 << 24  # numbers in a trace from which fewer are
+FEWER = 3
+
+
+class Attempt(Protocol):
+    """Walks with another pairing; `watch` sees each check and ends the walk by saying so."""
+
+    def __call__(self, tried: Pairing, watch: Watch | None = None) -> Forcing: ...
 
 
 def restructured(
     pairing: Pairing, walked: Forcing, attempt: Attempt, live: Trace, file: Trace
 ) -> tuple[Pairing, Forcing]:
-    """The pairing without the units that turn out to be fused, and its walk. `attempt` walks with another pairing."""
+    """The pairing without the units that turn out to be fused, and its walk. `attempt` walks with another pairing.
+
+    A trial ends at the first check that speaks against it; what it finds is confirmed by a whole walk.
+    """
+    pairing, walked = _rows_in_order(pairing, walked, attempt)
     suspects = _suspects([c for c in walked.checks if c.ref in file.units], pairing, file)
     if not suspects:
         return pairing, walked
     everything = dropped(pairing, [key for keys in suspects.values() for key in keys], live, file)
-    if everything is not None:
+    if everything is not None and not attempt(everything, lambda check: check.failed).ended:
         whole = attempt(everything)
         if not any(c.failed for c in whole.checks) and _used(walked.checks, whole.checks, suspects, live):
             return everything, whole
-    for group in _groups(suspects):
+    size = sum(math.prod(shape) for unit in file.units.values() for shape in unit.shapes.values())
+    for group in _groups(suspects, MOST if size < LARGE else FEWER):
         tried = dropped(pairing, group, live, file)
         if tried is None:
+            continue
+        known = {(c.key, c.place): c for c in walked.checks}
+        if attempt(tried, lambda check, known=known: _against(known.get((check.key, check.place)), check)).ended:
             continue
         new = attempt(tried)
         if _agrees(walked.checks, new.checks, set(group)):
@@ -41,12 +58,27 @@ def restructured(
     return pairing, walked
 
 
-def _groups(suspects: dict[str, list[str]]) -> Iterable[list[str]]:
-    names = list(suspects)[:MOST]
+def _rows_in_order(pairing: Pairing, walked: Forcing, attempt: Attempt) -> tuple[Pairing, Forcing]:
+    """Rows of a batch in another order are a restructuring unless something later wants them in the reference's order.
+
+    Then what failed later agrees once the rows are put in order where they first are not, which is the fault's place.
+    """
+    moved = {place for place, note in walked.mappings.items() if note.startswith(ROW_ORDER)}
+    failed = {f"{c.key}:{c.place}" for c in walked.checks if c.failed}
+    if not moved or not failed:
+        return pairing, walked
+    strict = replace(pairing, any_row_order=False)
+    new = attempt(strict)
+    still = {f"{c.key}:{c.place}" for c in new.checks if c.failed}
+    return (strict, new) if still - moved < failed else (pairing, walked)
+
+
+def _groups(suspects: dict[str, list[str]], most: int) -> Iterable[list[str]]:
+    names = list(suspects)[:most]
     for name in names:
         yield suspects[name]
     # A factor that moved from one layer into the next one shows in both.
-    for a, b in list(zip(names, names[1:]))[: MOST // 2]:
+    for a, b in list(zip(names, names[1:]))[: most // 2]:
         yield suspects[a] + suspects[b]
 
 
@@ -106,14 +138,18 @@ def _agrees(before: list[Check], after: list[Check], gone: set[str]) -> bool:
     changed = 0
     for check in after:
         known = old.get((check.key, check.place))
-        if known is None and check.place == "shape":
+        if _against(known, check):
             return False
-        if known is None or _changed(known, check):
-            if check.failed:
-                return False
-            changed += 1
+        changed += known is None or _changed(known, check)
     passed = [c for c in before if c.key in gone and c.place.startswith("out")]
     return changed > 0 or (bool(passed) and not any(c.failed for c in passed))
+
+
+def _against(known: Check | None, check: Check) -> bool:
+    """Whether a check of a trial fails otherwise than before."""
+    if known is None:
+        return check.failed or check.place == "shape"
+    return check.failed and _changed(known, check)
 
 
 def _used(before: list[Check], after: list[Check], suspects: dict[str, list[str]], live: Trace) -> bool:

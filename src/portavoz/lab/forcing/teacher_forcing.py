@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..trace.trace import Trace, UnitInfo
 from .distance import MIN_FLOOR, Fit, fit, masked_out, relative, shape_text, tail
 
 FAIL, WARN = 16.0, 8.0
+LATEST = 6  # earlier errors of one shape that may arrive again
 FEW = 24  # numbers in an error from which earlier errors may explain it
 # Facts that change what a unit computes, whatever is folded into it.
 FORMULAS = ("eps", "slope", "approximate")
@@ -81,29 +83,48 @@ class CarriedErrors:
         delta[~np.isfinite(delta) | (np.abs(delta) > 1e30)] = 0
         if delta.size < FEW:
             return delta  # so few numbers are always a sum of some others
-        near = [(name, e) for name, e in self.seen if e.shape == delta.shape][-6:]
+        near = [(name, e) for name, e in self.seen if e.shape == delta.shape][-LATEST:]
         size, rest = float(np.linalg.norm(delta)), delta
         if near and size:
-            basis = np.stack([e.ravel() for _, e in near], 1)
-            weights = np.linalg.lstsq(basis, delta.ravel(), rcond=None)[0]
-            rest = delta - (basis @ weights).reshape(delta.shape)
+            weights = _sum_of(delta, [e for _, e in near])
+            rest = delta - sum((w * e for w, (_, e) in zip(weights, near)), np.zeros_like(delta))
             kept = np.where(masked_out(np.asarray(check.expected, np.float64)), 0, check.expected)
             noise = 4 * max(check.floor, MIN_FLOOR) * float(np.linalg.norm(kept)) / size
             if float(np.linalg.norm(rest)) <= max(1e-3, noise) * size:
                 check.inherits = near[int(np.argmax(np.abs(weights)))][0]
                 return None
+        # Older ones of this shape are not asked again, and may be large.
+        kept = [pair for pair in self.seen if pair[1].shape == delta.shape][-LATEST + 1 :]
+        self.seen = [pair for pair in self.seen if pair[1].shape != delta.shape] + kept
         self.seen.append((f"{check.key}:{check.place}", rest))
         return rest
+
+
+def _sum_of(delta: NDArray[np.float64], parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The weights of the nearest sum of `parts`, by their products alone: no matrix of all numbers is made."""
+    sizes = [float(np.linalg.norm(e)) or 1.0 for e in parts]
+    products = np.array([[float(np.vdot(a, b)) / (m * n) for b, n in zip(parts, sizes)] for a, m in zip(parts, sizes)])
+    target = np.array([float(np.vdot(a, delta)) / m for a, m in zip(parts, sizes)])
+    return np.linalg.lstsq(products, target, rcond=1e-12)[0] / np.array(sizes)
+
+
+class Settled(Exception):
+    """A walk that has shown enough."""
+
+
+Watch = Callable[[Check], bool]
 
 
 class Forcing(Observer):
     """The walk. `floors` by trace key and place; `checks` in the order in which the units ran.
 
     `least` is the lowest floor there is, where the running program keeps its numbers in less than float32. `mirrored`
-    says that the running program is the reference.
+    says that the running program is the reference. `watch` sees each check; the walk ends where it says so (`ended`).
     """
 
     mirrored = False
+    watch: Watch | None = None
+    ended = False
 
     def __init__(
         self,
@@ -116,12 +137,20 @@ class Forcing(Observer):
         self.pairing, self.file, self.least = pairing, file, least
         self.floors = file.floors if floors is None else floors
         self.checks: list[Check] = []
-        self.actual: dict[str, NDArray[Any]] | None = None
+        self.actual: MutableMapping[str, NDArray[Any]] | None = None
         self.mappings: dict[str, str] = {}
         self.carried = CarriedErrors()
         self.seen: dict[str, UnitInfo] = {}
 
     def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
+        count = len(self.checks)
+        handed = self._observed(unit, xs, run)
+        if self.watch is not None and any(map(self.watch, self.checks[count:])):
+            self.ended = True
+            raise Settled
+        return handed
+
+    def _observed(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
         info = UnitInfo(unit.key, unit.kind, unit.op, unit.path, unit.call, unit.facts)
         info.shapes = {f"in{i}": tuple(x.shape) for i, x in enumerate(xs)} if unit.kind == "leaf" else {}
         self.seen[unit.key] = info
@@ -253,7 +282,7 @@ class Forcing(Observer):
     def _compare(self, unit: Unit, ref: str, place: str, actual: NDArray[Any], expected: NDArray[Any]) -> Fit | None:
         if self.actual is not None:
             self.actual[f"{unit.key}:{place}"] = np.array(actual, copy=True)
-        fitted = fit(expected, actual, unit.op)
+        fitted = fit(expected, actual, unit.op, any_row_order=self.pairing.any_row_order)
         if fitted is None and unit.kind == "leaf" and unit.path in self.pairing.histories:
             fitted = tail(expected, actual)
         check = Check(
@@ -277,7 +306,8 @@ class Forcing(Observer):
         return fitted
 
     def _error(self, unit: Unit, place: str, part: NDArray[Any], fitted: Fit) -> float:
-        return relative(part, fitted.expected, unit.op if place.startswith("in") else "")
+        pair = (fitted.expected, part) if self.mirrored else (part, fitted.expected)
+        return relative(*pair, unit.op if place.startswith("in") else "")
 
 
 def _longer(a: NDArray[Any], by: int) -> NDArray[Any]:
@@ -306,7 +336,9 @@ class MirroredForcing(Forcing):
 
     mirrored = True
 
-    def __init__(self, pairing: Pairing, file: Trace, narrow: dict[str, NDArray[Any]], *, least: float = 0.0) -> None:
+    def __init__(
+        self, pairing: Pairing, file: Trace, narrow: Mapping[str, NDArray[Any]], *, least: float = 0.0
+    ) -> None:
         super().__init__(pairing, file, {}, least=least)
         self.narrow = narrow
 
@@ -322,6 +354,8 @@ def run_forced(subject: Program, observer: Forcing, *, float64: bool = False) ->
     """Run a program under the observer; an exception (a wrong shape, say) becomes a failed check."""
     try:
         subject.run(observer, float64=float64)
+    except Settled:
+        return
     except CRASHES as problem:
         last = observer.checks[-1] if observer.checks else Check("", "", "", "", 0.0)
         text = " ".join(str(problem).split())[:160]

@@ -227,7 +227,8 @@ class TorchInstrument(Instrument, TorchFunctionMode):
         call = op.bind(args, kwargs)
         call.given = call.given if owner is None else owner
         self.seen += 1
-        return self.called(op.name, call)
+        out = self.called(op.name, call)
+        return functions.joined(out, kwargs) if op.name == "stft" else out
 
     def _attention(
         self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,

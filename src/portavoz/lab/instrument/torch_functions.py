@@ -117,13 +117,27 @@ def _normalize(func: Any, given: dict[str, Any]) -> Call:
 
 
 def _spectrum(func: Any, given: dict[str, Any]) -> Call:
-    """A short-time Fourier transform or its inverse: frames behind each other, [frames, bins, 2]."""
+    """A short-time Fourier transform or its inverse; spectra are real and imaginary parts, [..., frames, bins]."""
     whole = {"center": True, "normalized": False, **given}
     facts = {k: whole[k] for k in ("n_fft", "center", "normalized")}
     facts["hop"] = whole.get("hop_length") or whole["n_fft"] // 4
     facts["window"] = _window(given.get("window"), whole.get("win_length") or whole["n_fft"])
-    rest = {k: v for k, v in given.items() if k != "input"}
-    return Call([given["input"]], lambda t: func(t[0], **rest), facts=facts)
+    rest, x = {k: v for k, v in given.items() if k != "input"}, given["input"]
+    if func.__name__ == "istft":
+        return Call(parted(x), lambda t: func(torch.complex(*t).transpose(-1, -2), **rest), facts=facts)
+    return Call([x], lambda t: parted(func(t[0], **{**rest, "return_complex": True})), facts=facts)
+
+
+def parted(spectrum: Tensor) -> list[Tensor]:
+    """A spectrum [..., bins, frames] as real and imaginary parts [..., frames, bins]."""
+    pairs = torch.view_as_real(spectrum.resolve_conj()) if spectrum.is_complex() else spectrum
+    return [part.transpose(-1, -2) for part in pairs.unbind(-1)]
+
+
+def joined(parts: list[Tensor], given: Mapping[str, Any]) -> Tensor:
+    """The way back, as the call asked for it."""
+    spectrum = torch.complex(*parts).transpose(-1, -2)
+    return torch.view_as_real(spectrum) if given.get("return_complex") is False else spectrum
 
 
 def _window(window: Tensor | None, length: int) -> str:

@@ -29,7 +29,7 @@ class Sink:
     def put(self, info: UnitInfo, arrays: dict[str, NDArray[Any]]) -> None:
         """Keep one unit."""
         for place, a in arrays.items():
-            self.trace.arrays[f"{info.key}:{place}"] = np.array(a, copy=True)
+            self.trace.arrays[f"{info.key}:{place}"] = a
 
 
 class FileSink(Sink):

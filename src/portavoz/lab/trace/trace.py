@@ -13,6 +13,7 @@ Version 1 is still read; it has other words for the same things (see `UNIT_NAMES
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..instrument.fingerprint import Fingerprint
+from .store import ArrayStore
 
 FORMAT, VERSION, ENTRY = "portavoz-trace", 2, "portavoz.trace"
 VERSIONS = (1, 2)
@@ -73,7 +75,7 @@ class Trace:
         self.floors: dict[str, dict[str, float]] = {}
         self.stage_floors: dict[str, dict[str, float]] = {}
         self.propagated_floors: dict[str, dict[str, float]] = {}
-        self.arrays: dict[str, NDArray[Any]] = {}
+        self.arrays: MutableMapping[str, NDArray[Any]] = ArrayStore()
 
     def array(self, key: str, place: str) -> NDArray[Any]:
         """One tensor, as it was recorded."""

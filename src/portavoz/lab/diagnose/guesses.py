@@ -1,0 +1,167 @@
+"""All hypotheses about one check, by where they come from; see `diagnosis` for how they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..forcing.teacher_forcing import Check
+from ..instrument.observer import Arrays, Unit
+from ..report.verdict import unit_of
+from ..trace.trace import Trace
+from .certainty import Hypothesis
+from .edge_hypotheses import exchanged, other_functions, others, replaced, scores, unusable
+from .layer_hypotheses import leaf_hypotheses, rounded
+from .ode_hypotheses import sums, times
+from .order_hypotheses import shifts, turns
+from .recurrent_hypotheses import recurrent
+from .spectral_hypotheses import spectral
+from .step_hypotheses import euler, other_calls, taken
+from .value_hypotheses import among, blocks, channels, functions, gains, lengths, masks
+
+Floats = NDArray[np.float64]
+Weights = Mapping[str, Mapping[str, NDArray[Any]]]
+
+
+@dataclass(slots=True)
+class Question:
+    """What is known of one check: the port's array and the reference's, and the trace `file` that it is part of.
+
+    `kind` is the fault's; `weights` are the reference's by path, where it runs; `whole` is the trace with every length
+    as it was, where `file` is cut. `wanted`: only hypotheses of this kind (see `kind_of`) are of interest.
+    """
+
+    kind: str
+    check: Check
+    file: Trace
+    port: Floats
+    ref: Floats
+    mirrored: bool = False
+    weights: Weights = field(default_factory=dict)
+    inputs: Arrays = field(default_factory=list)
+    whole: Trace | None = None
+    wanted: str = ""
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is about a value on its way, and not about what a layer makes of it."""
+        return self.kind in ("edge", "value")
+
+
+Source = Callable[[Question], Iterator[Hypothesis]]
+
+
+def _masks(q: Question) -> Iterator[Hypothesis]:
+    if q.check.op == "softmax" and q.kind == "edge":
+        yield from masks(q.port, q.ref)
+
+
+def _leaf(q: Question) -> Iterator[Hypothesis]:
+    if q.kind in ("leaf", "kernel") and q.check.unit is not None:
+        actual, target = (q.ref, q.port) if q.mirrored else (q.port, q.ref)
+        for one in leaf_hypotheses(q.check.unit, q.inputs, actual, target, q.mirrored, q.file, q.check.ref):
+            yield Hypothesis(*one)
+
+
+def _times(q: Question) -> Iterator[Hypothesis]:
+    if q.inside:
+        yield from (Hypothesis(*g) for g in times(q.port, q.ref))
+
+
+def _calls(q: Question) -> Iterator[Hypothesis]:
+    if q.inside:
+        yield from other_calls(q.check.ref, q.file, q.check.place, q.port)
+        yield from recurrent(q.check.ref, q.file, q.port)
+
+
+def _gains(q: Question) -> Iterator[Hypothesis]:
+    yield from gains(q.port, q.ref, lengths(q.check.ref, q.whole or q.file), q.check.op)
+
+
+def _shifts(q: Question) -> Iterator[Hypothesis]:
+    yield from shifts(q.port, q.ref)
+
+
+def _turns(q: Question) -> Iterator[Hypothesis]:
+    yield from turns(q.port, q.ref, q.check.op)
+
+
+def _functions(q: Question) -> Iterator[Hypothesis]:
+    yield from functions(q.port, q.ref)
+
+
+def _run(*makers: Callable[[str, Trace, Floats, Floats], Iterator[Any]]) -> Source:
+    """Makers that look at other values of the run."""
+
+    def source(q: Question) -> Iterator[Hypothesis]:
+        for make in makers if q.inside else ():
+            yield from (Hypothesis(*one) for one in make(q.check.ref, q.file, q.port, q.ref))
+
+    return source
+
+
+def _scores(q: Question) -> Iterator[Hypothesis]:
+    if q.inside and q.check.op == "softmax":
+        yield from (Hypothesis(*g) for g in scores(q.check.ref, q.file, q.port, q.ref, q.wanted))
+        yield from (Hypothesis(*g) for g in exchanged(q.check.ref, q.file, q.port, q.ref, q.wanted))
+
+
+def _blocks(q: Question) -> Iterator[Hypothesis]:
+    if q.inside:
+        yield from blocks(q.port, q.ref)
+
+
+def _among(q: Question) -> Iterator[Hypothesis]:
+    if q.inside:
+        yield from among(q.port, q.ref)
+
+
+def _channels(q: Question) -> Iterator[Hypothesis]:
+    yield from channels(q.port, q.ref)
+
+
+def _positions(q: Question) -> Iterator[Hypothesis]:
+    if q.kind == "edge" and q.ref.ndim == 3 and len(q.ref) > 1 and not (unusable(q.port) or unusable(q.ref)):
+        # Rows of a batch share nothing but weights and positions.
+        text = "other positions (the same is added to every row of the batch)"
+        yield Hypothesis(text, q.ref + (q.port - q.ref).mean(0), q.port, q.ref[0].size)
+
+
+def _precisions(q: Question) -> Iterator[Hypothesis]:
+    for kind in ("bfloat16", "float16"):
+        yield Hypothesis(f"a calculation in {kind}", rounded(q.ref, kind), q.port)
+
+
+def _before(q: Question) -> Iterator[Hypothesis]:
+    """The unit before an edge that its output is: the port works it out by itself, maybe by another formula."""
+    key, file, port, ref, weights = q.check.ref, q.file, q.port, q.ref, q.weights
+    if not q.inside:
+        return
+    order = list(file.units)
+    place = order.index(key) if key in file.units else 0
+    for near in reversed(order[max(0, place - 3) : place]):
+        unit = file.units[near]
+        if unit.kind != "leaf" or unit.shapes.get("out") != ref.shape or "in0" not in unit.shapes:
+            continue
+        if not np.array_equal(np.asarray(file.array(near, "out"), np.float64), ref):
+            continue
+        known = weights.get(unit.path, {})
+        if unit.weighted and not known:
+            return
+        made = Unit(near, "leaf", unit.op, unit.path, unit.call, unit.facts, dict(known))
+        for guess in leaf_hypotheses(made, [file.array(near, "in0")], ref, port, True, file, near):
+            one = Hypothesis(*guess)
+            yield one._replace(text=f"{one.text}, in {unit_of(near)}")
+        return
+
+
+# In this order; among equals the first counts. Those in WHOLE need every step, and are never asked about a sample.
+SOURCES: tuple[Source, ...] = (
+    _masks, _leaf, _times, _calls, _gains, _shifts, _turns, _functions, _run(spectral, euler, taken, sums, others),
+    _run(other_functions), _before, _scores, _run(replaced), _blocks, _among, _channels, _positions, _precisions,
+)  # fmt: skip
+WHOLE = (_masks, _times, _turns, _among)
