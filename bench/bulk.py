@@ -4,13 +4,16 @@
 
 Jobs of one and of two workers take turns, each in a new folder, and are timed from their twentieth item on, when all
 processes have begun. `bare` is the same texts spoken and encoded, without files, by one process and by two that share
-nothing: what two gain there is the most that this machine gives to any two workers. `files` is the processor time that
-a worker spends on an item besides that. Memory is the largest process of a job with `--lines` short lines.
+nothing: what two gain there is the most that this machine gives to any two workers. `silent` is a whole job whose
+workers speak silence of the same length: the processor time of all its processes on an item, from the check of its line
+to its line in the output manifest, less what encoding takes. Memory is the largest process of a job with `--lines`
+short lines.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -27,14 +30,10 @@ from _measure import Launcher, Report, Took, interleaved, parser, timed
 # ruff: isort: split
 import numpy as np
 
-from portavoz.bulk import Settings, run
+import portavoz
+from portavoz.bulk import run
 from portavoz.bulk.encoding import encode
-from portavoz.bulk.item import Item
 from portavoz.bulk.job import Plan
-from portavoz.bulk.ledger import Ledger
-from portavoz.bulk.output import Folder
-from portavoz.bulk.speak import Speaker
-from portavoz.speech import Speech
 
 FEW = 20  # items before a job is timed
 WORDS = "the train leaves at a quarter to eight and nobody in this town has ever been late for it".split()
@@ -94,20 +93,42 @@ def job(manifest: Path, folder: Path, workers: int) -> Took:
     return Took(times[-1] - times[FEW - 1], 0.0)
 
 
-def files(folder: Path, count: int = 300) -> Took:
-    """What a worker does with an item besides speaking and encoding it: hashes, the file, the ledger."""
-    wave = np.zeros(5 * 22050, np.float32)
-    settings, known = Settings(), {"None": {"identity": "", "batch": 1}}
-    for name in ("audio", "tmp"):
-        (folder / name).mkdir()
-    speaker = Speaker(settings, known, Folder(folder, folder / "tmp"))
-    speaker.ledger = Ledger(folder / "000000-0.jsonl")
-    items = [Item(n, f"i{n}", text(n), None, None, 1.0, 0) for n in range(count)]
-    with patch.object(Speaker, "_speech", lambda self, item: Speech(wave, 22050)):
-        alone = timed(lambda: [encode(wave, 22050, "wav", item.id) for item in items])
-        whole = timed(lambda: [speaker(item) for item in items])
-    speaker.ledger.close()
-    return Took((whole.seconds - alone.seconds) / count, (whole.cpu - alone.cpu) / count)
+SILENT = """#!{python}
+import sys
+import numpy as np
+from portavoz.bulk import speak, worker
+from portavoz.speech import Speech
+wave = np.zeros({samples}, np.float32)
+speak.Speaker._speech = lambda self, item: Speech(wave, {rate})
+sys.exit(worker.main(sys.argv[3:]))
+"""
+
+
+def silent(folder: Path, count: int = 400) -> float:
+    """Seconds of processor time that a job takes for an item besides speaking and encoding it."""
+    rate = portavoz.load().rate
+    wave = np.zeros(5 * rate, np.float32)
+    program = folder / "worker"
+    program.write_text(SILENT.format(python=sys.executable, samples=len(wave), rate=rate))
+    program.chmod(0o755)
+
+    def whole(items: int) -> float:
+        before = _processor()
+        path = manifest(folder / "silent.jsonl", [text(n) for n in range(items)])
+        with patch.object(sys, "executable", str(program)):
+            run(str(path), str(folder / "silent"), plan=Plan(1))
+        shutil.rmtree(folder / "silent")
+        return _processor() - before
+
+    alone = timed(lambda: [encode(wave, rate, "wav", str(n)) for n in range(count)]).cpu / count
+    # The difference of two jobs: what happens once in each is not an item's.
+    return (whole(4 * count) - whole(count)) / (3 * count) - alone
+
+
+def _processor() -> float:
+    """Seconds of this process and of those that it has waited for."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main() -> None:
@@ -127,8 +148,7 @@ def main() -> None:
             cases[f"job {workers}"] = lambda w=workers: job(many, folder, w)
         least = interleaved(cases, args.rounds)
         _figures(report, least, args.items - FEW)
-        (folder / "files").mkdir()
-        report.figures["files_cpu_ms"] = files(folder / "files").cpu * 1e3
+        report.figures["silent_cpu_ms"] = min(silent(folder) for _ in range(args.rounds)) * 1e3
         for lines in (args.lines // 10, args.lines) if args.lines else ():
             short = manifest(folder / "short.jsonl", ["No."] * lines)
             command = ["-m", "portavoz", "bulk", str(short), str(folder / f"out{lines}"), "--workers", "2", "--json"]

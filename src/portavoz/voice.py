@@ -51,6 +51,8 @@ class Voice:
         self.model, self.about, self.folder, self.runtime = model, about, folder, runtime
         self.name: str = about["name"]
         self.speakers: tuple[str, ...] = tuple(model.speakers)
+        # How one sentence is said when no batch is asked for; a server may batch those of several requests.
+        self.synthesize: Callable[[TextChunk, SynthesisOptions], SynthesisStream] = model.synthesize
 
     @property
     def rate(self) -> int:
@@ -215,9 +217,9 @@ class Voice:
         while group := list(itertools.islice(passage.chunks, batch)):
             spoken = [chunk for chunk in group if chunk.symbols]
             if len(spoken) > 1 and isinstance(self.model, BatchSynthesizer):
-                said = iter(self.model.synthesize_batch(spoken, manner))
+                said = iter(self.model.synthesize_batch(spoken, [manner] * len(spoken)))
             else:
-                said = (self.model.synthesize(chunk, manner) for chunk in spoken)
+                said = (self.synthesize(chunk, manner) for chunk in spoken)
             for chunk in group:
                 yield passage.segment.place(chunk), next(said) if chunk.symbols else None
 

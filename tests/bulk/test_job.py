@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -119,6 +121,33 @@ def test_finished_files_that_were_lost_or_damaged_are_made_again(job: Job, tmp_p
     assert job()["spoken"] == 2
     assert job(plan={"verify": True})["spoken"] == 1
     assert digests(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_disk_that_takes_no_more_ends_the_job_and_the_same_command_resumes(
+    job: Job, tmp_path: Path, number: int
+) -> None:
+    write_manifest(tmp_path / "m.jsonl", 5)
+    job("calm")
+    left = [2]
+
+    def replace(source: Any, target: Any) -> None:
+        if Path(target).parent.name == "audio":
+            if not left[0]:
+                raise OSError(number, os.strerror(number))
+            left[0] -= 1
+        genuine(source, target)
+
+    genuine = os.replace
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("portavoz.bulk.output.os.replace", replace)
+        with pytest.raises(JobError, match=os.strerror(number)):
+            job()
+    found = digests(tmp_path / "out")
+    assert len(found) == 2 and found.items() <= digests(tmp_path / "calm").items()
+    assert list((tmp_path / "out" / ".portavoz-bulk" / "tmp").iterdir()) == []
+    assert job()["already"] == 2
+    assert digests(tmp_path / "out") == digests(tmp_path / "calm")
 
 
 def test_what_was_not_synced_is_compared_with_its_checksum(job: Job, tmp_path: Path) -> None:

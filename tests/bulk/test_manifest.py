@@ -166,10 +166,11 @@ def test_lines_after_a_bad_one_keep_their_numbers(tmp_path: Path) -> None:
         ("m.csv", "text\nOne.\n", "no column 'id'"),
         ("m.csv", "id,text,text\n", "twice"),
         ("m.csv", "id,text\na,One.\n".encode("utf-16"), "it is UTF-16"),
+        ("m.csv", "x" * (MOST_LINE + 1) + "\nid,text\n", "line 1: a line of more than 1048576 bytes"),
         ("m.xls", "", "a manifest's name ends with .csv"),
         ("m", "", "a manifest's name ends with .csv"),
     ],
-    ids=str,
+    ids=lambda v: str(v)[:40],
 )  # fmt: skip
 def test_what_is_no_manifest_is_refused_whole(tmp_path: Path, name: str, content: str | bytes, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
@@ -262,13 +263,48 @@ print(tracemalloc.get_traced_memory()[1])
 """
 
 
+def hollow(path: Path, before: bytes, size: int, after: bytes) -> Path:
+    """A manifest with a line of `size` zeros, which are a hole in the file."""
+    with path.open("wb") as file:
+        file.write(before)
+        file.seek(size)
+        file.write(after)
+    return path
+
+
 @pytest.mark.parametrize("size", [50_000_000, pytest.param(1_000_000_000, marks=pytest.mark.slow)])
 def test_a_line_of_a_gigabyte_costs_no_memory(tmp_path: Path, size: int) -> None:
-    path = tmp_path / "m.csv"
-    with path.open("wb") as file:
-        file.write(b"id,text\n")
-        file.seek(size)  # a hole in the file, read as zeros
-        file.write(b"\nb,One.\n")
+    path = hollow(tmp_path / "m.csv", b"id,text\n", size, b"\nb,One.\n")
     done = subprocess.run([sys.executable, "-c", LONG, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 8 * MOST_LINE
+
+
+WHOLE = """
+import resource, sys
+from portavoz.cli.main import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "first", "line"), [
+    ("m.csv", b"id,text\na,One.\n", 3), ("m.jsonl", b'{"id": "a", "text": "One."}\n', 2), ("m.txt", b"One.\n", 2),
+])  # fmt: skip
+def test_the_command_names_the_line_of_a_gigabyte(
+    tmp_path: Path, tiny: Path, name: str, first: bytes, line: int
+) -> None:
+    """And takes no more memory for it than for a manifest of two short lines."""
+    peaks = []
+    for size in (len(first) + 1, 1_000_000_000):
+        path = hollow(tmp_path / name, first, size, b"\n")
+        command = ["bulk", str(path), str(tmp_path / "out"), "--dry-run", "--voice", str(tiny)]
+        done = subprocess.run([sys.executable, "-c", WHOLE, *command], capture_output=True, text=True)
+        assert done.returncode == 1, done.stderr
+        peaks.append(int(done.stdout.splitlines()[-1]))
+        if size > 1000:
+            assert f"line {line}: a line of more than 1048576 bytes" in done.stdout
+            assert "1 items" in done.stdout and "1 bad lines" in done.stdout
+    assert peaks[1] < peaks[0] + 8 * MOST_LINE / 1024, peaks

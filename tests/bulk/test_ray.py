@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from portavoz.bulk.job import Plan, run
 from portavoz.bulk.on_ray import Actor
 from portavoz.errors import BackendError
 
-ITEMS = 24
+ITEMS, MANY = 24, 600
 
 
 def ray_job(folder: Path, tiny: Path, *options: str, out: str = "ray") -> Disturbed:
@@ -32,6 +33,7 @@ def ray_job(folder: Path, tiny: Path, *options: str, out: str = "ray") -> Distur
     return job
 
 
+@pytest.mark.slow
 def test_ray_makes_the_same_bytes(tmp_path: Path, tiny: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", ITEMS)
     with (tmp_path / "m.jsonl").open("a", encoding="utf-8") as out:
@@ -54,7 +56,7 @@ def test_a_cluster_that_is_not_there_is_one_error(tmp_path: Path, tiny: Path, ad
 
 
 @pytest.fixture
-def one(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
+def one(tmp_path: Path, tiny: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
     """An actor of a small job."""
     monkeypatch.chdir(tmp_path)  # where the actor goes, too
     write_manifest(tmp_path / "m.jsonl", 3)
@@ -92,32 +94,46 @@ def test_an_actor_without_its_job_says_so(tmp_path: Path) -> None:
     assert "all machines must see this folder" in record["fatal"]
 
 
+def actors(child: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The actors of the cluster that this job has started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        below = psutil.Process(child.pid).children(recursive=True)
+        return [one for one in below if "ray::MapWorker" in " ".join(_command(one))]
+    return []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_actors_and_drivers_leave_one_file_per_id(tmp_path: Path, tiny: Path, seed: int) -> None:
-    write_manifest(tmp_path / "m.jsonl", 200)
+    """A machine that goes down (the driver, its cluster, the actors), then an actor alone, at random moments."""
+    write_manifest(tmp_path / "m.jsonl", MANY)
     calm = Disturbed(tmp_path, tiny, out="calm").finish()
     job, moment = ray_job(tmp_path, tiny), random.Random(seed)
-    for what in ("job", "actor"):
-        child = job.start()
-        job.wait_for(child, sum(job.records().values()) + moment.randint(5, 60))
-        if what == "job":
-            # A machine that goes down: the driver, its cluster and the actors.
-            for process in [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            child.communicate()
-        else:
-            victims = [
-                p for p in psutil.process_iter(["cmdline"]) if "ray::MapWorker" in " ".join(p.info["cmdline"] or ())
-            ]
-            moment.choice(victims).kill()
-            assert child.wait(timeout=240) == 0, child.communicate()
-            child.communicate()
+    child = job.start()
+    job.wait_for(child, moment.randint(5, MANY // 3))
+    for process in [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    child.communicate()
+    before = sum(job.records().values())
+    assert 5 <= before < MANY
+    lost = [job.unfinished()]
+    child = job.start()
+    job.wait_for(child, before + moment.randint(5, MANY // 3))
+    victims = actors(child)
+    assert len(victims) == 2
+    moment.choice(victims).kill()
+    assert child.wait(timeout=300) == 0, child.communicate()
+    child.communicate()
+    lost.append(job.unfinished())
+    assert max(lost) <= 2  # one for each actor
+    assert digests(job.out) == calm
     assert job.finish() == calm
     assert job.records() == Counter({name: 1 for name in calm if name.startswith("audio/")})
-
-
-def of_ray(name: str) -> list[psutil.Process]:
-    """Ray's processes of this name."""
-    return [p for p in psutil.process_iter(["cmdline"]) if name in " ".join(p.info["cmdline"] or ())]

@@ -141,6 +141,20 @@ def test_a_page_is_said_in_batches_and_each_sentence_as_it_is_alone(
     assert np.array_equal(np.concatenate([piece.samples for piece in pieces]), whole.samples)
 
 
+def test_rows_of_other_speakers_and_seeds_are_said_as_alone(folder: Path) -> None:
+    """As a server batches the sentences of several requests."""
+    voice = portavoz.load(folder)
+    model: Any = voice.model
+    manners = [
+        portavoz.families.synthesis.SynthesisOptions(speaker=checkpoints.voice(n), seed=n) for n in range(len(TEXTS))
+    ]
+    chunks = [next(model.split_text(text, manner)) for text, manner in zip(TEXTS, manners)]
+    together = [np.concatenate(list(row.waves)) for row in model.synthesize_batch(chunks, manners)]
+    for text, manner, samples in zip(TEXTS, manners, together):
+        alone = voice.speak(text, speaker=manner.speaker, seed=manner.seed, batch=1).samples
+        assert close(alone, samples)
+
+
 def test_a_stream_says_one_sentence_after_the_other(folder: Path) -> None:
     """So that the first is heard soon: no more is read than it takes to know where a sentence ends."""
     asked = []

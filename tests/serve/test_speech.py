@@ -22,6 +22,7 @@ import soundfile
 import portavoz
 from portavoz.audio.encoders import CODECS
 from portavoz.audio.files import to_pcm16
+from portavoz.errors import WeightError
 
 FORMATS = tuple(CODECS)
 TEXT = "Ten small words are said, and then ten more follow."
@@ -247,12 +248,12 @@ def test_models_and_voices_are_listed(server: served.Served, client: openai.Open
     assert client.models.retrieve("tts-1").id == "fake"
     voices = CLIENT.get(f"{server.url}/v1/audio/voices").json()["voices"]
     assert [voice["id"] for voice in voices] == ["ann", "bob", "default"]
-    assert all(voice["model"] == "fake" and voice["object"] == "voice" for voice in voices)
+    assert all(voice["model"] == "fake" and voice["object"] == "audio.voice" for voice in voices)
 
 
 def test_status_routes(server: served.Served) -> None:
     assert CLIENT.get(f"{server.url}/health").json() == {"status": "ok"}
-    assert CLIENT.get(f"{server.url}/ready").json() == {"status": "ready"}
+    become_ready(server)
     post(server)
     text = CLIENT.get(f"{server.url}/metrics").text
     assert 'portavoz_requests_total{route="/v1/audio/speech",status="200"}' in text
@@ -262,21 +263,39 @@ def test_status_routes(server: served.Served) -> None:
         assert time.monotonic() < end
 
 
-def test_ready_says_no_while_the_model_loads() -> None:
-    gate = threading.Event()
+def become_ready(server: served.Served) -> None:
+    end = time.monotonic() + served.PATIENCE
+    while (answer := CLIENT.get(f"{server.url}/ready")).status_code != 200:
+        assert time.monotonic() < end
+    assert answer.json() == {"status": "ready"}
+
+
+def test_ready_says_no_while_the_model_loads_and_until_it_has_spoken_once() -> None:
+    opening, model = threading.Event(), fake_voice.FakeModel()
+    model.gate = threading.Event()
 
     def slow(source: str) -> portavoz.Voice:
-        gate.wait(30)
-        return fake_voice.fake()
+        opening.wait(30)
+        return fake_voice.fake(model)
 
     with served.in_thread(slow) as running:
-        answer = CLIENT.get(f"{running.url}/ready")
-        assert (answer.status_code, answer.json()) == (503, {"status": "loading"})
+        loading = CLIENT.get(f"{running.url}/ready")
+        assert (loading.status_code, loading.json()) == (503, {"status": "loading"})
         assert CLIENT.get(f"{running.url}/health").status_code == 200
-        gate.set()
-        end = time.monotonic() + 30
-        while CLIENT.get(f"{running.url}/ready").status_code != 200:
-            assert time.monotonic() < end
+        opening.set()
+        while not model.steps:
+            assert CLIENT.get(f"{running.url}/ready").status_code == 503
+        model.gate.set()
+        become_ready(running)
+
+
+def test_a_first_model_that_cannot_be_opened_is_never_ready() -> None:
+    def broken(source: str) -> portavoz.Voice:
+        raise WeightError("broken: no weights")
+
+    with served.in_thread(broken) as running:
+        assert post(running).status_code == 503
+        assert CLIENT.get(f"{running.url}/ready").status_code == 503
 
 
 def test_the_bundled_voice_speaks_as_it_does_in_python() -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,30 @@ class FakeModel:
         finally:
             with self.lock:
                 self.open -= 1
+
+
+class FakeBatcher(FakeModel):
+    """One that says up to `batch` sentences together; `sizes` has how many, and a text with "refuse" cannot be said."""
+
+    batch = 4
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.sizes: list[int] = []
+        self.begin = threading.Event()  # a batch waits for it
+        self.begin.set()
+
+    def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream:
+        return self.synthesize_batch([chunk], [manner])[0]
+
+    def synthesize_batch(
+        self, chunks: Sequence[TextChunk], manners: Sequence[SynthesisOptions]
+    ) -> list[SynthesisStream]:
+        self.sizes.append(len(chunks))
+        assert self.begin.wait(30)
+        if any("refuse" in "".join(chunk.symbols) for chunk in chunks):
+            raise InputError("the model refuses")
+        return [super(FakeBatcher, self).synthesize(*one) for one in zip(chunks, manners)]
 
 
 class FakeCloner(FakeModel):

@@ -120,6 +120,8 @@ def _csv(file: IO[bytes], path: str) -> Rows:
     lines = _Lines(file, path)
     source = iter(lines)
     header = next(source, "")
+    if lines.overlong:
+        raise InputError(f"{path} line 1: {lines.overlong[0].reason}; begin with column names, such as id,text")
     separator, names = _header(header, path)
     quoting = csv.QUOTE_NONE if separator in "\t|" else csv.QUOTE_MINIMAL
     rows = csv.reader(source, delimiter=separator, quoting=quoting, strict=True)

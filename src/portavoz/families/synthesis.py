@@ -119,8 +119,12 @@ class BatchSynthesizer(Synthesizer, Protocol):
 
     batch: int
 
-    def synthesize_batch(self, chunks: Sequence[TextChunk], manner: SynthesisOptions) -> list[SynthesisStream]:
-        """Each piece as `synthesize` speaks it, to rounding; their sound may be read in any order."""
+    def synthesize_batch(
+        self, chunks: Sequence[TextChunk], manners: Sequence[SynthesisOptions]
+    ) -> list[SynthesisStream]:
+        """Each piece as `synthesize` speaks it in its own manner, to rounding; their sound may be read in any order,
+        by one thread.
+        """
         ...
 
 

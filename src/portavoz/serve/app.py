@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..audio.encoders import available
-from . import metrics, page, problems, uploads, websocket
+from . import consents, metrics, page, problems, uploads, websocket
 from .guard import Guard
 from .problems import Problem
 from .requests import SpeechRequest
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None, *, opener: Opener | None = None
     _status(app, service)
     _speech(app, service)
     uploads.add(app, service)
+    consents.add(app, service)
     websocket.add(app, service)
     page.add(app)
     _document(app)
@@ -103,9 +104,11 @@ async def warm(service: Service) -> None:
             await asyncio.get_running_loop().run_in_executor(model.pool, lambda: list(voice.stream(WARM)))
     except Problem as problem:
         service.log.error("model", model=model.id, problem=problem.message)
+        return
     except problems.PortavozError as error:
-        # It may need a recording to speak with; it is open, and that is what ready means.
+        # It may need a recording to speak with: it is open, and that is all that can be done now.
         service.log.info("model", model=model.id, problem=str(error))
+    service.models.warm = True
 
 
 def _status(app: FastAPI, service: Service) -> None:
@@ -116,10 +119,10 @@ def _status(app: FastAPI, service: Service) -> None:
 
     @app.get("/ready", tags=["status"], responses={503: {"description": "not yet, or not any more"}})
     async def ready() -> JSONResponse:
-        """The first model is open, and the server is not shutting down."""
+        """The first model is open and has spoken once, and the server is not shutting down."""
         if service.admission.draining:
             return JSONResponse({"status": "draining"}, 503)
-        if service.settings.preload and service.models.first.voice is None and not service.models.closed:
+        if service.settings.preload and not service.models.warm:
             return JSONResponse({"status": "loading"}, 503)
         return JSONResponse({"status": "ready"})
 

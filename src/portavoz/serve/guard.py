@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .service import Service
 
 OPEN = frozenset({"/health", "/ready", *FILES})
-SPEAKING, UPLOAD = "/v1/audio/speech", "/v1/audio/voices"
+SPEAKING = "/v1/audio/speech"
+UPLOADS = ("/v1/audio/voices", "/v1/audio/voice_consents")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -89,7 +90,7 @@ class Guard:
 
     def _most(self, path: str) -> int:
         settings = self.service.settings
-        return settings.max_upload if path == UPLOAD else settings.max_body
+        return settings.max_upload if path in UPLOADS else settings.max_body
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """A body without a length is counted while it arrives."""

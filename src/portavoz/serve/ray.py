@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
+from starlette.middleware import Middleware
+
 from ..errors import BackendError, MissingExtra
+from .ray_errors import RETRY_AFTER, Answers
 from .settings import Settings, check_address
 
 NAME = "portavoz"
-RETRY_AFTER = 1.0  # seconds
-# Ray gives up on its own parts sooner than a busy machine starts them, and kills a proxy that is only slow.
-PATIENCE = {
+# Ray gives up on its own parts sooner than a busy machine starts them, kills a proxy that is only slow, would run
+# replicas at a low priority (15), and has answers of its own.
+ENVIRONMENT = {
+    "RAY_worker_niceness": 0, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "portavoz.serve.ray.middlewares",
     "RAY_raylet_start_wait_time_s": 120, "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": 60,
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": 60,
 }  # fmt: skip
@@ -56,6 +60,11 @@ def build(settings: Settings) -> Any:
     return deployment(serve.ingress(application)(Replica)).bind()
 
 
+def middlewares() -> list[Middleware]:
+    """What Ray's proxy puts around its own application; it calls this where it starts."""
+    return [Middleware(Answers)]
+
+
 def run(settings: Settings, *, ready: Callable[[str], None]) -> int:
     """Serve until a signal, then let running requests end. Raises InputError, MissingExtra and BackendError."""
     check_address(settings)
@@ -63,7 +72,7 @@ def run(settings: Settings, *, ready: Callable[[str], None]) -> int:
     # Ray reports its use to its makers unless told not to; this server calls nobody.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray, serve = importlib.import_module("ray"), importlib.import_module("ray.serve")
-    for name, seconds in PATIENCE.items():
+    for name, seconds in ENVIRONMENT.items():
         os.environ.setdefault(name, str(seconds))
     stop = threading.Event()
     with _Starting(ray):

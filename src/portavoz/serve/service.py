@@ -8,7 +8,7 @@ from typing import Any
 from .admission import Admission
 from .logs import logger
 from .metrics import Metrics
-from .recordings import Recordings
+from .recordings import Consents, Recordings
 from .settings import Settings
 from .voices import Models, Opener
 
@@ -22,6 +22,7 @@ class Service:
     admission: Admission
     metrics: Metrics
     recordings: Recordings
+    consents: Consents
     log: Any
 
     @classmethod
@@ -36,4 +37,5 @@ class Service:
         metrics.opened.set_function(lambda: models.opened)
         metrics.closed.set_function(lambda: models.closed)
         recordings = Recordings(settings.voice_folder, settings.max_voices)
-        return cls(settings, models, admission, metrics, recordings, logger(settings.log_level))
+        consents = Consents(settings.voice_folder, settings.max_voices)
+        return cls(settings, models, admission, metrics, recordings, consents, logger(settings.log_level))

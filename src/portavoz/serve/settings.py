@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     idle_unload: Seconds | None = Field(None, description="close a voice that was not used for this long")
 
     workers: int = Field(default_factory=cores, ge=1, le=256, description="threads that compute, for each voice")
+    batching: bool = Field(True, description="compute sentences of several requests together where a family gains")
     slots: int = Field(default_factory=lambda: 8 * cores(), ge=1, le=65536, description="requests served at once")
     queue: int = Field(32, ge=0, le=65536, description="requests that may wait for a slot; beyond, the answer is 429")
     queue_timeout: Seconds = Field(30.0, description="the longest wait for a slot")
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     max_input: int = Field(4096, ge=1, le=1_000_000, description="characters of a text")
     max_body: int = Field(1 << 20, ge=1024, description="bytes of a request")
     max_upload: int = Field(10 << 20, ge=1024, description="bytes of an uploaded recording")
-    max_voices: int = Field(100, ge=0, description="recordings kept")
+    max_voices: int = Field(100, ge=0, description="recordings kept, and recorded consents")
     voice_folder: Path | None = Field(None, description="where uploaded recordings are kept (default: in memory)")
 
     ray: bool = Field(False, description="run replicas by Ray Serve, here or on the cluster of RAY_ADDRESS")

@@ -1,4 +1,4 @@
-"""The routes of uploaded recordings."""
+"""The routes of uploaded recordings: POST and DELETE /v1/audio/voices."""
 
 from __future__ import annotations
 
@@ -6,38 +6,35 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 from ..errors import PortavozError
+from . import forms
 from .problems import Problem, problem
-from .recordings import ID, Recording, decode
+from .recordings import Recording
+from .store import decode
 from .voices import Model
 
 if TYPE_CHECKING:
+    from ..flow import Wave
     from .service import Service
 
-FIELDS = ("name", "audio_sample", "consent", "model")
-MOST_FIELD = 4096  # bytes of a field that is no file
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["name", "audio_sample", "consent"],
-                    "properties": {
-                        "name": {"type": "string", "minLength": 1, "maxLength": 256},
-                        "audio_sample": {"type": "string", "format": "binary", "description": "1 to 60 seconds"},
-                        "consent": {"type": "string", "enum": ["true"], "description": "the speaker has agreed"},
-                        "model": {"type": "string", "description": "one that clones; the first of them without it"},
-                    },
-                }
-            }
-        },
-    }
+FILE, WANTED, OPTIONAL = "audio_sample", ("name", "consent"), ("model", "type")
+BODY = forms.schema(
+    FILE,
+    {
+        "name": {"type": "string", "minLength": 1, "maxLength": forms.MOST_NAME},
+        "consent": {"type": "string", "description": "true: the speaker has agreed; or the id of a recorded consent"},
+    },
+    {
+        "model": {"type": "string", "description": "one that clones; the first of them without it"},
+        "type": {"type": "string", "enum": ["audio_sample"]},
+    },
+)
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "what is wrong, in OpenAI's shape"},
+    404: {"description": "no such model"},
+    413: {"description": "too large"},
+    415: {"description": "not a form"},
 }
 
 
@@ -46,7 +43,8 @@ def described(recording: Recording) -> dict[str, Any]:
     return {
         "id": recording.id,
         "name": recording.name,
-        "object": "voice",
+        "object": "audio.voice",
+        "type": "audio_sample",
         "model": recording.model,
         "language": "",
         "kind": "recording",
@@ -57,13 +55,8 @@ def described(recording: Recording) -> dict[str, Any]:
 
 def add(app: FastAPI, service: Service) -> None:
     """Add the routes."""
-    refusals: dict[int | str, dict[str, Any]] = {
-        400: {"description": "what is wrong, in OpenAI's shape"},
-        404: {"description": "no such model"},
-        413: {"description": "too large"},
-    }
 
-    @app.post("/v1/audio/voices", tags=["voices"], openapi_extra=BODY, responses=refusals)
+    @app.post("/v1/audio/voices", tags=["voices"], openapi_extra=BODY, responses=REFUSALS)
     async def upload(request: Request) -> dict[str, Any]:
         """Keep a recording whose voice a model can speak with; its `id` is what a request's `voice` takes."""
         return described(await _upload(service, request))
@@ -71,61 +64,46 @@ def add(app: FastAPI, service: Service) -> None:
     @app.delete("/v1/audio/voices/{voice}", tags=["voices"], responses={404: {"description": "no such recording"}})
     async def delete(voice: str) -> dict[str, Any]:
         """Forget a recording."""
-        if not ID.fullmatch(voice) or not service.recordings.remove(voice):
+        if not service.recordings.remove(voice):
             raise Problem(404, "there is no such recording", param="voice", code="voice_not_found")
-        return {"id": voice, "object": "voice", "deleted": True}
+        return {"id": voice, "object": "audio.voice", "deleted": True}
 
 
 async def _upload(service: Service, request: Request) -> Recording:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        raise Problem(415, f"Content-Type is {kind[:80]!r}, wanted multipart/form-data", code="unsupported_media_type")
     service.recordings.check_room()
-    try:
-        form = await request.form(max_files=1, max_fields=len(FIELDS), max_part_size=MOST_FIELD)
-    except HTTPException as error:
-        if error.status_code == 413:
-            raise
-        raise Problem(400, f"the form cannot be read: {error.detail}", code="invalid_form") from error
-    try:
-        fields = _fields(form)
-        data = await form["audio_sample"].read()  # pyright: ignore[reportAttributeAccessIssue] (checked in _fields)
-    finally:
-        await form.close()
-    model = await _cloner(service, fields.get("model"))
+    form = await forms.read(request, FILE, WANTED, OPTIONAL)
+    _check(service, form.fields)
+    model = await _cloner(service, form.fields.get("model"))
+
+    def kept(wave: Wave) -> Recording:
+        seconds, name = round(len(wave.samples) / wave.rate, 3), form.fields["name"]
+        return service.recordings.add(
+            lambda id, now: Recording(id, name, model.id, seconds, now, form.fields["consent"]), wave
+        )
+
     try:
         async with service.admission.slot(), service.models.lease(model) as voice:
             loop = asyncio.get_running_loop()
-            wave = await loop.run_in_executor(model.pool, decode, data)
+            wave = await loop.run_in_executor(model.pool, decode, form.data, FILE)
             # A recording that the family cannot use is refused now, not when it is to speak.
             await loop.run_in_executor(model.pool, voice.clone, wave)
-            return await loop.run_in_executor(None, service.recordings.add, fields["name"], model.id, wave)
+            return await loop.run_in_executor(None, kept, wave)
     except PortavozError as error:
-        raise problem(error, {}) from error
+        raise problem(error, {FILE: None}) from error
 
 
-def _fields(form: Any) -> dict[str, str]:
-    """The text fields. Raises Problem for what is missing, wrong, unknown, or there twice."""
-    names = [name for name, _ in form.multi_items()]
-    for name in names:
-        if name not in FIELDS:
-            raise Problem(400, f"unknown field: {name[:80]!r}", code="unknown_parameter")
-        if names.count(name) > 1:
-            raise Problem(400, f"{name} is there more than once", param=name, code="invalid_value")
-    for name in FIELDS[:3]:
-        if name not in names:
-            raise Problem(400, f"{name} is missing", param=name, code="missing_required_parameter")
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    if not isinstance(form["audio_sample"], UploadFile) or len(fields) != len(names) - 1:
-        raise Problem(
-            400, "audio_sample is the one file, the rest are texts", param="audio_sample", code="invalid_value"
+def _check(service: Service, fields: dict[str, str]) -> None:
+    """Raises Problem for a way that no model here has, and without a consent."""
+    if fields.get("type", "audio_sample") != "audio_sample":
+        message = f"no model here makes a voice by {fields['type'][:80]!r}; send an audio_sample"
+        raise Problem(400, message, param="type", code="unsupported_parameter")
+    consent = fields["consent"]
+    if consent != "true" and service.consents.get(consent) is None:
+        message = (
+            "consent must be 'true', the speaker has agreed that this voice is used, or the id of a recorded consent "
+            "(POST /v1/audio/voice_consents)"
         )
-    if fields["consent"] != "true":
-        message = "consent must be 'true': the speaker has agreed that this voice is used"
         raise Problem(400, message, param="consent", code="consent_required")
-    if not 1 <= len(fields["name"].strip()) <= 256 or not fields["name"].isprintable():
-        raise Problem(400, "name: wanted 1 to 256 printable characters", param="name", code="invalid_value")
-    return fields
 
 
 async def _cloner(service: Service, name: str | None) -> Model:

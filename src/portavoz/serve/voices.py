@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, PortavozError
+from ..families.synthesis import BatchSynthesizer
 from ..folder import describe, find
+from .batching import Batching
 from .problems import Problem
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Model:
     about: dict[str, Any] = field(default_factory=dict)
     voice: Voice | None = None
     pool: ThreadPoolExecutor | None = None
+    batching: Batching | None = None
     users: int = 0
     used: float = 0.0
     created: int = field(default_factory=lambda: int(time.time()))
@@ -68,6 +71,7 @@ class Models:
             if target and target not in self._models:
                 raise InputError(f"model_aliases: {alias}={target}: there is no such model; see voices")
         self.opened = self.closed = 0
+        self.warm = False  # the first one has spoken once
 
     def __iter__(self) -> Any:
         return iter(self._models.values())
@@ -109,17 +113,25 @@ class Models:
     async def _open(self, model: Model) -> None:
         self._make_room(model)
         loop = asyncio.get_running_loop()
-        pool = ThreadPoolExecutor(self.settings.workers, thread_name_prefix=f"portavoz-{model.id}")
+        pool = self._pool(model, self.settings.workers)
         try:
-            model.voice = await loop.run_in_executor(pool, self._opener, model.source)
+            voice = await loop.run_in_executor(pool, self._opener, model.source)
         except PortavozError as error:
             pool.shutdown(wait=False)
             raise Problem(503, f"the model {model.id} cannot be opened: {error}", code="model_unavailable") from error
         except BaseException:
             pool.shutdown(wait=False)
             raise
-        model.pool = pool
+        if self.settings.batching and isinstance(voice.model, BatchSynthesizer) and voice.batch > 1:
+            voice.synthesize = model.batching = Batching(voice.model, self.settings.workers)
+            pool.shutdown(wait=False)
+            # These threads wait for their rows, in the batches that are computed or for the next one.
+            pool = self._pool(model, (self.settings.workers + 1) * voice.batch)
+        model.voice, model.pool = voice, pool
         self.opened += 1
+
+    def _pool(self, model: Model, threads: int) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(threads, thread_name_prefix=f"portavoz-{model.id}")
 
     def _make_room(self, model: Model) -> None:
         """Close what was not used for the longest time until `model` fits. Raises Problem 503 when it cannot."""
@@ -137,9 +149,11 @@ class Models:
         """Let go of a voice; its threads end with what they do."""
         if model.pool is not None:
             model.pool.shutdown(wait=False)
+        if model.batching is not None:
+            model.batching.close()
         if model.voice is not None:
             self.closed += 1
-        model.voice = model.pool = None
+        model.voice = model.pool = model.batching = None
 
     def close_idle(self) -> None:
         """Close what was not used for `idle_unload` seconds."""
@@ -208,7 +222,7 @@ def listed(models: Sequence[Model] | Models) -> list[dict[str, Any]]:
         {
             "id": name,
             "name": name,
-            "object": "voice",
+            "object": "audio.voice",
             "model": model.id,
             "language": model.about.get("language", ""),
             "kind": "speaker",

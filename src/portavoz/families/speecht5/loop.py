@@ -173,11 +173,14 @@ class SpeechT5:
         ids: Sequence[Any],
         speakers: Any,
         *,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         masks: Sequence[Any] | None = None,
         stop: StoppingCriteria | None = None,
     ) -> list[Utterance]:
-        """Rows of ids, said together and heard one by one: each is what `utter` makes of it alone, to rounding."""
+        """Rows of ids, said together and heard one by one: each is what `synthesize` makes of it alone, to rounding.
+
+        seed: one for all rows, or one for each.
+        """
         stop = stop or StoppingCriteria()
         rows = self._rows(ids, speakers, seed, masks, stop)
         return shared(self._heard(rows, stop), len(rows))
@@ -212,14 +215,18 @@ class SpeechT5:
         )
 
     def _rows(
-        self, ids: Sequence[Any], speakers: Any, seed: int, masks: Sequence[Any] | None, stop: StoppingCriteria
-    ) -> list[Row]:
+        self, ids: Sequence[Any], speakers: Any, seed: int | Sequence[int], masks: Sequence[Any] | None,
+        stop: StoppingCriteria,
+    ) -> list[Row]:  # fmt: skip
         texts = [validation.text(row, self.c) for row in ids]
         if not texts:
             raise InputError("there is no row of ids: give at least one")
         bounds = [stop.bounds(len(row), self.c) for row in texts]
         if masks is None:
-            masks = [self.masks(seed, max(most for _, most in bounds))] * len(texts)
+            seeds = [seed] * len(texts) if isinstance(seed, int) else seed
+            # A longer draw begins with the shorter one, so rows of one seed share it.
+            drawn = {one: self.masks(one, max(most for _, most in bounds)) for one in dict.fromkeys(seeds)}
+            masks = [drawn[one] for one in seeds]
         if len(masks) != len(texts):
             raise InputError(f"masks for {len(masks)} rows and {len(texts)} rows of ids: give one each")
         speakers = validation.voices(speakers, len(texts), self.c)

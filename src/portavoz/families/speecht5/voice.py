@@ -67,10 +67,13 @@ class SpeechT5Voice:
         said = self.model.synthesize(self._ids(chunk), manner.speaker, seed=manner.seed)
         return SynthesisStream(said.ends, said.waves, said.warnings)
 
-    def synthesize_batch(self, chunks: Sequence[TextChunk], manner: SynthesisOptions) -> list[SynthesisStream]:
+    def synthesize_batch(
+        self, chunks: Sequence[TextChunk], manners: Sequence[SynthesisOptions]
+    ) -> list[SynthesisStream]:
         """Several pieces said at once, each as it sounds alone, to rounding."""
         ids = [self._ids(chunk) for chunk in chunks]
-        rows = self.many.synthesize_batch(ids, manner.speaker, seed=manner.seed)
+        speakers = np.stack([manner.speaker for manner in manners])
+        rows = self.many.synthesize_batch(ids, speakers, seed=[manner.seed for manner in manners])
         return [SynthesisStream(said.ends, said.waves, said.warnings) for said in rows]
 
     def _ids(self, chunk: TextChunk) -> list[int]:

@@ -1,0 +1,138 @@
+"""Sounds that clients have uploaded, under ids that are made here: in memory, or in the server's own folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from ..atomic import atomic
+from ..audio.files import read, to_pcm16
+from ..errors import InputError
+from ..flow import Wave
+from ..interrupts import deferred
+from .problems import Problem
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+    from typing import ClassVar
+
+RATE = 24_000  # Hz
+SHORTEST, LONGEST, USED = 1.0, 60.0, 30.0  # seconds
+
+
+class Entry(Protocol):
+    """A dataclass that describes a sound."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created(self) -> int: ...
+
+
+T = TypeVar("T", bound=Entry)
+
+
+def decode(data: bytes, field: str) -> Wave:
+    """A sound as mono at RATE, at most USED seconds of it. Raises InputError for anything but a short sound."""
+    wave = read(io.BytesIO(data), rate=RATE, max_seconds=LONGEST)
+    seconds = len(wave.samples) / wave.rate
+    if seconds < SHORTEST:
+        raise InputError(f"{field}: {seconds:.2f} seconds, wanted {SHORTEST:g} to {LONGEST:g}; record more")
+    if not np.abs(wave.samples).max() > 1e-4:
+        raise InputError(f"{field}: nothing is heard in it; record it again")
+    return Wave(wave.samples[: round(USED * RATE)], RATE)
+
+
+class Store(Generic[T]):
+    """Sounds (FLAC) and their descriptions. Threads may read while the event loop adds and removes.
+
+    prefix: of ids: "voice" makes voice_0f… . kind: the dataclass of a description.
+    """
+
+    def __init__(self, folder: Path | None, most: int, prefix: str, kind: Callable[..., T]) -> None:
+        self.folder, self.most, self.prefix = folder, most, prefix
+        self.pattern = re.compile(rf"{prefix}_[0-9a-f]{{24}}")
+        self._known: dict[str, T] = {}
+        self._sounds: dict[str, bytes] = {}
+        if folder is not None:
+            self._open(folder, kind)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _open(self, folder: Path, kind: Callable[..., T]) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(folder.glob(f"{self.prefix}_*.json")):
+                found = kind(**json.loads(path.read_text(encoding="utf-8")))
+                if self.pattern.fullmatch(found.id) and found.id == path.stem:
+                    self._known[found.id] = found
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"voice_folder {folder}: cannot be read ({error}); check it") from error
+
+    def listed(self) -> list[T]:
+        """All, the oldest first."""
+        return sorted(self._known.values(), key=lambda one: (one.created, one.id))
+
+    def get(self, name: str) -> T | None:
+        """One by its id."""
+        return self._known.get(name)
+
+    def check_room(self) -> None:
+        """Raises Problem when no more are kept."""
+        if len(self) >= self.most:
+            raise Problem(400, f"{self.most} recordings are kept, and no more; delete one", code="too_many_voices")
+
+    def add(self, make: Callable[[str, int], T], wave: Wave) -> T:
+        """Keep a sound; make(id, seconds since 1970) describes it."""
+        import soundfile
+
+        self.check_room()
+        made = make(f"{self.prefix}_{secrets.token_hex(12)}", int(time.time()))
+        sound = io.BytesIO()
+        with deferred():
+            soundfile.write(sound, to_pcm16(wave.samples), wave.rate, format="FLAC", subtype="PCM_16")
+        if self.folder is None:
+            self._sounds[made.id] = sound.getvalue()
+        else:
+            with atomic(self.folder / f"{made.id}.flac") as file:
+                file.write(sound.getvalue())
+        # The description comes last: a sound without one is not there.
+        self.describe(made)
+        return made
+
+    def describe(self, entry: T) -> None:
+        """Keep a description, also in place of an older one."""
+        if self.folder is not None:
+            with atomic(self.folder / f"{entry.id}.json") as file:
+                file.write(json.dumps(asdict(entry)).encode())
+        self._known[entry.id] = entry
+
+    def remove(self, name: str) -> bool:
+        """Forget one; False when there is none."""
+        if self._known.pop(name, None) is None:
+            return False
+        self._sounds.pop(name, None)
+        if self.folder is not None:
+            for ending in (".json", ".flac"):
+                (self.folder / f"{name}{ending}").unlink(missing_ok=True)
+        return True
+
+    def wave(self, name: str) -> Wave:
+        """A sound again. The name is one of ours: it was found among the known ids. Raises InputError."""
+        try:
+            data = self._sounds[name] if self.folder is None else (self.folder / f"{name}.flac").read_bytes()
+        except (KeyError, OSError) as error:
+            raise InputError(f"voice: the recording {name} is gone; upload it again") from error
+        return read(io.BytesIO(data), max_seconds=LONGEST)
