@@ -109,6 +109,28 @@ def test_voices_that_are_refused(client: openai.OpenAI, fields: dict[str, Any], 
     assert (refused.value.code, refused.value.param) == (code, param)
 
 
+def test_servers_share_a_folder(client: openai.OpenAI, folder: Path) -> None:
+    said: dict[str, Any] = {"model": "tts-1", "input": "Some words.", "response_format": "pcm"}
+    with served.in_thread(opened, voice_folder=folder) as server, server.client() as other:
+        consent = client.audio.voice_consents.create(name="Ann", language="en", recording=sound())
+        assert [one.id for one in other.audio.voice_consents.list()] == [consent.id]
+        voice = other.audio.voices.create(name="Ann", audio_sample=sound(), consent=consent.id)
+        assert client.audio.speech.create(**said, voice={"id": voice.id}).content
+        client.audio.voice_consents.delete(consent.id)
+        with pytest.raises(openai.BadRequestError):
+            other.audio.speech.create(**said, voice={"id": voice.id})
+
+
+def test_several_replicas_without_a_common_folder_take_no_uploads() -> None:
+    with served.in_thread(opened, ray=True, replicas=2) as server, server.client() as client:
+        for upload in (
+            lambda: client.audio.voice_consents.create(name="Ann", language="en", recording=sound()),
+            lambda: client.audio.voices.create(name="Ann", audio_sample=sound(), consent="true"),
+        ):
+            with pytest.raises(openai.InternalServerError, match="need voice_folder"):
+                upload()
+
+
 def test_consents_outlive_the_process(client: openai.OpenAI, folder: Path) -> None:
     consent = client.audio.voice_consents.create(name="Ann", language="en", recording=sound())
     with served.in_thread(opened, voice_folder=folder) as server, server.client() as again:

@@ -101,6 +101,7 @@ def add(app: FastAPI, service: Service) -> None:
 
 
 async def _create(service: Service, request: Request) -> Consent:
+    service.check_uploads()
     service.consents.check_room()
     form = await forms.read(request, FILE, WANTED)
     name, language = form.fields["name"], form.fields["language"]

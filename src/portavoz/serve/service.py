@@ -8,6 +8,7 @@ from typing import Any
 from .admission import Admission
 from .logs import logger
 from .metrics import Metrics
+from .problems import Problem
 from .recordings import Consents, Recordings
 from .settings import Settings
 from .voices import Models, Opener
@@ -24,6 +25,13 @@ class Service:
     recordings: Recordings
     consents: Consents
     log: Any
+
+    def check_uploads(self) -> None:
+        """Raises Problem where an upload would reach one of several replicas only."""
+        settings = self.settings
+        if settings.ray and settings.replicas > 1 and settings.voice_folder is None:
+            message = "uploads with several replicas need voice_folder, a folder that all of them see"
+            raise Problem(501, message, code="not_available")
 
     @classmethod
     def of(cls, settings: Settings, opener: Opener | None = None) -> Service:

@@ -1,4 +1,7 @@
-"""Sounds that clients have uploaded, under ids that are made here: in memory, or in the server's own folder."""
+"""Sounds that clients have uploaded, under ids that are made here: in memory, or in the server's own folder.
+
+Several servers may share a folder: what one has added or removed, the others see.
+"""
 
 from __future__ import annotations
 
@@ -63,30 +66,51 @@ class Store(Generic[T]):
     def __init__(self, folder: Path | None, most: int, prefix: str, kind: Callable[..., T]) -> None:
         self.folder, self.most, self.prefix = folder, most, prefix
         self.pattern = re.compile(rf"{prefix}_[0-9a-f]{{24}}")
+        self._kind = kind
         self._known: dict[str, T] = {}
         self._sounds: dict[str, bytes] = {}
         if folder is not None:
-            self._open(folder, kind)
+            self._open(folder)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def _open(self, folder: Path, kind: Callable[..., T]) -> None:
+    def _open(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for path in sorted(folder.glob(f"{self.prefix}_*.json")):
-                found = kind(**json.loads(path.read_text(encoding="utf-8")))
-                if self.pattern.fullmatch(found.id) and found.id == path.stem:
-                    self._known[found.id] = found
+            for path in folder.glob(f"{self.prefix}_*.json"):
+                self._read(path)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"voice_folder {folder}: cannot be read ({error}); check it") from error
 
+    def _read(self, path: Path) -> None:
+        found = self._kind(**json.loads(path.read_text(encoding="utf-8")))
+        if self.pattern.fullmatch(found.id) and found.id == path.stem:
+            self._known[found.id] = found
+
+    def _look(self, name: str) -> None:
+        """What the folder says of an id now. Only an id that this server could have made is looked for."""
+        if self.folder is None or not self.pattern.fullmatch(name):
+            return
+        path = self.folder / f"{name}.json"
+        try:
+            if path.is_file():
+                self._read(path)
+            else:
+                self._known.pop(name, None)
+        except (OSError, ValueError, TypeError):
+            self._known.pop(name, None)
+
     def listed(self) -> list[T]:
         """All, the oldest first."""
+        there = [] if self.folder is None else [path.stem for path in self.folder.glob(f"{self.prefix}_*.json")]
+        for name in {*self._known, *there}:
+            self._look(name)
         return sorted(self._known.values(), key=lambda one: (one.created, one.id))
 
     def get(self, name: str) -> T | None:
         """One by its id."""
+        self._look(name)
         return self._known.get(name)
 
     def check_room(self) -> None:
@@ -121,8 +145,9 @@ class Store(Generic[T]):
 
     def remove(self, name: str) -> bool:
         """Forget one; False when there is none."""
-        if self._known.pop(name, None) is None:
+        if self.get(name) is None:
             return False
+        del self._known[name]
         self._sounds.pop(name, None)
         if self.folder is not None:
             for ending in (".json", ".flac"):

@@ -70,6 +70,7 @@ def add(app: FastAPI, service: Service) -> None:
 
 
 async def _upload(service: Service, request: Request) -> Recording:
+    service.check_uploads()
     service.recordings.check_room()
     form = await forms.read(request, FILE, WANTED, OPTIONAL)
     _check(service, form.fields)
