@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from _matrix import MATRIX, matrix_sentences
 from _measure import Report, Took, interleaved, parser, table, timed
 
 # ruff: isort: split
@@ -38,9 +38,6 @@ from portavoz.train.voice.compress import KINDS, compress
 from portavoz.voice import Voice
 from portavoz.weights import file
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "recipes" / "voice"))
-from sentences import MATRIX, matrix_sentences
-
 DB = 20 / np.log(10)  # of a natural logarithm of a magnitude
 Durations = dict[tuple[str, ...], NDArray[np.int64]]
 
@@ -48,7 +45,7 @@ Durations = dict[tuple[str, ...], NDArray[np.int64]]
 def main() -> None:
     """Command line."""
     made = parser(__doc__, rounds=5)
-    made.add_argument("--voice", default="arctic", help="what is compressed (default: %(default)s)")
+    made.add_argument("--voice", default="heart", help="what is compressed (default: %(default)s)")
     made.add_argument("--halves", nargs=2, metavar="FILE", help="the voice's halves in float32")
     made.add_argument("--also", nargs="*", default=[], metavar="NAME=FOLDER", help="other voices beside them")
     made.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS), help="beside float32 (all)")

@@ -2,8 +2,8 @@
 
     python bench/stages.py [--rounds 5] [--json FILE]
 
-Milliseconds for sentences of about one, three and eight seconds, the least of all rounds. `waves` is what `vocode` and
-`inverse` are in daily use: in chunks, each with its neighbours on both sides; `whole` is the same in one chunk.
+Milliseconds for sentences of about one, three and eight seconds, the least of all rounds. `source` is the spectra of
+the pulses. `waves` is `source`, `vocode` and `inverse` in daily use: in blocks, each with its neighbours on both sides.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import Any, cast
 
 from _measure import Report, Took, interleaved, parser, table, timed
 
+# ruff: isort: split
+import numpy as np
+
 SENTENCES = {
     "1s": "Hello there, my friend.",
     "3s": "The old house stood at the end of the lane, near the river.",
     "8s": "The old house stood at the end of the lane, and nobody who passed it by in the evening ever looked up at "
     "its windows, because there was never a light in any of them.",
 }
-STAGES = ("text", "encode", "durations", "decode", "vocode", "inverse", "waves")
+STAGES = ("text", "encode", "durations", "decode", "source", "vocode", "inverse", "waves")
 VISITS = 3
 
 
@@ -47,14 +50,21 @@ def threads(name: str, count: int) -> None:
 def stages(model: Any, text: str) -> tuple[dict[str, Callable[[], object]], float]:
     """Each stage as a call on what the stage before it made, and the seconds of sound that come out."""
     from portavoz.audio.stft import OverlapAdd
+    from portavoz.blocks.pulse_source import PulseSource
+    from portavoz.families.compact.source_loop import NOISE, noise_rows
     from portavoz.text.chunks import split_text
 
-    symbols = next(iter(split_text(text))).symbols
+    symbols = next(iter(split_text(text, secondary=True))).symbols
     memory, predicted = model.encode(symbols)
-    frames = model.durations(symbols, predicted)
-    mel = model.mel(memory, frames)
-    spectrum = model.stages.vocode(mel.values)[0]
-    bins = spectrum.shape[-1] // 2
+    durations = model.durations(symbols, predicted)
+    controls = model.controls(memory, durations)
+    frames, bins = len(controls), model.c.mel.fft // 2 + 1
+    f0 = np.expm1(5 * controls[:, -2]).astype(np.float32)
+    pulses = PulseSource(model.c.mel, f0).spectra(frames)
+    noise = noise_rows(0, bins)[np.arange(frames) % NOISE]
+    text_of, place, told = np.split(controls, [model.c.hidden, model.c.hidden + 2], -1)
+    given = [np.ascontiguousarray(part[None]) for part in (text_of, place, told, pulses, noise)]
+    spectrum = model.stages.vocode(*given)[0]
 
     def inverse() -> None:
         overlap = OverlapAdd(model.c.mel)
@@ -62,15 +72,16 @@ def stages(model: Any, text: str) -> tuple[dict[str, Callable[[], object]], floa
         overlap.finish()
 
     work: dict[str, Callable[[], object]] = {
-        "text": lambda: list(split_text(text)),
+        "text": lambda: list(split_text(text, secondary=True)),
         "encode": lambda: model.encode(symbols),
         "durations": lambda: model.durations(symbols, predicted),
-        "decode": lambda: model.mel(memory, frames),
-        "vocode": lambda: model.stages.vocode(mel.values),
+        "decode": lambda: model.controls(memory, durations),
+        "source": lambda: PulseSource(model.c.mel, f0).spectra(frames),
+        "vocode": lambda: model.stages.vocode(*given),
         "inverse": inverse,
-        "waves": lambda: list(model.waves(mel)),
+        "waves": lambda: list(model.spoken(controls)),
     }
-    return work, int(frames.sum()) * model.c.mel.hop / model.c.mel.rate
+    return work, frames * model.c.mel.hop / model.c.mel.rate
 
 
 def opening(report: Report, rounds: int) -> None:
@@ -116,8 +127,6 @@ def main() -> None:
     for key in SENTENCES:
         rows = {name: [f[f"{name}_{stage}_{key}_s"] * 1e3 for stage in STAGES] for name in names}
         table(f"{f[f'audio_{key}_s']:.2f} s of speech, ms", STAGES, rows, ".2f")
-        for name in names:
-            report.ratio(f"{name}_waves_{key}_s", f"{name}_whole_{key}_s")
     opened = {"ms": [f[f"open_{stage}_s"] * 1e3 for stage in ("encode", "decode", "vocode")]}
     table("opening a compiled stage", ["encode", "decode", "vocode"], opened, ".1f")
     for name in names[1:]:

@@ -128,7 +128,7 @@ def test_pauses_stretch_silence_only(bundled: Voice) -> None:
         return [word.phonemes[0].end - word.phonemes[0].start for word in speech.words]
 
     # What is rounded off one symbol is carried over to the next: one frame, either way.
-    assert spoken(plain) == pytest.approx(spoken(long), abs=1.01 * 256 / 22050)
+    assert spoken(plain) == pytest.approx(spoken(long), abs=1.01 * 300 / 24000)
 
 
 @pytest.mark.parametrize("speed", [0.1, 0.3, 1.0, 10.0])
@@ -198,23 +198,27 @@ def height(speech: portavoz.Speech) -> float:
 ROOF = "There was a roof on salaries, and we all knew it."
 
 
-def test_the_bundled_speakers_are_a_man_and_a_woman(bundled: Voice) -> None:
-    assert bundled.name == "arctic"
-    assert bundled.speakers == ("rms", "slt")
-    man, woman = (height(bundled.speak(ROOF, speaker=speaker)) for speaker in bundled.speakers)
-    assert 75 < man < 125
-    assert 140 < woman < 240
-    assert same(bundled.speak(SHORT), bundled.speak(SHORT, speaker="rms"))
+def test_the_bundled_speaker_is_a_woman(bundled: Voice) -> None:
+    assert bundled.name == "heart"
+    assert bundled.speakers == ("heart",)
+    assert bundled.rate == 24000
+    assert 140 < height(bundled.speak(ROOF)) < 240
+    assert same(bundled.speak(SHORT), bundled.speak(SHORT, speaker="heart"))
 
 
-@pytest.mark.parametrize("speaker", ["rms", "slt"])
-def test_the_bundled_speakers_pitch_is_moved(bundled: Voice, speaker: str) -> None:
-    plain = height(bundled.speak(ROOF, speaker=speaker))
+def test_the_bundled_voice_streams_what_it_says(bundled: Voice) -> None:
+    pieces, whole = list(bundled.stream(TEXT)), bundled.speak(TEXT)
+    assert len(pieces) > 4
+    assert np.array_equal(np.concatenate([p.samples for p in pieces]), whole.samples)
+    assert tuple(w for p in pieces for w in p.words) == whole.words
+
+
+def test_the_bundled_speakers_pitch_is_moved(bundled: Voice) -> None:
+    plain = bundled.speak(ROOF)
     for asked in (-4.0, -2.0, 2.0, 4.0):
-        moved = bundled.speak(ROOF, speaker=speaker, pitch=asked)
-        # The voice card says by how much: less than was asked, the more so the farther.
-        found = 12 * np.log2(height(moved) / plain)
-        assert 0.4 < found / asked < 1.2
+        moved = bundled.speak(ROOF, pitch=asked)
+        assert moved.words == plain.words
+        assert 0.85 < 12 * np.log2(height(moved) / height(plain)) / asked < 1.15
 
 
 def test_a_pitch_that_cannot_be_is_refused(voice: Voice) -> None:
@@ -266,16 +270,20 @@ def test_saves_every_format(voice: Voice, tmp_path: Path, format: str) -> None:
         speech.save(tmp_path / "sound.doc")
 
 
-@pytest.mark.parametrize("speaker", ["rms", "slt"])
 @pytest.mark.parametrize("text", ["Yes.", TEXT, "One, two, three, four, five, six, seven."])
-def test_ends_and_joins_do_not_click(bundled: Voice, text: str, speaker: str) -> None:
-    speech = bundled.speak(text, speaker=speaker)
+def test_ends_and_joins_do_not_click(bundled: Voice, text: str) -> None:
+    speech = bundled.speak(text)
     peak = np.abs(speech.samples).max()
     assert np.abs(speech.samples[[0, -1]]).max() < 0.01 * peak
     found = measure(Wave(speech.samples, speech.rate))
     assert found.clipped == 0
     assert abs(found.dc) < 0.02
-    assert found.click.ratio < 10  # recorded speech has 7, diphone speech with its joins 13 to 18
+    assert found.click.ratio < 22  # the teacher's own speech has 12 to 20: its glottal pulses are sharp
+    bend = np.abs(np.diff(speech.samples.astype(np.float64), 2))
+    level = 1e-3 * bend.max()
+    for join in np.cumsum([len(piece.samples) for piece in bundled.stream(text)])[:-1]:
+        around = np.sqrt(np.mean(bend[join - 240 : join + 240] ** 2))
+        assert bend[join - 3 : join + 2].max() < 5 * max(around, level)
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", ".", "?!… — ,", "привет мир", "你好", "\0", "\ud800", "\u200b\ufeff"])
@@ -325,7 +333,6 @@ def test_text_that_is_no_text_is_refused(voice: Voice, text: object) -> None:
     ("options", "error", "said"),
     [
         ({"voice": "nobody"}, InputError, "there is no such folder"),
-        ({"voice": "slt"}, InputError, "slt is a speaker of arctic: give arctic as the voice and slt as the speaker"),
         ({"voice": "a\0b"}, InputError, "there is no such folder"),
         ({"runtime": "abacus"}, BackendError, "runtime 'abacus'"),
         ({"backend": "abacus"}, BackendError, "no back end 'abacus'"),
@@ -338,6 +345,14 @@ def test_text_that_is_no_text_is_refused(voice: Voice, text: object) -> None:
 def test_wrong_options_are_refused(tiny: Path, options: dict, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         portavoz.load(**{"voice": tiny, **options})
+
+
+def test_a_speakers_name_is_no_voices(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").symlink_to(tiny)
+    monkeypatch.setenv("PORTAVOZ_VOICES", str(tmp_path))
+    said = "second is a speaker of mine: give mine as the voice and second as the speaker"
+    with pytest.raises(InputError, match=said):
+        portavoz.load("second")
 
 
 def test_a_name_in_other_capitals_is_the_same_speaker(voice: Voice) -> None:

@@ -32,10 +32,10 @@ def test_says_the_sizes(run, tiny: Path) -> None:
     ("words", "said"),
     [
         (["nobody", "-o", "x", "--as", "int8"], "there is no such folder"),
-        (["arctic", "-o", "x", "--as", "int4"], "invalid choice"),
-        (["arctic", "--as", "int8"], "required: -o/--out"),
-        (["arctic", "-o", "x", "--as", "pruned", "--fraction", "2"], "between 0 and 1"),
-        (["arctic", "-o", "x", "--as", "static-int8", "--sentences", "none.txt"], "none.txt: cannot be read"),
+        (["heart", "-o", "x", "--as", "int4"], "invalid choice"),
+        (["heart", "--as", "int8"], "required: -o/--out"),
+        (["heart", "-o", "x", "--as", "pruned", "--fraction", "2"], "between 0 and 1"),
+        (["heart", "-o", "x", "--as", "static-int8", "--sentences", "none.txt"], "none.txt: cannot be read"),
     ],
 )
 def test_refusals(refused, words: list[str], said: str) -> None:

@@ -104,7 +104,7 @@ def test_both_sides_run_freely_too(run: Any) -> None:
 
 
 def test_a_compiled_voice_passes_at_stage_level(run: Any) -> None:
-    done = run("lab", "compare", "arctic@numpy", "arctic@onnx")
+    done = run("lab", "compare", "heart@numpy", "heart@onnx")
     assert done.code == 0 and done.out.decode().startswith("PASS at stage level: every unit within 16 floors")
     assert "units inside the stages: only what crosses their borders was seen" in done.out.decode()
 
@@ -125,7 +125,7 @@ def test_a_compiled_voice_passes_at_stage_level(run: Any) -> None:
         (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),
         (("compare", "compact", "compact", "--gate", "new"), "with --since"),
         (("compare", "compact", "compact", "--precision", "int3"), "invalid choice: 'int3'"),
-        (("compare", "arctic@onnx", "arctic@numpy"), "give arctic@numpy first"),
+        (("compare", "heart@onnx", "heart@numpy"), "give heart@numpy first"),
         (("selftest", "compact"), "unrecognized arguments"),
         (("selftest", "--triples", "-1"), "from 0 up"),
         (("selftest", "--clean", "-1"), "from 0 up"),

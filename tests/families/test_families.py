@@ -111,7 +111,7 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_other_family_speaks_and_is_shown(without: Path, tmp_path: Path) -> None:
     portavoz("say", "Hello there.", "-o", "out.wav", path=[without], cwd=tmp_path)
     assert (tmp_path / "out.wav").stat().st_size > 10_000
-    assert json.loads(portavoz("show", "arctic", "--json", path=[without], cwd=tmp_path))["family"] == "compact"
+    assert json.loads(portavoz("show", "heart", "--json", path=[without], cwd=tmp_path))["family"] == "compact"
     portavoz("show", "speecht5", path=[without], cwd=tmp_path, code=2)
 
 

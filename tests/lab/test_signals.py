@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,27 +18,27 @@ from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError
 from portavoz.families.pipeline import Pipeline
 from portavoz.flow import MelSpec, Wave
-from portavoz.folder import voices
 from portavoz.lab.pipeline.pipeline_loader import Request, on, other_speaker
 from portavoz.lab.signals.conditioning import responses
 from portavoz.lab.signals.diagnosis import Report, lines, listen, told
 from portavoz.lab.signals.signals import ReferenceSound, bounds
 
 REFERENCE = "A pot of tea helps to pass the evening, and four hours of steady work faced us before it could be made."
-PROMPT = "The boy was there when the sun rose, and he kicked the ball straight and followed through."
+# Few sibilants: half a second of them is mostly above half of Nyquist at 24 kHz, and then any hiss would be usual.
+PROMPT = "The boy and his brother would row on the river in the morning, and they came home again at noon."
 
 
 class Spoken:
-    """A text in the bundled voice: its mel [frames, mels], and its wave as it is heard."""
+    """A text in the bundled voice: its wave as it is heard, and the mel of it [frames, mels]."""
 
     def __init__(self, text: str) -> None:
-        self.staged = on(ops.open("torch"), "arctic", Request(text))
+        self.staged = on(ops.open("torch"), "heart", Request(text))
         values = dict(zip(self.staged.borders, self.staged.after(None, {})))
-        self.mel = values["mel"]["mel"][0]
         self.durations = values["durations"]["durations"]
         self.wave = Wave(soft_limit(values["wave"]["wave"]), self.staged.rate)
         assert self.staged.spec is not None
         self.spec = self.staged.spec
+        self.mel = mel_spectrogram(self.wave.samples, self.spec)
 
     def heard(self, *, same_text: bool, wave: bool = True) -> ReferenceSound:
         return ReferenceSound(self.mel, self.wave if wave else None, same_text=same_text)
@@ -68,7 +67,7 @@ def rooms(report: Report) -> dict[str, str]:
 
 @pytest.mark.parametrize("with_wave", [True, False])
 def test_the_bundled_voice_raises_no_symptom(reference: Spoken, prompt: Spoken, with_wave: bool) -> None:
-    planned = (len(reference.wave.samples) / 22050, reference.durations.size)
+    planned = (len(reference.wave.samples) / reference.wave.rate, reference.durations.size)
     for known in (reference.heard(same_text=True, wave=with_wave), prompt.heard(same_text=False, wave=with_wave)):
         found = listen(reference.wave, reference.spec, mel=reference.mel, known=known, planned=planned)
         assert found.symptoms == [], lines(found)
@@ -117,18 +116,18 @@ def lasting(said: Spoken, seconds: float) -> ReferenceSound:
 
 
 def test_the_story_is_recognised_symptom_by_symptom(reference: Spoken) -> None:
-    assert len(reference.mel) * 256 / 22050 > 4.68
+    assert len(reference.mel) * reference.spec.hop / reference.spec.rate > 4.68
     mel, wave = story(reference.spec)
     assert mel.min() > -3.81 and mel.max() < 4.21 and 0.52 < (mel > 0).mean() < 0.54
     found = listen(wave, reference.spec, mel=mel, known=lasting(reference, 4.68))
     accused = rooms(found)
     told_of = {s.name: s.text for s in found.symptoms}
     assert told_of["positive values"].startswith("positive values 5")
-    assert told_of["largest value"].startswith("largest value 4.20, expected at most 3.2")
+    assert told_of["largest value"].startswith("largest value 4.20, expected at most 3.4")
     assert told_of["lowest value"].startswith("lowest value -3.")
     assert "no formants" in told_of["spread over channels"]
     assert told_of["energy above half of Nyquist"].startswith("energy above half of Nyquist 82")
-    assert told_of["seconds"].startswith("seconds 2.72, expected ")
+    assert told_of["seconds"].startswith("seconds 2.7")
     # Each in its room: the mel is the decoder's, so the hiss is not the vocoder's; the length is nobody's but theirs.
     assert accused.pop("seconds") == "tokens or durations"
     assert set(accused.values()) == {"decoder"}
@@ -152,10 +151,10 @@ MELS: dict[str, tuple[Change, set[str]]] = {
     "below the floor": (lambda mel: mel - np.float32(3), {"smallest value"}),
     "channels flipped": (lambda mel: mel[:, ::-1], {"profile over channels"}),
     "channels in another order": (
-        lambda mel: mel[:, np.random.default_rng(0).permutation(64)], {"steps between channels"},
+        lambda mel: mel[:, np.random.default_rng(0).permutation(mel.shape[1])], {"steps between channels"},
     ),
     "one frame for ever": (lambda mel: np.repeat(mel[60:61], len(mel), 0), {"spread over time"}),
-    "flat over channels": (lambda mel: np.repeat(mel.mean(1, keepdims=True), 64, 1), {"spread over channels"}),
+    "flat over channels": (lambda mel: 0 * mel + mel.mean(1, keepdims=True), {"spread over channels"}),
 }  # fmt: skip
 
 
@@ -187,7 +186,7 @@ WAVES: dict[str, tuple[Change, set[str], str]] = {
 @pytest.mark.parametrize("name", list(WAVES))
 def test_a_wrong_wave_of_a_right_mel(name: str, reference: Spoken, prompt: Spoken) -> None:
     change, wanted, room = WAVES[name]
-    wave = Wave(change(reference.wave.samples), 22050)
+    wave = Wave(change(reference.wave.samples), reference.wave.rate)
     found = listen(wave, reference.spec, mel=reference.mel, known=prompt.heard(same_text=False))
     assert wanted <= names(found), lines(found)
     assert {rooms(found)[one] for one in wanted} == {room}
@@ -215,10 +214,10 @@ def test_what_a_definition_allows_is_what_a_loud_wave_has() -> None:
 
 
 def test_what_cannot_be_listened_to_is_refused(reference: Spoken) -> None:
-    with pytest.raises(InputError, match="the wave has 16000 Hz, the mel is made at 22050 Hz"):
+    with pytest.raises(InputError, match="the wave has 16000 Hz, the mel is made at 24000 Hz"):
         listen(Wave(np.zeros(100, np.float32), 16000), reference.spec)
     with pytest.raises(InputError, match="the mel: empty, or NaN or infinity in it"):
-        listen(None, reference.spec, mel=np.full((9, 64), np.nan, np.float32))
+        listen(None, reference.spec, mel=np.full((9, 80), np.nan, np.float32))
     with pytest.raises(InputError, match="says too little; give some seconds"):
         listen(reference.wave, reference.spec, known=ReferenceSound(reference.mel[:9], None), mel=reference.mel)
 
@@ -268,6 +267,11 @@ def test_a_stage_that_does_not_listen_is_accused(stage: str, deaf: str, room: st
     assert f"does not move the {deaf.split()[-1]}: nobody listens to it" in "\n".join(lines(report))
 
 
+def test_the_bundled_voice_listens_to_everything() -> None:
+    found = answers(on(ops.open("torch"), "heart", Request("One lab.")))
+    assert found == dict.fromkeys(["text → memory", "memory → controls", "controls → wave"], False)
+
+
 def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     from portavoz.families.compact import probe
 
@@ -289,10 +293,6 @@ def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert not found["memory → mel"].dead
 
 
-def test_a_voice_with_one_speaker_has_no_other(tmp_path: Path) -> None:
-    assert other_speaker("arctic", Request()) == Request(speaker=1)
-    about = json.loads((voices()["arctic"] / "voice.json").read_text())
-    (tmp_path / "voice.json").write_text(
-        json.dumps({**about, "speakers": ["rms"], "config": {**about["config"], "speakers": 1}})
-    )
-    assert other_speaker(str(tmp_path), Request()) is None
+def test_a_voice_with_one_speaker_has_no_other(tiny: Path) -> None:
+    assert other_speaker(str(tiny), Request()) == Request(speaker=1)
+    assert other_speaker("heart", Request()) is None

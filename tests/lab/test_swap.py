@@ -255,8 +255,8 @@ def tapped_mute() -> Pipeline:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("arctic", ("arctic", "")),
-        ("arctic@onnx", ("arctic", "onnx")),
+        ("heart", ("heart", "")),
+        ("heart@onnx", ("heart", "onnx")),
         ("me/voice@main", ("me/voice@main", "")),
         ("me/voice@main@openvino:int8", ("me/voice@main", "openvino:int8")),
         ("@torch", ("@torch", "")),
@@ -271,7 +271,7 @@ def test_names_of_sides(name: str, parts: tuple[str, str]) -> None:
     [
         ("compact@transformers", "the compact family has no reference package"),
         ("compact@onnx", "a probe runs on back ends"),
-        ("arctic@numpy:int8", "a back end runs in float32 here"),
+        ("heart@numpy:int8", "a back end runs in float32 here"),
         ("nobody", "there is no such folder"),
         ("nothing.safetensors", "there is no such file"),
     ],
@@ -287,10 +287,10 @@ def test_the_bundled_voice_compiled_and_as_a_file(tmp_path: Path) -> None:
     from portavoz.weights import file
 
     request = Request(TEXT)
-    reference = side("arctic@torch", request)
-    assert not swap(reference, side("arctic@onnx", request)).wrong
-    tensors, metadata = file.read(voices()["arctic"] / "model.safetensors")
-    tensors["vocoder.head.bias"] = tensors["vocoder.head.bias"] + np.float32(0.1)
+    reference = side("heart@torch", request)
+    assert not swap(reference, side("heart@onnx", request)).wrong
+    tensors, metadata = file.read(voices()["heart"] / "model.safetensors")
+    tensors["vocoder.filters.head.bias"] = tensors["vocoder.filters.head.bias"] + np.float32(0.1)
     path = tmp_path / "mine.safetensors"
     file.write(path, tensors, {k: v for k, v in metadata.items() if k != "config"})
-    assert named(swap(reference, side(str(path), request, beside="arctic"))) == [("vocode", "mel", "wave")]
+    assert named(swap(reference, side(str(path), request, beside="heart"))) == [("vocode", "mel", "wave")]

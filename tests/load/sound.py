@@ -30,7 +30,7 @@ def formats(short: bool) -> dict[str, Any]:
     from browser import Browser
 
     voice = portavoz.load()
-    wanted = to_pcm16(voice.speak(TEXT, speaker="slt").samples)
+    wanted = to_pcm16(voice.speak(TEXT, speaker="heart").samples)
     found: dict[str, Any] = {}
     chosen = ("mp3", "pcm") if short else tuple(CODECS)
     with (
@@ -42,7 +42,7 @@ def formats(short: bool) -> dict[str, Any]:
         page.driver.get(server.url)
         for format, whole in itertools.product(chosen, (True, False)):
             body = {"stream": not whole, **({"sample_rate": voice.rate} if format == "pcm" else {})}
-            said: dict[str, Any] = {"model": "arctic", "voice": "slt", "input": TEXT, "response_format": format}
+            said: dict[str, Any] = {"model": "heart", "voice": "heart", "input": TEXT, "response_format": format}
             data = client.audio.speech.create(**said, extra_body=body).content
             counts = _counts(format, data, voice.rate, whole)
             if format == "pcm":
@@ -119,7 +119,7 @@ def voice(short: bool) -> dict[str, Any]:
     """
     rate, found = portavoz.load().rate, dict[str, Any]()
     text = TEXT if short else LONG
-    body = {"model": "arctic", "voice": "slt", "input": text, "response_format": "pcm", "sample_rate": rate}
+    body = {"model": "heart", "voice": "heart", "input": text, "response_format": "pcm", "sample_rate": rate}
     sides = (("portavoz serve", "/v1/audio/speech", ("--slots", "256", "--queue", "0")), ("plain_server", "/plain", ()))
     for module, path, options in sides:
         with served.Process(*options, module=module) as server:

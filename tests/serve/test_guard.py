@@ -133,7 +133,7 @@ async def main():
     async with app.router.lifespan_context(app), httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         for format in ("mp3", "opus", "aac", "flac", "wav", "pcm"):
-            body = {"model": "tts-1", "voice": "slt", "input": "http://example.org/ is read, not opened.",
+            body = {"model": "tts-1", "voice": "heart", "input": "http://example.org/ is read, not opened.",
                     "response_format": format}
             assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
         for voice in ("http://127.0.0.1:9/a", "file:///etc/passwd", "//host/share", "owner/name"):

@@ -26,9 +26,9 @@ DRAWN = """(id => { const c = document.getElementById(id); const d = c.getContex
 @pytest.fixture(scope="module")
 def server() -> Iterator[served.Served]:
     def opener(source: str) -> Voice:
-        return portavoz.load() if source == "arctic" else fake_voice.fake()
+        return portavoz.load() if source == "heart" else fake_voice.fake()
 
-    with served.in_thread(opener, voices=("arctic", "other=fake")) as running:
+    with served.in_thread(opener, voices=("heart", "other=fake")) as running:
         yield running
 
 
@@ -59,7 +59,7 @@ def state(page: Browser) -> str:
 
 def test_it_types_speaks_marks_words_and_saves_the_sound(page: Browser, tmp_path: Path) -> None:
     write(page, TEXT)
-    page("document.getElementById('voice').value = 'slt'")
+    page("document.getElementById('voice').value = 'heart'")
     page("document.getElementById('format').value = 'mp3'")
     page.click("#speak")
     page.wait(f"{NOW} >= 0")
@@ -79,7 +79,7 @@ def test_it_types_speaks_marks_words_and_saves_the_sound(page: Browser, tmp_path
     page.wait(saved.exists)
     with av.open(io.BytesIO(saved.read_bytes())) as file:
         count = sum(frame.samples for frame in file.decode(audio=0))
-    assert count == len(portavoz.load().speak(TEXT, speaker="slt").samples)
+    assert count == len(portavoz.load().speak(TEXT, speaker="heart").samples)
 
 
 def test_the_keyboard_alone_is_enough_and_escape_stops(page: Browser) -> None:

@@ -24,7 +24,7 @@ from portavoz.serve.ray_errors import Answers
 from portavoz.serve.settings import Settings
 
 TEXT = "This text is long enough to be in the middle of when its replica dies. It goes on for some seconds more."
-SAID = {"model": "arctic", "voice": "slt", "input": TEXT, "response_format": "wav", "stream": True}
+SAID = {"model": "heart", "voice": "heart", "input": TEXT, "response_format": "wav", "stream": True}
 STREAMED_HEADER = 44  # bytes
 
 
@@ -50,7 +50,7 @@ def _command(process: psutil.Process) -> str:
 
 @pytest.mark.slow
 def test_one_of_two_replicas_is_killed_under_load() -> None:
-    expected = to_pcm16(portavoz.load().speak(TEXT, speaker="slt").samples).tobytes()
+    expected = to_pcm16(portavoz.load().speak(TEXT, speaker="heart").samples).tobytes()
     port = free_port()
     options = ("--ray", "--replicas", "2", "--slots", "4", "--port", str(port))
     with served.Process(*options, module="portavoz serve", warnings="ignore") as server:

@@ -99,7 +99,7 @@ def test_wyoming_has_no_keys() -> None:
         (["--prot", "1"], "unrecognized arguments: --prot"),
         (["--voice-aliases", "alloy"], "--voice-aliases 'alloy': write NAME=VALUE"),
         (["--voices", "nowhere", "--model-aliases", "x=y"], "there is no such model"),
-        (["--voices", "a=arctic,a=arctic"], "same name"),
+        (["--voices", "a=heart,a=heart"], "same name"),
         (["--host", "192.0.2.1", "--no-auth"], "cannot listen there"),
     ],
 )
@@ -120,7 +120,7 @@ def test_every_setting_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_process_serves_and_ends_with_0() -> None:
-    with served.Process("--voice-aliases", "alloy=slt", module="portavoz serve") as running:
+    with served.Process("--voice-aliases", "alloy=heart", module="portavoz serve") as running:
         with running.client() as client:
             sound = client.audio.speech.create(model="tts-1", voice="alloy", input="Hello.", response_format="wav")
         assert sound.content[:4] == b"RIFF"

@@ -302,11 +302,11 @@ def test_the_bundled_voice_speaks_as_it_does_in_python() -> None:
     from portavoz import load
 
     text, voice = "The server says what Python says.", load()
-    with served.in_thread(load, voices=("arctic",)) as running, running.client() as client:
+    with served.in_thread(load, voices=("heart",)) as running, running.client() as client:
         for stream in (True, False):
             answer = client.audio.speech.create(
-                model="arctic", voice="slt", input=text, response_format="flac", extra_body={"stream": stream}
+                model="heart", voice="heart", input=text, response_format="flac", extra_body={"stream": stream}
             )
             with av.open(io.BytesIO(answer.content)) as file:
                 sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
-            np.testing.assert_array_equal(sound, to_pcm16(voice.speak(text, speaker="slt").samples))
+            np.testing.assert_array_equal(sound, to_pcm16(voice.speak(text, speaker="heart").samples))

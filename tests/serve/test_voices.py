@@ -264,13 +264,13 @@ def test_markup_and_a_lexicon_come_through_the_api() -> None:
     ssml = '<speak>One <break time="700ms"/> two.</speak>'
     for text, options in ((ssml, {}), (ssml, {"markup": "ssml"}), ("**Bold** words.", {"markup": "markdown"}),
                           ("<b>x</b>", {"markup": "plain"})):  # fmt: skip
-        answer = said(app, model="arctic", voice="slt", input=text, sample_rate=voice.rate, **options)
-        expected = voice.speak(text, speaker="slt", **options).samples
+        answer = said(app, model="heart", voice="heart", input=text, sample_rate=voice.rate, **options)
+        expected = voice.speak(text, speaker="heart", **options).samples
         np.testing.assert_array_equal(np.frombuffer(answer.content, "<i2"), to_pcm16(expected))
-    plain = said(app, model="arctic", voice="slt", input="tomato").content
-    other = said(app, model="arctic", voice="slt", input="tomato", lexicon={"tomato": "T AH0 M AA1 T OW0"}).content
+    plain = said(app, model="heart", voice="heart", input="tomato").content
+    other = said(app, model="heart", voice="heart", input="tomato", lexicon={"tomato": "T AH0 M AA1 T OW0"}).content
     assert plain != other
-    broken = said(app, model="arctic", voice="slt", input="<speak>", markup="ssml")
+    broken = said(app, model="heart", voice="heart", input="<speak>", markup="ssml")
     assert broken.status_code == 400
 
 

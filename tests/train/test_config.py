@@ -35,7 +35,7 @@ def test_changes_of_the_command_line(tmp_path):
         ("part=encoder", "part is 'encoder': wanted one of 'acoustic', 'vocoder'"),
         ("precision=int8", "wanted one of 'float32', 'bfloat16'"),
         ("logs=[wandbs]", "wanted a list of 'tensorboard' or 'wandb'"),
-        ("start=arctic grow=arctic", "both set"),
+        ("start=heart grow=heart", "both set"),
         ("rate=-1", "rate is -1: wanted a number above 0"),
         ("rate=.nan", "rate is nan: wanted a number above 0"),
         ("rate=.inf", "rate is inf"),

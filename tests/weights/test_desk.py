@@ -267,7 +267,7 @@ def test_a_fresh_model_is_untrained_and_the_bundled_voice_is_clean(root: Path, t
     untrained = {path for kind, path in kinds(found) if kind == "untrained"}
     large = {p for p, h in found.held.items() if h.tensor.bits.ndim > 1 and h.tensor.bits.size >= 128}
     assert large <= untrained and {kind for kind, _ in kinds(found)} == {"untrained"}
-    voice = account(opened(root / "src/portavoz/families/compact/voice/arctic")[0])
+    voice = account(opened(root / "src/portavoz/families/compact/voice/heart")[0])
     assert voice.ok, lines(voice)
     assert json.loads(json.dumps(to_dict(voice), allow_nan=False))["counts"]["missing"] == 0
 

@@ -16,12 +16,11 @@ from mlx_audio.codec.models.vocos.vocos import Vocos
 from mlx_audio.tts.models.melotts.hifigan import Generator
 from mlx_audio.utils import apply_quantization, load_weights
 
-import portavoz
 from portavoz import ops
 from portavoz.blocks.hifigan import HifiGan, HifiGanConfig
 from portavoz.blocks.istft_head import IstftHead
 from portavoz.errors import WeightError
-from portavoz.families.compact.config import CompactConfig
+from portavoz.families.compact.config import PRODUCTION, CompactConfig
 from portavoz.flow import MelSpec
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
@@ -157,17 +156,17 @@ def test_a_name_that_no_rule_knows_is_one_sentence(tmp_path: Path) -> None:
         VOCOS.forward({**tensors, "head.istft.window": np.zeros(4, np.float32)})
 
 
-# Ours in theirs: the bundled voice's own vocoder
+# Ours in theirs: the vocoder of the configuration `production`
 
 
 @pytest.fixture(scope="module")
 def voice() -> tuple[Weights, IstftHead, CompactConfig]:
-    at = Path(portavoz.__file__).parent / "families/compact/voice/arctic/model.safetensors"
-    tensors, about = file.read(at)
-    config = CompactConfig.from_dict(json.loads(about["config"]))
-    inside = {k.removeprefix("vocoder."): a for k, a in tensors.items() if k.startswith("vocoder.")}
-    w = Weights(inside, ops.open("mlx"))
-    return w, IstftHead(w, config.mel, **vars_of(config)), config
+    fresh = Weights.fresh(ops.open("numpy"), 5)
+    IstftHead(fresh, PRODUCTION.mel, **vars_of(PRODUCTION))
+    draw = np.random.default_rng(5)
+    moved = {k: (a + 0.02 * draw.standard_normal(a.shape)).astype(np.float32) for k, a in fresh.arrays().items()}
+    w = Weights(moved, ops.open("mlx"))
+    return w, IstftHead(w, PRODUCTION.mel, **vars_of(PRODUCTION)), PRODUCTION
 
 
 def vars_of(config: CompactConfig) -> dict[str, int]:
@@ -192,7 +191,7 @@ def heard(voice: tuple[Weights, IstftHead, CompactConfig], model: Any) -> tuple[
     return spoken(model, (mel - mean) / scale), said(voice, mel)
 
 
-def test_the_bundled_voices_vocoder_opens_with_the_loader_of_vocos(voice: Any, tmp_path: Path) -> None:
+def test_our_vocoder_opens_with_the_loader_of_vocos(voice: Any, tmp_path: Path) -> None:
     """It takes PyTorch's layout and moves the axes itself; it is not strict, so numbers are compared."""
     config = hparams(voice[2].mel, **vars_of(voice[2]))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
@@ -202,7 +201,7 @@ def test_the_bundled_voices_vocoder_opens_with_the_loader_of_vocos(voice: Any, t
 
 
 @pytest.mark.parametrize("bits", [None, 4, 8])
-def test_the_bundled_voices_vocoder_opens_with_the_common_loader(bits: int | None, tmp_path: Path, voice: Any) -> None:
+def test_our_vocoder_opens_with_the_common_loader(bits: int | None, tmp_path: Path, voice: Any) -> None:
     """Strict, in MLX's layout, as it is and quantised."""
     config: dict[str, Any] = {}
     model: Any = Vocos.from_hparams(hparams(voice[2].mel, **vars_of(voice[2])))

@@ -58,8 +58,14 @@ class SourceFilterHead(Block):
         noise: Float[Array, "B F both"],
     ) -> Float[Array, "B F both"]:
         """With the sources' spectra [B, F, 2 · bins], real parts first → that of the sound [B, F, 2 · bins]."""
+        return self.sum(self.filters(text, place, told), pulses, noise)
+
+    def sum(
+        self, filters: Float[Array, "B F five"], pulses: Float[Array, "B F both"], noise: Float[Array, "B F both"]
+    ) -> Float[Array, "B F both"]:
+        """The filtered sources and the rest, added: [B, F, 2 · bins]."""
         ops = self.ops
-        h, theta, n, r, phi = ops.chunk(self.filters(text, place, told), 5)
+        h, theta, n, r, phi = ops.chunk(filters, 5)
         loud, hush, rest = (ops.exp(ops.clip(x, None, LOUDEST)) for x in (h, n, r))
         turn = ops.tanh(theta) * math.pi
         across, up = loud * ops.cos(turn), loud * ops.sin(turn)

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         {"tts-1": "", "tts-1-hd": "", "gpt-4o-mini-tts": ""},
         description="other names of models, NAME=MODEL; '' is the first model",
     )  # fmt: skip
-    voice_aliases: dict[str, Name] = Field({}, description="other names of voices, such as alloy=slt")
+    voice_aliases: dict[str, Name] = Field({}, description="other names of voices, such as alloy=heart")
     runtime: str | None = Field(None, description="of every voice: onnx, eager or openvino")
     backend: str | None = Field(None, description="of the eager runtime: torch, mlx or numpy")
     device: str | None = Field(None, description="of the back end")

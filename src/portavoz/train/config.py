@@ -22,6 +22,7 @@ LOSSES: dict[str, dict[str, float]] = {
     "source_filter": {
         **{"harmonics": 1.0, "phase": 1.0, "noise": 0.5, "rest": 0.7, "rest_phase": 0.7, "raw": 1.0},
         **{"duration": 1.0, "f0": 1.0, "loudness": 0.5},
+        **{"stft": 1.0, "mel": 0.5},  # of recordings, in the place of the spectra's
     },
 }
 WHOLE = ("voice", "joint")  # parts that end with a voice folder
@@ -47,7 +48,7 @@ class TrainConfig:
     part: Annotated[
         Literal["acoustic", "vocoder", "voice", "joint", "source_filter"],
         "One part, or a whole voice: `voice` trains one part after the other, `joint` both at once; `source_filter` is "
-        "both halves of such a voice, on a corpus with a teacher's spectra.",
+        "both halves of such a voice, on a corpus with a teacher's spectra, or on recordings from a start.",
     ] = "acoustic"
     family: Annotated[str, "The family of the model."] = field(default_factory=lambda: trainable()[0])
     model: Annotated[

@@ -10,9 +10,9 @@ says what each kind costs in size, speed and intelligibility.
   float32      stored in 32 bits: to compare with
 
 Examples:
-  portavoz compress arctic -o small --as int8
-  portavoz compress arctic -o fast --as static-int8 --sentences my-texts.txt
-  portavoz compress arctic -o sparse --as pruned --fraction 0.4 --json
+  portavoz compress heart -o small --as int8
+  portavoz compress heart -o fast --as static-int8 --sentences my-texts.txt
+  portavoz compress heart -o sparse --as pruned --fraction 0.4 --json
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ is not there is left out and named; asked for with --only it is an error. --list
 pages (see 'portavoz listen').
 
 Examples:
-  portavoz evaluate arctic --corpus corpus --html arctic.html
-  portavoz evaluate my-voice arctic --text sentences.txt --json both.json --html both.html
-  portavoz evaluate arctic --corpus corpus --only mcd,stoi --count 20 --json
-  portavoz evaluate arctic --mos my_package.scores:estimate
+  portavoz evaluate heart --corpus corpus --html heart.html
+  portavoz evaluate my-voice heart --text sentences.txt --json both.json --html both.html
+  portavoz evaluate heart --corpus corpus --only mcd,stoi --count 20 --json
+  portavoz evaluate heart --mos my_package.scores:estimate
   portavoz evaluate --asr whisper --mos distillmos     (neural judges, in an environment made by scripts/judges.sh)
   portavoz evaluate --listened answers-*.json
 """

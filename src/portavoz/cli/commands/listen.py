@@ -9,9 +9,9 @@ which 'portavoz evaluate --listened' joins.
   mushra   all beside a reference, 0 to 100, the reference hidden among them
 
 Examples:
-  portavoz listen arctic my-voice -o test.html
+  portavoz listen heart my-voice -o test.html
   portavoz listen before after --test ab --count 10 --seed 7 -o test.html
-  portavoz listen arctic --test mushra --corpus corpus -o test.html
+  portavoz listen heart --test mushra --corpus corpus -o test.html
   portavoz evaluate --listened answers-*.json
 """
 

@@ -8,7 +8,7 @@ Examples:
   portavoz say "The train leaves at 7:45." -o train.wav
   portavoz say --file letter.txt -o letter.mp3 --timestamps srt
   echo "Through a pipe." | portavoz say - --play
-  portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 22050 -f S16_LE
+  portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 24000 -f S16_LE
   portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
   portavoz say "As loud as a podcast." --loudness -16 --rate 48000 -o podcast.wav --quiet
   portavoz say "In my own voice." --voice my-folder --prompt me.wav --set exaggeration=0.7 -o me.wav

@@ -6,7 +6,7 @@ otherwise, and then it needs an API key.
 
 Examples:
   portavoz serve
-  portavoz serve --port 9000 --voices arctic,my-voice=/srv/voices/mine --slots 32
+  portavoz serve --port 9000 --voices heart,my-voice=/srv/voices/mine --slots 32
   PORTAVOZ_SERVE_API_KEY=… portavoz serve --host 0.0.0.0
   portavoz serve --config server.yaml --wyoming-port 10200
 """

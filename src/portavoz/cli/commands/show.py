@@ -3,7 +3,7 @@
 A family has named configurations; a voice has one of them, with weights, speakers and a card.
 
 Examples:
-  portavoz show arctic
+  portavoz show heart
   portavoz show FAMILY
   portavoz show my-voice --json
 """

@@ -1,6 +1,6 @@
 """How to name a pipeline for `lab swap` and `lab precision`: a family's probe, a voice, or a file of weights.
 
-FAMILY    FAMILY@numpy    arctic@onnx    my-voice    my-checkpoint@transformers    model_fixed.safetensors@torch
+FAMILY    FAMILY@numpy    heart@onnx    my-voice    my-checkpoint@transformers    model_fixed.safetensors@torch
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def side(name: str, request: Request, *, beside: str | None = None) -> Pipeline:
 
 
 def parted(name: str) -> tuple[str, str]:
-    """``arctic@onnx:int8`` → arctic, onnx:int8. What stands behind a hub's @ is no runtime, so it stays in the name."""
+    """``heart@onnx:int8`` → heart, onnx:int8. What stands behind a hub's @ is no runtime, so it stays in the name."""
     base, _, runtime = name.rpartition("@")
     known = runtimes()
     if base and runtime.partition(":")[0] in known:

@@ -1,7 +1,7 @@
 """Any side of `lab swap` as a subject of a comparison: only what crosses the borders of its stages is seen.
 
-That is all that a compiled runtime shows, so such a verdict says "at stage level": ``arctic@numpy`` beside
-``arctic@onnx``.
+That is all that a compiled runtime shows, so such a verdict says "at stage level": ``heart@numpy`` beside
+``heart@onnx``.
 """
 
 from __future__ import annotations

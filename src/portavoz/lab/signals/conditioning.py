@@ -14,7 +14,7 @@ from ..metrics import distance
 
 # What rounding alone may move: the lab's sixteen times half a unit in float32's last place, sixteen layers deep.
 DEAF = 16 * 16 * 2.0**-24
-ROOMS = {"text": "encoder", "memory": "decoder", "speaker": "conditioning", "mel": "vocoder"}
+ROOMS = {"text": "encoder", "memory": "decoder", "speaker": "conditioning", "mel": "vocoder", "controls": "vocoder"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,10 @@ def responses(voice: Pipeline, other: Pipeline | None) -> Iterator[Response]:
         memory = {**given, **{k: v for k, v in theirs.items() if k in given}}
         moved = other.stages[other.borders.index(last)].run(memory)
         yield Response("speaker", last, _moved(moved, values[last], last))
-    mel = {name: np.ascontiguousarray(a[:, ::-1]) for name, a in values[voice.borders[-2]].items()}
-    yield Response("mel", "wave", _moved(vocode.run(mel), values[vocode.border]))
+    between = voice.borders[-2]  # a mel [1, frames, mels], or controls [frames, channels]: said backwards
+    turned = {name: a[:, ::-1] if a.ndim > 2 else a[::-1] for name, a in values[between].items()}
+    moved = vocode.run({name: np.ascontiguousarray(a) for name, a in turned.items()})
+    yield Response(between, "wave", _moved(moved, values[vocode.border]))
 
 
 def _other_text(values: Values) -> Values:

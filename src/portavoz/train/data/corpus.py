@@ -1,6 +1,6 @@
 """A labelled corpus as training reads it: mels, durations and waves in memory-mapped arrays.
 
-    corpus.json    {"rate": 22050, "alphabet": 1, "speakers": ["slt"], …}
+    corpus.json    {"rate": 22050, "alphabet": 1, "speakers": ["anna"], …}
     index.jsonl    {"id", "text", "wav", "speaker", "split": "train" | "held_out", "symbols": […], "ends": […]}
     features/KEY/  mels and waves, computed once; KEY is a hash of the sounds' content and the mel specification
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from ...atomic import atomic
 from ...audio.files import write
 from ...audio.limit import soft_limit
+from ...audio.resample import resample
 from ...blocks.durations import pad_rows
 from ...errors import InputError, SpecError
 from ...families.compact import acoustic as compact_mel
@@ -49,20 +50,29 @@ HELD_OUT_EVERY = 25  # one utterance in so many is held out
 
 
 def speak(
-    text: str | Path, teacher: str, out: str | Path, spec: MelSpec, *, pictures: int = 0, say: Callable[[str], None]
+    text: str | Path,
+    teacher: str,
+    out: str | Path,
+    spec: MelSpec,
+    *,
+    secondary: bool = False,
+    pictures: int = 0,
+    say: Callable[[str], None],
 ) -> Path:
     """Make the corpus folder `out` of a text file, spoken by a voice; what is there already and fits is kept.
 
-    Several speakers take turns; `pictures` of the most doubtful durations are drawn. Raises InputError for a text
-    that cannot be read, SpecError for a teacher whose mel is another one.
+    Several speakers take turns; `pictures` of the most doubtful durations are drawn; `secondary` keeps secondary
+    stress, which the model to be trained must have then. Raises InputError for a text that cannot be read, SpecError
+    for a teacher whose mel is another one; a source–filter voice has none, and its sound is resampled.
     """
     text, out = Path(text), Path(out)
     content = read_text(text, remedy="give a text file in UTF-8")
     voice = load(teacher)
     if not isinstance(voice.model, CompactVoice):
         raise SpecError(f"teacher {teacher!r}: only voices of the compact family teach; give one of them")
-    check_mel(voice.model.model.c, spec, teacher)
-    key = hashlib.sha256(content.encode() + json.dumps([voice.about["files"], VERSION]).encode()).hexdigest()[:16]
+    has_mel = check_mel(voice.model.model.c, spec, teacher)
+    about = [voice.about["files"], VERSION, *([] if has_mel else [spec.rate, secondary])]
+    key = hashlib.sha256(content.encode() + json.dumps(about).encode()).hexdigest()[:16]
     before = made_from(out)
     if before == key:
         return out
@@ -72,8 +82,11 @@ def speak(
     say(f"{teacher} speaks {text}")
     names, lines, seconds = voice.model.speakers, 0, 0.0
     with atomic(out / "index.jsonl", "w") as index:
-        for number, chunk in enumerate(r for r in split_text(content) if r.symbols):
-            line = _utterance(voice.model, chunk, number, out)
+        # The same pieces twice: as the teacher reads them, and in the symbols of the model to be trained.
+        theirs, own = (split_text(content, secondary=kept) for kept in (voice.model.model.c.secondary, secondary))
+        for number, (chunk, mine) in enumerate(pair for pair in zip(theirs, own) if pair[0].symbols):
+            line = _utterance(voice.model, chunk, number, out, spec.rate)
+            line["symbols"] = list(mine.symbols)
             index.write(json.dumps(line) + "\n")
             lines, seconds = lines + 1, seconds + line["ends"][-1]
     if lines < 2:
@@ -85,13 +98,13 @@ def speak(
     return out
 
 
-def _utterance(model: CompactVoice, chunk: TextChunk, number: int, out: Path) -> dict[str, Any]:
-    """Say one piece into a file; its line of the index."""
+def _utterance(model: CompactVoice, chunk: TextChunk, number: int, out: Path, rate: int) -> dict[str, Any]:
+    """Say one piece into a file at a rate; its line of the index."""
     speaker = number % len(model.speakers)
     stream = model.model.synthesize(chunk.symbols, speaker=speaker)
     samples = soft_limit(np.concatenate([*stream.waves]))
     name = f"{number:06d}"
-    write(out / "wavs" / f"{name}.wav", Wave(samples, model.rate))
+    write(out / "wavs" / f"{name}.wav", Wave(resample(samples, model.rate, rate), rate))
     return {
         "id": name, "text": " ".join(word.source for word in chunk.words), "wav": f"wavs/{name}.wav",
         "speaker": model.speakers[speaker], "split": "held_out" if number % HELD_OUT_EVERY == 1 else "train",
@@ -99,10 +112,13 @@ def _utterance(model: CompactVoice, chunk: TextChunk, number: int, out: Path) ->
     }  # fmt: skip
 
 
-def check_mel(c: CompactConfig, spec: MelSpec, teacher: str) -> None:
-    """Raise SpecError for a teacher with another mel specification."""
+def check_mel(c: CompactConfig, spec: MelSpec, teacher: str) -> bool:
+    """Whether a teacher has a mel between its halves. Raises SpecError for one with another specification."""
+    if c.vocoder == "source_filter":
+        return False
     if c.mel != spec:
         raise SpecError(f"teacher {teacher!r}: its mel is {c.mel}, the model's {spec}; they must be equal")
+    return True
 
 
 class DistilledAcousticTask(AcousticTask):
@@ -113,7 +129,12 @@ class DistilledAcousticTask(AcousticTask):
             raise SpecError(f"teacher and backend {settings.backend!r}: a teacher needs the backend torch")
         path = weights_file(settings.teacher)
         _, theirs = trained(path)
-        check_mel(theirs, c.mel, settings.teacher)
+        has_mel = check_mel(theirs, c.mel, settings.teacher)
+        if not has_mel and corpus.about.get("teacher") != settings.teacher:
+            raise SpecError(
+                f"teacher {settings.teacher!r}: has no mels between its halves to compare recordings with; give a text "
+                "(.txt) that it speaks, or leave teacher out"
+            )
         known = known_speakers(settings.teacher) or corpus.speakers
         unknown = [name for name in corpus.speakers if name not in known]
         if unknown:
@@ -123,7 +144,8 @@ class DistilledAcousticTask(AcousticTask):
         self.speaker = np.array([known.index(name) for name in corpus.speakers])
         # Everything is the corpus' own but the mels, which are in the same order and shape.
         distilled = copy.copy(corpus)
-        distilled.mels = predicted_mels(settings.teacher, theirs, _renumbered(corpus, self.speaker)).mels
+        if has_mel:  # else the mels of the sound that it made
+            distilled.mels = predicted_mels(settings.teacher, theirs, _renumbered(corpus, self.speaker)).mels
         super().__init__(w, c, distilled, settings)
         self.teacher: compact_mel.TextEncoder | None = None
         if "features" in self.weights:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ...errors import SpecError
 from ...families.compact.config import CompactConfig, named
-from ...flow import MelSpec
 from ...ops.torch import TorchOps
 from ...weights.cursor import Weights
 from ..config import LOSSES, TrainConfig
@@ -43,9 +42,13 @@ def begin(
 ) -> Setup:
     """Open or make the corpus, inside `first_alone`, and build model and task. Raises PortavozError."""
     if config.part == "source_filter":
-        c = shape(config, len(source_filter.speakers(config)))
-        taught, w, made = source_filter.begin(config, c, ops, first_alone=first_alone)
-        return Setup(taught, c, w, made, trainable(config, w), defaults(config))
+        source_filter.check(config, shape(config, 1))
+        with first_alone:
+            folder = corpus_folder(config, out, say)
+            c, names = shaped(config, folder)
+            curved = source_filter.open_corpus(folder, c, names)
+        w, made = source_filter.begin(config, c, curved, ops)
+        return Setup(curved, c, w, made, trainable(config, w), defaults(config))
     with first_alone:
         corpus, c = open_corpus(config, out, say)
     w = weights(config, c, corpus, ops)
@@ -155,27 +158,39 @@ def task(config: TrainConfig, c: CompactConfig, corpus: Corpus, w: Weights) -> T
     return made
 
 
-def _spoken(config: TrainConfig, out: Path, spec: MelSpec, say: Say) -> Path:
+def _spoken(config: TrainConfig, out: Path, c: CompactConfig, say: Say) -> Path:
     if not config.teacher:
         raise SpecError(f"corpus {config.corpus}: a text has no sound; name the voice that speaks it with teacher")
-    return speak(config.corpus, config.teacher, out, spec, pictures=config.align_pictures, say=say)
+    return speak(
+        config.corpus, config.teacher, out, c.mel, secondary=c.secondary, pictures=config.align_pictures, say=say
+    )
 
 
 def open_corpus(config: TrainConfig, out: Path, say: Say) -> tuple[Corpus, CompactConfig]:
     """The corpus that a configuration names, made where it is not one yet, and the model that fits its speakers."""
-    spec = shape(config, 1).mel
+    folder = corpus_folder(config, out, say)
+    c, names = shaped(config, folder)
+    return Corpus(folder, c.mel, names), c
+
+
+def corpus_folder(config: TrainConfig, out: Path, say: Say) -> Path:
+    """The folder of the corpus that a configuration names, made where it is not one yet."""
+    c = shape(config, 1)
     if config.corpus == "toy":
         folder = out / "toy"
         if not (folder / "corpus.json").is_file():
             toy.make(folder)
-    elif config.corpus.endswith(".txt"):
-        folder = _spoken(config, out / "corpus", spec, say)
-    elif (Path(config.corpus) / "corpus.json").is_file():
-        folder = Path(config.corpus)
-    else:
-        folder = prepare(
-            config.corpus, out / "corpus", spec, steps=config.align_steps, pictures=config.align_pictures, say=say
-        )
-    own = Corpus.names(folder)
-    names = speakers(config, own)
-    return Corpus(folder, spec, names), shape(config, len(names))
+        return folder
+    if config.corpus.endswith(".txt"):
+        return _spoken(config, out / "corpus", c, say)
+    if (Path(config.corpus) / "corpus.json").is_file():
+        return Path(config.corpus)
+    return prepare(
+        config.corpus, out / "corpus", c.mel, steps=config.align_steps, pictures=config.align_pictures, say=say
+    )
+
+
+def shaped(config: TrainConfig, folder: Path) -> tuple[CompactConfig, list[str]]:
+    """The model that fits the speakers of a corpus folder, and the names in its table."""
+    names = speakers(config, Corpus.names(folder))
+    return shape(config, len(names)), names

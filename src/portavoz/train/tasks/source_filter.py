@@ -2,15 +2,15 @@
 
 Both halves learn at once and share nothing: the plan from whole utterances, the spectra from stretches of them, told
 the teacher's own F0 and loudness. Phases are compared on the circle; every difference weighs as much as it is loud.
+Recordings have no such spectra: there the sound of a stretch is compared with the recording's (`RecordedTask`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...blocks.durations import pad_rows
+from ...blocks.pulse_source import PulseSource
 from ...errors import InputError, SpecError
 from ...families.compact.acoustic import keep, layout
 from ...families.compact.config import CompactConfig
@@ -29,47 +30,53 @@ from ...text.alphabet import ALPHABET
 from ...weights.cursor import Weights
 from ..config import TrainConfig
 from ..data.corpus import Utterance
-from ..data.taught import Taught
+from ..data.recorded import Recorded
+from ..data.taught import Taught, is_taught
+from . import losses
 from .base import Sample, Stretch, Task, weighted
 from .pretrained import known_speakers, trained, weights_file
 
 TABLES = ("acoustic.encoder.speaker.weight", "vocoder.encoder.speaker.weight")
 HERTZ = 100.0  # F0 errors count in units of this
 QUIET, LEAST, MOST = -9.0, 0.02, 1.3  # a log magnitude that hardly weighs; bounds of the weights
-Arrays = dict[str, NDArray[Any]]
+Curved = Taught | Recorded
 
 
-def begin(
-    config: TrainConfig, c: CompactConfig, ops: TorchOps, *, first_alone: AbstractContextManager[Any]
-) -> tuple[Taught, Weights, SourceFilterTask]:
-    """Open the corpus, take the weights, build the task. Raises PortavozError for what does not fit."""
+def begin(config: TrainConfig, c: CompactConfig, corpus: Curved, ops: TorchOps) -> tuple[Weights, SourceFilterTask]:
+    """Take the weights, build the task. Raises PortavozError for what does not fit."""
+    w = weights(config, corpus, ops)
+    task = (SourceFilterTask if isinstance(corpus, Taught) else RecordedTask)(w, c, corpus, config)
+    if config.start:
+        w.finish()
+    return w, task
+
+
+def check(config: TrainConfig, c: CompactConfig) -> None:
+    """Raise SpecError for a model or a setting that this training does not have."""
     if c.vocoder != "source_filter":
         raise SpecError(
             f"part source_filter trains a source–filter voice, the model has {c.vocoder}: set model: natural"
         )
-    if config.backend != "torch" or config.grow or config.teacher or config.recompute:
-        raise SpecError(
-            "part source_filter learns from its corpus on torch: leave out backend, grow, teacher, recompute"
-        )
-    with first_alone:
-        corpus = Taught(config.corpus, c.mel, speakers(config))
-    w = weights(config, corpus, ops)
-    task = SourceFilterTask(w, c, corpus, config)
-    if config.start:
-        w.finish()
-    return corpus, w, task
+    if config.backend != "torch" or config.grow or config.recompute:
+        raise SpecError("part source_filter learns from its corpus on torch: leave out backend, grow, recompute")
 
 
-def speakers(config: TrainConfig) -> list[str]:
-    """The speaker table: the corpus' own, behind those of the voice where they are added to it."""
-    own = Taught.names(Path(config.corpus))
-    known = known_speakers(config.start) if config.speakers == "add" else []
-    return [*known, *(name for name in own if name not in known)]
+def open_corpus(folder: Path, c: CompactConfig, speakers: list[str]) -> Curved:
+    """A labelled corpus with F0 and loudness: the teacher's where it gave spectra, else those of the recordings."""
+    return (Taught if is_taught(folder) else Recorded)(folder, c.mel, speakers)
 
 
-def weights(config: TrainConfig, corpus: Taught, ops: TorchOps) -> Weights:
-    """Fresh ones, or those of `start` with a row for every speaker: a new one begins as the mean of the known."""
+def weights(config: TrainConfig, corpus: Curved, ops: TorchOps) -> Weights:
+    """Fresh ones, or those of `start` with a row for every speaker: a new one begins as the mean of the known.
+
+    Raises SpecError for recordings without a start.
+    """
     if not config.start:
+        if isinstance(corpus, Recorded):
+            raise SpecError(
+                f"{corpus.folder}: recordings without a teacher's spectra tune a voice that can speak already: name it "
+                "with start, such as start=heart model=start, or train a voice through a mel (model: small)"
+            )
         mean, scale = corpus.statistics()
         fixed = {"vocoder.filters.mean": mean, "vocoder.filters.scale": scale}
         curves = np.array([HERTZ, 1, HERTZ, 1], np.float32)
@@ -85,10 +92,13 @@ def weights(config: TrainConfig, corpus: Taught, ops: TorchOps) -> Weights:
 class SourceFilterTask(Task):
     """Stretches of `frames` frames for the spectra; their whole utterances for durations, F0 and loudness."""
 
-    def __init__(self, w: Weights, c: CompactConfig, corpus: Taught, settings: TrainConfig) -> None:
+    sound: ClassVar[tuple[str, ...]] = ("harmonics", "phase", "noise", "rest", "rest_phase", "raw")  # losses
+
+    def __init__(self, w: Weights, c: CompactConfig, corpus: Curved, settings: TrainConfig) -> None:
         assert isinstance(w.ops, TorchOps)
         self.ops, self.c, self.corpus, self.frames = w.ops, c, corpus, settings.frames
-        self.batch, self.seed, self.weights = settings.batch, settings.seed, settings.weights()
+        every, mine = settings.weights(), (*self.sound, "duration", "f0", "loudness")
+        self.batch, self.seed, self.weights = settings.batch, settings.seed, {k: every[k] for k in mine if k in every}
         self.stages: Any = EagerSourceFilter(w, c)
         self.plan: Plan = self.stages.acoustic
         self.speech: Speech = self.stages.vocoder
@@ -121,7 +131,7 @@ class SourceFilterTask(Task):
 
     def losses(self, rows: Sequence[Stretch], batch: Sequence[Stretch], *, step: int) -> dict[str, Tensor]:
         said = [s.utterance for s in rows]
-        terms = {**self._spectra(rows), **self._plan(said)}
+        terms = {**self._sound(rows, step), **self._plan(said)}
         share = len(rows) / len(batch)
         return weighted({k: terms[k] * share for k in self.weights}, self.weights)
 
@@ -133,7 +143,17 @@ class SourceFilterTask(Task):
         speaker = np.array([u.speaker for u in said])
         return self.ops.tensor(ids), self.ops.tensor(speaker), keep(self.ops, symbols), durations
 
-    def _spectra(self, rows: Sequence[Stretch]) -> dict[str, Tensor]:
+    def _sound(self, rows: Sequence[Stretch], step: int) -> dict[str, Tensor]:
+        """The losses of the vocoder half."""
+        assert isinstance(self.corpus, Taught)
+        made, _, inner = self._filters(rows)
+        target = self.corpus.spectra[inner].astype(np.float32)
+        return spectral_losses(made[:, self.far : -self.far].float(), self.ops.tensor(target))
+
+    def _filters(self, rows: Sequence[Stretch]) -> tuple[Tensor, NDArray[np.float32], NDArray[np.int64]]:
+        """Five spectra of each stretch with its neighbours [B, F + 2 · far, 5 · bins] and their curves; the corpus'
+        frames of the stretches themselves [B, F].
+        """
         ids, speaker, real, durations = self._text([s.utterance for s in rows])
         index, place = layout(durations)
         # A stretch with its neighbours; beyond the utterance its first or last frame is repeated.
@@ -146,9 +166,7 @@ class SourceFilterTask(Task):
         text = self.ops.gather(
             self.speech.encode(ids, speaker, real), self.ops.tensor(np.take_along_axis(index, outer, 1))
         )
-        made = self.speech.filters.filters(text, *(self.ops.tensor(x) for x in given))[:, self.far : -self.far]
-        target = self.corpus.spectra[first + inner].astype(np.float32)
-        return spectral_losses(made.float(), self.ops.tensor(target))
+        return self.speech.filters.filters(text, *(self.ops.tensor(x) for x in given)), curves, first + inner
 
     def _plan(self, said: Sequence[Utterance]) -> dict[str, Tensor]:
         ids, speaker, real, durations = self._text(said)
@@ -181,6 +199,35 @@ class SourceFilterTask(Task):
         with torch.no_grad():
             said = SourceFilterLoop(self.stages, self.c).synthesize(symbols, speaker=u.speaker)
             return Sample(np.concatenate(list(said.waves)), None)
+
+
+class RecordedTask(SourceFilterTask):
+    """The same from recordings: what a stretch sounds like beside the recording replaces the five spectra."""
+
+    sound: ClassVar[tuple[str, ...]] = ("stft", "mel")
+
+    def __init__(self, w: Weights, c: CompactConfig, corpus: Curved, settings: TrainConfig) -> None:
+        super().__init__(w, c, corpus, settings)
+        self.mel_of = losses.MelOf(c.mel, self.ops.device)
+        self.train = [u for u in self.train if u.length >= self.frames]
+        self.held = [u for u in self.held if u.length >= self.frames]
+        if not self.train:
+            raise InputError(f"{corpus.folder}: no recording has {self.frames} frames; set frames lower")
+        lengths = np.array([u.length for u in self.train], float)
+        self.share = lengths / lengths.sum()
+
+    def _sound(self, rows: Sequence[Stretch], step: int) -> dict[str, Tensor]:
+        made, curves, _ = self._filters(rows)
+        pulses = np.stack([PulseSource(self.c.mel, row).spectra(len(row)) for row in curves[..., 0]])
+        noise = np.random.default_rng((self.seed, step + 1, rows[0].start)).standard_normal(pulses.shape, np.float32)
+        head, hop = self.speech.filters, self.c.mel.hop
+        spectrum = head.sum(made.float(), self.ops.tensor(pulses), self.ops.tensor(noise))
+        wave = head.istft(*self.ops.chunk(spectrum, 2))[:, self.far * hop : -self.far * hop]
+        target = self.ops.tensor(np.stack([self.corpus.wave(u, s, n) for u, s, n in rows]))
+        return {
+            "stft": losses.stft_loss(wave, target),
+            "mel": (self.mel_of(wave) - self.mel_of(target)).abs().mean(),
+        }
 
 
 def spectral_losses(made: Tensor, target: Tensor) -> dict[str, Tensor]:

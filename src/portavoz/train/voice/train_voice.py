@@ -16,11 +16,17 @@ from ...weights import file
 from .. import run_directory
 from ..config import WHOLE, TrainConfig
 from ..loop.trainer import Row, Trainer
+from ..tasks import initialization
 from ..tasks.joint import part_settings
 from ..tasks.pretrained import trained, weights_file
 from .bundle import bundle
 
 Say = Callable[[str], None]
+# What a training is called while it begins.
+PARTS = {
+    "acoustic": "acoustic model", "vocoder": "vocoder", "joint": "acoustic model and vocoder",
+    "source_filter": "both halves of a source–filter voice",
+}  # fmt: skip
 
 
 def _ignore(trainer: Trainer, row: Row) -> None:
@@ -60,11 +66,11 @@ def _train(
     original = config
     files: dict[str, Path] = {}
     trainer: Trainer | None = None
-    joint = config.part == "joint"
-    for part in ("joint",) if joint else ("acoustic", "vocoder"):
-        settings = config if joint else _settings(config, part, files)
-        say("acoustic model and vocoder" if joint else f"{part} model" if part == "acoustic" else part)
-        if not joint and _frozen(config, part):
+    parts = _parts(config)
+    for part in parts:
+        settings = config if part == "joint" else _settings(config, part, files)
+        say(PARTS[part])
+        if len(parts) > 1 and _frozen(config, part):
             files[part] = _copied(config, part, trainer, out)
             continue
         derived = [key for key in ("corpus", "predicted_by") if getattr(settings, key) != getattr(original, key)]
@@ -89,6 +95,13 @@ def _train(
         speakers=trainer.corpus.speakers,
         card=_card(config, trainer, files),
     )
+
+
+def _parts(config: TrainConfig) -> tuple[str, ...]:
+    """The trainings that make a whole voice, one after the other: one alone where both halves learn at once."""
+    if initialization.shape(config, 1).vocoder == "source_filter":
+        return ("source_filter",)
+    return ("joint",) if config.part == "joint" else ("acoustic", "vocoder")
 
 
 def _frozen(config: TrainConfig, part: str) -> bool:

@@ -1,7 +1,7 @@
 """Compare a port with its reference, layer by layer, and name the first wrong layer and the likely cause.
 
 REF and PORT are each a family's probe (its name), a program 'package.module:function', a trace file, an ONNX file
-(its inputs in the .npz file beside it), or a voice on a runtime (arctic@onnx), which is compared at the borders of its
+(its inputs in the .npz file beside it), or a voice on a runtime (heart@onnx), which is compared at the borders of its
 stages. REF may also be the folder of a kit.
 A port that runs is fed the reference's values at every layer (teacher forcing); a port that is only a trace needs a
 reference that runs.

@@ -5,8 +5,8 @@ layer's weights, what it takes and what it gives are rounded, in int8 its weight
 done to the sound.
 
 Examples:
-  portavoz lab precision arctic
-  portavoz lab precision arctic --layers --as int8 --most 12
+  portavoz lab precision heart
+  portavoz lab precision heart --layers --as int8 --most 12
   portavoz lab precision FAMILY --layers --only 'vocoder.*' --json
   portavoz lab precision FAMILY --schedule fast --steps 200 --most 20
 

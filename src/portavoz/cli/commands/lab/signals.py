@@ -9,7 +9,7 @@ Exit code 0: no symptom, 1: some.
 Examples:
   portavoz lab signals noise.wav --reference good.wav
   portavoz lab signals noise.wav --mel noise.npy --prompt speaker.wav --spec mel.json
-  portavoz lab signals ours.wav --voice arctic --text "The same sentence." --json
+  portavoz lab signals ours.wav --voice heart --text "The same sentence." --json
   portavoz lab signals --voice my-voice
 """
 
@@ -76,8 +76,8 @@ class _Voice:
 
     @property
     def mel(self) -> Any:
-        """[frames, mels]."""
-        return self.values["mel"]["mel"][0]
+        """[frames, mels]; None where no mel stands between its halves."""
+        return self.values["mel"]["mel"][0] if "mel" in self.values else None
 
     @property
     def wave(self) -> Any:
@@ -99,12 +99,14 @@ def _voice(args: argparse.Namespace) -> _Voice:
 
 def _spoken(args: argparse.Namespace, voice: _Voice, wave: Any, mel: Any, known: Any) -> tuple[Any, Any, Any, Any]:
     """Where nothing else is given, the voice's own speech is what a sound is compared with, or is itself the sound."""
+    from ....audio.mel import mel_spectrogram
     from ....lab.signals.signals import ReferenceSound
 
     if wave is None and mel is None:
         return voice.wave, voice.mel, known, None
-    same = args.text is not None
-    heard = known or ReferenceSound(voice.mel, voice.wave, same_text=same)
+    same, own = args.text is not None, voice.mel
+    own = mel_spectrogram(voice.wave.samples, voice.spec) if own is None else own
+    heard = known or ReferenceSound(own, voice.wave, same_text=same)
     durations = voice.values.get("durations")
     if known is None and same and durations is not None:
         seconds = len(voice.wave.samples) / voice.rate

@@ -7,10 +7,10 @@ goes first. Both must have the same borders: ids, memory, durations or frames, m
 further off than the limit, 1: one is (it is named).
 
 Examples:
-  portavoz lab swap arctic arctic@onnx
-  portavoz lab swap arctic fixed.safetensors --at mel --wave heard
+  portavoz lab swap heart heart@onnx
+  portavoz lab swap heart fixed.safetensors --at mel --wave heard
   portavoz lab swap FAMILY FAMILY@numpy --json
-  portavoz lab swap my_reference:run my_port:run --rate 22050 --wave heard
+  portavoz lab swap my_reference:run my_port:run --rate 24000 --wave heard
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Record every layer of a program into a trace file: inputs, outputs, declared facts, checksums of weights.
 
-PROGRAM is a family's probe (its name), a 'package.module:function', or a voice on a runtime (arctic@onnx).
+PROGRAM is a family's probe (its name), a 'package.module:function', or a voice on a runtime (heart@onnx).
 docs/porting.md specifies the file.
 
 Examples:
