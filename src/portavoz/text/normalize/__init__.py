@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..unicode_fold import BLANKS, CIRCLED, FoldedText, fold
 from .abbreviations import STARTERS, UNFINISHED
@@ -111,8 +112,8 @@ def _drafts(text: str) -> list[_Draft]:
         if text[here] == " ":
             here += 1
             continue
-        simple = _SIMPLE.match(text, here)
-        if simple and plain(simple[0]) and (here == 0 or text[here - 1] == " "):
+        begins = "a" <= text[here] <= "z" and (here == 0 or text[here - 1] == " ")
+        if begins and (simple := _SIMPLE.match(text, here)) and plain(simple[0]):
             drafts.append(_Draft(here if lead < 0 else lead, simple.end(), (simple[0],)))
             lead, here = -1, simple.end() + 1
             continue
@@ -207,22 +208,27 @@ def _figures(text: str, here: int) -> list[Part] | None:
         return said
     if here and text[here - 1].isdigit():
         return FIGURES.at(text, here, behind)
-    for rules in _AT_FIGURE:
+    for rules in _kinds_before(behind):
         if _may_match(rules, text, here, end, behind) and (said := rules.at(text, here, behind)):
             return said
     return None
 
 
+@lru_cache(maxsize=512)
+def _kinds_before(behind: str) -> tuple[Rules, ...]:
+    """The kinds that may know figures with the character `behind` them."""
+    never = {PLURALS: behind not in tuple("se'"), COUNTS: behind not in tuple("kKMBTmb.,"), VERSES: behind not in ": "}
+    return tuple(rules for rules in _AT_FIGURE if not never.get(rules))
+
+
 def _may_match(rules: Rules, text: str, here: int, end: int, follows: str) -> bool:
-    """Whether the rules of a kind need to be tried on the figures ``text[here:end]``: a look at what follows them."""
+    """Whether the rules of a kind need to be tried on the figures ``text[here:end]``: a look at what is beside them."""
+    if rules is DATES or rules is QUANTITIES or rules is FIGURES:
+        return True
     if rules is MONEY_AFTER:
         return follows != " " or text[end + 1 : end + 2] in _BEFORE_COIN
-    if rules is PLURALS:
-        return follows in ("s", "e", "'")
     if rules is VERSES:
-        return follows == ":" or (follows == " " and "1" <= text[here] <= "3" and end == here + 1)
-    if rules is COUNTS:
-        return follows in "kKMBTmb.,"
+        return follows == ":" or ("1" <= text[here] <= "3" and end == here + 1)
     if rules is ZIPS:
         return end - here == 5
     if rules is PRIMES:
@@ -235,6 +241,8 @@ _AT_FIGURE = (PLURALS, VERSES, DATES, PRIMES, MONEY_AFTER, COUNTS, QUANTITIES, Z
 
 
 def _said_dot(text: str, here: int) -> list[Part] | None:
+    if text.startswith("..", here) and not text.startswith("../", here):
+        return None
     if text[here] == "." and begins_word(text, here) and (said := WEB.at(text, here)):
         return said
     touching = 0 < here < len(text) - 1 and text[here - 1].isalnum() and text[here + 1].isalnum()

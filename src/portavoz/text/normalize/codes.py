@@ -38,7 +38,7 @@ def _groups(m: re.Match[str]) -> list[Part]:
     return parts
 
 
-@PHONES.rule(r"\+\d{1,3}(?:[ .-](?:\(\d{1,5}\)|\d{1,6})){1,6}(?!\d)|\+\d{7,15}(?!\d)", follows="+")
+@PHONES.rule(r"\+\d{1,3}(?:[ .-](?:\(\d{1,5}\)|\d{1,6})){1,6}(?!\d)|\+\d{7,15}(?!\d)", follows="+", begins="+")
 def _international(m: re.Match[str]) -> list[Part] | None:
     return _groups(m) if 7 <= sum(c.isdigit() for c in m[0]) <= 15 else None
 
@@ -46,6 +46,7 @@ def _international(m: re.Match[str]) -> list[Part] | None:
 @PHONES.rule(
     r"(?:1[-. ])?\(\d{3}\)[ -]?\d{3}[-. ]\d{4}(?!\d)|(?<![\d-])(?:1[-.])?\d{3}([-.])\d{3}\1\d{4}(?![\d-])",
     follows="(-. ",
+    begins="0(",
 )
 def _american(m: re.Match[str]) -> list[Part]:
     return _groups(m)
@@ -54,24 +55,27 @@ def _american(m: re.Match[str]) -> list[Part]:
 @PHONES.rule(
     r"(?<![\d-])(?:\d{3} \d{3} \d{4}|\d{3}-\d{4}|(?:0\d{2,4}|\(0\d{2,4}\)) \d{3,4} \d{3,4}|0\d{4} \d{6})(?![\d-])",
     follows=" -(",
+    begins="0(",
 )
 def _local(m: re.Match[str]) -> list[Part] | None:
     """Also the short 555-1234; a second half that ends in two zeros is the end of a range (500-1000)."""
     return None if len(m[0]) == 8 and m[0].endswith("00") else _groups(m)
 
 
-@PHONES.rule(r"1-800-(?=[A-Z])", follows="-")
+@PHONES.rule(r"1-800-(?=[A-Z])", follows="-", begins="0")
 def _free(m: re.Match[str]) -> str:
     return "one eight hundred"
 
 
-@PHONES.rule(r"(?<![\d-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}|\d{4}([ -])\d{6}\2\d{5})(?![\d-])", follows=" -")
+@PHONES.rule(
+    r"(?<![\d-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}|\d{4}([ -])\d{6}\2\d{5})(?![\d-])", follows=" -", begins="0"
+)
 def _card(m: re.Match[str]) -> list[Part]:
     """The number of a credit card, in its groups."""
     return _groups(m)
 
 
-@PHONES.rule(r"(?<![\d.,-])\d{1,12}(?:[- ]\d{2,12}){0,7}(?![\d]|[.,:/]\d|-\d)")
+@PHONES.rule(r"(?<![\d.,-])\d{1,12}(?:[- ]\d{2,12}){0,7}(?![\d]|[.,:/]\d|-\d)", begins="0")
 def _code(m: re.Match[str]) -> list[Part] | None:
     """Your code is 483-920; OTP: 482913; a card ending in 4242; order #48213."""
     text, start = m.string, m.start()

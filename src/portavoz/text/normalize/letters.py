@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 
-from . import abbreviations, chat, keys
-from .abbreviations import SHORT, STARTERS
-from .chat import CHAT
-from .chemistry import CHEMISTRY
-from .contractions import BARE, CONTRACTIONS
+from . import abbreviations, chat
+from .abbreviations import STARTERS
+from .contractions import BARE
 from .headlines import nation
 from .letter_a import LETTERED, names_letter
-from .places import PLACES
-from .ranges import RANGES_OF_WORDS
-from .roman_numerals import ROMANS
-from .rules import Part, Rules, after, before, pairs, spell
-from .slashes import SLASHES
-from .symbols import OPERATORS
+from .rules import Part, after, before, pairs, spell
 from .units import unit_at
-from .verses import BOOKS
+from .word_kinds import ODD, SHAPE, kinds_of
 
 LONGEST = 40  # letters of one spoken word; a longer row is cut, so that no single token grows without bound
 
@@ -104,17 +96,13 @@ def read_word(text: str, start: int, *, loud: bool) -> list[Part]:
 @lru_cache(maxsize=50_000)
 def plain(word: str) -> bool:
     """Whether a word in small letters is read as it stands whatever is beside it, but for figures and signs."""
-    return len(word) > 1 and word.isalpha() and word.islower() and word not in _SPECIAL and not _ODD.search(word)
-
-
-# A letter three times; a roman numeral; no vowel.
-_ODD = re.compile(r"(.)\1\1|^[ivxlc]+$|^[^aeiouy]+$")
+    return len(word) > 1 and word.isalpha() and word.islower() and word not in _SPECIAL and not ODD.search(word)
 
 
 def _spelled_beside(word: str, beside: str) -> bool:
     """Whether letters are spelled because of the characters that touch them: MP3, B2B, AT&T."""
     short = word.isupper() and len(word) < 4 and word not in _READ
-    return (short and "&" in beside) or (any(map(str.isdigit, beside)) and (short or not _vowel(word)))
+    return (short and "&" in beside) or (bool(_FIGURE.search(beside)) and (short or not _vowel(word)))
 
 
 def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | None:
@@ -127,7 +115,7 @@ def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | Non
         own = degree[2] or ""
         letters = "".join(c for c in degree[0].removesuffix(own) if c.isalpha())
         return [Part(degree.end(), tuple((spell(letters) + own).split()))]
-    for rules in _of_interest(text, word, end, loud=loud):
+    for rules in kinds_of(word, text[end : end + 3].translate(SHAPE), loud):
         if said := rules.at(text, start):
             return said
     if following == "." and (said := _initials_at(text, start)):
@@ -139,47 +127,7 @@ def _special(text: str, start: int, end: int, *, loud: bool) -> list[Part] | Non
     return None
 
 
-def _of_interest(text: str, word: str, end: int, *, loud: bool) -> Iterator[Rules]:
-    """The kinds that may know a word: a look at its letters and at what follows spares trying all."""
-    following, lower, capital = text[end : end + 1], word.lower(), word[0].isupper()
-    if following == "/":
-        yield SLASHES
-    if capital and following and (following in "-–./" or (following == " " and text[end + 1 : end + 2] in "-–")):
-        yield RANGES_OF_WORDS
-    if capital and (following == "." or len(word) < 3) and (not loud or text[end : end + 3].lstrip(", ").isdigit()):
-        yield PLACES
-    if capital and len(word) < 9 and (following in _ATOMIC or following.isdigit()):
-        yield CHEMISTRY
-    if capital and following in (" ", ".") and text[end + 1 : end + 3].lstrip()[:1].isdigit():
-        yield BOOKS
-    if word in keys.ALONE or (word in keys.BEGINNINGS and following in ("+", "-", " ")):
-        yield keys.KEYS
-    if lower == "x":
-        yield OPERATORS
-    if _ROMAN.match(word):
-        yield ROMANS
-    if (
-        following == "."
-        or word in abbreviations.KEYS
-        or (lower in abbreviations.NUMBERED and text[end : end + 2].lstrip(" ")[:1] in _NUMBERING)
-    ):
-        yield SHORT
-    if "'" in word or lower in BARE:
-        yield CONTRACTIONS
-    if (
-        lower in chat.SPELLED
-        or lower in chat.WORDS
-        or len(word) == 1
-        or following.isdigit()
-        or (len(word) < 24 and _ODD.search(lower))
-    ):
-        yield CHAT
-
-
-_ATOMIC = ("(", "+", "-", "−")
 _AFTER_A = tuple("./+#-kK")
-_ROMAN = re.compile(r"[IVXLCDM]+(?:'s)?$|[ivxlc]+$")
-_NUMBERING = tuple("#0123456789IVXLC-–/")
 
 
 def _initials_at(text: str, start: int) -> list[Part] | None:
@@ -218,7 +166,13 @@ def _initials(text: str, start: int, end: int) -> bool:
 
 
 def _vowel(word: str) -> bool:
-    return any(c in "aeiouAEIOU" for c in word)
+    return not _VOWELS.isdisjoint(word)
+
+
+_VOWELS = frozenset("aeiouAEIOU")
+_FIGURE = re.compile(r"[0-9]")
+# Before "As" these show that it is a grade.
+_GRADES = frozenset("straight all got earned of mostly four five six".split())
 
 
 def _said(word: str, text: str, start: int, *, loud: bool) -> str:
@@ -227,17 +181,7 @@ def _said(word: str, text: str, start: int, *, loud: bool) -> str:
         return _SAME[word]
     bare = word.removesuffix("'s")
     own = word[len(bare) :]
-    if word == "As" and before(text, start) in (
-        "straight",
-        "all",
-        "got",
-        "earned",
-        "of",
-        "mostly",
-        "four",
-        "five",
-        "six",
-    ):
+    if word == "As" and before(text, start) in _GRADES:
         return "a's"
     if bare in ("US", "WHO") and (said := nation(text, start, end, loud=loud)):
         return said + own

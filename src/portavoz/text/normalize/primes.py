@@ -26,7 +26,7 @@ _FEET_THINGS = (
 )
 
 
-@PRIMES.rule(r"(\d{1,3})° ?(\d{1,2})['′] ?(?:(\d{1,2}(?:\.\d{1,4})?)(?:''|[\"″]))? ?([NSEW])?(?![A-Za-z])")
+@PRIMES.rule(r"(\d{1,3})° ?(\d{1,2})['′] ?(?:(\d{1,2}(?:\.\d{1,4})?)(?:''|[\"″]))? ?([NSEW])?(?![A-Za-z])", follows="°")
 def _arc(m: re.Match[str]) -> str:
     """40°42'46"N: degrees, minutes, seconds north."""
     said = f"{_many(m[1], 'degree')} {_many(m[2], 'minute')}"
@@ -47,7 +47,7 @@ def _by(m: re.Match[str]) -> str:
     return f"{_length(m[1], 'feet' if re.search('[′f]|(?<!.)', m[0]) and _is_feet(m[0]) else 'inches')} by"
 
 
-@PRIMES.rule(rf"(\d{{1,3}})?([½¼¾]) ?{_INCHES} ?[x×] ?(?=\d)")
+@PRIMES.rule(rf"(\d{{1,3}})?([½¼¾]) ?{_INCHES} ?[x×] ?(?=\d)", follows="½¼¾")
 def _half_by(m: re.Match[str]) -> str:
     return f"{_mixed(m[1], *VULGAR[m[2]])} {'inches' if m[1] else 'inch'} by"
 
@@ -70,7 +70,7 @@ def _length(written: str, unit: str) -> str:
     return f"{numbers.number(written)} {unit}"
 
 
-@PRIMES.rule(rf"(\d{{1,2}}) ?['′] ?(\d{{1,2}}(?:\.5)?)(?: ?{_INCHES}|(?![\d\w]))")
+@PRIMES.rule(rf"(\d{{1,2}}) ?['′] ?(\d{{1,2}}(?:\.5)?)(?: ?{_INCHES}|(?![\d\w]))", follows=" '′")
 def _feet_and_inches(m: re.Match[str]) -> str:
     feet, inches = int(m[1]), m[2]
     if before(m.string, m.start()) in ("a", "the", "this", "that"):
@@ -106,7 +106,8 @@ def _mixed(whole: str | None, top: int, bottom: int) -> str:
 
 
 @PRIMES.rule(
-    r"([35])['′](?=[ -](?:end|ends|UTR|untranslated|cap|strand|terminus|overhang|to\b|and [35]['′]|direction|site))"
+    r"([35])['′](?=[ -](?:end|ends|UTR|untranslated|cap|strand|terminus|overhang|to\b|and [35]['′]|direction|site))",
+    follows="'′",
 )
 def _strand(m: re.Match[str]) -> str:
     """The 5' and 3' ends of a strand."""

@@ -36,34 +36,64 @@ class Part(NamedTuple):
 Say = Callable[[re.Match[str]], "str | list[Part] | None"]
 
 
+class _Rule(NamedTuple):
+    pattern: re.Pattern[str]
+    say: Say
+    name: str
+    begins: str
+    follows: str
+
+
 class Rules:
     """The rules of one kind, in order; the first that has something to say wins."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._rules: list[tuple[re.Pattern[str], Say, str, str]] = []
+        self._rules: list[_Rule] = []
+        self._may: dict[tuple[str, str], list[_Rule]] = {}  # by the first character and the one behind the figures
+        self._begins, self._follows = set[str](), set[str]()
 
-    def rule(self, pattern: str, *, follows: str = "") -> Callable[[Say], Say]:
+    def rule(self, pattern: str, *, begins: str = "", follows: str = "") -> Callable[[Say], Say]:
         """Decorate a function match → what to say: words for the whole match, parts, or None to let others try.
 
-        follows: of a rule at figures, the characters of which one must stand behind the first row of them. It changes
-        nothing but the time that is spent on rules that cannot match.
+        begins: the characters of which the first is one ("0" for any figure). follows: of a rule at figures, the
+        characters of which one must stand behind the first row of them. Both change nothing but the time that is spent
+        on rules that cannot match.
         """
 
         def add(say: Say) -> Say:
-            self._rules.append((re.compile(pattern), say, f"{self.kind}.{say.__name__.strip('_')}", follows))
+            name = f"{self.kind}.{say.__name__.strip('_')}"
+            self._rules.append(_Rule(re.compile(pattern), say, name, begins, follows))
+            self._begins |= set(begins)
+            self._follows |= set(follows)
             return say
 
         return add
+
+    def _known(self, first: str, behind: str) -> list[_Rule]:
+        """The rules that may match there, in order."""
+        found = [
+            rule
+            for rule in self._rules
+            if (not rule.begins or first in rule.begins) and (not behind or not rule.follows or behind in rule.follows)
+        ]
+        self._may[first, behind] = found
+        return found
 
     def at(self, text: str, start: int, behind: str = "") -> list[Part] | None:
         """What is said of the written thing that begins at `start`; None when no rule knows it.
 
         behind: at figures, the character behind the first row of them (a blank where the text ends).
         """
-        for pattern, say, name, follows in self._rules:
-            if behind and follows and behind not in follows:
-                continue
+        first = text[start] if self._begins else "\0"
+        if "0" <= first <= "9":
+            first = "0"
+        elif first not in self._begins:
+            first = "\0"
+        if behind and behind not in self._follows:
+            behind = "\0"
+        rules = self._may.get((first, behind))
+        for pattern, say, name, _, _ in self._known(first, behind) if rules is None else rules:
             match = pattern.match(text, start)
             if not match:
                 continue

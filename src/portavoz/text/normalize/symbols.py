@@ -44,13 +44,13 @@ def stronger(one: str, other: str) -> str:
     return one if _STRENGTH[one] >= _STRENGTH[other] else other
 
 
-@SYMBOLS.rule(r"\[\[ ?([A-Za-z]{1,2}[0-2]?(?: [A-Za-z]{1,2}[0-2]?){0,63}) ?\]\]")
+@SYMBOLS.rule(r"\[\[ ?([A-Za-z]{1,2}[0-2]?(?: [A-Za-z]{1,2}[0-2]?){0,63}) ?\]\]", begins="[")
 def _inline(m: re.Match[str]) -> list[Part]:
     """An inline pronunciation is one word, handed on as it is."""
     return [Part(m.end(), (f"[[{m[1].upper()}]]",))]
 
 
-@SYMBOLS.rule(r"([-−–+±~≈])(?=[$£€¥₹]? ?\.?\d)")
+@SYMBOLS.rule(r"([-−–+±~≈])(?=[$£€¥₹]? ?\.?\d)", begins="-−–+±~≈")
 def _sign(m: re.Match[str]) -> str | None:
     """The sign of a number; between two numbers a hyphen or dash means "to", an isolated one is left to others."""
     text, start, sign = m.string, m.start(), m[1]
@@ -62,12 +62,12 @@ def _sign(m: re.Match[str]) -> str | None:
     return None if start > 1 and text[start - 1] in "'\"" and text[start - 2].isdigit() else said
 
 
-@SYMBOLS.rule(r"(?<=\d)\*\*(?=\d)|&&(?!&)")
+@SYMBOLS.rule(r"(?<=\d)\*\*(?=\d)|&&(?!&)", begins="*&")
 def _programmed(m: re.Match[str]) -> str:
     return "and" if m[0] == "&&" else "to the power of"
 
 
-@SYMBOLS.rule(r"<=|>=|!=|==|\+/-|<->|-->|->|=>|<-|<--")
+@SYMBOLS.rule(r"<=|>=|!=|==|\+/-|<->|-->|->|=>|<-|<--", begins="<>!=+-")
 def _pairs(m: re.Match[str]) -> str:
     return {
         **{"<=": "is less than or equal to", ">=": "is greater than or equal to", "!=": "is not equal to"},
@@ -75,12 +75,12 @@ def _pairs(m: re.Match[str]) -> str:
     }.get(m[0], "arrow")
 
 
-@SYMBOLS.rule(r"§§")
+@SYMBOLS.rule(r"§§", begins="§")
 def _sections(m: re.Match[str]) -> str:
     return "sections"
 
 
-@SYMBOLS.rule(r"#(?=[0-9A-F]{6}(?![\w])|[0-9a-f]{6}(?![\w]))")
+@SYMBOLS.rule(r"#(?=[0-9A-F]{6}(?![\w])|[0-9a-f]{6}(?![\w]))", begins="#")
 def _color(m: re.Match[str]) -> list[Part] | None:
     """#FF0000, a color: letters and figures one by one."""
     code = m.string[m.end() : m.end() + 6]
@@ -95,7 +95,8 @@ def _color(m: re.Match[str]) -> list[Part] | None:
 
 @SYMBOLS.rule(
     r"\*(?=\d\d(?![\d*.,%]))|<3(?=$|[.!?,)]| [A-Z]| you\b)"
-    r"|--(?=[a-z][a-z0-9-]{1,30}(?:[ .,;:=)]|$))|-(?=[A-Za-z](?![\w'’-]))"
+    r"|--(?=[a-z][a-z0-9-]{1,30}(?:[ .,;:=)]|$))|-(?=[A-Za-z](?![\w'’-]))",
+    begins="*<-",
 )
 def _typed(m: re.Match[str]) -> list[Part] | None:
     """*69 at a telephone, a heart <3, the options --help and -v of a program."""
@@ -110,12 +111,12 @@ def _typed(m: re.Match[str]) -> list[Part] | None:
     return [Part(m.end(), tuple({"*": "star", "<3": "heart", "--": "dash dash"}.get(m[0], "dash").split()))]
 
 
-@SYMBOLS.rule(r"#(?=\d)")
+@SYMBOLS.rule(r"#(?=\d)", begins="#")
 def _hash(m: re.Match[str]) -> str:
     return "number"
 
 
-@SYMBOLS.rule(r"\*(?= ?\d)|×(?= ?\d)|/(?= \d)")
+@SYMBOLS.rule(r"\*(?= ?\d)|×(?= ?\d)|/(?= \d)", begins="*×/")
 def _product(m: re.Match[str]) -> str | None:
     text, start = m.string, m.start()
     left = text[:start][-2:].rstrip(" ")[-1:]

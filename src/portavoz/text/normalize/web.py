@@ -100,12 +100,12 @@ def _file(m: re.Match[str]) -> list[Part]:
     return _address(m.string, m.start(), m.end())
 
 
-@WEB.rule(r"(?:~|\.{1,2})?/(?:[A-Za-z0-9_.-]{1,64}/){0,12}\.?[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+@WEB.rule(r"(?:~|\.{1,2})?/(?:[A-Za-z0-9_.-]{1,64}/){0,12}\.?[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", begins="~./")
 def _path(m: re.Match[str]) -> list[Part]:
     return _trimmed(m)
 
 
-@WEB.rule(r"(?:(ASP|ADO|VB)|(?<![\w.]))\.NET(?![\w])")
+@WEB.rule(r"(?:(ASP|ADO|VB)|(?<![\w.]))\.NET(?![\w])", begins="AV.")
 def _framework(m: re.Match[str]) -> str:
     """.NET and ASP.NET, named as if they were domains."""
     return f"{spell(m[1])} dot net" if m[1] else "dot net"
@@ -116,7 +116,7 @@ def _drive(m: re.Match[str]) -> list[Part]:
     return _trimmed(m)
 
 
-@WEB.rule(r"[@#](?=[A-Za-z0-9_]{0,30}[A-Za-z])[A-Za-z0-9_]{1,64}")
+@WEB.rule(r"[@#](?=[A-Za-z0-9_]{0,30}[A-Za-z])[A-Za-z0-9_]{1,64}", begins="@#")
 def _handle(m: re.Match[str]) -> list[Part]:
     """@name and #topic: the topic's words apart where capitals show them."""
     first, *rest = _address(m.string, m.start() + 1, m.end())
