@@ -7,6 +7,7 @@ Reading is all of it, from written text to a model's symbols. Spelled words go t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from _measure import Report, Took, interleaved, parser, table, timed
@@ -37,14 +38,18 @@ def works() -> dict[str, tuple[Callable[[], object], int]]:
     from portavoz.text.letter_to_sound import read as spell
     from portavoz.text.lexicon import Dictionary, dictionary
     from portavoz.text.normalize import spoken
+    from portavoz.text.tagger import tagger
 
     data = files("portavoz.text") / "data"
     prose, figures, known = PROSE * TIMES, FIGURES * TIMES, sorted(set(PROSE.lower().replace(",", "").split()))
+    sentences = [re.findall(r"[a-z']+|,", sentence) for sentence in (PROSE + FIGURES).lower().split(".")]
+    tokens = sum(map(len, sentences))
     return {
         "read_prose": (lambda: list(split_text(prose)), len(prose.split())),
         "normalize_prose": (lambda: spoken(prose), len(prose.split())),
         "read_figures": (lambda: list(split_text(figures)), len(figures.split())),
         "normalize_figures": (lambda: spoken(figures), len(figures.split())),
+        "tag": (lambda: [tagger().tag(sentence) for sentence in sentences * TIMES], tokens * TIMES),
         "look_up": (lambda: [dictionary().get(word) for word in known], len(known)),
         "spell": (lambda: [spell(word) for word in SPELLED], len(SPELLED)),
         "open_dictionary": (lambda: Dictionary((data / "cmudict.xz").read_bytes()).get("hello"), 0),
