@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
-from misaki import phonemes
 from numpy.typing import NDArray
 from texts import plan
 
+from portavoz.families.kokoro.phonemes import phonemes
 from portavoz.text.chunks import TextChunk, split_text
 from portavoz.train.data.taught import CURVES, SPECTRA, write_about
 

@@ -58,8 +58,11 @@ def identity(voice: Voice) -> str:
     about = voice.about
     files = about.get("files")
     if not isinstance(files, Mapping):
-        paths = sorted(path for path in voice.folder.rglob("*") if path.is_file())
-        files = {path.relative_to(voice.folder).as_posix(): sha256(path) for path in paths}
+        # A voice that is one file has its others beside it, by the same name.
+        whole = voice.folder.is_dir()
+        home = voice.folder if whole else voice.folder.parent
+        paths = sorted(path for path in home.rglob("*" if whole else f"{voice.folder.name}*") if path.is_file())
+        files = {path.relative_to(home).as_posix(): sha256(path) for path in paths}
     stages = about.get("engine", {}).get("stages")
     known = {"files": files, "runtime": voice.runtime, "stages": stages}
     return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:16]

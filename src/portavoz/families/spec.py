@@ -166,7 +166,7 @@ class FamilySpec:
     configs: Mapping[str, Any]  # named configurations, the smallest first
     # Plain values, and the folder that they come from (None for none) → a configuration. `values` is the inverse.
     parse: Callable[[Mapping[str, Any], Path | None], Any]
-    parts: tuple[CheckpointPart, ...]
+    parts: tuple[CheckpointPart, ...]  # () where only the graphs that came with a checkpoint speak
     stages: Callable[[Any], tuple[StageSpec, ...]]  # of a configuration
     shown: Sequence[Mapping[str, Any]]  # the stages as a reader sees them: name, inputs, outputs
     runtimes: Mapping[str, tuple[str, ...]]  # runtime → its precisions; the first ones are the defaults
@@ -196,6 +196,9 @@ class FamilySpec:
     # Runtime, precision, whether the processor has bfloat16 → the stages that run in another precision.
     precisions: Callable[[str, str, bool], Mapping[str, str]] = lambda runtime, precision, bfloat16: {}
     batch: int = 1  # chunks spoken together where nothing was measured
+    # Edits the graphs that came with a checkpoint of strangers in place: (onnx.ModelProto, configuration, path).
+    rewrite: Target[Callable[[Any, Any, Path], None]] | None = None
+    needs: str = ""  # what a file of such a graph needs beside it, for messages
 
     probe: Target[Probe] | None = None
     references: Mapping[str, Reference] = field(default_factory=dict)

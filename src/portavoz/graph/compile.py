@@ -226,7 +226,10 @@ def assemble(
 
 def prebuilt(family: FamilySpec, config: Any, graphs: Mapping[str, Path], *, threads: int = 1) -> Any:
     """The runner on graphs that came with a checkpoint, on ONNX Runtime."""
-    sessions = {name: onnx.Session(path, threads=threads) for name, path in graphs.items()}
+    from .foreign import prepared
+
+    ready = {name: prepared(path, family, config) for name, path in graphs.items()}
+    sessions = {name: onnx.Session(path, threads=threads) for name, path in ready.items()}
     return family.runner(sessions, {}, config)
 
 

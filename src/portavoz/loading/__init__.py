@@ -150,6 +150,7 @@ def _runner(
         # Nothing is worth keeping for the next time, so nothing is written where it would stay.
         with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
             return assemble(Origin.of(family, found, transient=True, ops=back), choices, Cache(folder)).runner
-    if runtime == "onnx" and precision == "float32" and (graphs := found.graphs()):
+    first = family.runtimes[runtime][0]
+    if runtime == "onnx" and precision == first and (graphs := found.graphs()):
         return prebuilt(family, found.config, graphs, threads=options.threads)
     return assemble(Origin.of(family, found), choices).runner

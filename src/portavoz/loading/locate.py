@@ -19,6 +19,7 @@ from ..input_files import is_file, is_folder, is_there
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}(?:@[\w./-]{1,96})?")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 PICKLES = ("pytorch_model.bin",)
+GRAPH = ".onnx"  # a voice that is one file
 REST = ("*.json",)  # and what the families ask for
 
 
@@ -27,6 +28,9 @@ def locate(voice: str | Path | None) -> Path:
     name = str(voice)
     if voice is not None and name not in voices() and _recognised(Path(voice)):
         return Path(voice)
+    if name.endswith(GRAPH) and is_file(name):
+        needed = "; ".join(family.needs for family in families.all() if family.needs)
+        raise InputError(f"voice {name!r}: no family knows this file by what lies beside it; known are {needed}")
     if voice is None or not NAME.fullmatch(name) or is_there(name):
         return find(voice)
     return hub(name)
@@ -34,6 +38,8 @@ def locate(voice: str | Path | None) -> Path:
 
 def _recognised(place: Path) -> bool:
     """Whether a folder without a voice.json and a config.json is a checkpoint that some family knows."""
+    if place.suffix == GRAPH and is_file(place):
+        return families.recognise(place) is not None
     if not is_folder(place) or any(is_file(place / f) for f in ("voice.json", "config.json")):
         return False
     return families.recognise(place) is not None

@@ -47,12 +47,14 @@ def _voice(name: str) -> dict[str, Any]:
     about = found.about()
     if "files" in about:
         verify(folder, about)
-    files = {family.part(part).prefix: tensors for part, tensors in found.tensors().items()}
-    layers = model_summary.layers(family, found.config, files)
     kept = {
         key: about[key] for key in ("name", "family", "language", "rate", "speakers", "config", "card") if key in about
     }
     graphs = found.graphs()
+    if not family.parts:
+        return {**kept, "folder": str(folder), "bytes": about["bytes"], "stages": model_summary.compiled(graphs)}
+    files = {family.part(part).prefix: tensors for part, tensors in found.tensors().items()}
+    layers = model_summary.layers(family, found.config, files)
     stages = model_summary.compiled(graphs) if graphs else [dict(stage) for stage in family.shown]
     return {**kept, "folder": str(folder), **_size(family, layers), "stages": stages, "layers": layers}
 
@@ -62,6 +64,8 @@ def _family(name: str) -> dict[str, Any]:
     from ...inspect import model_summary
 
     family, found = families.get(name), dict[str, Any]()
+    if not family.parts:
+        return {"family": name, "stages": [dict(stage) for stage in family.shown], "needs": family.needs}
     for size, config in family.configs.items():
         found[size] = {**_size(family, model_summary.layers(family, config)), "config": config.to_dict()}
     size, config = list(family.configs.items())[-1]
@@ -91,6 +95,9 @@ def _print(about: dict[str, Any]) -> None:
             print(f"{key:<11} {_plain(value)}")
     for stage in about["stages"]:
         print(f"stage {stage['name']:<6} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")
+    if "layers" not in about and "configurations" not in about:
+        print(f"needs       {about['needs']}" if "needs" in about else f"bytes       {about['bytes']:,}")
+        return
     rows = [{"path": name, **found} for name, found in about.get("configurations", {}).items()]
     rows = rows or model_summary.twins(about["layers"])
     whole = about if "parameters" in about else rows[0]

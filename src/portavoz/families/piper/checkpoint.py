@@ -1,0 +1,81 @@
+"""A Piper voice on disk: NAME.onnx with NAME.onnx.json beside it, or a folder with one such pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import BackendError, InputError
+from ...ops.base import Ops
+from ..spec import Lookup, Model, Tensors
+from .config import PiperConfig, read
+
+ENDING = ".onnx"
+
+
+def beside(graph: Path) -> Path:
+    """The JSON file of a graph."""
+    return graph.with_name(graph.name + ".json")
+
+
+def voices(folder: Path) -> list[Path]:
+    """The graphs in a folder that have their JSON."""
+    return [path for path in sorted(folder.glob(f"*{ENDING}")) if beside(path).is_file()]
+
+
+def recognises(place: Path) -> bool:
+    """Whether a file or a folder is a voice of this family, as far as names tell."""
+    return beside(place).is_file() if place.suffix == ENDING else bool(voices(place))
+
+
+@dataclass(frozen=True, slots=True)
+class PiperFile:
+    """A voice's two files, and what the JSON says."""
+
+    graph: Path
+    config: PiperConfig
+
+    @classmethod
+    def open(cls, place: Path, lookup: Lookup) -> PiperFile:
+        """Read the JSON. Raises InputError where it is not clear which voice, SpecError for another kind of JSON."""
+        if lookup.vocoder is not None:
+            raise InputError(f"vocoder {str(lookup.vocoder)!r}: a Piper voice has its own; leave it out")
+        found = [place] if place.suffix == ENDING else voices(place)
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found[:8])
+            raise InputError(f"{place}: {len(found)} voices are in this folder ({names}); give the file of one of them")
+        return cls(found[0], read(beside(found[0])))
+
+    def about(self) -> dict[str, Any]:
+        """What is known without opening the graph."""
+        c = self.config
+        return {
+            "name": self.graph.stem,
+            "family": "piper",
+            "language": c.language,
+            "rate": c.rate,
+            "speakers": list(c.names),
+            "config": c.to_dict(),
+            "bytes": self.graph.stat().st_size,
+        }
+
+    def tensors(self) -> dict[str, Tensors]:
+        """None apart from the graph."""
+        return {}
+
+    def eager(self, ops: Ops) -> Model:
+        """Raises BackendError: the graph runs as it is."""
+        raise BackendError(f"{self.graph}: a Piper voice runs as the graph that it is; leave the back end out")
+
+    def replaced(self, weights: Path) -> PiperFile:
+        """Raises InputError: the weights are in the graph."""
+        raise InputError(f"{weights}: a Piper voice's weights are in its graph; give another voice")
+
+    def files(self) -> list[Path]:
+        """The graph."""
+        return [self.graph]
+
+    def graphs(self) -> dict[str, Path]:
+        """The one stage."""
+        return {"speak": self.graph}

@@ -1,0 +1,397 @@
+"""Piper's files: spoken, seeded, timed; phonemes in every language; one sentence for each that is broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_voices
+import pytest
+
+import portavoz
+from portavoz.audio.limit import soft_limit
+from portavoz.errors import BackendError, InputError, MissingExtra, PortavozError, SpecError, WeightError
+from portavoz.families.piper import ipa
+from portavoz.families.piper.config import read
+from portavoz.families.piper.phonemes import numbers
+from portavoz.text import allophones, espeak
+from portavoz.text.chunks import TextChunk, split_text
+from portavoz.text.lexicon import Lexicon
+from portavoz.voice import Voice
+
+TEXT = "A little button, please. It is better."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PORTAVOZ_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return open_voices.piper(tmp_path_factory.mktemp("piper"))
+
+
+@pytest.fixture(scope="module")
+def voice(graph: Path) -> Voice:
+    return portavoz.load(graph)
+
+
+@pytest.fixture
+def copy(graph: Path, tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    for path in (graph, graph.with_name(graph.name + ".json")):
+        shutil.copy(path, tmp_path)
+    return tmp_path / graph.name
+
+
+def chunk(text: str) -> TextChunk:
+    return next(iter(split_text(text, secondary=True)))
+
+
+def written(text: str, *, british: bool = False) -> str:
+    return "".join(one for one, _ in ipa.ipa(chunk(text), british=british))
+
+
+# Sound
+
+
+def test_the_sound_is_that_of_the_files_own_graph(graph: Path, voice: Voice) -> None:
+    said = voice.speak("A button.", options={"noise_scale": 0, "noise_w": 0}, speed=1.25)
+    ids = numbers(chunk("A button."), read(graph.with_name(graph.name + ".json"))).ids
+    given = {"input": np.array([ids]), "input_lengths": np.array([len(ids)])}
+    alone = open_voices.run(graph, **given, scales=np.array([0, 1 / 1.25, 0], np.float32))
+    np.testing.assert_array_equal(said.samples, soft_limit(alone))
+    assert said.rate == voice.rate == open_voices.RATE
+
+
+def test_a_seed_is_a_sound(voice: Voice) -> None:
+    one, again, other = (voice.speak(TEXT, seed=seed).samples for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert len(one) != len(other) or not np.allclose(one, other)
+    noisy, quiet = (voice.speak("Hello.", options={"noise_w": 0, "noise_scale": x}).samples for x in (1, 0))
+    assert noisy.shape == quiet.shape and np.abs(noisy - quiet).max() > 0.01
+
+
+def test_the_noise_lies_time_first_and_begins_again_at_its_end(tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+    from onnx import helper
+
+    from portavoz.families.surgery import Graph
+
+    node = helper.make_node("RandomNormalLike", ["x"], ["y"], mean=2.0, scale=3.0)
+    doors = [open_voices.value("x", 1, None, None, None)], [open_voices.value("y", 1, None, None, None)]
+    model = helper.make_model(
+        helper.make_graph([node], "g", *doors), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    Graph(model, tmp_path).seeded(model.graph.node[0], "noise", (2, 0, 1))
+    onnx.checker.check_model(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    drawn = np.arange(7, dtype=np.float32)
+    (out,) = session.run(None, {"x": np.zeros((1, 2, 5), np.float32), "noise": drawn})
+    np.testing.assert_allclose(out, 2 + 3 * np.resize(drawn, 10).reshape(5, 1, 2).transpose(1, 2, 0))
+
+
+def test_streaming_gives_the_same_samples(voice: Voice) -> None:
+    pieces = list(voice.stream(TEXT, seed=3))
+    whole = voice.speak(TEXT, seed=3)
+    assert len(pieces) == 2
+    np.testing.assert_array_equal(np.concatenate([piece.samples for piece in pieces]), whole.samples)
+
+
+def test_words_have_their_times(voice: Voice) -> None:
+    said = voice.speak("A little button.", pauses=0)
+    assert [word.text for word in said.words] == ["A", "little", "button."]
+    assert [p.symbol for p in said.words[1].phonemes] == ["L", "IH1", "T", "AH0", "L"]
+    times = [t for word in said.words for t in (word.start, word.end)]
+    assert times == sorted(times) and times[0] > 0 and times[-1] <= said.duration
+    slow = voice.speak("A little button.", speed=0.5)
+    assert 1.6 < slow.duration / voice.speak("A little button.").duration < 2.2
+
+
+def test_durations_may_be_set(voice: Voice) -> None:
+    seen: list[int] = []
+
+    def longer(symbols: Any, frames: Any) -> Any:
+        seen.extend(frames.tolist())
+        frames[2] += 40
+        return frames
+
+    still = {"noise_w": 0.0}
+    before, after = voice.speak("Hello.", options=still), voice.speak("Hello.", options=still, durations=longer)
+    assert len(after.samples) - len(before.samples) == 40 * open_voices.HOP and sum(seen) > 5
+    with pytest.raises(InputError, match="durations: gave no"):
+        voice.speak("Hello.", durations=lambda symbols, frames: frames[:-1])
+
+
+def test_speakers_go_by_name_and_number(tmp_path: Path) -> None:
+    voice = portavoz.load(open_voices.piper(tmp_path, speakers=3))
+    assert voice.speakers == ("p0", "p1", "p2")
+    first, second, number = (voice.speak("Hello.", speaker=one).samples for one in (None, "p1", 1))
+    np.testing.assert_array_equal(second, number)
+    assert first.shape != second.shape or not np.allclose(first, second)
+    with pytest.raises(InputError, match="speaker 'p9': the voice en_US-tiny-low has p0, p1, p2"):
+        voice.speak("Hello.", speaker="p9")
+
+
+def test_half_precision_and_external_weights_speak(graph: Path, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(str(graph))
+    folder = tmp_path / "external"
+    folder.mkdir()
+    shutil.copy(graph.with_name(graph.name + ".json"), folder)
+    onnx.save(model, str(folder / graph.name), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    still = {"noise_w": 0.0, "noise_scale": 0.0}
+    wanted = portavoz.load(graph).speak("Hello.", options=still).samples
+    found = portavoz.load(folder).speak("Hello.", options=still).samples
+    np.testing.assert_array_equal(found, wanted)
+    model = onnx.load(str(graph))
+    # The scales' door in float16, as converters write it without `keep_io_types`.
+    door = next(one for one in model.graph.input if one.name == "scales")
+    door.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    for node in model.graph.node:
+        node.input[:] = ["scales/full" if one == "scales" else one for one in node.input]
+    model.graph.node.insert(0, onnx.helper.make_node("Cast", ["scales"], ["scales/full"], to=onnx.TensorProto.FLOAT))
+    half = tmp_path / graph.name
+    onnx.save(model, str(half))
+    shutil.copy(graph.with_name(graph.name + ".json"), tmp_path)
+    found = portavoz.load(half, threads=2).speak("Hello.", options=still).samples
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+# Phonemes
+
+
+def test_every_symbol_has_its_ipa() -> None:
+    from portavoz.text.alphabet import CONSONANTS, VOWELS
+
+    for table in (ipa.AMERICAN, ipa.BRITISH):
+        assert {*CONSONANTS, *VOWELS} <= {*table}
+        assert all(letter in open_voices.LETTERS for one in table.values() for letter in one)
+    codes = {"A", "AX", "AXA", "AXS", "AXR", "IX", "IYX", "DX", "QN"}
+    assert {*ipa.AMERICAN} == {*CONSONANTS, *VOWELS, *codes}
+    assert {*ipa.BRITISH} == {*CONSONANTS, *VOWELS, *codes, "OH", "IA", "EA", "UA"}
+
+
+# The dictionary and espeak-ng 1.51 agree on these words: word, en-us, en-gb.
+WORDS = [
+    ("about", "ɐbˈaʊt", "ɐbˈaʊt"), ("button", "bˈʌʔn̩", "bˈʌtən"), ("little", "lˈɪɾəl", "lˈɪtəl"),
+    ("city", "sˈɪɾi", "sˈɪti"), ("better", "bˈɛɾɚ", "bˈɛtə"), ("party", "pˈɑːɹɾi", "pˈɑːti"),
+    ("happen", "hˈæpən", "hˈapən"), ("near", "nˈɪɹ", "nˈiə"), ("poor", "pˈʊɹ", "pˈʊə"), ("fire", "fˈaɪɚ", "fˈaɪə"),
+    ("air", "ˈɛɹ", "ˈeə"), ("car", "kˈɑːɹ", "kˈɑː"), ("murder", "mˈɜːdɚ", "mˈɜːdə"), ("sofa", "sˈoʊfə", "sˈəʊfə"),
+    ("music", "mjˈuːzɪk", "mjˈuːzɪk"), ("lot", "lˈɑːt", "lˈɒt"), ("father", "fˈɑːðɚ", "fˈɑːðə"),
+    ("judge", "dʒˈʌdʒ", "dʒˈʌdʒ"), ("church", "tʃˈɜːtʃ", "tʃˈɜːtʃ"), ("vision", "vˈɪʒən", "vˈɪʒən"),
+    ("singing", "sˈɪŋɪŋ", "sˈɪŋɪŋ"), ("more", "mˈoːɹ", "mˈɔː"), ("idea", "aɪdˈiə", "aɪdˈiə"),
+    ("people", "pˈiːpəl", "pˈiːpəl"), ("cotton", "kˈɑːʔn̩", "kˈɒtən"), ("roses", "ɹˈoʊzᵻz", "ɹˈəʊzɪz"),
+    ("law", "lˈɔː", "lˈɔː"), ("boy", "bˈɔɪ", "bˈɔɪ"), ("thought", "θˈɔːt", "θˈɔːt"),
+    ("information", "ˌɪnfɚmˈeɪʃən", "ˌɪnfəmˈeɪʃən"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "american", "british"), WORDS)
+def test_words_are_written_as_espeak_writes_them(word: str, american: str, british: str) -> None:
+    assert written(word) == american + "." and written(word, british=True) == british + "."
+
+
+def test_weak_words_and_links() -> None:
+    assert written("A cat and the dog.").startswith("ɐ kˈæt ænd ðə dˈɔːɡ")
+    assert written("It was better, of all.") == "ɪt wʌz bˈɛɾɚ, ʌv ˈɔːl."
+    assert written("water all", british=True) == "wˈɔːtəɹ ˈɔːl." and written("water pump", british=True)[6] == " "
+
+
+def test_numbers_have_blanks_between_and_know_their_symbols() -> None:
+    made = numbers(chunk("go."), read_config(open_voices.LETTERS))
+    order = {letter: n for n, letter in enumerate(open_voices.LETTERS)}
+    spoken = [order[letter] for letter in "ɡˈoʊ."]
+    assert made.ids == [1, 0, *(n for one in spoken for n in (one, 0)), 2]
+    assert made.owner == [0, 0, 1, 1, *[2] * 6, 3, 3, 3]
+
+
+def read_config(letters: str, **changes: Any) -> Any:
+    from portavoz.families.piper.config import PiperConfig
+
+    return PiperConfig(ids={letter: (n,) for n, letter in enumerate(letters)}, **changes)
+
+
+def test_phonemes_that_a_voice_has_not_are_told(copy: Path) -> None:
+    known = {letter: [n] for n, letter in enumerate(open_voices.LETTERS) if letter != "ɾ"}
+    open_voices.piper_json(copy, phoneme_id_map=known)
+    said = portavoz.load(copy).speak("A little.")
+    assert said.warnings == ("the voice has no phoneme 'ɾ': it was left out",)
+
+
+def test_letters_and_replacements(copy: Path) -> None:
+    letters = {letter: [n] for n, letter in enumerate("_^$ abcdefghijklmnopqrstuvwxyz.\u0301")}
+    written = {"phoneme_id_map": letters, "phoneme_map": {"h": ["j", "e"]}}
+    open_voices.piper_json(copy, phoneme_type="text", espeak=None, **written)
+    voice = portavoz.load(copy)
+    said = voice.speak("Hé 9 ok.")
+    assert [word.text for word in said.words] == ["Hé", "9", "ok."]
+    assert said.warnings == ("the voice has no phoneme '9': it was left out",)
+    spelled = numbers(next(voice.model.split_text("Hé", manner())), voice.model.c)
+    assert spelled.ids[2:-1:2] == [letters[one][0] for one in "jee\u0301"]
+
+
+def manner(**changes: Any) -> Any:
+    from portavoz.families.synthesis import SynthesisOptions
+
+    return SynthesisOptions(speaker=0, **changes)
+
+
+PROGRAM = """#!{python}
+import sys
+words = sys.stdin.read().split()
+if sys.argv[4] == "xx":
+    sys.exit("Error: The specified espeak-ng voice does not exist.")
+out = [w.lower().strip(",.") for w in words]
+print(" " + " ".join(out).replace("de la", "dela") + chr(10))
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name that reads letters as phonemes, and joins two words as the real one does."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    (place / "espeak-ng").write_text(PROGRAM.format(python=sys.executable))
+    (place / "espeak-ng").chmod(0o755)
+    monkeypatch.setenv("PATH", str(place))
+    espeak.phonemes.cache_clear()
+
+
+def test_other_languages_are_read_by_the_program(program: None, copy: Path) -> None:
+    open_voices.piper_json(copy, espeak={"voice": "es"})
+    voice = portavoz.load(copy)
+    said = voice.speak("La casa de la luna, y el sol. Otra vez.")
+    assert [word.text for word in said.words] == "La casa de la luna, y el sol. Otra vez.".split()
+    assert [word.char_start for word in said.words] == [0, 3, 8, 11, 14, 20, 22, 25, 30, 35]
+    assert all(a.end <= b.start for a, b in zip(said.words, said.words[1:]))
+    assert {"".join(p.symbol for p in word.phonemes) for word in said.words[:2]} == {"la", "casa"}
+    with pytest.raises(InputError, match="lexicon: it is written in English phonemes, and the voice speaks es"):
+        voice.speak("Sol.", lexicon=Lexicon({"sol": "S OW1 L"}))
+
+
+def test_a_language_without_its_program_is_refused(copy: Path, monkeypatch: pytest.MonkeyPatch, program: None) -> None:
+    open_voices.piper_json(copy, espeak={"voice": "xx"})
+    with pytest.raises(InputError, match="language 'xx': espeak-ng refused it"):
+        portavoz.load(copy).speak("Hallo.")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BackendError, match="language 'xx': its phonemes come from the program espeak-ng"):
+        portavoz.load(copy).speak("Hallo.")
+
+
+def test_long_clauses_are_cut(program: None) -> None:
+    text = " ".join(["palabra"] * 100) + "."
+    pieces = list(espeak.split_text(text, "es", limit=120))
+    assert all(len(piece.symbols) <= 122 for piece in pieces) and sum(len(piece.words) for piece in pieces) == 100
+    assert pieces[0].symbols[-1] == "," and pieces[-1].symbols[-1] == "."
+
+
+def test_allophones_say_where_they_come_from() -> None:
+    found = allophones.allophones(chunk("The button."))
+    assert [(one.code, one.symbol) for one in found[-5:]] == [("AH", 5), ("QN", 6), ("AXS", 7), ("N", 8), (".", 9)]
+    assert found[1].weak and found[1].stress == "0" and not found[-4].weak
+
+
+# What is broken
+
+
+def refused(path: Path, kind: type[PortavozError], sentence: str, **how: Any) -> None:
+    with pytest.raises(kind, match=sentence):
+        portavoz.load(path, **how).speak("Hello.")
+
+
+def test_json_that_is_not_pipers(copy: Path) -> None:
+    for changes, sentence in (
+        ({"phoneme_id_map": None}, "phoneme_id_map is 'None', wanted is lists of numbers by phoneme"),
+        ({"phoneme_id_map": {"a": [0]}}, "phoneme_id_map is .* wanted is _ \\^ \\$ in it"),
+        ({"audio": {"sample_rate": "x"}}, "audio.sample_rate is 'x', wanted is a rate in Hz"),
+        ({"phoneme_type": "runes"}, "phoneme_type is 'runes', wanted is one of espeak, text"),
+        ({"num_speakers": 0}, "num_speakers is '0'"),
+        ({"speaker_id_map": {"a": 7}}, "speaker_id_map is .* wanted is numbers below 1"),
+        ({"inference": {"noise_scale": "much"}}, "inference is"),
+    ):
+        open_voices.piper_json(copy, **changes)
+        refused(copy, SpecError, sentence)
+    copy.with_name(copy.name + ".json").write_text("{")
+    refused(copy, InputError, "give the JSON file that came with the voice")
+
+
+def test_a_graph_and_a_json_of_two_voices(copy: Path) -> None:
+    open_voices.piper_json(copy, phoneme_id_map={"_": [0], "^": [1], "$": [2], "a": [300]})
+    refused(copy, WeightError, "has 100 phonemes, and .*json counts up to 301")
+    open_voices.piper_graph(copy, speakers=2)
+    open_voices.piper_json(copy, num_speakers=5)
+    refused(copy, WeightError, "has 2 speakers, and .*json counts up to 5")
+    open_voices.kokoro_graph(copy)
+    refused(copy, WeightError, "takes tokens, style, speed, where a Piper voice takes input, input_lengths, scales")
+
+
+def test_damaged_files(copy: Path) -> None:
+    whole = copy.read_bytes()
+    for data in (whole[: len(whole) // 2], b"", b"not a graph at all", whole[:-3] + b"\xff\xff\xff"):
+        copy.write_bytes(data)
+        refused(copy, WeightError, "fetch it again")
+
+
+def test_strangers_operators_and_weights_elsewhere(copy: Path) -> None:
+    import onnx
+
+    model = onnx.load(str(copy))
+    model.graph.node[0].domain = "stranger"
+    onnx.save(model, str(copy))
+    refused(copy, WeightError, "the operator stranger.Gather is not ONNX Runtime's own")
+    for place in ("../weights.bin", "/etc/passwd", "sub/weights.bin", "absent.bin"):
+        model = onnx.load(str(open_voices.piper_graph(copy)))
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=place)
+        copy.write_bytes(model.SerializeToString())
+        refused(copy, WeightError, "beside it")
+
+
+def test_draws_that_no_seed_reaches(copy: Path) -> None:
+    import onnx
+
+    model = onnx.load(str(copy))
+    model.graph.node.append(onnx.helper.make_node("Bernoulli", ["scales"], ["coin"], name="coin"))
+    onnx.save(model, str(copy))
+    refused(copy, WeightError, "Bernoulli 'coin' draws numbers where no seed reaches")
+
+
+def test_which_file_is_meant(copy: Path, tmp_path: Path) -> None:
+    shutil.copy(copy, tmp_path / "other.onnx")
+    refused(tmp_path / "other.onnx", InputError, "no family knows this file by what lies beside it; known are")
+    assert portavoz.load(tmp_path).name == copy.stem  # the one with its JSON
+    shutil.copy(copy.with_name(copy.name + ".json"), tmp_path / "other.onnx.json")
+    refused(tmp_path, InputError, "2 voices are in this folder")
+    refused(copy, InputError, "vocoder 'x': a Piper voice has its own", vocoder="x")
+    refused(copy, BackendError, "runtime 'eager': the piper family runs on onnx", runtime="eager")
+    refused(copy, BackendError, "precision 'int8'", precision="int8")
+    refused(tmp_path / "none.onnx", InputError, "there is no such")
+
+
+def test_settings_out_of_range(voice: Voice) -> None:
+    for options, sentence in (
+        ({"noise_scale": 9}, "noise_scale is 9: give a number from 0 to 2"),
+        ({"length_scale": "x"}, "length_scale is 'x'"),
+        ({"warmth": 1}, "there is no option 'warmth'"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            voice.speak("Hello.", options=options)
+
+
+def test_the_package_that_rewrites_graphs_is_named(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    open_voices_json = json.loads(copy.with_name(copy.name + ".json").read_text())
+    open_voices.piper_json(copy, **{**open_voices_json, "audio": {"sample_rate": 22050}})  # nothing is kept for it yet
+    refused(copy, MissingExtra, r"pip install 'portavoz\[open\]'")
