@@ -15,6 +15,7 @@ from .. import families
 from ..errors import InputError, MissingExtra
 from ..folder import find, voices
 from ..input_files import is_file, is_folder, is_there
+from . import catalogue
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}(?:@[\w./-]{1,96})?")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -26,8 +27,14 @@ REST = ("*.json",)  # and what the families ask for
 def locate(voice: str | Path | None) -> Path:
     """The folder of a voice, see `portavoz.load`. Raises InputError when there is none, MissingExtra without `hub`."""
     name = str(voice)
-    if voice is not None and name not in voices() and _recognised(Path(voice)):
-        return Path(voice)
+    if voice is not None and name not in voices():
+        if _recognised(Path(voice)):
+            return Path(voice)
+        own = None if is_there(name) else catalogue.beside(name)
+        if own is not None and _recognised(own):
+            return own
+        if name in catalogue.available() and not is_there(name):
+            return catalogue.fetched(name)
     if name.endswith(GRAPH) and is_file(name):
         needed = "; ".join(family.needs for family in families.all() if family.needs)
         raise InputError(f"voice {name!r}: no family knows this file by what lies beside it; known are {needed}")
@@ -95,6 +102,8 @@ def _whole(cached: Path) -> bool:
     kinds = (*WEIGHTS, *PICKLES)
     if (cached / "voice.json").is_file() or _recognised(cached):
         return True
+    if any(cached.glob(f"onnx/*{GRAPH}")):
+        return families.recognise(cached) is not None
     return (cached / "config.json").is_file() and any(True for kind in kinds for _ in cached.glob(kind))
 
 

@@ -1,10 +1,12 @@
 """List the voices that go by a name: those of the package, and your own.
 
 Your own are folders with a voice.json in the voices folder, which is printed last (set PORTAVOZ_VOICES for another).
-Any other voice goes by its path.
+Any other voice goes by its path. With --available: voices of others that are fetched when they are asked for by name
+(extra `hub`), with their licences; a file of that name in your voices folder comes first.
 
 Examples:
   portavoz voices
+  portavoz voices --available
   portavoz voices --json
 """
 
@@ -19,6 +21,7 @@ from ..options import json_option, note, print_json
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `voices` takes."""
+    parser.add_argument("--available", action="store_true", help="what can be had by name, with licences")
     json_option(parser)
 
 
@@ -26,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     """List them. Raises InputError for a voice.json that is damaged."""
     from ...folder import own_voices, voices
 
+    if args.available:
+        return _available(as_json=args.json)
     rows = [_row(name, folder) for name, folder in voices().items()]
     if args.json:
         print_json(rows)
@@ -36,6 +41,24 @@ def run(args: argparse.Namespace) -> int:
         about = f"{row['language']}, {row['rate']} Hz, {row['bytes'] / 1e6:.1f} MB, {row['family']}"
         print(f"{row['name']:<10} {about}; speakers: {', '.join(row['speakers'])}")
     note(f"your own voices folder: {own_voices()}")
+    return 0
+
+
+def _available(*, as_json: bool) -> int:
+    from ...loading.catalogue import available
+
+    rows = list(available().values())
+    if as_json:
+        print_json([{key: value for key, value in row.items() if key != "files"} for row in rows])
+        return 0
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "size not known"
+        marked = {False: "NOT FOR COMMERCIAL USE; ", None: "commercial use not settled; "}.get(row["commercial"], "")
+        about = ", ".join(filter(None, [row["language"], size, row["title"]]))
+        print(f"{row['name']:<24} {about}")
+        print(f"{'':<24} {marked}{row['licence']}; read in {row['licence_read']}")
+        if "files" not in row:
+            print(f"{'':<24} no checksum is known: fetch it yourself from {row['repository']}")
     return 0
 
 

@@ -57,7 +57,7 @@ FAMILY = FamilySpec(
     joints=joints,
     recognises=recognises,
     speaks=("Kokoro",),
-    hub_files=("onnx/model.onnx", "voices/*.bin", "voices*.bin", "kokoro*.onnx"),
+    hub_files=("onnx/model.onnx", "voices/*.bin"),
     rewrite=Target(f"{HERE}.rewrite:rewrite"),
     needs="a Kokoro model with voices-v1.0.bin or a folder voices/ beside it",
 )

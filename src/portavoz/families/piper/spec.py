@@ -57,7 +57,6 @@ FAMILY = FamilySpec(
     joints=joints,
     recognises=recognises,
     speaks=("Piper",),
-    hub_files=("*.onnx", "*.onnx.json"),
     rewrite=Target(f"{HERE}.rewrite:rewrite"),
     needs="NAME.onnx with NAME.onnx.json beside it",
 )
