@@ -1,6 +1,6 @@
 """A sample of the dictionary of today, spoken by a voice and heard by Whisper, beside as many words of the older one.
 
-    scripts/judges.sh && python recipes/heard_words.py [--voice NAME] [--words 200] [--json FILE]
+    scripts/judges.sh && python recipes/heard_words.py [--voice VOICE] [--words 200] [--json FILE]
 
 Each word is said in "The word is …". What Whisper writes is read again as text, and its phonemes (without stress) are
 compared with those that were said: a name may be spelled in several ways, and Whisper has not met many of them. So the
@@ -49,11 +49,11 @@ def sample(count: int) -> dict[str, list[str]]:
 def main() -> None:
     """Say, hear, compare, print a line a word and a line a source."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--voice", default="arctic")
+    parser.add_argument("--voice", help="by default the bundled one")
     parser.add_argument("--words", type=int, default=200)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    voice, rows = portavoz.load(args.voice), list[dict[str, object]]()
+    voice, rows = portavoz.load(args.voice) if args.voice else portavoz.load(), list[dict[str, object]]()
     with Judges(["asr"]) as judge:
         for source, words in sample(args.words).items():
             for word in words:

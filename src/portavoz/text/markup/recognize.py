@@ -14,7 +14,16 @@ _SIGNS = (
     ("html", "its doctype", re.compile(r"\s*<(?:!doctype html|html)[\s>]", re.IGNORECASE)),
     ("markdown", "a heading of a document", re.compile(r"(?:\A|\n)#{1,6} [^\n]{1,200}\n+(?=[^\n])")),
     ("markdown", "a fenced block of code", re.compile(r"(?:\A|\n)(`{3,}|~{3,})[^\n`]{0,60}\n[\s\S]{0,4000}?\n\1")),
-    ("markdown", "a link", re.compile(r"!?\[[^\[\]\n]{1,200}\]\((?:[a-z]+://|/|\./|#|mailto:)[^\s()]{0,400}\)")),
+    (
+        "markdown",
+        "a link",
+        re.compile(
+            r"!?\[[^\[\]\n]{1,200}\]\((?:(?:[a-z]+://|/|\.{1,2}/|#|mailto:)[^\s()]{0,400}"
+            r"|[\w./-]{1,200}\.(?:md|html?|pdf))(?: \"[^\"\n]{0,200}\")?\)"
+        ),
+    ),
+    ("markdown", "a picture", re.compile(r"!\[[^\[\]\n]{0,200}\]\([^\s()]{1,400}(?: \"[^\"\n]{0,200}\")?\)")),
+    ("markdown", "a quotation", re.compile(r"(?:\A|\n)> [A-Za-z\"“][^\n]{8,}")),
     ("markdown", "a list with boxes", re.compile(r"(?:\A|\n) {0,3}[-*+] \[[ xX]\] \S")),
     ("markdown", "a list", re.compile(r"(?:\A|\n)(?: {0,3}([-*+]) \S[^\n]{0,400}\n){1,200} {0,3}\1 \S")),
     ("markdown", "a numbered list", re.compile(r"(?:\A|\n)1[.)] \S[^\n]{0,400}\n{1,2}2[.)] \S")),
@@ -28,7 +37,11 @@ _SIGNS = (
     (
         "html",
         "a character entity",
-        re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|[lr][sd]quo|[mn]dash|hellip|#\d{2,6}|#x[\da-fA-F]{2,6});"),
+        re.compile(
+            r"&(?:nbsp|amp|lt|gt|quot|apos|[lr][sd]quo|[mn]dash|hellip|copy|reg|trade|euro|pound|yen|cent|sect|deg"
+            r"|times|divide|plusmn|frac(?:12|14|34)|middot|bull|[lr]aquo"
+            r"|[A-Za-z](?:acute|grave|circ|tilde|uml|cedil|ring)|#\d{2,6}|#x[\da-fA-F]{2,6});"
+        ),
     ),
     ("markdown", "strong emphasis", re.compile(r"(?<![\w*])\*\*[A-Za-z][^*\n]{0,200}[\w.!?]\*\*(?!\w)")),
 )

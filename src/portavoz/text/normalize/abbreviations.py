@@ -46,7 +46,7 @@ NUMBERED = pairs(
     "tel telephone; rm room; op opus; bk book; ca circa; c circa; apt apartment; par paragraph; ed edition; "
     "est established; b born; d died; para paragraph; paras paragraphs; cl clause; rt route; rte route; bldg building; "
     "ste suite; hwy highway; ll lines; nn notes; cols columns; app appendix; arts articles; chs chapters; "
-    "secs sections; eqs equations; exs examples; vv verses; lv level; lvl level; lvls levels"
+    "mk mark; rev revision; secs sections; eqs equations; exs examples; vv verses; lv level; lvl level; lvls levels"
 )
 # Anywhere, in any case; most may end a sentence.
 _ANYWHERE = pairs(
@@ -93,7 +93,7 @@ _BARE = pairs(
 )
 # Words that a rule looks at without a dot behind them.
 KEYS = frozenset(_BARE) | frozenset(
-    "St Dr Ave Rd Ln Hwy Pkwy aka AKA Jan Feb Mar Apr May Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues "
+    "Gen St Dr Ave Rd Ln Hwy Pkwy aka AKA Jan Feb Mar Apr May Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues "
     "Wed Thu Thur Thurs "
     "Fri Sat Sun v et Et".split()
 )
@@ -154,7 +154,7 @@ _DAY_BEFORE = frozenset(
     "thursday friday saturday mon tue tues wed thu thurs fri sat p.m a.m pm am".split()
 )
 _COMPASS = frozenset("N S E W NE NW SE SW".split())
-_DATED = re.compile(r",? ?(?:the )?(?:\d|Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)|[,)–-]")
+_DATED = re.compile(r",? ?(?:the )?(?:\d|Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)|[,)–-]| & ")
 
 
 @SHORT.rule(
@@ -166,6 +166,17 @@ def _weekday(m: re.Match[str]) -> str | None:
     if m[1] in ("Sun", "Sat", "Wed") and m[2] and not (_DATED.match(m.string, m.end()) or word in _DAY_BEFORE):
         return None
     return WEEKDAYS[m[1] + "."]
+
+
+@SHORT.rule(r"Gen\.?(?= (?:[XYZ]|Alpha)(?![\w-]))")
+def _generation(m: re.Match[str]) -> str:
+    return "generation"
+
+
+@SHORT.rule(r"v\.(?= [A-Z])")
+def _against(m: re.Match[str]) -> str | None:
+    """Smith v. Jones."""
+    return "versus" if previous(m.string, m.start())[:1].isupper() else None
 
 
 @SHORT.rule(r"v(?=\d)")
@@ -203,11 +214,18 @@ def _numbered(m: re.Match[str]) -> list[Part] | None:
     if (
         not said
         or not (apart or m[1].lower() == "lv")
-        or not (dotted or m[1].lower() in ("pp", "nos", "vol", "ch", "fig", "figs", "apt", "ext", "lv", "lvl"))
+        or not (
+            dotted
+            or m[1].lower() in ("pp", "nos", "vol", "ch", "fig", "figs", "apt", "ext", "lv", "lvl", "hwy", "rte", "mk")
+        )
     ):
         return None
+    if m[1] == "Rev" and not m.string[m.end()].isdigit():
+        return None
     figure = m.string[m.end()].isdigit() or (said in ("page", "pages") and dotted and m.string[m.end()].islower())
-    if (not figure and (not dotted or said == "number")) or (len(m[1]) == 1 and not (figure and m[1].islower())):
+    if (not figure and (not dotted or (said == "number" and not _ROMAN_NUMBER.match(m.string, m.end())))) or (
+        len(m[1]) == 1 and not (figure and m[1].islower())
+    ):
         return None
     return [Part(m.start() + len(m[0].rstrip()), (said,))]
 
@@ -220,6 +238,9 @@ def _area(m: re.Match[str]) -> str:
 
 _AREAS = {"sq": "square", "cu": "cubic", "fl": "fluid"}
 _SIDES = pairs("ft foot; mi mile; in inch; yd yard; m meter; km kilometer; oz ounce")
+
+
+_ROMAN_NUMBER = re.compile(r"[IVX]{2,6}(?![A-Za-z])")
 
 
 @SHORT.rule(r"([A-Za-z]{2,7})\.")

@@ -60,6 +60,7 @@ def _figures(m: re.Match[str]) -> str | None:
 def _you(m: re.Match[str]) -> str | None:
     """U for you, r for are: only beside words that they stand beside."""
     ahead, then = before(m.string, m.start()), after(m.string, m.end())
+    ahead = "" if ahead.endswith(("?", "!")) else ahead
     if m[0] == "r":
         return "are" if ahead in ("", "how", "where", "what", "who", "when", "why") else None
     if then in _YOU_AFTER or (ahead in _YOU_BEFORE and len(then) != 1):

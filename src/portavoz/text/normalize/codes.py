@@ -59,7 +59,7 @@ def _american(m: re.Match[str]) -> list[Part]:
 )
 def _local(m: re.Match[str]) -> list[Part] | None:
     """Also the short 555-1234; a second half that ends in two zeros is the end of a range (500-1000)."""
-    return None if len(m[0]) == 8 and m[0].endswith("00") else _groups(m)
+    return None if len(m[0]) == 8 and m[0].endswith("00") and m[0][4] != "0" else _groups(m)
 
 
 @PHONES.rule(r"1-800-(?=[A-Z])", follows="-", begins="0")

@@ -41,6 +41,7 @@ SECONDS = frozenset(
     "next first hold pause sleep timeout rest delay than".split()
 )
 DECADE_WORDS = frozenset("the in her his my their our your mid early late 1980s swinging roaring".split())
+_ANOTHER = re.compile(r" (?:and|or) (?:1[1-9]|20)\d\d(?=[.,;:?!)]|$)")
 _WEAK_YEAR = frozenset("in since year until circa ad q1 q2 q3 q4 h1 h2 fy".split())
 
 
@@ -55,6 +56,8 @@ def is_year(text: str, start: int, end: int) -> bool:
     )
     if preceding in _WEAK_YEAR or previous(text, start).rstrip(",") in MONTHS:
         return True
+    if _ANOTHER.match(text, end) and int(figures) >= 1100:
+        return True  # 1984 and 2001
     return int(figures) >= 1100 and (not counts or (preceding in _YEAR_WORDS and word in ("and", "or", "of")))
 
 

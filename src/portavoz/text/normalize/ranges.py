@@ -19,14 +19,16 @@ _LETTERS = re.compile(r"[-–](?=([A-Za-z])(?![\w'’-]))")
 # What stands before the dash of a range, or before a minus: a figure, a time, degrees; a variable.
 _LEFT = re.compile(
     r"(?:(?<![A-Za-z])([b-hj-z])"
-    r"|([\d%½°²³)]|\d[kKMBm]|\d[bmt]n|\d ?(?:[kcm]m|k?g|lb|ft)|\d['\"′″]|\d ?[apAP]\.?[mM]\.?|°[CF]))( ?)$"
+    r"|([\d%½°²³)]|\d[kKMBm]|\d[bmt]n|\d(?:st|nd|rd|th)|\d ?(?:[kcm]m|k?g|lb|ft)|\d['\"′″]"
+    r"|\d ?[apAP]\.?[mM]\.?|°[CF]))( ?)$"
 )
 _CODE = re.compile(
     r"(?:[A-Za-oq-z]\d{1,6}|(?<![A-Za-z])[A-Z][A-Za-z]{1,11}[- ]\d{3,6})$"
 )  # x86-64, i7-9700, ISO-8859-1, Boeing 747-400
 _EQUATION = re.compile(r"[^=]{1,12}=")
 _UNITS_TOO = re.compile(
-    r"[$£€]?[\d.,]{1,9} ?(?:[ap]\.?m|[kKMB](?![A-Za-z])|[kcm]?[mg](?![A-Za-z])|lbs?|ft|oz|mph|hrs?|min)", re.IGNORECASE
+    r"[$£€]?[\d.,]{1,9} ?(?:[ap]\.?m|[kKMB](?![A-Za-z])|[kcm]?[mg](?![A-Za-z])|lbs?|ft|oz|mph|hrs?|min|st|nd|rd|th)",
+    re.IGNORECASE,
 )
 
 
@@ -55,10 +57,18 @@ def _between(m: re.Match[str]) -> str | None:
     left = _LEFT.search(text[max(0, start - 9) : start])
     if not left or (m[1] == "-" and _CODE.search(text[max(0, start - 12) : start])):
         return None
+    if m[1] == "-" and left[1] and left[1] in "knxyzt" and not left[3]:
+        return "minus"  # n-1
     if m[1] != "—" and ((left[1] and left[3]) or _EQUATION.match(text, m.end())):
         return "minus"
     name = text[m.end() + 1 : m.end() + 2].isalpha() and not _UNITS_TOO.match(text, m.end())
     return "to" if not left[1] and not name and not (m[1] == "—" and left[3]) else None
+
+
+@RANGES.rule(r"[-–](?=(?:noon|midnight|dawn|dusk|close|late|present|now|today)(?![a-z]))")
+def _until(m: re.Match[str]) -> str | None:
+    """8am-noon, 2019-present."""
+    return "to" if re.search(r"\d ?(?:[ap]\.?m\.?)?$", m.string[max(0, m.start() - 6) : m.start()]) else None
 
 
 @RANGES.rule(r"[-–](?=[A-Za-z](?![\w'’-]))")

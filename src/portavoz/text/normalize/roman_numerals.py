@@ -46,6 +46,8 @@ def _roman(m: re.Match[str]) -> str | None:
     lonely = m["roman"] == "I" and follows.islower() and follows not in _OF_A_KING and titled not in _TITLED
     if name in _KINGS and written[:1].isupper() and value < 40 and not lonely and m["roman"] not in ("C", "D", "L"):
         return f"the {numbers.ordinal(value)}{own}"
+    if len(m["roman"]) > 2 and m["roman"].startswith("MM") and value < 2100 and name in ("of", "in", "copyright"):
+        return numbers.year(value)
     if len(m["roman"]) > 1 and set(m["roman"]) <= set("IVX") and value not in (20, 30) and written[:1].isupper():
         return numbers.cardinal(value) + own
     return None

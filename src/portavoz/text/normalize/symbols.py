@@ -30,7 +30,7 @@ SIGNS = pairs(
     "≤ is less than or equal to; ≥ is greater than or equal to; ≈ is approximately; ∞ infinity; ™ trademark; "
     "® registered; © copyright; ¶ paragraph; → arrow; ← left arrow; † dagger; ‡ double dagger; ‰ per mille; "
     "º degrees; ª a; ⁿ to the power of n; ∑ sum; ∫ integral; ∂ partial; ∈ is in; ∩ intersection; ∪ union; ⇒ implies; "
-    "✓ check mark; ✔ check mark; ₽ ruble; ♥ heart; ★ star; ☆ star"
+    "¬ not; ∀ for all; ∃ there exists; ✓ check mark; ✔ check mark; ₽ ruble; ♥ heart; ★ star; ☆ star"
 )
 _MARKS = {**dict.fromkeys(",;:", ","), ".": ".", "…": ".", "!": "!", "?": "?", "|": ",", "•": ",", "—": ",", "–": ","}
 _MARKS |= {"‽": "?", "·": "", "‣": ",", "▪": ",", "●": ",", "■": ",", "¡": "", "¿": "", "`": "", "″": "", "′": ""}
@@ -104,6 +104,8 @@ def _typed(m: re.Match[str]) -> list[Part] | None:
     word = text[max(0, start - 24) : start].split()[-1:]
     if text[start - 1 : start] not in ("", " ", '"', "(") or (not word and m[0] != "*"):
         return None
+    if m[0] == "<3" and word[0] in ("I", "We", "we", "i"):
+        return [Part(m.end(), ("heart",))]
     if m[0][0] != "*" and (len(word[0]) < 2 or not word[0].strip("\"'(,;:").isalpha()):
         return None
     if m[0] == "--" and "--" in text[m.end() : m.end() + 80]:
@@ -144,7 +146,9 @@ _EQUALS = re.compile(r" [$£€]?[\d.,]{1,12}(?: ?[-+x*/] ?[\d.,]{1,12}){0,3} (?
 def said_symbol(text: str, start: int) -> Part | None:
     """A single sign that has a name: from the table, or an emoji, an arrow, a Greek letter by its Unicode name."""
     c = text[start]
-    if c.isascii():
+    if c in "$£€" and text[start - 1 : start] == " " and text[start + 1 : start + 2] in (" ", "", ",", "."):
+        said = SIGNS[c] + "s"
+    elif c.isascii():
         said = SIGNS.get(c, "")
     elif c.isdigit() or unicodedata.category(c) == "No":
         return _circled(text, start)
