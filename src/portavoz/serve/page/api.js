@@ -12,13 +12,16 @@ function kind(schema, known) {
   if (schema.$ref) return kind(known[schema.$ref.split("/").pop()], known);
   if (schema.anyOf) return schema.anyOf.map(s => kind(s, known)).join(" or ");
   if (schema.enum) return schema.enum.map(v => JSON.stringify(v)).join(", ");
-  const bounds = ["minimum", "maximum", "maxLength"].filter(b => b in schema).map(b => `${b} ${schema[b]}`);
-  return [schema.const !== undefined ? JSON.stringify(schema.const) : schema.type ?? "any", ...bounds].join(", ");
+  const bounds = [["minimum", "at least "], ["maximum", "at most "], ["maxLength", "at most ", " characters"]]
+    .filter(([name]) => name in schema).map(([name, before, after = ""]) => before + schema[name] + after);
+  const type = schema.format === "binary" ? "file" : schema.type ?? "any";
+  return [schema.const !== undefined ? JSON.stringify(schema.const) : type, ...bounds].join(", ");
 }
 
 function table(schema, known) {
   const rows = Object.entries(schema.properties ?? {}).map(([name, field]) => {
-    const needed = schema.required?.includes(name) ? "required" : `default ${JSON.stringify(field.default ?? null)}`;
+    const optional = (field.default ?? null) === null ? "optional" : `default ${JSON.stringify(field.default)}`;
+    const needed = schema.required?.includes(name) ? "required" : optional;
     return make("tr", "", make("td", "", make("code", name)), make("td", kind(field, known)),
                 make("td", [needed, field.description].filter(Boolean).join("; ")));
   });
@@ -26,7 +29,7 @@ function table(schema, known) {
 }
 
 function section(path, method, route, known) {
-  const parts = [make("h2", `${method.toUpperCase()} ${path}`), make("p", route.description ?? route.summary)];
+  const parts = [make("h2", `${method.toUpperCase()} ${path}`), make("p", (route.description ?? route.summary).replaceAll("`", ""))];
   const bodies = Object.values(route.requestBody?.content ?? {});
   for (const {schema} of bodies) parts.push(table(schema.$ref ? known[schema.$ref.split("/").pop()] : schema, known));
   const answers = Object.entries(route.responses ?? {}).map(([code, r]) => `${code} ${r.description}`);

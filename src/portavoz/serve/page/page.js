@@ -125,7 +125,6 @@ function finish(run, text, state) {
   mark(run, Infinity);
   running = null;
   $("stop").disabled = true;
-  $("download").disabled = !run.complete;
   say(text, state);
 }
 
@@ -135,9 +134,9 @@ async function speak() {
                          words: [], end: 0, seconds: 0, complete: false};
   const timed = models.find(m => m.id === $("model").value)?.timed !== false;
   $("words").replaceChildren();
+  $("drawing").hidden = false;
   drawing.reset(RATE);
   $("stop").disabled = false;
-  $("download").disabled = true;
   say("Speaking …", "speaking");
   watch(run);
   try {
@@ -162,6 +161,8 @@ async function speak() {
 
 async function download() {
   const format = $("format").value;
+  if (!$("form").reportValidity()) return;
+  $("download").disabled = true;
   say("Making the file …");
   try {
     const answer = await ask("v1/audio/speech", {...request(), response_format: format, stream: false});
@@ -173,6 +174,8 @@ async function download() {
     say(`speech.${format} is saved.`);
   } catch (error) {
     say(error.message, "failed");
+  } finally {
+    $("download").disabled = false;
   }
 }
 
