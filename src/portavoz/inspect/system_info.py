@@ -33,6 +33,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hub": ("checkpoints by their names on the hub, and their tokenizers", ("huggingface_hub", "sentencepiece")),
     "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf")),
     "mlx": ("the MLX back end", ("mlx",)),
+    "jax": ("programs in JAX as sides of a comparison", ("jax",)),
     "reference": ("comparing with transformers in the lab", ("transformers",)),
     "stream": ("mp3, opus and AAC encoded while they are made", ("av",)),
     "serve": ("the HTTP server", ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "wyoming")),

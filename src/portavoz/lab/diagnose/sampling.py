@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..trace.trace import Trace
 from .guesses import Question
 
-LARGE = 1 << 18  # numbers from which a sample is asked first
+LARGE = 1 << 16  # numbers from which a sample is asked first
 LEAST = 16  # steps of a sample
 BORDER = 4  # one part in so many of a convolution's sample lies too near to its end to be judged
 
