@@ -132,7 +132,7 @@ def checksum(a: NDArray[Any]) -> float:
 def opened(folder: str | Path) -> Kit:
     """A kit that `write` made. Raises InputError for a folder that is none, or whose files are damaged."""
     folder = Path(folder)
-    about = read_object(folder / "kit.json", "make a kit with portavoz lab kit FAMILY")
+    about = read_object(folder / "kit.json", "no kit without it: make one with portavoz lab kit FAMILY")
     if about.get("format") != FORMAT or about.get("version") != VERSION:
         raise InputError(f"{folder}: kit.json is not of this portavoz' version {VERSION}; make the kit again")
     try:
