@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from portavoz.atomic import atomic
+from portavoz.atomic import atomic, atomic_folder
 from portavoz.errors import InputError
 
 
@@ -111,3 +112,71 @@ def test_a_folder_without_rights_is_a_sentence(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("portavoz.atomic.open", refuse, raising=False)
     with pytest.raises(InputError, match="Permission denied"), atomic(tmp_path / "a") as file:
         file.write(b"x")
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    """A folder with what killed runs left: old and new, a file and a folder, one held, and names that only look so."""
+    names = {
+        "old": ".portavoz-0123456789abcdef.part", "new": ".portavoz-1123456789abcdef.part",
+        "held": ".portavoz-2123456789abcdef.part", "other": ".portavoz-notes.part",
+        "link": ".portavoz-3123456789abcdef.part",
+    }  # fmt: skip
+    for name in ("old", "new", "held", "other"):
+        (tmp_path / names[name]).write_bytes(b"half")
+    folder = tmp_path / ".portavoz-4123456789abcdef.part"
+    folder.mkdir()
+    (folder / "x").write_bytes(b"half")
+    (tmp_path / "kept").write_bytes(b"whole")
+    (tmp_path / names["link"]).symlink_to(tmp_path / "kept")
+    for path in tmp_path.iterdir():
+        if path.name != names["new"]:
+            os.utime(path, (1, 1), follow_symlinks=False)
+    return tmp_path
+
+
+def test_what_killed_runs_left_is_removed_at_the_next_write(left: Path) -> None:
+    with (left / ".portavoz-2123456789abcdef.part").open("rb") as held:
+        fcntl.flock(held.fileno(), fcntl.LOCK_EX)
+        with atomic(left / "out"):
+            pass
+    there = {path.name for path in left.iterdir()}
+    assert {".portavoz-0123456789abcdef.part", ".portavoz-4123456789abcdef.part"}.isdisjoint(there)
+    assert {".portavoz-1123456789abcdef.part", ".portavoz-2123456789abcdef.part", ".portavoz-notes.part"} <= there
+    assert (left / "kept").read_bytes() == b"whole"
+    assert (left / "out").is_file()
+
+
+def test_a_file_that_is_being_written_is_held(tmp_path: Path) -> None:
+    with atomic(tmp_path / "out") as out:
+        out.write(b"x")
+        (beside,) = tmp_path.glob(".portavoz-*.part")
+        with beside.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "a" / "voice"
+
+    def fail() -> None:
+        with atomic_folder(target) as beside:
+            (beside / "x").write_bytes(b"half")
+            raise error
+
+    with pytest.raises((type(error), InputError)):
+        fail()
+    assert list((tmp_path / "a").iterdir()) == []
+    target.mkdir()
+    with atomic_folder(target) as beside:
+        (beside / "x").write_bytes(b"whole")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["voice"]
+    assert (target / "x").read_bytes() == b"whole"
+    with pytest.raises(InputError, match="not empty"), atomic_folder(target):
+        pass
+
+
+def test_a_lone_surrogate_in_a_text_is_its_escape(tmp_path: Path) -> None:
+    with atomic(tmp_path / "page.html", "w") as out:
+        out.write("<title>a\ud800\udcffb</title>")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "<title>a\\ud800\\udcffb</title>"

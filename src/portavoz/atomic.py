@@ -6,14 +6,24 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
+import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from .errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which lets nobody remove a file that is open
+    fcntl = None
+
+LEFT = re.compile(r"\.portavoz-[0-9a-f]{16}\.part")
 
 # The errors of writing to a file. Any other OSError of a `with` body is about something else and passes through.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
@@ -29,6 +39,7 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
     existing file keeps its permissions. Raises InputError for a path that cannot be written.
     """
     target = _target(path)
+    _clean(target.parent)
     # In the same folder, since a rename is atomic within one file system only.
     beside = target.with_name(f".portavoz-{secrets.token_hex(8)}.part")
     try:
@@ -39,6 +50,7 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
         raise _refusal(path, error) from error
     try:
         with file:
+            _lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -54,6 +66,84 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
     sync_folder(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to write files into, which becomes `path` (missing, or empty) when the block succeeds.
+
+    If the block raises, nothing is left. Raises InputError for a path where no folder can be made.
+    """
+    target = Path(os.path.realpath(check_new_folder(path)))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clean(target.parent)
+        beside = target.with_name(f".portavoz-{secrets.token_hex(8)}.part")
+        beside.mkdir()
+    except (OSError, ValueError) as error:
+        raise _no_folder(target, error) from error
+    held = None
+    try:
+        with contextlib.suppress(OSError):  # a system whose folders cannot be opened has no lock for them
+            held = os.open(beside, os.O_RDONLY)
+            _lock(held)
+        yield beside
+        if target.is_dir():
+            target.rmdir()
+        os.replace(beside, target)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        raise _refusal(path, error) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+    sync_folder(target.parent)
+
+
+_cleaned: set[Path] = set()
+OLD = 86_400.0  # seconds after which an unfinished file that nobody holds is a killed run's
+
+
+def _clean(folder: Path) -> None:
+    """Remove what killed runs left in a folder; looked at once a process, since the folder may be large."""
+    if folder in _cleaned:
+        return
+    _cleaned.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if LEFT.fullmatch(entry.name):
+                _remove_stale(entry)
+
+
+def _remove_stale(entry: os.DirEntry[str]) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - entry.stat(follow_symlinks=False).st_mtime < OLD:
+            return
+        handle = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        try:
+            if not _lock(handle):
+                return
+        finally:
+            os.close(handle)
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)
+
+
+def _lock(handle: int) -> bool:
+    """Take the lock of an unfinished file; False where another process has it. True where there are no locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def check_new_folder(path: str | os.PathLike[str]) -> Path:

@@ -373,3 +373,47 @@ def test_a_file_that_the_system_refuses_to_grow_leaves_the_old_one(tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == [path.name]
+
+
+CONTAINERS = (
+    ("WAV", "PCM_16"), ("WAVEX", "PCM_24"), ("WAV", "MS_ADPCM"), ("RF64", "PCM_16"), ("W64", "PCM_16"),
+    ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"), ("CAF", "ALAC_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
+    ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "subtype"), CONTAINERS)
+def test_a_file_cut_anywhere_is_refused_or_whole(form: str, subtype: str, capfd: pytest.CaptureFixture[str]) -> None:
+    made = io.BytesIO()
+    soundfile.write(made, tone(1.5, 48000), 48000, format=form, subtype=subtype)
+    content = made.getvalue()
+    whole = read(io.BytesIO(content)).samples
+    refused = 0
+    cuts = {*range(len(content) - 64, len(content)), *range(0, len(content), max(1, len(content) // 160))}
+    for cut in sorted(cuts):
+        try:
+            found = read(io.BytesIO(content[:cut])).samples
+        except InputError:
+            refused += 1
+        else:
+            # What stands behind the samples may be missing: they are all there.
+            assert cut > 0.9 * len(content)
+            assert np.array_equal(found, whole)
+    assert refused > len(cuts) - 66
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["IRCAM", "PAF", "AVR", "NIST", "MAT5", "XI"])
+def test_a_container_that_claims_no_length_is_refused(form: str) -> None:
+    made = io.BytesIO()
+    subtype = "DPCM_16" if form == "XI" else "PCM_16"
+    soundfile.write(made, tone(0.1, 44100), 44100, format=form, subtype=subtype)
+    with pytest.raises(InputError, match="convert it to WAV"):
+        read(io.BytesIO(made.getvalue()))
+
+
+def test_many_channels_cost_no_more_than_few(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", np.zeros((4_000_000, 8), np.int16), 96000, subtype="PCM_16")
+    assert os.path.getsize(tmp_path / "a.flac") < 1_000_000
+    with pytest.raises(InputError, match="32000000 samples in 8 channels, wanted at most 28800000"):
+        read(tmp_path / "a.flac", max_seconds=300)

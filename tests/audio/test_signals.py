@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from portavoz import interrupts
-from portavoz.audio import files
+from portavoz.audio import callbacks, files
 from portavoz.flow import Wave
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
@@ -73,7 +73,7 @@ def sound(seconds: float = 1.0) -> Wave:
 def test_reading(format: str, handlers: Any, monkeypatch: Any, tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / f"in.{format}"
     files.write(path, sound())
-    strike = Strike(monkeypatch, files._Plain, ("read", "seek", "tell"))
+    strike = Strike(monkeypatch, callbacks.FileSource, ("read", "seek", "tell"))
     sent = list(strike.each(handlers, lambda: files.read(path, rate=22050)))
     assert len(sent) > 10 * len(handlers)
     assert capfd.readouterr() == ("", "")
@@ -83,7 +83,7 @@ def test_reading(format: str, handlers: Any, monkeypatch: Any, tmp_path: Path, c
 @pytest.mark.parametrize("format", FORMATS)
 def test_writing(format: str, handlers: Any, monkeypatch: Any, tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / f"out.{format}"
-    strike = Strike(monkeypatch, files._Sink, ("write", "seek", "tell"))
+    strike = Strike(monkeypatch, callbacks.FileSink, ("write", "seek", "tell"))
     path.write_bytes(OLD)
 
     def do() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import onnx  # noqa: F401  (what the command needs: without it this file is set 
 import pytest
 
 from portavoz.cli.commands import compress as command
+from portavoz.graph import storage
 from portavoz.train.voice.compress import FRACTION, KINDS
 
 
@@ -57,3 +59,12 @@ def command_parser():
     parser = argparse.ArgumentParser()
     command.options(parser)
     return parser
+
+
+def test_a_failure_while_writing_leaves_nothing(run, refused, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, "save", full)
+    assert "No space left" in refused("compress", str(tiny), "-o", "small", "--as", "float16")
+    assert list(Path().iterdir()) == []

@@ -344,3 +344,19 @@ def test_targets_and_sources_that_cannot_be(tmp_path: Path) -> None:
     pickles.archive(tmp_path / "w.bin", pickles.state())
     with pytest.raises(InputError, match="the folder"):
         convert(tmp_path / "w.bin", tmp_path / "no" / "w.safetensors", trust_pickle=True)
+
+
+@pytest.mark.parametrize("form", ["pickle", "safetensors"])
+def test_a_lone_surrogate_in_metadata_or_a_name_leaves_a_file_that_can_be_read(tmp_path: Path, form: str) -> None:
+    tensors = {"w": torch.ones(2), "n\udc80": torch.zeros(1)} if form == "pickle" else {"w": torch.ones(2)}
+    source = tmp_path / ("model.pt" if form == "pickle" else "model.safetensors")
+    if form == "pickle":
+        torch.save(tensors, source)
+    else:
+        file.write(source, {"w": np.ones(2, np.float32)}, {"about": "a\ud800b"})
+    (tmp_path / "config.json").write_text('{"model_type": "speech\\ud800"}', encoding="utf-8")
+    about = convert(source, tmp_path / "out.safetensors", trust_pickle=True, metadata={"note\udc80": "\udfff"})
+    found, metadata = file.read(tmp_path / "out.safetensors")
+    assert metadata["note\\udc80"] == "\\udfff"
+    assert metadata["family"] == "speech\\ud800"
+    assert len(found) == about["tensors"] == len(tensors)

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingExtra
 from ..interrupts import deferred
-from .files import UNKNOWN_LENGTH, to_pcm16
+from .claims import UNKNOWN_LENGTH
+from .files import to_pcm16
 from .resample import check_rate
 
 

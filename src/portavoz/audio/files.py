@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +16,8 @@ from ..errors import InputError
 from ..flow import Wave
 from ..input_files import SOUND, opened
 from ..interrupts import check, deferred
+from . import claims
+from .callbacks import FileSink, FileSource
 from .resample import check_rate
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 8
 LOUDEST = 100.0  # 40 dB above full scale; integers stored as floats are far beyond it
 BLOCK = 1 << 16  # samples of each channel decoded or encoded at once
-UNKNOWN_LENGTH = 0x7FFFF000  # bytes; a WAV that was streamed claims this many or more
+DENSEST = 96_000  # samples a second, channels counted: stereo at 48 kHz; times `max_seconds` bounds the work
 FORMATS = {
     "wav": ("WAV", "PCM_16"),
     "flac": ("FLAC", "PCM_16"),
@@ -56,42 +56,12 @@ def read(source: str | os.PathLike[str] | BinaryIO, *, rate: int | None = None, 
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its rights") from error
 
 
-class _Plain:
-    """A file without its name: soundfile believes the ending .raw, we believe the content."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.error: OSError | None = None
-
-    def tell(self) -> int:
-        """As the file's."""
-        return self.file.tell()
-
-    def read(self, count: int = -1) -> bytes:
-        """As the file's; a failure is kept for `check`, since an exception in a callback is printed, not raised."""
-        try:
-            return self.file.read(count)
-        except OSError as error:
-            self.error = error
-            return b""
-
-    def check(self) -> None:
-        """Raises the OSError of a failed read."""
-        if self.error is not None:
-            raise self.error
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """As the file's; a place before its start, which a damaged header asks for, is its start."""
-        try:
-            return self.file.seek(offset, whence)
-        except (OSError, ValueError):
-            return self.file.seek(0)
-
-
 def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float) -> Wave:
     import soundfile
 
-    plain: Any = _Plain(file)
+    plain: Any = FileSource(file)
+    if claims.cut_by_content(plain):
+        raise _cut(name)
     try:
         with ExitStack() as stack:
             with deferred():
@@ -105,6 +75,10 @@ def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float) -> 
         plain.check()
         reason = str(error).split(": ", 1)[-1].rstrip(".")
         raise InputError(f"{name}: not a whole sound file that can be read ({reason}); convert it to WAV") from error
+
+
+def _cut(name: str) -> InputError:
+    return InputError(f"{name}: the file was cut short, wanted a whole one; copy or record it again")
 
 
 def _close(sound: soundfile.SoundFile) -> None:
@@ -121,11 +95,15 @@ def _check_header(sound: soundfile.SoundFile, name: str, max_seconds: float) -> 
         raise InputError(
             f"{name}: claims {seconds:.4g} seconds, wanted at most {max_seconds:g}; cut it, or raise the limit"
         )
-    # libsndfile quietly reads what is left of a file that was cut short, but its log says so.
-    chunk = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
-    cut = chunk is not None and int(chunk[2]) < int(chunk[1]) < UNKNOWN_LENGTH
-    if cut or "end-of-stream" in sound.extra_info.lower():
-        raise InputError(f"{name}: the file was cut short, wanted a whole one; copy or record it again")
+    if sound.frames * sound.channels > max_seconds * DENSEST:
+        raise InputError(
+            f"{name}: claims {sound.frames * sound.channels} samples in {sound.channels} channels, wanted at most "
+            f"{max_seconds * DENSEST:.0f}; mix it down, or cut it"
+        )
+    if sound.format not in claims.CONTAINERS:
+        raise InputError(f"{name}: a {sound.format} file, which does not say how long it is; convert it to WAV")
+    if claims.cut_by_log(sound.extra_info):
+        raise _cut(name)
     if sound.frames < 1:
         raise InputError(f"{name}: no samples in it, wanted some sound; choose another file")
 
@@ -137,21 +115,27 @@ def _samples(sound: soundfile.SoundFile, name: str, rate: int | None) -> NDArray
         import soxr
 
         stream = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
+    # One array of the length that was claimed and checked: pieces and their sum would take twice the memory.
+    whole = None if stream else np.empty(sound.frames, np.float32)
     pieces: list[NDArray[Any]] = []
     heard = 0
     # soundfile hands out at most the frames that the header claims, so the claim that was checked is the cap.
     while len(block := _block(sound)):
         check()
-        heard += len(block)
         # The comparison is false for NaN as well.
         if not np.abs(block).max() <= LOUDEST:
             raise InputError(f"{name}: values that are not finite or beyond ±{LOUDEST:g}, wanted −1 … 1; rescale it")
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-        pieces.append(stream.resample_chunk(mono) if stream else mono)
+        if whole is not None:
+            whole[heard : heard + len(mono)] = mono
+        elif stream:
+            pieces.append(stream.resample_chunk(mono))
+        heard += len(block)
     if heard < sound.frames:
         raise InputError(f"{name}: {heard} of {sound.frames} samples are there, wanted all; copy or record it again")
-    if stream:
-        pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    if whole is not None or stream is None:
+        return np.asarray(whole)
+    pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
     return np.concatenate(pieces)
 
 
@@ -210,7 +194,7 @@ class WaveWriter:
 
     def __enter__(self) -> WaveWriter:
         with ExitStack() as stack:
-            sink = stack.enter_context(_Sink(stack.enter_context(atomic(self.path))))
+            sink = stack.enter_context(FileSink(stack.enter_context(atomic(self.path))))
             with deferred():
                 self._sound = self._encoder(sink)
                 # Before anything can raise: a sound that is closed later would write into a closed file.
@@ -258,43 +242,3 @@ class WaveWriter:
             raise InputError(
                 f"{self.path}: {kind} at {self.rate} Hz cannot be written ({reason}); choose another"
             ) from error
-
-
-class _Sink:
-    """The file as libsndfile sees it: a failed write is remembered and raised outside of its callback.
-
-    An exception inside a callback would be printed and lost, and some encoders go on after a short write.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        return self._guarded(self._file.write, data) or len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._guarded(self._file.seek, offset, whence) or 0
-
-    def tell(self) -> int:
-        return self._guarded(self._file.tell) or 0
-
-    def _guarded(self, action: Callable[..., int], *values: Any) -> int | None:
-        if self._error is None:
-            try:
-                return action(*values)
-            except OSError as error:
-                self._error = error
-        return None
-
-    def check(self) -> None:
-        """Raises the OSError of a failed write."""
-        if self._error is not None:
-            raise self._error
-
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
-        if kind is None:
-            self.check()

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, WeightError
 from ..ops.shapes import Array, Float
 from ..weights.cursor import Weights
 from .block import Block
+
+LONGEST = 16.0  # of log(1 + frames): nine million frames, a day of sound
 
 
 class DurationPredictor(Block):
@@ -38,6 +40,9 @@ def frames(log_durations: NDArray[Any], *, speed: float = 1.0, scale: NDArray[An
     """
     if not np.isfinite(speed) or speed <= 0:
         raise InputError(f"speed is {speed!r}: give a number above 0, such as 0.8 or 1.25")
+    # False for NaN too.
+    if not (np.asarray(log_durations) < LONGEST).all():
+        raise WeightError("the model predicts durations that cannot be; its weights are damaged: install them again")
     exact = np.maximum(np.expm1(np.asarray(log_durations, np.float64)), 0.0) / speed
     if scale is not None:
         exact = exact * scale

@@ -26,6 +26,7 @@ from ..weights import file
 from ..weights.cursor import Weights
 from . import onnx, openvino, processor
 from .cache import Cache, digest
+from .declared import DeclaredSession
 from .eager import Function
 
 EXPORTER = "torch"  # the back end that stages are exported from, and on which an eager voice runs them
@@ -229,7 +230,8 @@ def prebuilt(family: FamilySpec, config: Any, graphs: Mapping[str, Path], *, thr
     from .foreign import prepared
 
     ready = {name: prepared(path, family, config) for name, path in graphs.items()}
-    sessions = {name: onnx.Session(path, threads=threads) for name, path in ready.items()}
+    specs = {spec.name: spec for spec in family.stages(config)}
+    sessions = {name: DeclaredSession(path, specs[name], threads=threads) for name, path in ready.items()}
     return family.runner(sessions, {}, config)
 
 

@@ -56,6 +56,10 @@ class Session:
             "outputs": [(o.name, o.shape) for o in session.get_outputs()],
         }
 
+    def output_types(self) -> list[str]:
+        """The kind of each output in order, such as "tensor(float)"."""
+        return [str(o.type) for o in self._open().get_outputs()]
+
     def metadata(self) -> dict[str, str]:
         """What the file says about itself beside the graph."""
         return dict(self._open().get_modelmeta().custom_metadata_map)

@@ -17,7 +17,7 @@ from typing import Any, cast
 from ..atomic import atomic
 from ..errors import InputError, WeightError
 from ..input_files import SETTINGS, WEIGHTS, check, is_file, is_folder, parse_json, read_text, sha256
-from . import shards, store
+from . import file, shards, store
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 SPEED = 2_000_000  # bytes a second that the slowest machine copies
@@ -46,7 +46,7 @@ def convert(
             "of its own that knows only tensors and has no network, no other files and little memory and time; "
             "prefer a safetensors file where there is one"
         )
-    about = {**_provenance(first), **(metadata or {})}
+    about = file.plain_all({**_provenance(first), **(metadata or {})})
     if pickled and source.suffix == ".json":
         _pickles(source, target, about)
     elif pickled:

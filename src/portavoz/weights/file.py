@@ -78,9 +78,19 @@ def write(path: str | Path, tensors: Mapping[str, NDArray[Any]], metadata: Mappi
 
     from ..atomic import atomic
 
-    data = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, dict(metadata))
+    data = save({plain(name): np.asarray(array, order="C") for name, array in tensors.items()}, plain_all(metadata))
     with atomic(Path(path), "wb") as out:
         out.write(data)
+
+
+def plain(text: str) -> str:
+    """A text that every reader of the format takes: a lone surrogate, which UTF-8 does not have, is its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plain_all(metadata: Mapping[str, str]) -> dict[str, str]:
+    """`plain` of names and values."""
+    return {plain(key): plain(value) for key, value in metadata.items()}
 
 
 def layout(metadata: Mapping[str, str]) -> str | None:

@@ -150,11 +150,11 @@ def write(path: str | Path, tensors: Mapping[str, Stored], metadata: Mapping[str
 
 def encoded(tensors: Mapping[str, Stored], metadata: Mapping[str, str]) -> Iterator[bytes]:
     """The bytes of the file, header first, then one tensor after the other."""
-    about: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    about: dict[str, Any] = {"__metadata__": file.plain_all(metadata)} if metadata else {}
     at = 0
     for name, stored in tensors.items():
         end = at + stored.bits.nbytes
-        about[name] = {"dtype": stored.kind, "shape": list(stored.shape), "data_offsets": [at, end]}
+        about[file.plain(name)] = {"dtype": stored.kind, "shape": list(stored.shape), "data_offsets": [at, end]}
         at = end
     header = json.dumps(about, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)

@@ -240,7 +240,13 @@ def write(archive: Archive, tensors: dict[str, Tensor], metadata: dict[str, str]
     for name in names:
         one = tensors[name]
         kind, width = KINDS[one.storage.kind]
-        header[name] = {"dtype": kind, "shape": list(one.size), "data_offsets": [at, at + one.count * width]}
+        # A lone surrogate, which a pickle can have, is one that no reader of the format takes.
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        header[shown] = {
+            "dtype": kind,
+            "shape": list(one.size),
+            "data_offsets": [at, at + one.count * width],
+        }
         at += one.count * width
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

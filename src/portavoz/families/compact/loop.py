@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...blocks.durations import frames
+from ...blocks.durations import LONGEST, frames
 from ...errors import InputError
 from ...flow import Mel, MelSpec
 from ...ops.base import Ops
@@ -159,7 +159,9 @@ class Compact:
         if not np.isfinite(pauses) or pauses < 0:
             raise InputError(f"pauses is {pauses!r}: give a number from 0 up, such as 0.5 or 2")
         # The blank between two words is silent only by exception; a fraction of a frame there is no pause.
-        exact = np.where(np.array([s == " " for s in symbols]) & (np.expm1(predicted) < 1.0), 0.0, predicted)
+        exact = np.where(
+            np.array([s == " " for s in symbols]) & (np.expm1(np.minimum(predicted, LONGEST)) < 1.0), 0.0, predicted
+        )
         out = frames(exact, speed=speed, scale=np.where(silent, pauses, 1.0))
         most = np.where(silent, self.c.longest // 16, self.c.longest)
         return tap("durations", np.clip(out, np.where(silent, 0, 1), most))

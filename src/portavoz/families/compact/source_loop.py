@@ -78,6 +78,7 @@ class SourceFilterLoop(Compact):
         mine = memory[:, :, : self.c.hidden]
         curves = tap("curves", self.stages.decode(mine, index[:, ::2], place[:, ::2]))[0, : index.shape[1]]
         f0 = np.where(curves[:, 0] > VOICED, curves[:, 0], np.float32(0)) * np.float32(2 ** (pitch / 12))
+        f0 = np.minimum(f0, np.float32(self.c.mel.rate / 2))  # what no rate can carry is no F0
         text = memory[0, index[0], self.c.hidden :]
         return np.concatenate([text, place[0], told(f0, curves[:, 1])], -1)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import families
-from ...atomic import check_new_folder, new_folder
+from ...atomic import atomic_folder, check_new_folder
 from ...errors import InputError, SpecError
 from ...families.spec import StageSpec
 from ...folder import describe, find, verify
@@ -92,11 +92,11 @@ def compress(
     kept, packed = _weights(old, stored, kind, fraction)
     name = f"{about['name']}-{kind}"
     graphs = [*_graphs(source, old, kind, kept, packed, sentences)]
-    new_folder(target)
-    file.write(target / "model.safetensors", kept, {**metadata, "name": name})
-    for stage, model in graphs:
-        storage.save(model, target / f"{stage}.onnx", half=kind != "float32")
-    seal(target, {**about, "name": name, "card": _card(about, kind, fraction)})
+    with atomic_folder(target) as beside:
+        file.write(beside / "model.safetensors", kept, {**metadata, "name": name})
+        for stage, model in graphs:
+            storage.save(model, beside / f"{stage}.onnx", half=kind != "float32")
+        seal(beside, {**about, "name": name, "card": _card(about, kind, fraction)})
     written = describe(target)["files"]
     sizes = {
         "bytes": {n: written[n]["bytes"] for n in names},
