@@ -231,7 +231,13 @@ def prebuilt(family: FamilySpec, config: Any, graphs: Mapping[str, Path], *, thr
 
     ready = {name: prepared(path, family, config) for name, path in graphs.items()}
     specs = {spec.name: spec for spec in family.stages(config)}
-    sessions = {name: DeclaredSession(path, specs[name], threads=threads) for name, path in ready.items()}
+    sessions = {
+        # A family of strangers' graphs declares none: what such a graph gives is its own loop's to look at.
+        name: DeclaredSession(path, specs[name], threads=threads)
+        if name in specs
+        else onnx.Session(path, threads=threads)
+        for name, path in ready.items()
+    }
     return family.runner(sessions, {}, config)
 
 
