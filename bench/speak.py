@@ -1,6 +1,6 @@
-"""How fast does the bundled voice speak, beside flite and espeak-ng, and how much memory does it take?
+"""How fast does the bundled voice speak, beside hibari-tts, flite and espeak-ng, and how much memory does it take?
 
-    python bench/speak.py [--rounds 9] [--numpy] [--json FILE]
+    python bench/speak.py [--rounds 9] [--numpy] [--hibari PYTHON] [--json FILE]
 
 Four questions, each asked of sentences of about one, three and eight seconds, in turn, the least of all rounds:
 
@@ -9,20 +9,25 @@ Four questions, each asked of sentences of about one, three and eight seconds, i
 - *whole processes*, from their start to the file. Because a start is unlike speech, `without_start` is also given: the
   seconds that a long text takes more than "Hi.", over the seconds of audio it has more.
 - *start and memory*: the import, the help, the peak memory of a process.
+
+hibari-tts, whose voice is the bundled one's teacher, is asked in turn where `--hibari` names a Python that has it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
 
+from _hibari import Hibari
 from _measure import Launcher, Report, Took, interleaved, parser, table, timed
 
 if TYPE_CHECKING:
@@ -71,7 +76,7 @@ def first(voice: Voice, text: str) -> None:
     next(iter(voice.stream(text)))
 
 
-def warm(report: Report, voices: dict[str, Voice], rounds: int) -> None:
+def warm(report: Report, voices: dict[str, Voice], rounds: int, hibari: Hibari | None) -> None:
     """RTF and first audio of loaded voices."""
     cases: dict[str, Callable[[], Took]] = {}
     audio: dict[str, float] = {}
@@ -80,12 +85,16 @@ def warm(report: Report, voices: dict[str, Voice], rounds: int) -> None:
             audio[f"{name} {key}"] = voice.speak(text).duration
             cases[f"{name} {key} speak"] = lambda v=voice, t=text: timed(lambda: v.speak(t), VISITS)
             cases[f"{name} {key} first"] = lambda v=voice, t=text: timed(lambda: first(v, t), VISITS)
+        if hibari:
+            audio[f"hibari {key}"] = hibari(text)[1]
+            cases[f"hibari {key} speak"] = lambda h=hibari, t=text: h(t)[0]
     least, f = interleaved(cases, rounds), report.figures
-    for name in voices:
+    for name in [*voices, *(["hibari"] if hibari else [])]:
         for key in SENTENCES:
             f[f"{name}_audio_{key}_s"] = audio[f"{name} {key}"]
             f[f"{name}_warm_{key}_rtf"] = least[f"{name} {key} speak"].seconds / audio[f"{name} {key}"]
-            f[f"{name}_first_audio_warm_{key}_s"] = least[f"{name} {key} first"].seconds
+            if f"{name} {key} first" in least:
+                f[f"{name}_first_audio_warm_{key}_s"] = least[f"{name} {key} first"].seconds
         seconds = sum(audio[f"{name} {key}"] for key in SENTENCES)
         f[f"{name}_warm_rtf"] = sum(least[f"{name} {key} speak"].seconds for key in SENTENCES) / seconds
         f[f"{name}_warm_cpu_rtf"] = sum(least[f"{name} {key} speak"].cpu for key in SENTENCES) / seconds
@@ -105,10 +114,12 @@ def cold(report: Report, rounds: int) -> None:
         f["portavoz_load_s"] = min(loaded, f.get("portavoz_load_s", loaded))
 
 
-def programs(report: Report) -> dict[str, Callable[[str, str], list[str]]]:
+def programs(report: Report, hibari: Hibari | None) -> dict[str, Callable[[str, str], list[str]]]:
     """(text, file) → command line of each program that is here."""
+    hibari_program = hibari.program if hibari else "hibari"
     known: dict[str, Callable[[str, str], list[str]]] = {
         "portavoz_say": lambda text, out: [sys.executable, "-m", "portavoz", "say", text, "-o", out],
+        "hibari": lambda text, out: [hibari_program, text, "-o", out],
         "flite_slt": lambda text, out: ["flite", "-voice", "slt", "-t", text, "-o", out],
         "flite_kal16": lambda text, out: ["flite", "-voice", "kal16", "-t", text, "-o", out],
         "espeak_ng": lambda text, out: ["espeak-ng", "-w", out, text],
@@ -121,12 +132,12 @@ def programs(report: Report) -> dict[str, Callable[[str, str], list[str]]]:
     return known
 
 
-def processes(report: Report, launch: Launcher, rounds: int) -> None:
+def processes(report: Report, launch: Launcher, rounds: int, hibari: Hibari | None) -> None:
     """Whole processes from their start to the file."""
     import soundfile
 
     texts = {**SENTENCES, "short": SHORT, "long": LONG}
-    here, cases = programs(report), dict[str, Callable[[], Took]]()
+    here, cases = programs(report, hibari), dict[str, Callable[[], Took]]()
     with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
         for key, text in texts.items():
             for name, command in here.items():
@@ -169,8 +180,10 @@ def ratios(report: Report) -> None:
         for below in ("flite_slt_process", "flite_slt_without_start", "flite_kal16_without_start"):
             report.ratio(f"{above}_rtf", f"{below}_rtf")
     report.ratio("portavoz_onnx_1t_warm_cpu_rtf", "flite_slt_without_start_cpu_rtf")
-    for other in ("flite_slt", "flite_kal16", "espeak_ng"):
+    report.ratio("portavoz_onnx_1t_warm_cpu_rtf", "hibari_warm_cpu_rtf")
+    for other in ("hibari", "flite_slt", "flite_kal16", "espeak_ng"):
         report.ratio("portavoz_say_process_rtf", f"{other}_process_rtf")
+        report.ratio("portavoz_say_process_3s_s", f"{other}_process_3s_s")
         report.ratio("portavoz_say_peak_3s_mb", f"{other}_peak_3s_mb")
     for other in ("portavoz_onnx_2t", "portavoz_torch_1t", "portavoz_numpy_1t"):
         report.ratio("portavoz_onnx_1t_warm_rtf", f"{other}_warm_rtf")
@@ -183,7 +196,8 @@ def show(report: Report) -> None:
     others = [name.removesuffix("_process_rtf") for name in f if name.endswith("_process_rtf")]
     warmed = {n: [*(f[f"{n}_warm_{k}_rtf"] for k in keys), f[f"{n}_warm_rtf"], f[f"{n}_warm_cpu_rtf"]] for n in names}
     table("RTF of a loaded voice", [*keys, "all", "all, cpu"], warmed)
-    sooner = {f"{n} warm": [f[f"{n}_first_audio_warm_{k}_s"] * 1e3 for k in keys] for n in names}
+    streams = [n for n in names if f"{n}_first_audio_warm_{keys[0]}_s" in f]
+    sooner = {f"{n} warm": [f[f"{n}_first_audio_warm_{k}_s"] * 1e3 for k in keys] for n in streams}
     sooner["portavoz_onnx_1t cold"] = [f[f"portavoz_onnx_1t_first_audio_cold_{k}_s"] * 1e3 for k in keys]
     table("first audio, ms", keys, sooner, ".1f")
     whole = {n: [*(f[f"{n}_process_{k}_s"] for k in keys), f[f"{n}_process_rtf"]] for n in others}
@@ -197,17 +211,25 @@ def show(report: Report) -> None:
     print(f"inside a process: import {f['portavoz_import_s'] * 1e3:.1f} ms, load {f['portavoz_load_s'] * 1e3:.0f} ms\n")
 
 
+def measure(report: Report, args: argparse.Namespace) -> None:
+    """All four questions."""
+    with ExitStack() as stack:
+        hibari = stack.enter_context(Hibari(args.hibari, VISITS)) if args.hibari else None
+        launch = stack.enter_context(Launcher())
+        warm(report, voices(report, numpy=args.numpy), args.rounds, hibari)
+        processes(report, launch, args.rounds, hibari)
+        start(report, launch, args.rounds)
+        cold(report, args.rounds)
+
+
 def main() -> None:
     """Measure, print, write JSON where asked."""
     options = parser(__doc__, rounds=9)
     options.add_argument("--numpy", action="store_true", help="also the NumPy back end, which is slow")
+    options.add_argument("--hibari", type=Path, metavar="PYTHON", help="a Python that has hibari-tts")
     args = options.parse_args()
     report = Report("speak", {"rounds": args.rounds, "sentences": SENTENCES, "short": SHORT, "long": LONG})
-    with Launcher() as launch:
-        processes(report, launch, args.rounds)
-        start(report, launch, args.rounds)
-    cold(report, args.rounds)
-    warm(report, voices(report, numpy=args.numpy), args.rounds)
+    measure(report, args)
     ratios(report)
     show(report)
     report.show()

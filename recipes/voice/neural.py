@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,9 +46,9 @@ class Lesson(NamedTuple):
 
 
 class Teacher:
-    """hibari's graph with durations and loudness as further outputs."""
+    """hibari's graph with durations and loudness as further outputs; `told` names tensors that it is given instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Mapping[str, int] = MappingProxyType({})) -> None:
         import hibari  # pyright: ignore[reportMissingImports] (an environment for the recipe has it)
         import onnx
         import onnxruntime
@@ -57,6 +58,10 @@ class Teacher:
         graph: Any = onnx.load(assets / "hibari.onnx")
         for name in (DURATIONS, CONDITION):
             graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+        for name, kind in told.items():
+            for node in graph.graph.node:
+                node.output[:] = [f"{name} as predicted" if made == name else made for made in node.output]
+            graph.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, None))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session: Any = onnxruntime.InferenceSession(graph.SerializeToString(), options)
@@ -64,17 +69,25 @@ class Teacher:
         self.numbers = json.loads((assets / "vocab.json").read_text(encoding="utf-8"))
         self.synth, self.rng = dsp.synth, np.random.default_rng(3)
 
-    def __call__(self, chunk: TextChunk) -> Lesson | None:
-        """The chunk, spoken; None where it is too long."""
+    def read(self, chunk: TextChunk) -> tuple[list[int], list[int]]:
+        """The chunk's phonemes as the graph's ids, and the symbol that each belongs to."""
         ids, owner = [0], [0]
         for text, symbol in phonemes(chunk):
             ids += [self.numbers[one] for one in text]
             owner += [symbol] * len(text)
-        ids, owner = [*ids, 0], [*owner, len(chunk.symbols) - 1]
+        return [*ids, 0], [*owner, len(chunk.symbols) - 1]
+
+    def run(self, ids: list[int], **told: Any) -> dict[str, Any]:
+        """The graph's outputs by name."""
+        given = {"ids": np.array([ids], np.int64), "speed": np.ones(1, np.float32), **told}
+        return dict(zip(self.outputs, self.session.run(None, given)))
+
+    def __call__(self, chunk: TextChunk) -> Lesson | None:
+        """The chunk, spoken; None where it is too long."""
+        ids, owner = self.read(chunk)
         if len(ids) > MOST:
             return None
-        given = {"ids": np.array([ids], np.int64), "speed": np.ones(1, np.float32)}
-        made: dict[str, Any] = dict(zip(self.outputs, self.session.run(None, given)))
+        made = self.run(ids)
         steps = np.bincount(owner, made[DURATIONS].ravel().astype(int), len(chunk.symbols)).astype(np.int64)
         first, last = max(0, steps[0] - BEFORE), max(0, steps[-1] - AFTER)
         kept = slice(STEP * first, STEP * (steps.sum() - last))
