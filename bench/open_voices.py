@@ -62,7 +62,7 @@ def kokoro(folder: Path) -> dict[str, tuple[Speak, int]]:
     plain = session(place / "kokoro.onnx")
     style = np.fromfile(place / "voices" / f"{SPEAKER}.bin", np.float32).reshape(-1, 1, 256)
     archive = folder / "voices.npz"
-    np.savez(archive, **{SPEAKER: style})
+    np.savez(archive, af_heart=style)
     other: Any = Kokoro.from_session(plain, str(archive))
     sentences = [part if part.endswith(".") else part + "." for part in TEXT.split(". ")]
     cases["package"] = (
