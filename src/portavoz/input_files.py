@@ -91,15 +91,17 @@ def check(path: Named, kind: Kind, *, remedy: str = "check the path", error: Ref
 
 def read_bytes(path: Named, kind: Kind, *, remedy: str = "check the path", error: Refusal = InputError) -> bytes:
     """The content of a file. Raises `error` as `opened` does."""
+    content = bytearray()
     with opened(path, kind, remedy=remedy, error=error) as file:
         try:
-            # One byte more than was seen: a file that grows meanwhile does not grow without end here.
-            content = file.read(kind.most + 1)
+            # Block by block: nothing is reserved for the most that there may be, and a file that grows ends here.
+            while block := file.read(1 << 20):
+                content += block
+                if len(content) > kind.most:
+                    raise error(_too_large(path, len(content), kind, remedy))
         except OSError as problem:
             raise error(f"{_shown(path)}: {_reason(path, problem, kind)}; {remedy}") from problem
-    if len(content) > kind.most:
-        raise error(_too_large(path, len(content), kind, remedy))
-    return content
+    return bytes(content)
 
 
 def read_text(path: Named, kind: Kind = TEXT, *, remedy: str = "check the path", error: Refusal = InputError) -> str:

@@ -29,7 +29,7 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
             wide = {name for name in names if opened.get_slice(name).get_dtype() == "BF16"}
             tensors = {name: opened.get_tensor(name) for name in names if name not in wide}
             return {**tensors, **_widened(path, wide)}, dict(opened.metadata() or {})
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as problem:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as problem:
         reason = f"not a readable safetensors file ({problem})"
         raise WeightError(f"{path}: {reason}; fetch or convert it again") from problem
 

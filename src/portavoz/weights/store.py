@@ -137,7 +137,10 @@ def _mapped(path: Path, about: Mapping[str, Any]) -> Iterator[tuple[str, Stored]
             known = ", ".join(DTYPES)
             raise WeightError(f"{path}: {name} has numbers of the kind {kind}, known are {known}; convert it elsewhere")
         flat: Any = np.frombuffer(data[start + low : start + high], DTYPES[kind])
-        bits: Any = flat.reshape(entry["shape"])
+        try:
+            bits: Any = flat.reshape(entry["shape"])
+        except ValueError as problem:
+            raise WeightError(f"{path}: {name} cannot have the shape {entry['shape']}; fetch it again") from problem
         yield name, Stored(kind, bits)
 
 

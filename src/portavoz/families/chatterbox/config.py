@@ -223,7 +223,7 @@ def parse(values: Mapping[str, Any]) -> ChatterboxConfig:
     """
     variants = {"english": ENGLISH, "multilingual": MULTILINGUAL, "turbo": TURBO}
     variant = values.get("variant", "english")
-    if variant not in variants:
+    if not isinstance(variant, str) or variant not in variants:
         raise InputError(f"chatterbox: there is no variant {variant!r}; choose one of {', '.join(variants)}")
     config = READER.read(ChatterboxConfig, values, base=variants[variant])
     check_size(_numbers(config), READER.what)

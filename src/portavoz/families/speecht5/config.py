@@ -178,7 +178,8 @@ def _wrong(what: str, wanted: str) -> SpecError:
 def _check_kind(values: Any, whose: str, architecture: str, kind: str) -> None:
     if not isinstance(values, Mapping):
         raise SpecError(f"{whose} configuration is a {type(values).__name__}: give the values of its config.json")
-    listed: Any = values.get("architectures") or [architecture]
+    given: Any = values.get("architectures") or [architecture]
+    listed: list[Any] = given if isinstance(given, list) else [given]
     found = values.get("model_type", kind)
     if architecture not in listed or found != kind:
         named = f"{', '.join(map(str, listed))} (model_type {found!r})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...input_files import WEIGHTS, opened, parse_json
 from ..instrument.fingerprint import Fingerprint, fingerprint
+from . import schema
 from .trace import DTYPES, ENTRY, FORMAT, KINDS_1, UNIT_NAMES_1, VERSIONS, Trace, UnitInfo
 
 NAME = re.compile(r"(?P<key>.*#\d+(/[^:]+)?):(?P<place>(in|out)[\w.]*)")
@@ -34,7 +36,7 @@ class TraceFile(Trace):
     def tensor(self, name: str) -> NDArray[Any]:
         """One tensor by its whole name."""
         kind, shape, offset = self.index[name]
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         out = np.fromfile(self.path, kind, count, offset=offset).reshape(shape)
         return np.ascontiguousarray(out.swapaxes(-1, -2)) if name in self.transposed else out
 
@@ -53,7 +55,7 @@ def read(path: str | Path) -> TraceFile:
     _units(trace, header, {m[0] for m in weights})
     try:
         for layer, roles in header.get("layers", {}).items():
-            trace.layers[layer] = {role: Fingerprint.from_dict(one) for role, one in roles.items()}
+            trace.layers[layer] = {role: Fingerprint.from_dict(schema.fingerprint(one)) for role, one in roles.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise InputError(f"{path}: a fingerprint in the header cannot be read ({problem!r}); leave it out") from problem
     words = {unit.path: unit.op for unit in trace.units.values()}
@@ -83,19 +85,19 @@ def _head(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
         raise InputError(f"{path}: not a safetensors file ({problem}); write it as docs/porting.md says") from problem
     if not isinstance(parsed, dict):
         raise InputError(f"{path}: not a safetensors file; write it as docs/porting.md says")
-    return parsed, parsed.pop("__metadata__", {}) or {}, length + 8
+    metadata = parsed.pop("__metadata__", {}) or {}
+    if not isinstance(metadata, dict):
+        raise InputError(f"{path}: its metadata is {schema.short(metadata)}, wanted an object; write it again")
+    return parsed, metadata, length + 8
 
 
 def _tensors(trace: TraceFile, index: dict[str, Any], start: int) -> None:
     size = trace.path.stat().st_size
     for name, about in index.items():
-        try:
-            kind, shape, (begin, end) = about["dtype"], tuple(map(int, about["shape"])), about["data_offsets"]
-        except (KeyError, TypeError, ValueError) as problem:
-            raise InputError(f"{trace.path}: the entry of {name} cannot be read; write it again") from problem
+        kind, shape, begin, end = schema.entry(trace.path, name, about)
         if kind not in DTYPES:
             raise InputError(f"{trace.path}: {name} holds {kind} numbers, wanted {', '.join(DTYPES)}; write it as F32")
-        bytes_wanted = int(np.prod(shape)) * np.dtype(DTYPES[kind]).itemsize
+        bytes_wanted = math.prod(shape) * np.dtype(DTYPES[kind]).itemsize
         if end - begin != bytes_wanted:
             raise InputError(
                 f"{trace.path}: {name} has {end - begin} bytes, wanted {bytes_wanted} for {kind} {list(shape)}; "
@@ -118,7 +120,7 @@ def _header(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, TypeError) as problem:
         raise InputError(f"{path}: the header {ENTRY!r} is not JSON ({problem}); write it again") from problem
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise InputError(f'{path}: the header says {_short(header)}, wanted {{"format": "{FORMAT}", …}}')
+        raise InputError(f'{path}: the header says {schema.short(header)}, wanted {{"format": "{FORMAT}", …}}')
     if header.get("version") not in VERSIONS:
         known = " and ".join(map(str, VERSIONS))
         raise InputError(f"{path}: trace version {header.get('version')!r}, this portavoz reads {known}")
@@ -134,6 +136,8 @@ def _from_version_1(unit: Any) -> Any:
         return unit
     new = {UNIT_NAMES_1.get(name, name): value for name, value in unit.items()}
     kind, op = new.get("kind", "tap"), new.get("op", "")
+    if not isinstance(kind, str):
+        return unit
     return {**new, "kind": KINDS_1.get(kind, kind), "op": KINDS_1["border"] if op == "border" else op}
 
 
@@ -153,10 +157,9 @@ def _units(trace: TraceFile, header: dict[str, Any], weights: set[str]) -> None:
         match = NAME.fullmatch(name)
         if match and name not in weights:
             shapes.setdefault(match["key"], {})[match["place"]] = shape
-    for about in header["units"]:
-        key = about.get("key") if isinstance(about, dict) else about
-        if not isinstance(key, str) or "#" not in key:
-            raise InputError(f"{trace.path}: a unit's key is {_short(key)}, wanted 'path#call'")
+    for listed in header["units"]:
+        about = schema.unit(trace.path, listed)
+        key = about["key"]
         if key in trace.units:
             raise InputError(f"{trace.path}: the unit {key} is listed twice; each call has its own number after '#'")
         shared = _shared(trace, key, about)
@@ -164,11 +167,8 @@ def _units(trace: TraceFile, header: dict[str, Any], weights: set[str]) -> None:
             shapes.setdefault(key, {}).update(shared)
         if key not in shapes:
             raise InputError(f"{trace.path}: the unit {key} is listed, but none of its tensors is there")
-        about = about if isinstance(about, dict) else {}
         path, _, rest = key.rpartition("#")
         call, _, op = rest.partition("/")
-        if not call.isdigit():
-            raise InputError(f"{trace.path}: a unit's key is {_short(key)}, wanted 'path#call'")
         op = str(about.get("op") or op.rpartition(".")[0])
         info = UnitInfo(key, about.get("kind", "leaf"), op, about.get("path", path), int(call), about.get("facts", {}))
         places = sorted(shapes.pop(key).items(), key=lambda p: (p[0].startswith("out"), p[0]))
@@ -182,20 +182,17 @@ def _shared(trace: TraceFile, key: str, about: Any) -> dict[str, tuple[int, ...]
     """Resolve places that are stored under the name of another tensor. Raises InputError."""
     out: dict[str, tuple[int, ...]] = {}
     for kind in ("same_as", "transpose_of"):
-        given = about.get(kind) or {} if isinstance(about, dict) else {}
+        given = about.get(kind) or {}
         for place, name in given.items() if isinstance(given, dict) else [(kind, given)]:
             own = f"{key}:{place}"
             found = trace.index.get(name) if isinstance(name, str) and name not in trace.transposed else None
             if found is None or not NAME.fullmatch(own) or (kind == "transpose_of" and len(found[1]) < 2):
-                raise InputError(f"{trace.path}: {own} refers to {_short(name)}, which is not a tensor of the file")
+                raise InputError(
+                    f"{trace.path}: {own} refers to {schema.short(name)}, which is not a tensor of the file"
+                )
             trace.index[own] = found
             out[place] = found[1]
             if kind == "transpose_of":
                 trace.transposed.add(own)
                 out[place] = (*found[1][:-2], found[1][-1], found[1][-2])
     return out
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "…"
