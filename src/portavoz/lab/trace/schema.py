@@ -24,7 +24,7 @@ def entry(path: Path, name: str, about: Any) -> tuple[str, tuple[int, ...], int,
         kind, shape, (begin, end) = about["dtype"], about["shape"], about["data_offsets"]
     except (KeyError, TypeError, ValueError) as problem:
         raise InputError(f"{path}: the entry of {short(name)} cannot be read; write it again") from problem
-    sizes = shape if isinstance(shape, list) else [None]
+    sizes: list[Any] = shape if isinstance(shape, list) else [None]
     if not isinstance(kind, str) or not all(map(_count, [*sizes, begin, end])) or end < begin:
         raise InputError(f"{path}: the entry of {short(name)} cannot be read; write it again")
     return kind, tuple(sizes), begin, end
