@@ -52,7 +52,7 @@ class Recorder:
 def compact() -> tuple[Callable[[int], Any], Callable[[int], Any], float]:
     """Sentences of the bundled voice: so many in turn, as one batch, and the seconds of one."""
     voice: Any = portavoz.load()
-    model = voice.model.timed_model()
+    model = voice.model.model
     genuine, model.stages = model.stages, Recorder(model.stages)
     seconds, calls = voice.speak(TEXT).duration, model.stages.calls
     model.stages = genuine

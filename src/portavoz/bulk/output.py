@@ -56,15 +56,16 @@ class Folder:
 
     @contextmanager
     def writer(self, name: str) -> Iterator[IO[bytes]]:
-        beside = self._temporary / secrets.token_hex(12)
+        # Joined as strings: paths of pathlib would take as long as the file.
+        beside = os.path.join(self._temporary, secrets.token_hex(12))
         try:
-            with beside.open("xb") as file:
+            with open(beside, "xb") as file:
                 yield file
-            os.replace(beside, self.path(name))
-        finally:
-            # After a rename it is gone already.
+            os.replace(beside, os.path.join(self.root, name))
+        except BaseException:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                os.unlink(beside)
+            raise
 
     def open(self, name: str) -> IO[bytes]:
         return self.path(name).open("rb")
