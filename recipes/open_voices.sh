@@ -24,6 +24,8 @@ for voice in "$folder/piper/en_US-joe-medium.onnx" "$folder/kokoro"; do
 done
 portavoz say "A mixture." --voice "$folder/kokoro" --speaker af_heart:0.7+bf_emma:0.3 -o "$folder/mixture.wav"
 
+portavoz lab compare "$folder/piper/en_US-joe-medium.onnx"
+
 for name in piper kokoro; do
     "$run" recipes/open_voices.py "$name" "$folder" --sentences "$sentences" --count 20
     portavoz evaluate "$folder/$name" --corpus "$folder/reference-$name" --count 20 --only word_error,mos_estimate \

@@ -42,7 +42,7 @@ value of another shape is one where a decision was another one.
 def main() -> int:
     """Write the page."""
     mock = PAGE.read_text(encoding="utf-8").partition(MOCK)[2] if PAGE.is_file() else ""
-    text = [HEAD, _versions(), *(line for family in families.all() for line in _family(family))]
+    text = [HEAD, _versions(), *(line for family in families.all() if family.probe for line in _family(family))]
     PAGE.write_text("\n".join([*text, "", MOCK + (_mock() or mock)]).rstrip() + "\n", encoding="utf-8")
     return 0
 

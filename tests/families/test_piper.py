@@ -375,7 +375,8 @@ def test_which_file_is_meant(copy: Path, tmp_path: Path) -> None:
     shutil.copy(copy.with_name(copy.name + ".json"), tmp_path / "other.onnx.json")
     refused(tmp_path, InputError, "2 voices are in this folder")
     refused(copy, InputError, "vocoder 'x': a Piper voice has its own", vocoder="x")
-    refused(copy, BackendError, "runtime 'eager': the piper family runs on onnx", runtime="eager")
+    refused(copy, BackendError, "runtime 'openvino': the piper family runs on onnx or eager", runtime="openvino")
+    refused(copy, WeightError, "holds no weights in float32 or float16 by their names", runtime="eager")
     refused(copy, BackendError, "precision 'int8'", precision="int8")
     refused(tmp_path / "none.onnx", InputError, "there is no such")
 

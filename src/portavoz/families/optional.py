@@ -106,6 +106,18 @@ class PortedProgram(NamedTuple):
     port: Callable[[Arrays, Callable[[Any, Any], None] | None], ReferenceRun]
 
 
+class GraphTwin(NamedTuple):
+    """A voice's graph (an onnx.ModelProto whose weights have their paths), what it is given, and our blocks.
+
+    `arrays` are the weights by path; `build` makes of a cursor on them, and of the same inputs, a call that speaks.
+    """
+
+    graph: Any
+    inputs: Arrays
+    arrays: Arrays
+    build: Callable[[Any, Arrays], Callable[[], Any]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """The reference package of a family. packages: what must be installed (extra `reference`).

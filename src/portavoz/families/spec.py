@@ -22,6 +22,7 @@ from ..weights.cursor import Weights
 from .optional import (
     Arrays,
     FaultCatalogue,
+    GraphTwin,
     Lengths,
     Model,
     Page,
@@ -36,8 +37,8 @@ from .optional import (
 from .synthesis import Synthesizer
 
 __all__ = [
-    "Arrays", "Checkpoint", "CheckpointPart", "Engine", "FamilySpec", "FaultCatalogue", "Input", "Lengths", "Lookup",
-    "Model", "Page", "PortedProgram", "Probe", "Reference", "ReferenceRun", "StageSpec", "Target", "Tensors",
+    "Arrays", "Checkpoint", "CheckpointPart", "Engine", "FamilySpec", "FaultCatalogue", "GraphTwin", "Input", "Lengths",
+    "Lookup", "Model", "Page", "PortedProgram", "Probe", "Reference", "ReferenceRun", "StageSpec", "Target", "Tensors",
     "Workload",
 ]  # fmt: skip
 
@@ -198,6 +199,8 @@ class FamilySpec:
     batch: int = 1  # chunks spoken together where nothing was measured
     # Edits the graphs that came with a checkpoint of strangers in place: (onnx.ModelProto, configuration, path).
     rewrite: Target[Callable[[Any, Any, Path], None]] | None = None
+    # A voice's graph and our blocks on its weights, with what a seed draws as inputs: both sides of a comparison.
+    twin: Target[Callable[[Path, int], GraphTwin]] | None = None
     needs: str = ""  # what a file of such a graph needs beside it, for messages
 
     probe: Target[Probe] | None = None

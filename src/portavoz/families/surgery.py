@@ -77,12 +77,12 @@ class Graph:
         element = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
         self.graph.input.append(helper.make_tensor_value_info(name, element, shape))
 
-    def show(self, value: str, name: str) -> None:
-        """An inner value as a further output called `name`, in float32."""
+    def show(self, value: str, name: str, rank: int) -> None:
+        """An inner value of so many axes as a further output called `name`, in float32."""
         from onnx import TensorProto, helper
 
         self.graph.node.append(helper.make_node("Cast", [value], [name], name=f"{name}/shown", to=TensorProto.FLOAT))
-        self.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        self.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank))
 
     def seeded(self, node: Any, name: str, turn: Sequence[int] = ()) -> None:
         """A random node becomes the input `name`, a row of numbers of any length, read again from the start at its end.
@@ -129,8 +129,8 @@ class Graph:
         for made_node in made:
             self.producers[made_node.output[0]] = made_node
 
-    def overridden(self, value: str, name: str, kind: Any) -> None:
-        """A value that a caller may set by the input `name` (anything below zero leaves it), shown as "durations"."""
+    def overridden(self, value: str, name: str, kind: Any, rank: int) -> None:
+        """A value of `rank` axes that the input `name` sets (below zero: leaves), shown as "durations"."""
         from onnx import helper
 
         node, told = self.producers[value], f"{value}/told"
@@ -146,7 +146,7 @@ class Graph:
         for offset, one in enumerate(made):
             self.graph.node.insert(following + offset, one)
         self.take(name, kind, [f"{name}.length"])
-        self.show(told, "durations")
+        self.show(told, "durations", rank)
 
     def settled(self) -> None:
         """Raises WeightError where something is still drawn inside the graph, which no seed reaches."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from ..errors import InputError
 from ..families.reference import package
 from ..families.spec import Arrays, FamilySpec, Probe, Reference, ReferenceRun
 from ..weights.cursor import Weights
+from .instrument.onnx import OnnxProgram
 from .instrument.ops import OpsProgram
 
 
@@ -101,3 +103,18 @@ def torch_program(run: ReferenceRun, name: str) -> Any:
     from .instrument.torch import TorchProgram
 
     return TorchProgram(run.run, modules=run.modules, tensors=run.tensors, name=name, recurrent=False)
+
+
+def graph_and_blocks(voice: Path, *, seed: int = 0, ops: str = "torch") -> tuple[OnnxProgram, OpsProgram]:
+    """A voice's own graph, computed node by node, and our blocks with its weights: reference and port.
+
+    Raises InputError for a file that no family has blocks for.
+    """
+    family = families.recognise(voice)
+    if family is None or family.twin is None:
+        raise InputError(f"{voice}: no family here has blocks for this graph; give a port too")
+    found = family.twin()(voice, seed)
+    wanted = {value.name for value in found.graph.graph.input}
+    given = {name: array for name, array in found.inputs.items() if name in wanted}
+    graph = OnnxProgram(voice, given, model=found.graph)
+    return graph, OpsProgram(lambda w: found.build(w, given), found.arrays, ops=ops, name=f"{family.name} on {ops}")

@@ -31,7 +31,7 @@ def rewrite(model: Any, c: KokoroConfig, path: Path) -> None:
     del graph.graph.output[1:]
     durations = next(filter(None, (_whole(graph, node) for node in graph.nodes("Round"))), "")
     if durations:
-        graph.overridden(durations, "given", np.int64)
+        graph.overridden(durations, "given", np.int64, 1)
     graph.settled()
 
 

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import BackendError, InputError
+from ...errors import InputError
 from ...ops.base import Ops
+from ...weights.cursor import Weights
+from ..graph_file import opened
 from ..spec import Lookup, Model, Tensors
+from . import names
 from .config import PiperConfig, read
+from .eager import Eager
+from .vits import VitsConfig
 
 ENDING = ".onnx"
 
@@ -61,12 +66,21 @@ class PiperFile:
         }
 
     def tensors(self) -> dict[str, Tensors]:
-        """None apart from the graph."""
-        return {}
+        """The graph's weights by path. Raises WeightError for a file without them, MissingExtra without `onnx`."""
+        return {"model": self._weights()[0]}
 
     def eager(self, ops: Ops) -> Model:
-        """Raises BackendError: the graph runs as it is."""
-        raise BackendError(f"{self.graph}: a Piper voice runs as the graph that it is; leave the back end out")
+        """The blocks on a back end. Raises WeightError for weights that do not fit."""
+        found, sizes = self._weights()
+        w = Weights(found, ops, place=self.graph)
+        model = Eager(w, sizes)
+        w.finish()
+        return model
+
+    def _weights(self) -> tuple[dict[str, Any], VitsConfig]:
+        model = opened(self.graph)
+        found = names.tensors(model, self.graph)
+        return found, names.sizes(model, found)
 
     def replaced(self, weights: Path) -> PiperFile:
         """Raises InputError: the weights are in the graph."""

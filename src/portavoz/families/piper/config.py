@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...config_reader import read_object
+from ...config_reader import Reader, read_object
 from ...errors import SpecError
+from .vits import VitsConfig
 
 PAD, BEGIN, END = "_", "^", "$"
 KINDS = ("espeak", "text")  # who makes the phonemes
@@ -22,7 +23,8 @@ class PiperConfig:
     """A voice's facts.
 
     ids: phoneme → its numbers. replaced: phoneme → what is written for it (`phoneme_map`). scales: of the prior's
-    noise, of lengths, and of the durations' noise. language: espeak's name of it.
+    noise, of lengths, and of the durations' noise. language: espeak's name of it. sizes: of the blocks; a file's own
+    are read from its weights when blocks are asked for.
     """
 
     rate: int = 22050
@@ -34,6 +36,7 @@ class PiperConfig:
     ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, "tuple[int, ...]"])
     replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
     names: tuple[str, ...] = ()
+    sizes: VitsConfig = field(default_factory=VitsConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `parse` is the inverse."""
@@ -50,6 +53,9 @@ class PiperConfig:
         return self.language.lower().replace("_", "-").startswith("en-gb")
 
 
+MEDIUM = PiperConfig()
+
+
 def parse(values: Mapping[str, Any], folder: Path | None = None) -> PiperConfig:
     """The inverse of `PiperConfig.to_dict`. Raises SpecError."""
     known = {one.name for one in dataclasses.fields(PiperConfig)}
@@ -59,10 +65,21 @@ def parse(values: Mapping[str, Any], folder: Path | None = None) -> PiperConfig:
     for key in ("scales", "names"):
         if key in made:
             made[key] = tuple(made[key])
+    if "sizes" in made:
+        made["sizes"] = _sizes(made["sizes"])
     for key in ("ids", "replaced"):
         if key in made:
             made[key] = {one: tuple(many) for one, many in made[key].items()}
     return PiperConfig(**made)
+
+
+def _sizes(values: Mapping[str, Any]) -> VitsConfig:
+    plain = dict(values)
+    if "upsampling" in plain:
+        plain["upsampling"] = tuple((int(kernel), int(stride)) for kernel, stride in plain["upsampling"])
+    if "blocks" in plain:
+        plain["blocks"] = tuple((int(kernel), tuple(dilations)) for kernel, dilations in plain["blocks"])
+    return Reader("the sizes of a Piper model").read(VitsConfig, plain)
 
 
 def read(path: Path) -> PiperConfig:

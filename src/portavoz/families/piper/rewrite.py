@@ -30,7 +30,7 @@ def rewrite(model: Any, c: PiperConfig, path: Path) -> None:
         raise WeightError(f"{path}: no durations are in this graph, so it is not {WHO}'s; give the file it came with")
     for node in graph.nodes(*RANDOM):
         graph.seeded(node, PRIOR if _behind(graph, node, lengths[0]) else LENGTHS, TIME_FIRST)
-    graph.overridden(lengths[0].output[0], "given", np.float32)
+    graph.overridden(lengths[0].output[0], "given", np.float32, 3)
     graph.settled()
 
 

@@ -1,16 +1,16 @@
-"""The Piper family: phonemes → durations → wave in one pass (VITS); voices as Piper's own ONNX files."""
+"""The Piper family: phonemes → durations → wave in one pass (VITS); voices are Piper's own ONNX files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import numpy as np
 
-from ...errors import BackendError
 from ...flow import Stage
-from ...weights.cursor import Weights
-from ..spec import FamilySpec, Lengths, Target
+from ..spec import CheckpointPart, FamilySpec, Lengths, Target
 from .checkpoint import PiperFile, recognises
-from .config import PiperConfig, parse
+from .config import MEDIUM, PiperConfig, parse
+from .eager import Eager
+from .rewrite import LENGTHS, PRIOR
+from .vits import Vits
 from .voice import Session, synthesizer
 
 HERE = __name__.rpartition(".")[0]
@@ -23,14 +23,21 @@ SHOWN = (
 )
 
 
-def eager(w: Mapping[str, Weights], c: PiperConfig) -> Any:
-    """Raises BackendError: the graph of the file is all there is."""
-    raise BackendError("the Piper family runs as the graphs that its voices are; choose runtime='onnx'")
-
-
-def exercise(model: Any, c: PiperConfig, lengths: Lengths) -> None:
-    """Raises BackendError, as `eager` does."""
-    eager({}, c)
+def exercise(model: Eager, c: PiperConfig, lengths: Lengths) -> None:
+    """One utterance of so many phonemes and frames."""
+    phonemes, frames = lengths["phonemes"], lengths["frames"]
+    each = np.full(phonemes, frames // phonemes, np.float32)
+    model.run(
+        **{
+            "input": np.arange(phonemes)[None] % c.sizes.symbols,
+            "input_lengths": np.array([phonemes]),
+            "scales": np.array(c.scales, np.float32),
+            "sid": np.zeros(1, np.int64),
+            "given": each,
+            LENGTHS: np.zeros(2, np.float32),
+            PRIOR: np.zeros(2, np.float32),
+        }
+    )
 
 
 def joints(c: PiperConfig) -> tuple[Stage, ...]:
@@ -42,21 +49,23 @@ def joints(c: PiperConfig) -> tuple[Stage, ...]:
 FAMILY = FamilySpec(
     name="piper",
     title="Piper",
-    configs={"medium": PiperConfig()},
+    configs={"medium": MEDIUM},
     parse=parse,
-    parts=(),
+    parts=(CheckpointPart("model", lambda w, c: Vits(w, c.sizes), key="enc_p"),),
     stages=lambda c: (),
     shown=SHOWN,
-    runtimes={"onnx": ("as the file is",)},
+    runtimes={"onnx": ("as the file is",), "eager": ("float32",)},
     open=PiperFile.open,
-    eager=eager,
+    eager=lambda w, c: Eager(w["model"], c.sizes),
     runner=lambda sessions, host, c: Session(sessions),
     synthesizer=synthesizer,
     exercise=exercise,
-    lengths={"phonemes": 100},
+    lengths={"phonemes": 100, "frames": 300},
     joints=joints,
     recognises=recognises,
     speaks=("Piper",),
     rewrite=Target(f"{HERE}.rewrite:rewrite"),
+    probe=Target(f"{HERE}.probe:SPEC"),
+    twin=Target(f"{HERE}.twin:twin"),
     needs="NAME.onnx with NAME.onnx.json beside it",
 )

@@ -38,12 +38,15 @@ ROLES = {
 class OnnxProgram:
     """A graph and what it is given: `inputs` by name. Its outputs are the named values `result`, `result.1` …
 
-    Raises InputError for a file that is no graph or for inputs that are not its own, MissingExtra without `onnx`.
+    `model` is the graph where it was opened already. Raises InputError for a file that is no graph or for inputs that
+    are not its own, MissingExtra without `onnx`.
     """
 
-    def __init__(self, path: str | Path, inputs: Mapping[str, NDArray[Any]], *, name: str = "") -> None:
+    def __init__(
+        self, path: str | Path, inputs: Mapping[str, NDArray[Any]], *, name: str = "", model: Any = None
+    ) -> None:
         self.path, self.inputs, self.name = Path(path), dict(inputs), name or Path(path).name
-        self.model = _opened(self.path)
+        self.model = _opened(self.path) if model is None else model
         wanted = [i.name for i in self.model.graph.input if i.name not in _initial(self.model)]
         if sorted(wanted) != sorted(self.inputs):
             raise InputError(f"{path}: its inputs are {', '.join(wanted)}; given {', '.join(self.inputs) or 'none'}")
@@ -137,6 +140,9 @@ class _Graph(Instrument):
         if node.op_type == "Cast" and self.float64:
             return tuple(self.wide(np.asarray(a)) for a in node.run(*given))
 
+        if node.op_type == "GatherElements":
+            return [_gathered(given[0], given[1], getattr(node, "axis", 0) or 0)]
+
         def run(*arrays: Any) -> tuple[Any, ...]:
             return tuple(self.wide(np.asarray(a)) for a in node.run(*arrays))
 
@@ -216,3 +222,9 @@ class _Graph(Instrument):
 
 def _first(value: Any, default: int) -> int:
     return int(value[0]) if value is not None and len(value) else default
+
+
+def _gathered(data: NDArray[Any], index: NDArray[Any], axis: int) -> NDArray[Any]:
+    """GatherElements as ONNX has it: other axes of the data may be longer, which the package's own refuses."""
+    cut = tuple(slice(None) if a == axis % data.ndim else slice(n) for a, n in enumerate(index.shape))
+    return np.take_along_axis(data[cut], index, axis)

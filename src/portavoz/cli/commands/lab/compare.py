@@ -7,7 +7,8 @@ A port that runs is fed the reference's values at every layer (teacher forcing);
 reference that runs.
 
 With FAMILY alone, portavoz itself is the port: of the reference package (--reference NAME), or of another
-back end (--reference torch --backend mlx).
+back end (--reference torch --backend mlx). With a voice's ONNX file alone, its graph is the reference, and portavoz's
+blocks with the weights in it are the port (--backend B).
 
 Exit code: 0 PASS, 1 FAIL, 3 UNDECIDABLE, 4 a program of yours raised an error.
 
@@ -17,11 +18,13 @@ Examples:
   portavoz lab compare my_reference:run my_port:run --html report.html
   portavoz lab compare FAMILY --config tiny
   portavoz lab compare FAMILY --backend mlx --reference torch
+  portavoz lab compare VOICE.onnx --backend torch
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .... import families
 from ....config_reader import read_object
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     if len(args.names) == 2:
         with crashes(*args.names):
             return _compare(args)
+    if args.names[0] not in families.names() and args.names[0].endswith(".onnx"):
+        return _compare(args)
     if args.names[0] not in families.names():
         known = ", ".join(families.names())
         raise InputError(f"lab compare {args.names[0]}: give a port too, or a family alone ({known})")
@@ -74,11 +79,14 @@ def _compare(args: argparse.Namespace) -> int:
     old = read_object(args.since, "give a report that --json wrote") if args.since else None
     mapping = _by_hand(args.map)
     check_names(*args.names)
+    from ....lab import probes
     from ....lab.compare import compare
     from ....lab.report import html
     from ....lab.report.text import exit_code, lines, since, to_dict
 
-    reference, port = (side(name, args.config) for name in args.names)
+    alone = len(args.names) == 1
+    twins = probes.graph_and_blocks(Path(args.names[0]), ops=args.backend) if alone else None
+    reference, port = twins or (side(name, args.config) for name in args.names)
     verdict = compare(reference, port, mapping=mapping, precision=args.precision, free_running=args.free)
     stages = kit.judged(args.names[0], verdict, args.stage)
     report, changes = to_dict(verdict), since(verdict, old) if old is not None else None
