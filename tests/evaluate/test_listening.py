@@ -228,3 +228,12 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         ratings.join([one, again])
     with pytest.raises(InputError, match=r"y\.json: test ab, but"):
         ratings.join([one, other])
+
+
+def test_more_systems_than_can_be_compared_are_refused(tmp_path: Path) -> None:
+    rows = [{"sentence": "1", "system": f"s{i}", "score": 3, "place": i} for i in range(2000)]
+    with pytest.raises(InputError, match="2000 systems, wanted at most 100"):
+        ratings.join([answers(tmp_path / "x.json", "x", rows)])
+    pairs = [(f"a{i}", f"b{i}", "first") for i in range(5000)]
+    with pytest.raises(InputError, match="5000 pairs of systems, wanted at most 4950"):
+        ratings.join([answers(tmp_path / "x.json", "x", chosen(pairs), test="ab")])

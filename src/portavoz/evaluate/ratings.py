@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,13 +13,16 @@ import numpy as np
 
 from ..config_reader import read_object
 from ..errors import InputError
-from .intervals import Interval, crossed_weights, difference, figure
+from .intervals import DRAWS, Interval, crossed_weights, difference, figure
 from .listening import ANCHOR, REFERENCE, TESTS
 
 FORMAT, VERSION = "portavoz-listening-result", 1
 SCALES = {"mos": (1, 5), "mushra": (0, 100)}
 # BS.1534-3, section 4.1.2 excludes listeners who rate the hidden reference below 90 in more than 15 % of the trials.
 SEEN, MISSED = 90, 0.15
+MOST = 100  # systems of one test; every pair of them is compared
+LARGEST = 40_000_000  # numbers in the draws of a group: 320 MB; a larger group has fewer draws
+MOST_PAIRS = MOST * (MOST - 1) // 2
 CHOICES = ("first", "none", "second")
 
 
@@ -46,16 +49,18 @@ class Joined:
         """Plain values for JSON."""
         listeners = len({r.listener for r in self.ratings})
         about = {"test": self.test, "listeners": listeners, "excluded": self.excluded}
+        weights = _Weights()
         if self.test == "ab":
-            return {**about, "preferences": [_preference(*pair, self.ratings) for pair in _pairs(self.ratings)]}
-        systems = list(dict.fromkeys(r.system for r in self.ratings))
-        means = {name: _mean(name, self.ratings)._asdict() for name in systems}
+            pairs = _grouped(self.ratings, lambda r: (r.system, r.against))
+            return {**about, "preferences": [_preference(*pair, own, weights) for pair, own in pairs.items()]}
+        systems = _grouped(self.ratings, lambda r: r.system)
+        means = {name: figure([(r.score, 1.0) for r in own], weights=weights(own)) for name, own in systems.items()}
         return {
-            **{**about, "means": means},
+            **{**about, "means": {name: one._asdict() for name, one in means.items()}},
             "differences": [
                 {"first": a, "second": b, **found._asdict()}
                 for a, b in combinations([s for s in systems if s not in (REFERENCE, ANCHOR)], 2)
-                if (found := _difference(a, b, self.ratings))
+                if (found := _difference(systems[a], systems[b], weights))
             ],
         }
 
@@ -79,9 +84,19 @@ def join(paths: Sequence[str | Path]) -> Joined:
     ratings = [rating for path, found in files for rating in _ratings(path, found)]
     excluded = _excluded(ratings) if test == "mushra" else {}
     kept = [r for r in ratings if r.listener not in excluded]
+    _check_systems(test, kept)
     if not kept:
         raise InputError(f"{len(files)} files: no listener identified the hidden reference; the test is invalid")
     return Joined(test, kept, excluded)
+
+
+def _check_systems(test: str, ratings: Sequence[Rating]) -> None:
+    """Raises InputError for more systems, or pairs, than can be compared each with each in bearable time."""
+    systems, pairs = len({r.system for r in ratings}), len(_pairs(ratings))
+    if test == "ab" and pairs > MOST_PAIRS:
+        raise InputError(f"{pairs} pairs of systems, wanted at most {MOST_PAIRS}; join the answers of fewer pages")
+    if test != "ab" and systems > MOST:
+        raise InputError(f"{systems} systems, wanted at most {MOST}; join the answers of fewer pages")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -140,47 +155,59 @@ def _excluded(ratings: Sequence[Rating]) -> dict[str, str]:
     return found
 
 
+def _grouped(ratings: Sequence[Rating], key: Callable[[Rating], Any]) -> dict[Any, list[Rating]]:
+    """The ratings by a key, both in the order in which they came."""
+    out: dict[Any, list[Rating]] = {}
+    for rating in ratings:
+        out.setdefault(key(rating), []).append(rating)
+    return out
+
+
+class _Weights:
+    """The draws of a group of ratings; those of the last design are kept, since most systems have the same."""
+
+    def __init__(self) -> None:
+        self._key, self._held = b"", np.zeros((0, 0))
+
+    def __call__(self, ratings: Sequence[Rating]) -> np.ndarray:
+        listeners, sentences = (_numbers([getattr(r, name) for r in ratings]) for name in ("listener", "sentence"))
+        key = listeners.tobytes() + b"/" + sentences.tobytes()
+        if key != self._key:
+            draws = max(200, min(DRAWS, LARGEST // len(ratings)))
+            self._key, self._held = key, crossed_weights(listeners, sentences, draws=draws)
+        return self._held
+
+
 def _numbers(names: Sequence[str]) -> np.ndarray:
     order = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([order[name] for name in names])
 
 
-def _weights(ratings: Sequence[Rating]) -> np.ndarray:
-    return crossed_weights(_numbers([r.listener for r in ratings]), _numbers([r.sentence for r in ratings]))
-
-
-def _mean(system: str, ratings: Sequence[Rating]) -> Interval:
-    own = [r for r in ratings if r.system == system]
-    return figure([(r.score, 1.0) for r in own], weights=_weights(own))
-
-
-def _difference(first: str, second: str, ratings: Sequence[Rating]) -> Interval | None:
+def _difference(first: Sequence[Rating], second: Sequence[Rating], weights: _Weights) -> Interval | None:
     """Second − first where a listener graded both for a sentence."""
-    scores = {(r.listener, r.sentence, r.system): r.score for r in ratings}
-    own = [r for r in ratings if r.system == first and (r.listener, r.sentence, second) in scores]
+    scores = {(r.listener, r.sentence): r.score for r in second}
+    own = [r for r in first if (r.listener, r.sentence) in scores]
     if not own:
         return None
-    other = [scores[r.listener, r.sentence, second] for r in own]
-    parts = [(r.score, 1.0) for r in own], [(score, 1.0) for score in other]
-    return difference(*parts, weights=_weights(own))
+    parts = [(r.score, 1.0) for r in own], [(scores[r.listener, r.sentence], 1.0) for r in own]
+    return difference(*parts, weights=weights(own))
 
 
 def _pairs(ratings: Sequence[Rating]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((r.system, r.against) for r in ratings))
 
 
-def _preference(first: str, second: str, ratings: Sequence[Rating]) -> dict[str, Any]:
+def _preference(first: str, second: str, own: Sequence[Rating], weights: _Weights) -> dict[str, Any]:
     """How often the first was preferred to the second ("no preference" counts half), and the sign test's p.
 
     The sign test is two-sided and exact, without ties. It takes answers as independent, which those of one listener
     are not; the interval does not.
     """
-    own = [r for r in ratings if (r.system, r.against) == (first, second)]
     wins, losses = sum(r.score == 1 for r in own), sum(r.score == 0 for r in own)
     tail = sum(math.comb(wins + losses, k) for k in range(max(wins, losses), wins + losses + 1))
     chance = min(1.0, 2 * tail / 2 ** (wins + losses))
     return {
-        **{"first": first, "second": second, **figure([(r.score, 1.0) for r in own], weights=_weights(own))._asdict()},
+        **{"first": first, "second": second, **figure([(r.score, 1.0) for r in own], weights=weights(own))._asdict()},
         **{"prefer_first": wins, "prefer_second": losses, "no_preference": len(own) - wins - losses},
         "sign_test": chance,
     }
