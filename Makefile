@@ -66,3 +66,5 @@ release: test docs
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python scripts/check_release.py dist
+	$(BIN)/python scripts/check_licences.py
+	@echo "pip-audit: not run here, it needs its database: python -m pip_audit --requirement constraints.txt"

@@ -7,11 +7,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .speech import Phoneme, Speech, Word
     from .voice import Voice, load
+
+# ONNX Runtime (1.31) writes an identifier and a database, and may send events, unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Phoneme", "Speech", "Voice", "Word", "__version__", "load"]

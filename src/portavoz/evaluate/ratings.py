@@ -52,7 +52,10 @@ class Joined:
         weights = _Weights()
         if self.test == "ab":
             pairs = _grouped(self.ratings, lambda r: (r.system, r.against))
-            return {**about, "preferences": [_preference(*pair, own, weights) for pair, own in pairs.items()]}
+            return {
+                **about,
+                "preferences": [_preference(first, second, own, weights) for (first, second), own in pairs.items()],
+            }
         systems = _grouped(self.ratings, lambda r: r.system)
         means = {name: figure([(r.score, 1.0) for r in own], weights=weights(own)) for name, own in systems.items()}
         return {

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import queue
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ GROUP = 64  # inputs of an int8 product that share a scale
 
 def runtime() -> Any:
     """The package. Raises MissingExtra."""
+    # Its import, and NNCF's, would send an event: without this package both fall back to doing nothing.
+    sys.modules.setdefault("openvino_telemetry", cast(Any, None))
     try:
         import openvino
     except ImportError as problem:
