@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from importlib import metadata
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -49,7 +50,7 @@ def closure(name: str) -> tuple[dict[str, str], list[str]]:
 
 def licence(package: metadata.Distribution) -> str:
     """What a package's metadata says its licence is; "" where it says nothing."""
-    about = package.metadata
+    about: Any = package.metadata
     kinds = [line.split(" :: ")[-1] for line in about.get_all("Classifier") or () if line.startswith("License")]
     stated = about.get("License-Expression") or "; ".join(kinds) or about.get("License") or ""
     return " ".join(str(stated).split())[:80]
