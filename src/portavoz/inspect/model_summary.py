@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..families.spec import FamilySpec
 from ..ops.profiler import Count, Profiler
-from ..ops.timing import Shape, Timing
-from ..ops.wrapper import OpsWrapper
+from ..ops.timing import Shape, shapes
+from ..ops.wrapper import OpsWrapper, Unit
 from ..weights import fold
 from ..weights.cursor import Weights
 from .shape_ops import ShapeOps
@@ -40,7 +40,11 @@ def layers(family: FamilySpec, config: Any, files: Files | None = None) -> list[
     Without `files` the model is all ones. Constants count as no parameters, and what happens between layers
     (attention's products) counts at the block around it. Raises WeightError when the weights do not fit.
     """
-    parts = visit(family, config, lambda: Profiler(ShapeOps()), files)
+    return layers_of(visit(family, config, lambda: Profiler(ShapeOps()), files))
+
+
+def layers_of(parts: Mapping[str, tuple[Any, Weights]]) -> list[dict[str, Any]]:
+    """The rows of `layers` of what `visit` gave with a Profiler."""
     return [row for prefix, (watch, w) in parts.items() for row in _rows(prefix, watch, w)]
 
 
@@ -90,29 +94,67 @@ def full(prefix: str, path: str) -> str:
     return ".".join(part for part in (prefix, path) if part)
 
 
+class ShapeProfiler(Profiler):
+    """Counts, and the shapes that each block and layer takes and makes in its first call."""
+
+    def clear(self) -> None:
+        """Forget what has run."""
+        super().clear()
+        self.shapes: dict[str, tuple[list[Shape], list[Shape]]] = {}
+
+    def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        first = (unit.kind == "block" or unit.layer is not None) and unit.path not in self.shapes
+        if first:
+            self.shapes[unit.path] = (shapes(args), [])  # a place in the order of calls, blocks before their parts
+        out = super().see(unit, run, args, named)
+        if first:
+            self.shapes[unit.path][1].extend(shapes(out))
+        return out
+
+
 def tree(family: FamilySpec, config: Any, *, lengths: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
     """Every block and layer in the order of calls, its twins in one row, with the shapes it takes and makes.
 
     Twins differ in the numbers of their paths; their parameters and multiply–adds are added up, the shapes are those
     of the first call of the first twin.
     """
-    back = ShapeOps()
-    shaped = visit(family, config, lambda: Timing(back), lengths=lengths)
-    counted = visit(family, config, lambda: Profiler(back), lengths=lengths)
-    return [row for prefix in shaped for row in _twins(prefix, shaped[prefix][0], counted[prefix][0])]
+    return tree_of(visited(family, config, lengths=lengths))
 
 
-def _twins(prefix: str, timing: Timing, counting: Profiler) -> list[dict[str, Any]]:
+def visited(family: FamilySpec, config: Any, *, lengths: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """What `layers_of` and `tree_of` read, from one utterance in shapes alone."""
+    return visit(family, config, lambda: ShapeProfiler(ShapeOps()), lengths=lengths)
+
+
+def tree_of(parts: Mapping[str, tuple[Any, Weights]]) -> list[dict[str, Any]]:
+    """The rows of `tree` of what `visit` gave with a ShapeProfiler."""
+    return [row for prefix, (watch, _) in parts.items() for row in _twins(prefix, watch)]
+
+
+def _twins(prefix: str, watch: ShapeProfiler) -> list[dict[str, Any]]:
     groups: dict[str, list[str]] = {}
-    for path in timing.shapes:
+    for path in watch.shapes:
         groups.setdefault(NUMBER.sub("*", path), []).append(path)
-    rows: list[dict[str, Any]] = []
+    below, rows = _below(watch), list[dict[str, Any]]()
     for key, paths in groups.items():
-        counts, (given, made) = [counting.under(path) for path in paths], timing.shapes[paths[0]]
+        given, made = watch.shapes[paths[0]]
         row = {"path": full(prefix, key), "twins": len(paths), "takes": _listed(given), "makes": _listed(made)}
-        sums = {what: sum(getattr(count, what) for count in counts) for what in ("parameters", "multiply_adds")}
-        rows.append({**row, **sums})
+        parameters, work = (sum(below.get(path, (0, 0))[i] for path in paths) for i in (0, 1))
+        rows.append({**row, "parameters": parameters, "multiply_adds": work})
     return rows
+
+
+def _below(watch: Profiler) -> dict[str, tuple[int, int]]:
+    """Parameters and multiply–adds of each path with all that is below it."""
+    found: dict[str, tuple[int, int]] = {}
+    for path, count in (*watch.paths.items(), *watch.weights.items()):
+        while True:
+            parameters, work = found.get(path, (0, 0))
+            found[path] = parameters + count.parameters, work + count.multiply_adds
+            if not path:
+                break
+            path = path.rpartition(".")[0]
+    return found
 
 
 def twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

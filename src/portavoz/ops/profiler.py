@@ -122,11 +122,16 @@ class Profiler(OpsWrapper):
         count.words[unit.word] += 1
         count.calls += unit.layer is not None
         if unit.word in FORMULA:
-            given = _signature(unit.word).bind(None, *args, **named).arguments
-            count.multiply_adds += FORMULA[unit.word](tuple(given.values())[1:], out)
+            # A formula asks for the first two arguments at most.
+            given = args if len(args) > 1 or not named else _given(unit.word, args, named)
+            count.multiply_adds += FORMULA[unit.word](given, out)
         if unit.kind != "glue":
             count.activation_bytes += sum(int(x.nbytes) for x in _tensors(out))
         return out
+
+
+def _given(word: str, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(_signature(word).bind(None, *args, **named).arguments.values())[1:]
 
 
 @functools.cache

@@ -66,10 +66,11 @@ def _family(name: str) -> dict[str, Any]:
     family, found = families.get(name), dict[str, Any]()
     if not family.parts:
         return {"family": name, "stages": [dict(stage) for stage in family.shown], "needs": family.needs}
+    size, parts = "", dict[str, Any]()
     for size, config in family.configs.items():
-        found[size] = {**_size(family, model_summary.layers(family, config)), "config": config.to_dict()}
-    size, config = list(family.configs.items())[-1]
-    shown = {"configuration": size, "rows": model_summary.tree(family, config)}
+        parts = model_summary.visited(family, config)
+        found[size] = {**_size(family, model_summary.layers_of(parts)), "config": config.to_dict()}
+    shown = {"configuration": size, "rows": model_summary.tree_of(parts)}
     stages = [dict(stage) for stage in family.shown]
     return {"family": name, "configurations": found, "stages": stages, "tree": shown}
 

@@ -11,12 +11,13 @@ CHAT = Rules("chat")  # at a letter
 # Said as letters, though some could be read.
 SPELLED = frozenset(
     "idk ttyl lol brb omg btw smh imo imho tbh ftw irl afaik fyi rofl nvm tldr lmk ikr icymi tfw mfw ffs wtf omfg "
-    "rn dm dms ama eli til iirc atm bff gtg ttys hmu jk ily ngl fwiw tbf otoh wip eod eta aka diy faq "
+    "rn dm dms iirc atm bff gtg ttys hmu jk ily ngl fwiw tbf otoh wip eod eta aka diy faq "
     "asap tba tbd rsvp "
     "lmao sus".split()
 ) - {"sus"}
 WORDS = pairs(
-    "pls please; plz please; thx thanks; tnx thanks; ppl people; msg message; msgs messages; gr8 great; b4 before; "
+    "pls please; til till; plz please; thx thanks; tnx thanks; ppl people; msg message; msgs messages; gr8 great; b4 "
+    "before; "
     "l8r later; m8 mate; ur your; cuz 'cause; bc because; tmrw tomorrow; tmr tomorrow; tomoz tomorrow; abt about; "
     "rly really; srsly seriously; prob probably; probs probably; ofc of course; bday birthday; congrats congrats; "
     "gonna gonna; 2day today; 2moro tomorrow; 2nite tonight; yr year; yrs years; ok okay; k okay; tho "
