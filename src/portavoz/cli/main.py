@@ -205,9 +205,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         standard_streams.open_closed()
     standard_streams.escape_what_cannot_be_shown()
     words = sys.argv[1:] if argv is None else list(argv)
+    leaving = None
     try:
-        code = run(words)
+        try:
+            code = run(words)
+        except SystemExit as error:  # argparse's, after --help and --version
+            leaving, code = error, exit_codes.OK
         sys.stdout.flush()
+        if leaving is not None:
+            raise leaving
     except KeyboardInterrupt as error:
         return exit_codes.SIGNAL + getattr(error, "number", signal.SIGINT)
     except Exception as error:  # noqa: BLE001 (the one last catch: no input makes a traceback)

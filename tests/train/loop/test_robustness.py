@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from portavoz.errors import JobError, WeightError
+from portavoz.interrupts import Interrupted
 from portavoz.train.config import TrainConfig
 from portavoz.train.data import toy
 from portavoz.train.loop import checkpoint, guards, logging
@@ -190,6 +191,27 @@ def test_a_signal_saves_and_the_rest_equals_an_uninterrupted_training(corpus, tm
     assert all(torch.equal(t, second.tensors[k]) for k, t in whole.tensors.items())
     steps = [json.loads(line)["step"] for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
     assert steps == [3, 6]
+
+
+def test_a_signal_whose_checkpoint_cannot_be_written_is_no_success(corpus, tmp_path, monkeypatch):
+    said = []
+    trainer = Trainer(config(corpus), tmp_path, say=said.append)
+    rows = trainer.task.rows
+
+    def at_step_two(step):
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return rows(step)
+
+    def full():
+        raise JobError("no room")
+
+    trainer.task.rows = at_step_two
+    monkeypatch.setattr(trainer, "save", full)
+    with pytest.raises(Interrupted) as caught:
+        trainer.run()
+    assert caught.value.number == signal.SIGTERM
+    assert said == ["SIGTERM: step 2 is not saved: no room"]
 
 
 def test_a_signal_ends_a_rest(corpus, tmp_path):
