@@ -156,6 +156,7 @@ def mirrored(
         walk = MirroredForcing(tried, file, first.actual or {}, least=least)
         walk.watch = watch
         run_forced(reference, walk, float64=True)
+        walk.seen = first.seen  # weights that are widened for a call may lose their names
         return walk
 
     judged = attempt(pairing)

@@ -17,7 +17,7 @@ from ..instrument.fingerprint import Fingerprint
 from ..trace.trace import Trace, UnitInfo
 from .draws import draws
 from .lengths import lengths
-from .views import View, bare, parts
+from .views import View, bare, parts, queries
 
 NEAR = 0.02  # sketches that lie this close, in units of their spread, may be one tensor that was rounded
 SAME_NAMES = 0.8  # from this share of equal paths on, names are trusted
@@ -289,6 +289,10 @@ def _words(live: Trace, file: Trace, out: Pairing) -> None:
             for key, other in _matched(live, file, keys, others, exact=not forward):
                 out.units[key] = [other]
                 out.rules[key] = "order, " + ("after" if forward else "before") + f" {context[0] or 'the end'}"
+            counts = {out.views[key].count for key, first in home.items() if first == context[0] and key in out.views}
+            if context[1] == "softmax" and len(others) == 1 and len(counts) == 1 and not forward:
+                for key, view in queries(live, file, keys[::-1], others[0], counts.pop()).items():
+                    out.units[key], out.views[key], out.rules[key] = [others[0]], view, "steps with a cache"
 
 
 def _contexts(trace: Trace, home: Mapping[str, str], forward: bool, done: set[str]) -> dict[tuple[str, str], list[str]]:

@@ -23,13 +23,15 @@ CLOSE = 1e-3  # relative L2 below which two inputs are the same one, computed ot
 class View:
     """How the file's arrays become one of the running program's: part `index` of `count` along `axis`, or all joined.
 
-    `axis` counts from the front, in the larger side's arrays.
+    `axis` counts from the front, in the larger side's arrays. `kept`: so many of the last axis are there (keys that a
+    cache holds by then); 0 for all.
     """
 
     axis: int
     index: int
     count: int
     joined: bool = False
+    kept: int = 0
 
     def of(self, arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
         """The array; one without this axis has it as it is (a table that every part reads)."""
@@ -40,7 +42,29 @@ class View:
         if whole.ndim <= self.axis or whole.shape[self.axis] % self.count:
             return whole
         size = whole.shape[self.axis] // self.count
-        return whole.take(range(self.index * size, (self.index + 1) * size), self.axis)
+        part = whole.take(range(self.index * size, (self.index + 1) * size), self.axis)
+        return part[..., : self.kept] if self.kept else part
+
+
+def queries(live: Trace, file: Trace, keys: list[str], other: str, count: int) -> dict[str, View]:
+    """Softmaxes of a loop with a cache, each beside its rows of queries of one with all of them; empty if they differ.
+
+    A step has the keys up to itself; those behind must be hidden on the other side.
+    """
+    shape = file.units[other].shapes.get("in0", ())
+    if len(keys) != count or count < 2 or len(shape) < 3 or shape[-2] % count or "out" not in file.units[other].shapes:
+        return {}
+    weights = file.array(other, "out")
+    out: dict[str, View] = {}
+    for i, key in enumerate(keys):
+        own = live.units[key].shapes.get("in0", ())
+        rows = shape[-2] // count
+        if len(own) != len(shape) or own[:-2] != shape[:-2] or own[-2] != rows or own[-1] > shape[-1]:
+            return {}
+        if weights[..., i * rows : (i + 1) * rows, own[-1] :].any():
+            return {}
+        out[key] = View(len(shape) - 2, i, count, kept=own[-1])
+    return out
 
 
 def place_of(unit: UnitInfo) -> str:

@@ -123,8 +123,55 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -
             size = float((actual[kept] ** 2).sum())
             gain = float((port[kept] * actual[kept]).sum()) / size if size else 0.0
             if _parallel(actual[kept], ref[kept]):
-                continue  # the reference's own pair: another size of it, which a gain names
+                # The reference's own pair: another size of it is named by a gain.
+                yield from _turned_otherwise(values[a], values[b], heads, how, (port, ref, kept), wanted)
+                continue
             yield text, np.where(kept, gain * actual, port), port, 1
+
+
+BASES = (100.0, 500.0, 1000.0, 10000.0, 100000.0, 500000.0, 1000000.0)
+
+
+def _turned_otherwise(
+    q: Floats, k: Floats, heads: int, how: str, arrays: tuple[Floats, Floats, NDArray[np.bool_]], wanted: str
+) -> Iterator[Guessed]:
+    """The reference's own pair with rotary positions of another base or direction, or late in one of the two."""
+    if q.shape[1] != k.shape[1] or (q.shape[2] // heads) % 2:
+        return
+    port, ref, kept = arrays
+    inter, own = "interleaved" in how, 1000.0 if "base 1000" in how and "base 10000" not in how else 10000.0
+    plain = _dot(q, k, heads, interleaved=False).reshape(ref.shape)
+    if _parallel(plain[kept], ref[kept]):
+        return  # no rotary positions at all
+    size = float((_dot(_rope(q, heads, own, interleaved=inter), _rope(k, heads, own, interleaved=inter), heads,
+                       interleaved=False).reshape(ref.shape)[kept] ** 2).sum())  # fmt: skip
+    gain = float(np.sqrt((ref[kept] ** 2).sum() / size)) if size else 1.0
+    made: list[tuple[str, Floats, Floats]] = [
+        (f"rotary positions of base {base:g} where {own:g} is wanted", _rope(q, heads, base, interleaved=inter),
+         _rope(k, heads, base, interleaved=inter))
+        for base in BASES if base != own
+    ]  # fmt: skip
+    back = [_backwards(x, heads, own, interleaved=inter) for x in (q, k)]
+    forth = [_rope(x, heads, own, interleaved=inter) for x in (q, k)]
+    late = [_rope(np.pad(x, ((0, 0), (1, 0), (0, 0))), heads, own, interleaved=inter)[:, 1:] for x in (q, k)]
+    made += [
+        ("rotary positions that turn the other way (the opposite sign)", back[0], back[1]),
+        ("rotary positions one late in the keys", forth[0], late[1]),
+        ("rotary positions one late in the queries", late[0], forth[1]),
+    ]
+    for text, a, b in made:
+        if not wanted or kind_of(text) == wanted:
+            actual = gain * _dot(a, b, heads, interleaved=False).reshape(ref.shape)
+            yield text, np.where(kept, actual, port), port
+
+
+def _backwards(x: Floats, heads: int, base: float, *, interleaved: bool) -> Floats:
+    """Turned by the opposite angles: of 2x cos less what is turned forwards."""
+    size = x.shape[2] // heads
+    cosine = rotary(x.shape[1], size, base)[0]
+    cosine = np.asarray(cosine, np.float64)[..., : size // 2]
+    whole = np.repeat(cosine, 2, -1) if interleaved else np.concatenate([cosine, cosine], -1)
+    return 2 * x * np.tile(whole, heads) - _rope(x, heads, base, interleaved=interleaved)
 
 
 def exchanged(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -> Iterator[Guessed]:

@@ -15,9 +15,10 @@ from ..report.verdict import unit_of
 from ..trace.trace import Trace
 from .certainty import Hypothesis
 from .edge_hypotheses import exchanged, other_functions, others, replaced, scores, unusable
+from .gate_hypotheses import gated
 from .layer_hypotheses import leaf_hypotheses, rounded
 from .ode_hypotheses import sums, times
-from .order_hypotheses import shifts, turns
+from .order_hypotheses import paddings, shifts, turns
 from .recurrent_hypotheses import recurrent
 from .spectral_hypotheses import spectral
 from .step_hypotheses import euler, other_calls, taken
@@ -80,6 +81,11 @@ def _calls(q: Question) -> Iterator[Hypothesis]:
 
 def _gains(q: Question) -> Iterator[Hypothesis]:
     yield from gains(q.port, q.ref, lengths(q.check.ref, q.whole or q.file), q.check.op)
+
+
+def _paddings(q: Question) -> Iterator[Hypothesis]:
+    if q.kind == "edge" and q.check.op.startswith("conv"):
+        yield from paddings(q.port, q.ref)
 
 
 def _shifts(q: Question) -> Iterator[Hypothesis]:
@@ -161,7 +167,8 @@ def _before(q: Question) -> Iterator[Hypothesis]:
 
 # In this order; among equals the first counts. Those in WHOLE need every step, and are never asked about a sample.
 SOURCES: tuple[Source, ...] = (
-    _masks, _leaf, _times, _calls, _gains, _shifts, _turns, _functions, _run(spectral, euler, taken, sums, others),
-    _run(other_functions), _before, _scores, _run(replaced), _blocks, _among, _channels, _positions, _precisions,
+    _masks, _leaf, _times, _calls, _gains, _paddings, _shifts, _turns, _functions,
+    _run(spectral, euler, taken, sums, others), _run(other_functions, gated), _before, _scores, _run(replaced), _blocks,
+    _among, _channels, _positions, _precisions,
 )  # fmt: skip
-WHOLE = (_masks, _times, _turns, _among)
+WHOLE = (_masks, _times, _paddings, _turns, _among)

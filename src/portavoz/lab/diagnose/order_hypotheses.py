@@ -30,6 +30,28 @@ def shifts(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
                 yield Hypothesis(f"a shift of {by} along {name}", rolled.take(kept, axis), port.take(kept, axis))
 
 
+def paddings(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    """What is padded before a convolution: by other numbers than zeros, or at one end."""
+    if ref.ndim < 2 or ref.shape[-2] < 3:
+        return
+    used = np.flatnonzero(ref.any(axis=tuple(i for i in range(ref.ndim) if i != ref.ndim - 2)))
+    if not len(used):
+        return
+    front, behind = int(used[0]), ref.shape[-2] - 1 - int(used[-1])
+    by = min(front, behind)
+    inner = ref[..., by : ref.shape[-2] - by, :]
+    if not by or inner.shape[-2] <= by:
+        return
+    room = [(0, 0)] * (ref.ndim - 2)
+    for mode, text in (("reflect", "by reflection"), ("edge", "with its edges"), ("wrap", "in a circle")):
+        made = np.pad(inner, [*room, (by, by), (0, 0)], mode=mode)
+        yield Hypothesis(f"padding {text} where zeros are wanted", made, port)
+    for n in range(1, by + 1):
+        for a, b, text in ((by + n, by - n, "in front"), (by - n, by + n, "behind")):
+            where = f"{text} only{' (causal)' if text == 'in front' else ''}" if n == by else f"of {n} more {text}"
+            yield Hypothesis(f"padding {where}", np.pad(inner, [*room, (a, b), (0, 0)]), port)
+
+
 def turns(port: Floats, ref: Floats, op: str = "") -> Iterator[Hypothesis]:
     """Axes the wrong way round or exchanged, and the right numbers read in another order."""
     axes, names = _axes(ref)

@@ -35,6 +35,8 @@ def lengths(key: str, file: Trace) -> list[int]:
 def gains(port: Floats, ref: Floats, lengths: list[int], op: str) -> Iterator[Hypothesis]:
     """A factor or a constant, by the name of a length where it is one."""
     kept = ~(masked_out(ref, op) | masked_out(port, op))
+    if not port.any() and ref.any():
+        yield Hypothesis("zeros in its place (a part that is left out)", port, port)
     gain, error = fit_one(ref[kept], port[kept])
     if gain and math.isfinite(gain):
         yield Hypothesis(_gain_text(gain, error, lengths), np.where(kept, gain * np.where(kept, ref, 0), port), port, 1)

@@ -7,7 +7,8 @@ hooks on all modules say where in the program we are. So modules and hand-writte
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -165,7 +166,7 @@ class TorchInstrument(Instrument, TorchFunctionMode):
         # A weight is known by its own memory, so the name is looked up before it is widened.
         given = functions.op(func, args, kwargs)
         owner = given.bind(args, kwargs).given if given is not None and self.float64 else None
-        name = getattr(func, "__name__", "")
+        name, plain = getattr(func, "__name__", ""), args
         if name == "multi_head_attention_forward":
             return self._body(func, args, kwargs)
         found = products.product(name, args, kwargs) if name in products.PRODUCTS and given is None else None
@@ -180,7 +181,8 @@ class TorchInstrument(Instrument, TorchFunctionMode):
             setattr(found.native, products.PENDING, found)
             return found.native
         if self.recurrent and (name in recurrent.LAYERS or name in recurrent.CELLS):
-            out = recurrent.spelled(name, args, self._linear)
+            with self._renamed(plain, args):
+                out = recurrent.spelled(name, args, self._linear)
             return func(*args, **kwargs) if out is None else out
         if name == "scaled_dot_product_attention":
             return self._attention(*args, **kwargs)
@@ -188,6 +190,19 @@ class TorchInstrument(Instrument, TorchFunctionMode):
             return self._drawn(name, args, kwargs, func(*args, **kwargs))
         op = functions.op(func, args, kwargs) if given is not None else None
         return func(*args, **kwargs) if op is None else self._leaf(op, args, kwargs, owner)
+
+    @contextmanager
+    def _renamed(self, narrow: Any, wide: Any) -> Iterator[None]:
+        """Weights that were widened for one call have the names of their own."""
+        pairs = zip(flatten(list(narrow), self.is_tensor)[0], flatten(list(wide), self.is_tensor)[0])
+        names = {b.data_ptr(): self.owners[a.data_ptr()] for a, b in pairs if a.data_ptr() in self.owners}
+        fresh = {place: name for place, name in names.items() if place not in self.owners}
+        self.owners |= fresh
+        try:
+            yield
+        finally:
+            for place in fresh:
+                del self.owners[place]
 
     def _widened(self, found: products.Product) -> products.Product:
         bias = None if found.bias is None else functions.wide(found.bias)

@@ -1,0 +1,64 @@
+"""Hypotheses about gates: a product of two values of the run, one of them through an activation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..report.verdict import unit_of
+from ..trace.trace import Trace
+from .certainty import Hypothesis
+from .edge_hypotheses import unusable
+from .layer_hypotheses import ACTIVATIONS, OPS_ACTIVATIONS
+
+Floats = NDArray[np.float64]
+NEAR, CLOSE = 6, 1e-4
+
+
+def gated(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    """The reference's value is a product of two earlier ones; the port's is one of other parts or functions."""
+    order = list(file.units)
+    place = order.index(key) if key in file.units else 0
+    near = [k for k in reversed(order[max(0, place - NEAR) : place]) if "out" in file.units[k].shapes]
+    values: dict[str, Floats] = {}
+    for one in near:
+        if int(np.prod(file.units[one].shapes["out"])) == ref.size:
+            value = np.asarray(file.array(one, "out"), np.float64).reshape(ref.shape)
+            if not unusable(value):
+                values[one] = value
+    size = float(np.linalg.norm(ref))
+    # An activation that is a unit of its own comes first; a plain product explains any of them.
+    for a, b in sorted(
+        itertools.permutations(values, 2), key=lambda pair: file.units[pair[0]].op not in OPS_ACTIVATIONS
+    ):
+        unit = file.units[a]
+        known = unit.op in OPS_ACTIVATIONS and "in0" in unit.shapes
+        forms: dict[str, Floats] = {unit.op: values[a]} if known else {}
+        if not known:
+            with np.errstate(over="ignore", invalid="ignore"):
+                forms = {name: function(values[a]) for name, function in ACTIVATIONS.items()}
+            forms["nothing"] = values[a]
+        for name, form in forms.items():
+            if not size or float(np.linalg.norm(form * values[b] - ref)) > CLOSE * size:
+                continue
+            raw = np.asarray(file.array(a, "in0"), np.float64).reshape(ref.shape) if known else values[a]
+            yield from _others(raw, values[b], name, (unit_of(a), unit_of(b)), port)
+            return
+
+
+def _others(raw: Floats, other: Floats, name: str, names: tuple[str, str], port: Floats) -> Iterator[Hypothesis]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        for text, function in ACTIVATIONS.items():
+            if text != name:
+                yield Hypothesis(f"a gate through {text} where {name} is wanted", function(raw) * other, port)
+        if name in ACTIVATIONS:
+            yield Hypothesis(
+                f"the two halves of a gate exchanged ({names[0]}, {names[1]})", raw * ACTIVATIONS[name](other), port
+            )
+            yield Hypothesis(f"a gate without its {name}", raw * other, port)
+            yield Hypothesis(f"a gate that is left out: {name} of {names[0]} alone", ACTIVATIONS[name](raw), port)
+            yield Hypothesis("a sum where a gate's product is wanted", ACTIVATIONS[name](raw) + other, port)
+    yield Hypothesis(f"a gate that is left out: {names[1]} alone", other, port)
