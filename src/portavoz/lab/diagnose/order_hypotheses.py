@@ -43,8 +43,12 @@ def paddings(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     if not by or inner.shape[-2] <= by:
         return
     room = [(0, 0)] * (ref.ndim - 2)
-    for mode, text in (("reflect", "by reflection"), ("edge", "with its edges"), ("wrap", "in a circle")):
-        made = np.pad(inner, [*room, (by, by), (0, 0)], mode=mode)
+    around = [*room, (by, by), (0, 0)]
+    for text, made in (
+        ("by reflection", np.pad(inner, around, mode="reflect")),
+        ("with its edges", np.pad(inner, around, mode="edge")),
+        ("in a circle", np.pad(inner, around, mode="wrap")),
+    ):
         yield Hypothesis(f"padding {text} where zeros are wanted", made, port)
     for n in range(1, by + 1):
         for a, b, text in ((by + n, by - n, "in front"), (by - n, by + n, "behind")):
