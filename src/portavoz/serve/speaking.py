@@ -24,14 +24,18 @@ class Part(NamedTuple):
 class Speaking:
     """Pieces of speech through an encoder, each step on `executor`.
 
-    `start` makes the stream; it runs on the executor too, as it may read the text. Errors of a step are raised where it
-    is awaited. After `close` the thread does nothing more for this request.
+    `start` makes the stream; it runs on the executor too, as it may read the text. `turns`: how many steps of all
+    requests are under way at once. With as many as there are requests, their ends would come together, and whoever
+    else waits for the event loop would wait for all of them. Errors of a step are raised where it is awaited. After
+    `close` the thread does nothing more for this request.
     """
 
     def __init__(
-        self, executor: Executor, start: Callable[[], Iterator[Speech]], encoder: Callable[[], Encoder]
-    ) -> None:
+        self, executor: Executor, start: Callable[[], Iterator[Speech]], encoder: Callable[[], Encoder],
+        turns: asyncio.Semaphore | None = None,
+    ) -> None:  # fmt: skip
         self._executor, self._start, self._make_encoder = executor, start, encoder
+        self._turns = turns or asyncio.Semaphore()
         self._pieces: Iterator[Speech] | None = None
         self._encoder: Encoder | None = None
         self._running: asyncio.Future[Part] | None = None
@@ -40,8 +44,14 @@ class Speaking:
 
     async def next(self) -> Part:
         """The next part; `last` says that it was the last. A part's bytes may be none."""
-        self._running = asyncio.get_running_loop().run_in_executor(self._executor, self._step)
         try:
+            await self._turns.acquire()
+            try:
+                self._running = asyncio.get_running_loop().run_in_executor(self._executor, self._step)
+            except BaseException:
+                self._turns.release()
+                raise
+            self._running.add_done_callback(lambda _: self._turns.release())
             # A thread cannot be cancelled: who is cancelled here still waits for it in `close`.
             part = await asyncio.shield(self._running)
         except BaseException:

@@ -125,7 +125,7 @@ def speaking(
     def encode() -> Any:
         return encoder(request.response_format, voice.rate, whole=whole, sample_rate=rate)
 
-    return Speaking(pool or model.pool, start, encode)
+    return Speaking(pool or model.pool, start, encode, None if pool else model.turns)
 
 
 def media_type(format: str, rate: int) -> str:

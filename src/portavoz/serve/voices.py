@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..voice import Voice
     from .settings import Settings
 
+AHEAD = 6  # steps that wait for each computing thread
 Opener = Callable[[str], "Voice"]
 
 
@@ -35,6 +36,7 @@ class Model:
     voice: Voice | None = None
     pool: ThreadPoolExecutor | None = None
     batching: Batching | None = None
+    turns: asyncio.Semaphore | None = None
     users: int = 0
     used: float = 0.0
     created: int = field(default_factory=lambda: int(time.time()))
@@ -113,7 +115,8 @@ class Models:
     async def _open(self, model: Model) -> None:
         self._make_room(model)
         loop = asyncio.get_running_loop()
-        pool = self._pool(model, self.settings.workers)
+        threads = self.settings.workers
+        pool = self._pool(model, threads)
         try:
             voice = await loop.run_in_executor(pool, self._opener, model.source)
         except PortavozError as error:
@@ -126,8 +129,12 @@ class Models:
             voice.synthesize = model.batching = Batching(voice.model, self.settings.workers)
             pool.shutdown(wait=False)
             # These threads wait for their rows, in the batches that are computed or for the next one.
-            pool = self._pool(model, (self.settings.workers + 1) * voice.batch)
+            threads = (threads + 1) * voice.batch
+            pool = self._pool(model, threads)
         model.voice, model.pool = voice, pool
+        # Steps that threads find when they have ended one. With fewer they are idle while the event loop is busy, with
+        # many the loop is busy for long: 429 and /health would wait for all of them.
+        model.turns = asyncio.Semaphore(threads + AHEAD * self.settings.workers)
         self.opened += 1
 
     def _pool(self, model: Model, threads: int) -> ThreadPoolExecutor:
