@@ -109,13 +109,14 @@ class PortedProgram(NamedTuple):
 class GraphTwin(NamedTuple):
     """A voice's graph (an onnx.ModelProto whose weights have their paths), what it is given, and our blocks.
 
-    `arrays` are the weights by path; `build` makes of a cursor on them, and of the same inputs, a call that speaks.
+    `arrays` are the weights by path; `build` makes of a cursor on them, of the same inputs, and of what may change the
+    blocks after they were built (None: nothing), a call that speaks.
     """
 
     graph: Any
     inputs: Arrays
     arrays: Arrays
-    build: Callable[[Any, Arrays], Callable[[], Any]]
+    build: Callable[[Any, Arrays, Callable[[Any], None] | None], Callable[[], Any]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,11 +105,14 @@ def torch_program(run: ReferenceRun, name: str) -> Any:
     return TorchProgram(run.run, modules=run.modules, tensors=run.tensors, name=name, recurrent=False)
 
 
-def graph_and_blocks(voice: Path, *, seed: int = 0, ops: str = "torch") -> tuple[OnnxProgram, OpsProgram]:
+def graph_and_blocks(
+    voice: str | Path, *, seed: int = 0, ops: str = "torch", edit: Callable[[Any], None] | None = None
+) -> tuple[OnnxProgram, OpsProgram]:
     """A voice's own graph, computed node by node, and our blocks with its weights: reference and port.
 
-    Raises InputError for a file that no family has blocks for.
+    edit: may change the blocks after they were built, which plants a fault. Raises InputError for a file that no family has blocks for.
     """
+    voice = Path(voice)
     family = families.recognise(voice)
     if family is None or family.twin is None:
         raise InputError(f"{voice}: no family here has blocks for this graph; give a port too")
@@ -117,4 +120,6 @@ def graph_and_blocks(voice: Path, *, seed: int = 0, ops: str = "torch") -> tuple
     wanted = {value.name for value in found.graph.graph.input}
     given = {name: array for name, array in found.inputs.items() if name in wanted}
     graph = OnnxProgram(voice, given, model=found.graph)
-    return graph, OpsProgram(lambda w: found.build(w, given), found.arrays, ops=ops, name=f"{family.name} on {ops}")
+    return graph, OpsProgram(
+        lambda w: found.build(w, given, edit), found.arrays, ops=ops, name=f"{family.name} on {ops}"
+    )

@@ -28,7 +28,7 @@ def twin(path: Path, seed: int = 0) -> GraphTwin:
     shape = sizes(model, found)
     rewrite(model, c, path)
     rename(model)
-    return GraphTwin(model, inputs(c.ids, seed), found, lambda w, given: build(w, shape, given))
+    return GraphTwin(model, inputs(c.ids, seed), found, lambda w, given, edit: build(w, shape, given, edit))
 
 
 def inputs(ids: Any, seed: int) -> Arrays:
@@ -48,7 +48,9 @@ def inputs(ids: Any, seed: int) -> Arrays:
     }
 
 
-def build(w: Weights, shape: VitsConfig, given: Arrays) -> Callable[[], Any]:
-    """Our blocks, ready to say it; the graph's outputs are named as it names them."""
+def build(w: Weights, shape: VitsConfig, given: Arrays, edit: Callable[[Any], None] | None) -> Callable[[], Any]:
+    """Our blocks, ready to say it; the graph's outputs are named as it names them. `edit` may change the model."""
     model = Eager(w, shape, names=("result", "result.1"))
+    if edit is not None:
+        edit(model.model)
     return lambda: model.run(**given)
