@@ -110,7 +110,8 @@ def graph_and_blocks(
 ) -> tuple[OnnxProgram, OpsProgram]:
     """A voice's own graph, computed node by node, and our blocks with its weights: reference and port.
 
-    edit: may change the blocks after they were built, which plants a fault. Raises InputError for a file that no family has blocks for.
+    edit: may change the blocks after they were built, which plants a fault. Raises InputError for a file that no family
+    has blocks for.
     """
     voice = Path(voice)
     family = families.recognise(voice)
