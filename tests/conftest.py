@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return nodeid if nodeid.startswith("tests/test_docs.py") else nodeid.partition("::")[0]
 
     return ByFileOrPage(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With TEST_ORDER=SEED the files come in a random order, and the tests of each in another; the same for a seed."""
+    seed = os.environ.get("TEST_ORDER")
+    if seed is None:
+        return
+    chance, files = random.Random(seed), dict[Path, list[pytest.Item]]()
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    groups = list(files.values())
+    chance.shuffle(groups)
+    for group in groups:
+        chance.shuffle(group)
+    items[:] = [item for group in groups for item in group]

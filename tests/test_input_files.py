@@ -14,7 +14,7 @@ import pytest
 
 from portavoz import input_files
 from portavoz.errors import InputError, WeightError
-from portavoz.input_files import TEXT, Kind, parse_json, parse_yaml
+from portavoz.input_files import TEXT, Kind, parse_json
 
 LONG = "n" * 300
 SMALL = Kind("a small thing", 8)
@@ -90,25 +90,6 @@ def test_a_file_that_grows_is_not_read_without_end(tmp_path: Path, monkeypatch: 
 def test_json(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)
-
-
-BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi")
-)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[" * 5000, "[" * 100 + "]" * 100, BOMB, "&a [*a]", "n: " + "1" * 5000, "n: " + "9" * 400, "!!bool 3",
-        "!!timestamp abc", "!!int x", "2001-99-99", "? [a]\n: b", "!!python/object:os.system x", "\x00", "a: b: c",
-    ],
-    ids=lambda text: f"{text[:12]!r}…{len(text)}",
-)  # fmt: skip
-def test_yaml(text: str) -> None:
-    pytest.importorskip("yaml")
-    with pytest.raises(ValueError, match=r"."):
-        parse_yaml(text)
 
 
 def npy(array: Any = None, header: bytes = b"") -> bytes:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -15,7 +16,13 @@ from typing import Any
 import fuzzing
 import pytest
 from corpus import FOUND
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from targets import TARGETS, Target
+
+from portavoz.input_files import parse_json, parse_yaml
+from portavoz.text.chunks import split_text
+from portavoz.text.markup import read as read_markup
 
 COUNT = 150  # cases of each kind in `make test`, and of the slow kinds
 FEW = {"train YAML": 30, "train values": 30, "text": 60}
@@ -49,3 +56,58 @@ def test_an_hour_of_mutations(name: str, tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(("name", "about", "make"), FOUND, ids=[f"{name}: {about}" for name, about, _ in FOUND])
 def test_found_cases(name: str, about: str, make: Callable[[], Any], tmp_path: Path) -> None:
     assert fuzzing.outcome(lambda: TARGETS[name].use(make(), tmp_path)) in ("refused", "accepted"), about
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 1500, "[" * 100 + "]" * 100, BOMB, "&a [*a]", "n: " + "1" * 5000, "n: " + "9" * 400, "!!bool 3",
+        "!!timestamp abc", "!!int x", "2001-99-99", "? [a]\n: b", "!!python/object:os.system x", "\x00", "a: b: c",
+    ],
+    ids=lambda text: f"{text[:12]!r}…{len(text)}",
+)  # fmt: skip
+def test_yaml(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_yaml(text)
+
+
+# Texts of every script, lone surrogates and control characters included, and of signs that mean something.
+ANY = st.text(st.characters(), max_size=200)
+SIGNS = st.lists(
+    st.sampled_from([*"<>&;#*_`[]()|\\/\"'-–.,:?!$%0123456789 aAé\n\t", "<speak>", "</p>", "&#x", "<break "])
+)
+
+
+def no_defect(action: Callable[[], Any]) -> None:
+    found = fuzzing.outcome(action)
+    assert found in ("accepted", "refused"), found
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(text=st.one_of(ANY, SIGNS.map("".join)))
+def test_any_text(text: str) -> None:
+    no_defect(lambda: list(split_text(text, limit=180)))
+
+
+@settings(derandomize=True, max_examples=80, deadline=None)
+@given(text=st.one_of(ANY, SIGNS.map("".join)), kind=st.sampled_from(("auto", "ssml", "html", "markdown")))
+def test_any_markup(text: str, kind: str) -> None:
+    no_defect(lambda: read_markup(text, kind))
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
+)
+
+
+@settings(derandomize=True, max_examples=80, deadline=None)
+@given(value=JSON)
+def test_any_value_survives_json(value: Any) -> None:
+    found = parse_json(json.dumps(value))
+    assert json.dumps(found) == json.dumps(value)
