@@ -59,7 +59,7 @@ def split_text(
     Lazy: only the sentence at hand is in memory. `start` and `end` of the words count from the start of the whole
     text. Tokens that cannot be read are reported with the next piece; those that follow the last piece with one
     that has no symbols; text of nothing else gives no TextChunk. secondary: keep secondary stress (digit 2), which
-    the bundled voice has not learned; without it 2 becomes 1 or 0. Raises InputError for a bad inline
+    not every voice has learned; without it 2 becomes 1 or 0. Raises InputError for a bad inline
     pronunciation, and for a `limit` below 16.
     """
     if limit < SHORTEST:
@@ -205,7 +205,7 @@ def _chunk(units: Sequence[_Unit], mark: str, unread: tuple[str, ...], pause: fl
 
 @lru_cache(maxsize=20_000)
 def taught(phonemes: Phonemes) -> Phonemes:
-    """`phonemes` with two grades of stress, as the bundled voice's teacher marks them.
+    """`phonemes` with two grades of stress, as teachers do that know no secondary one.
 
     A secondary stress counts as primary, but not that of a last -y ("company") nor of a first in-, im-, ex- right
     before the primary one ("important").
