@@ -21,6 +21,6 @@ PAGE = Page(
     text="Text to mel in one pass, in the manner of FastSpeech (arXiv:1905.09263): each symbol's memory is repeated "
     "for as many frames as the duration predictor says, then a decoder of the same layers makes the mel. The vocoder "
     "stays at the frame rate and ends in an inverse Fourier transform (Vocos, arXiv:2306.00814). The configuration "
-    "`natural`, which the bundled voice has, has no mel between its halves: F0 and loudness of every frame are planned, "
-    "then pulses and noise are filtered by five spectra (neural source–filter models, arXiv:1904.12088).",
+    "`natural`, which the bundled voice has, has no mel between its halves: F0 and loudness of every frame are "
+    "planned, then pulses and noise are filtered by five spectra (neural source–filter models, arXiv:1904.12088).",
 )  # fmt: skip
