@@ -136,7 +136,9 @@ def test_the_fewest_steps_are_the_references(name: str) -> None:
         stop = StoppingCriteria(0.0, ratio, 3.0)
         assert failed(lab.whole(reference(name), model(name), text, seed=1, stop=stop)) == []
         (said,) = model(name).generate([text], lab.speaker(CONFIGS[name], 1), stop=stop)
-        assert len(said.stops) == max(1, int(7 * ratio / CONFIGS[name].reduction_factor)) and not said.warnings
+        assert len(said.stops) == max(1, int(7 * ratio / CONFIGS[name].reduction_factor))
+        # Fewer frames than half the symbols are no speech of the whole text, and the listener is told.
+        assert [("speech is missing" in warning) for warning in said.warnings] == [True] * (len(said.before) < 3.5)
 
 
 @pytest.mark.parametrize("back", sorted(set(ops.BACKENDS) - {"torch"}))

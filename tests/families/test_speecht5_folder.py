@@ -79,7 +79,7 @@ def test_a_folder_says_what_the_reference_says(reference: tuple[Path, Reference]
         for seed in (0, 7):
             speech = voice.speak(text, speaker=SPEAKER, seed=seed)
             assert close(speech.samples, expected(voice, reference[1], text, seed=seed))
-            assert speech.warnings == ()
+            assert all("speech is missing" in warning for warning in speech.warnings)
             lengths.add(len(speech.samples))
     assert len(lengths) > 3  # it is the stop flag that ends them
 
@@ -659,7 +659,8 @@ def test_texts(folder: Path) -> None:
     for text in ("", "...", "日本語"):
         assert "there is nothing to say" in refused(InputError, lambda t=text: voice.speak(t, speaker=SPEAKER))
     speech = voice.speak("Hello 日本, [[HH AH0]] you.", speaker=SPEAKER)
-    assert speech.warnings == tuple(f"{t} could not be read and was left out" for t in ("'日本,'", "'[[HH AH0]]'"))
+    unread = [warning for warning in speech.warnings if "speech is missing" not in warning]
+    assert unread == [f"{t} could not be read and was left out" for t in ("'日本,'", "'[[HH AH0]]'")]
     raw: Any = voice.model
     said = refused(InputError, lambda: raw.model.synthesize(np.full(161, 5), SPEAKER))
     assert "161 symbols at once, the model holds 160: split the text" in said

@@ -31,6 +31,10 @@ Floats = NDArray[np.floating[Any]]  # float32; float64 where a noise floor is me
 __all__ = ["AttentionStages", "Eager", "Generated", "SpeechT5", "Stages", "StoppingCriteria", "Utterance", "eager"]
 
 
+# Frames for a symbol: speech has four or five; below this the model stopped before it said the text.
+FEWEST = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Generated:
     """One utterance: its mel [1, F, mels], its wave [F · hop], the stop probabilities [steps, r] that ended it.
@@ -262,7 +266,10 @@ class SpeechT5:
         fired = bool(stops.sum() >= np.float32(stop.threshold))
         if step < row.least or not (fired or step >= row.most):
             return False, ()
-        if fired:
-            return True, ()
-        seconds = step * self.c.reduction_factor * self.c.hop / self.rate
-        return True, (f"no stop token after {step} steps ({seconds:.1f} s): output truncated",)
+        frames, symbols = step * self.c.reduction_factor, len(row.ids)
+        seconds = frames * self.c.hop / self.rate
+        if not fired:
+            return True, (f"no stop token after {step} steps ({seconds:.1f} s): output truncated",)
+        if frames < FEWEST * symbols:
+            return True, (f"stop token after {step} steps ({seconds:.2f} s) for {symbols} symbols: speech is missing",)
+        return True, ()
