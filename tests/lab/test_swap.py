@@ -293,4 +293,4 @@ def test_the_bundled_voice_compiled_and_as_a_file(tmp_path: Path) -> None:
     tensors["vocoder.filters.head.bias"] = tensors["vocoder.filters.head.bias"] + np.float32(0.1)
     path = tmp_path / "mine.safetensors"
     file.write(path, tensors, {k: v for k, v in metadata.items() if k != "config"})
-    assert named(swap(reference, side(str(path), request, beside="heart"))) == [("vocode", "mel", "wave")]
+    assert named(swap(reference, side(str(path), request, beside="heart"))) == [("vocode", "controls", "wave")]
