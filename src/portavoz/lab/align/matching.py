@@ -7,66 +7,24 @@ only where values cannot; a mapping by hand overrides. Each pair records the rul
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from ..instrument.fingerprint import Fingerprint
 from ..trace.trace import Trace, UnitInfo
 from .draws import draws
+from .layers import pair_layers
 from .lengths import lengths
-from .views import View, bare, parts, queries
-
-NEAR = 0.02  # sketches that lie this close, in units of their spread, may be one tensor that was rounded
-SAME_NAMES = 0.8  # from this share of equal paths on, names are trusted
-
-
-@dataclass(slots=True)
-class Pairing:
-    """`units` live key → keys in the trace (several where the port packs layers), `layers` the same for paths.
-
-    `rules` says for each live key or path how it was paired; `packed` live path → which part gives each channel;
-    `alone` live keys without a partner, `uncovered` trace keys that nobody stands for, `fused` trace keys that the
-    port works out between two units that are paired: they are judged at the next edge (`inside` its own keys there).
-    `views` says for live keys whose calls are parts of the trace's, or the other way round, which part each one is;
-    `dropped` are units that were compared and turned out to be fused; `histories` are live paths that one side calls on
-    the whole history, which grows with every call, and the other on its last step. `any_row_order`: the rows of a batch
-    may come in another order.
-    """
-
-    layers: dict[str, list[str]] = field(default_factory=dict)
-    units: dict[str, list[str]] = field(default_factory=dict)
-    rules: dict[str, str] = field(default_factory=dict)
-    packed: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    unmatched: list[str] = field(default_factory=list)
-    fused: list[str] = field(default_factory=list)
-    inside: list[str] = field(default_factory=list)
-    uncovered: list[str] = field(default_factory=list)
-    views: dict[str, View] = field(default_factory=dict)
-    dropped: list[str] = field(default_factory=list)
-    histories: set[str] = field(default_factory=set)
-    any_row_order: bool = True
-
-    @property
-    def coverage(self) -> float:
-        """The share of the trace's units that are paired or judged at the next edge."""
-        met = {key for keys in self.units.values() for key in keys}
-        judged = len(met) + len(self.fused)
-        return judged / max(1, judged + len(self.uncovered))
-
-    @property
-    def seen(self) -> float:
-        """The share of the trace's units that are paired and judged by themselves."""
-        met = {key for keys in self.units.values() for key in keys}
-        return len(met) / max(1, len(met) + len(self.fused) + len(self.uncovered))
+from .pairing import Pairing
+from .views import bare, parts, queries
 
 
 def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None) -> Pairing:
     """Pair a running program's units with a trace's. `by_hand` maps live paths to the trace's."""
     out = Pairing()
-    _layers(live, file, out, mapping or {})
+    pair_layers(live, file, out, mapping or {})
     _calls(live, file, out)
     _parts(live, file, out)
     _histories(live, file, out)
@@ -75,127 +33,6 @@ def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None)
     _words(live, file, out)
     _rest(live, file, out)
     return out
-
-
-# Layers
-
-
-def _layers(live: Trace, file: Trace, out: Pairing, mapping: Mapping[str, str]) -> None:
-    words = [{unit.path: unit.op for unit in t.units.values() if unit.weighted} for t in (live, file)]
-    mine, theirs = ([p for p in words[i] if p in t.layers] for i, t in enumerate((live, file)))
-    for path, other in mapping.items():
-        if path in mine and other in theirs:
-            _pair(out, path, other, "by hand")
-    if mine and len(set(mine) & set(theirs)) >= SAME_NAMES * min(len(mine), len(theirs)):
-        for path in _free(mine, out):
-            if path in theirs and words[0][path] == words[1][path]:
-                same = _main(live, path).hash == _main(file, path).hash
-                _pair(out, path, path, "name and fingerprint" if same else "name")
-    _by_print(live, file, out, mine, theirs)
-    _by_rows(live, file, out, (mine, theirs))
-    _by_sketch(live, file, out, (mine, theirs))
-    for path in _free(mine, out):
-        ending = path.split(".")[-2:]
-        rest = [p for p in _open(theirs, out) if p.split(".")[-2:] == ending and _alike(live, file, path, p, words)]
-        if len(rest) == 1 and path.split(".")[-1] == rest[0].split(".")[-1] and len(ending) > 1:
-            _pair(out, path, rest[0], "end of the name")
-    _by_order(live, file, out, (mine, theirs), words)
-    # Layers whose weights one side does not say: names are all there is.
-    bare = [_free(words[0], out), _open(words[1], out)]
-    for path in bare[0]:
-        said = path in live.layers and path in file.layers
-        if path in bare[1] and words[0][path] == words[1][path] and not said:
-            _pair(out, path, path, "name, without weights")
-
-
-def _main(trace: Trace, path: str) -> Fingerprint:
-    roles = trace.layers[path]
-    return roles.get("weight") or next(iter(roles.values()))
-
-
-def _pair(out: Pairing, path: str, other: str, rule: str) -> None:
-    out.layers[path], out.rules[path] = [other], rule
-
-
-def _free(paths: Iterable[str], out: Pairing) -> list[str]:
-    return [p for p in paths if p not in out.layers]
-
-
-def _taken(out: Pairing) -> set[str]:
-    return {p for ps in out.layers.values() for p in ps}
-
-
-def _open(paths: Iterable[str], out: Pairing) -> list[str]:
-    taken = _taken(out)
-    return [p for p in paths if p not in taken]
-
-
-def _by_print(live: Trace, file: Trace, out: Pairing, mine: list[str], theirs: list[str]) -> None:
-    for whole in (True, False):  # first all roles together, then the weight alone: a bias may have been dropped
-        groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
-        for path in _open(theirs, out):
-            groups[_identity(file, path, whole)].append(path)
-        counts = Counter(_identity(live, path, whole) for path in _free(mine, out))
-        for path in _free(mine, out):
-            same = groups.get(_identity(live, path, whole), [])
-            if same and len(same) == counts[_identity(live, path, whole)]:
-                # Twins have the same numbers, so their order decides which is which.
-                rule = "fingerprint" if len(same) == 1 and counts[_identity(live, path, whole)] == 1 else "twins, order"
-                counts[_identity(live, path, whole)] -= 1
-                _pair(out, path, same.pop(0), rule)
-
-
-def _identity(trace: Trace, path: str, whole: bool) -> tuple[int, ...]:
-    roles = trace.layers[path]
-    return tuple(sorted(one.hash for one in roles.values())) if whole else (_main(trace, path).hash,)
-
-
-def _by_rows(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]]) -> None:
-    """Packed layers: every row of the larger one is a row of one of the smaller ones."""
-    mine, theirs = paths
-    rows = {row: (path, i) for path in _open(theirs, out) for i, row in enumerate(_main(file, path).rows)}
-    for path in _free(mine, out):
-        found = [rows.get(row) for row in _main(live, path).rows]
-        parts = [f for f in found if f is not None]
-        if parts and len(parts) == len(found) and len({p for p, _ in parts}) > 1:
-            out.layers[path] = list(dict.fromkeys(p for p, _ in parts))
-            out.packed[path], out.rules[path] = parts, "rows: packed"
-    rows = {row: (path, i) for path in _free(mine, out) for i, row in enumerate(_main(live, path).rows)}
-    for other in _open(theirs, out):
-        found = [rows.get(row) for row in _main(file, other).rows]
-        parts = [f for f in found if f is not None]
-        if parts and len(parts) == len(found) and len({p for p, _ in parts}) > 1:
-            for path in dict.fromkeys(p for p, _ in parts):
-                out.layers[path], out.rules[path] = [other], "rows: a part of it"
-                own = {i: j for j, (p, i) in enumerate(parts) if p == path}
-                out.packed[path] = [(other, own[i]) for i in sorted(own)]
-
-
-def _by_sketch(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]]) -> None:
-    mine, theirs = paths
-    for path in _free(mine, out):
-        near = sorted((_main(live, path).near(_main(file, p)), p) for p in _open(theirs, out))
-        clear = len(near) < 2 or near[1][0] > 5 * near[0][0]
-        if near and near[0][0] < NEAR and clear and _main(live, path).size > 16:
-            _pair(out, path, near[0][1], "values, within rounding")
-
-
-def _alike(live: Trace, file: Trace, path: str, other: str, words: list[dict[str, str]]) -> bool:
-    return words[0][path] == words[1][other] and sorted(_main(live, path).shape) == sorted(_main(file, other).shape)
-
-
-def _by_order(
-    live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]], words: list[dict[str, str]]
-) -> None:
-    """The remaining layers: the same operation and size after the same neighbour."""
-    mine, theirs = paths
-    for _ in range(2):
-        for path in _free(mine, out):
-            before = next((out.layers[p][-1] for p in reversed(mine[: mine.index(path)]) if p in out.layers), None)
-            start = theirs.index(before) + 1 if before in theirs else 0
-            left = [p for p in theirs[start:] if p in _open(theirs, out) and _alike(live, file, path, p, words)]
-            if left and (start or mine.index(path) == 0):
-                _pair(out, path, left[0], "order and shape")
 
 
 # Calls

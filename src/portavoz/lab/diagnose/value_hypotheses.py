@@ -45,6 +45,8 @@ def gains(port: Floats, ref: Floats, lengths: list[int], op: str) -> Iterator[Hy
     if kept.sum() > 2:
         both = fit(np.stack([ref[kept], np.ones(int(kept.sum()))], 1), port[kept])
         (gain, shift), errors = both.values, both.errors
+        if abs(gain) < 1e-6:
+            return  # all of the port's numbers are one, whatever the reference's are
         text = f"a gain of {figure(gain, errors[0], 4)} and a constant of {figure(shift, errors[1], 4)} added"
         yield Hypothesis(text, np.where(kept, gain * np.where(kept, ref, 0) + shift, port), port, 2)
 
