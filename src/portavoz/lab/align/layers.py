@@ -34,11 +34,13 @@ def pair_layers(live: Trace, file: Trace, out: Pairing, mapping: Mapping[str, st
         if len(rest) == 1 and path.split(".")[-1] == rest[0].split(".")[-1] and len(ending) > 1:
             _pair(out, path, rest[0], "end of the name")
     _by_order(live, file, out, (mine, theirs), words)
-    # Layers whose weights one side does not say, in another order of the run than by name alone.
     bare = [_free(words[0], out), _open(words[1], out)]
-    unsaid = [p for p in bare[0] if p not in live.layers], [p for p in bare[1] if p not in file.layers]
-    if unsaid[0] or unsaid[1]:
-        by_dataflow(live, file, out, (bare[0] if unsaid[1] else unsaid[0], bare[1] if unsaid[0] else unsaid[1]))
+    if not live.layers or not file.layers:  # one side does not say its weights
+        by_dataflow(live, file, out, (bare[0], bare[1]))
+    for path in bare[0]:
+        said = path in live.layers and path in file.layers
+        if path in _open(words[1], out) and path not in out.layers and words[0][path] == words[1][path] and not said:
+            _pair(out, path, path, "name, without weights")
 
 
 def _main(trace: Trace, path: str) -> Fingerprint:
