@@ -9,6 +9,8 @@ import itertools
 import json
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from targets import TARGETS, Target
 
+import portavoz
 from portavoz.input_files import parse_json, parse_yaml
 from portavoz.text.chunks import split_text
 from portavoz.text.markup import read as read_markup
@@ -111,3 +114,28 @@ JSON = st.recursive(
 def test_any_value_survives_json(value: Any) -> None:
     found = parse_json(json.dumps(value))
     assert json.dumps(found) == json.dumps(value)
+
+
+def onnx_in_a_child(folder: Path, seed: str, count: int) -> dict[str, int]:
+    """How mutated copies of the bundled voice's first graph ended in ONNX Runtime, in another process."""
+    here, package = Path(__file__).parent, Path(portavoz.__file__).parent
+    source, graph = str(package.parent), next(package.glob("families/*/voice/*/encode.onnx"))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([source, str(here), str(here.parent / "support")])}
+    command = [sys.executable, str(here / "onnx_child.py"), str(graph), str(folder), seed, str(count)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stdout[-200:], done.stderr[-1000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_mutated_graphs(tmp_path: Path) -> None:
+    seen = onnx_in_a_child(tmp_path, "onnx", 40)
+    assert seen.keys() <= {"accepted", "refused"}, seen
+    assert seen["refused"] > 0
+
+
+@pytest.mark.slow
+def test_many_mutated_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = onnx_in_a_child(tmp_path, os.environ.get("FUZZ_SEED", "slow"), 3000)
+    with capsys.disabled():
+        print(f"\nONNX: {seen}")
+    assert seen.keys() <= {"accepted", "refused"}, seen

@@ -85,8 +85,14 @@ class _Bound:
 
 
 def _failed(name: str, problem: BaseException) -> BackendError:
-    reason = str(problem).splitlines()[0]
+    reason = _reason(problem)
     return BackendError(f"{name}: ONNX Runtime failed ({reason}); try runtime='eager'")
+
+
+def _reason(problem: BaseException) -> str:
+    """The first line of an error, of a bearable length, without signs that no terminal shows."""
+    first = next(iter(str(problem).splitlines()), "") or type(problem).__name__
+    return "".join(sign if sign.isprintable() else "?" for sign in first[:300])
 
 
 def basic(graph: Path, out: Path) -> Path:
@@ -108,15 +114,14 @@ def _runtime() -> Any:
 
 
 def _failures() -> tuple[type[BaseException], ...]:
+    """What ONNX Runtime raises for a graph that it cannot open or run."""
     state = _runtime().capi.onnxruntime_pybind11_state
-    return (
-        state.Fail,
-        state.InvalidArgument,
-        state.RuntimeException,
-        state.InvalidGraph,
-        state.InvalidProtobuf,
-        state.NoSuchFile,
-    )
+    names = (
+        "Fail", "InvalidArgument", "RuntimeException", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NoModel",
+        "NotImplemented", "EngineError", "EPFail",
+    )  # fmt: skip
+    # Its Python layer has errors of its own: a missing input, a name that is no UTF-8 (ValueError).
+    return (*(kind for name in names if (kind := getattr(state, name, None)) is not None), ValueError, RuntimeError)
 
 
 def _session(path: Path, threads: int) -> Any:
@@ -131,7 +136,7 @@ def _session(path: Path, threads: int) -> Any:
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
         )
     except _failures() as problem:
-        reason = str(problem).splitlines()[0]
+        reason = _reason(problem)
         raise WeightError(
             f"{path}: not a graph that ONNX Runtime can open ({reason}); install or export the voice again"
         ) from problem
