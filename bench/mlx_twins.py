@@ -133,8 +133,8 @@ def decoder_step(way: str) -> Pair:
 
     def ours() -> Any:
         past = attention.extend(Grown(k, v), x)
-        y = layer.attended.after(x, attention(x, past))
-        return layer.fed.after(y, fed(y))
+        y = layer.attention_residual.after(x, attention(x, past))
+        return layer.feed_forward_residual.after(y, fed(y))
 
     class Twin(nn.Module):
         def __init__(self) -> None:

@@ -107,7 +107,7 @@ def test_the_whole_layer_is_trocrs_at_once_and_step_by_step(name: str, activatio
         encoder_hidden_states=torch.from_numpy(memory),
         encoder_attention_mask=additive(mask),
     )[0]
-    heard, text = layer.cross.remember(back.tensor(memory)), back.tensor(TEXT[:, None, None])
+    heard, text = layer.cross_attn.remember(back.tensor(memory)), back.tensor(TEXT[:, None, None])
     own = Cache.empty(back, B, T, WIDTH)
     got, _ = layer(back.tensor(x), own, heard, text, causal=back.tensor(CAUSAL))
     assert off(back.numpy(got), want) < 1e-5

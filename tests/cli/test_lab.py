@@ -40,7 +40,7 @@ def test_a_difference_is_exit_code_1_and_named(run: Any, monkeypatch: pytest.Mon
 
     def broken(*given: Any) -> Any:
         layer = build(*given)
-        layer.cross.scale *= 1.5
+        layer.cross_attn.scale *= 1.5
         return layer
 
     monkeypatch.setattr(decoder, "decoder_layer", broken)

@@ -68,17 +68,17 @@ class Case:
         layer, heard = trunk.memory.encoder.layers[1], trunk.layers[1]
         at, said = "encoder.block.1.layer", "decoder.block.1.layer"
         attended, memory = self.given(f"{at}.0.SelfAttention"), BACK.tensor(self.seen["encoder.final_layer_norm"].y)
-        normed = Residual(lambda _: attended, pre=layer.attended.pre)  # the norm is not in question here
+        normed = Residual(lambda _: attended, pre=layer.attention_residual.pre)  # the norm is not in question here
         entry = trunk.memory.prenet(BACK.tensor(self.ids))
         got = {
-            "norm": (layer.attended.norm(self.given(f"{at}.0.layer_norm")), f"{at}.0.layer_norm"),
+            "norm": (layer.attention_residual.norm(self.given(f"{at}.0.layer_norm")), f"{at}.0.layer_norm"),
             "order": (normed.before(self.given(f"{at}.0")), self.seen[f"{at}.0.SelfAttention"].x),
             "self-attention": (
                 layer.attention(attended, layer.attention.remember(attended), None, near, relative=relative),
                 f"{at}.0.SelfAttention",
             ),
             "cross-attention": (
-                heard.cross(self.given(f"{said}.1.EncDecAttention"), heard.cross.remember(memory)),
+                heard.cross_attn(self.given(f"{said}.1.EncDecAttention"), heard.cross_attn.remember(memory)),
                 f"{said}.1.EncDecAttention",
             ),
             "feed-forward": (layer.feed_forward(self.given(f"{at}.1.DenseReluDense")), f"{at}.1.DenseReluDense"),
@@ -100,16 +100,19 @@ class Case:
             if name == "scale":
                 layer.attention.scale = twin.attention.scale
             if name == "norm":
-                layer.attended.norm, layer.fed.norm = twin.attended.norm, twin.fed.norm
+                layer.attention_residual.norm, layer.feed_forward_residual.norm = (
+                    twin.attention_residual.norm,
+                    twin.feed_forward_residual.norm,
+                )
             if name == "order":
-                layer.attended.pre = layer.fed.pre = True
+                layer.attention_residual.pre = layer.feed_forward_residual.pre = True
             if name == "activation":
                 layer.feed_forward.activation = twin.feed_forward.activation
             if name == "gate":
                 layer.feed_forward.first = twin.feed_forward.first
         if name == "scale":
             for layer in trunk.layers:
-                layer.cross.scale = 1.0
+                layer.cross_attn.scale = 1.0
         if name == "absolute positions":
             trunk.memory.prenet.positions.table = 0 * trunk.memory.prenet.positions.table
 

@@ -160,11 +160,11 @@ def test_default_ends_are_the_references() -> None:
 
 
 def norm_first(m: Any) -> None:
-    m.acoustic.decoder.layers[1].fed.pre = True
+    m.acoustic.decoder.layers[1].feed_forward_residual.pre = True
 
 
 def scale(m: Any) -> None:
-    m.acoustic.decoder.layers[0].cross.scale *= 1.01
+    m.acoustic.decoder.layers[0].cross_attn.scale *= 1.01
 
 
 def encoder_scale(m: Any) -> None:

@@ -86,7 +86,7 @@ def test_each_part_is_the_references(size: str, seed: int, name: str) -> None:
 
     for i, layer in enumerate(model.encoder.layers):
         at = f"encoder.block.{i}"
-        check(f"{at}.layer.0.layer_norm", layer.attended.norm(given(f"{at}.layer.0.layer_norm")))
+        check(f"{at}.layer.0.layer_norm", layer.attention_residual.norm(given(f"{at}.layer.0.layer_norm")))
         x = given(f"{at}.layer.0.SelfAttention")
         check(f"{at}.layer.0.SelfAttention", layer.attention(x, layer.attention.remember(x), text_mask, near))
         check(f"{at}.layer.1.DenseReluDense", layer.feed_forward(given(f"{at}.layer.1.DenseReluDense")))
@@ -96,9 +96,9 @@ def test_each_part_is_the_references(size: str, seed: int, name: str) -> None:
     for i, layer in enumerate(model.decoder.layers):
         at = f"decoder.block.{i}"
         x = given(f"{at}.layer.0.SelfAttention")
-        check(f"{at}.layer.0.SelfAttention", layer.own(x, layer.own.remember(x), causal, far))
-        x, heard = given(f"{at}.layer.1.EncDecAttention"), layer.cross.remember(memory)
-        check(f"{at}.layer.1.EncDecAttention", layer.cross(x, heard, text_mask))
+        check(f"{at}.layer.0.SelfAttention", layer.self_attn(x, layer.self_attn.remember(x), causal, far))
+        x, heard = given(f"{at}.layer.1.EncDecAttention"), layer.cross_attn.remember(memory)
+        check(f"{at}.layer.1.EncDecAttention", layer.cross_attn(x, heard, text_mask))
         check(f"{at}.layer.2.DenseReluDense", layer.feed_forward(given(f"{at}.layer.2.DenseReluDense")))
         empty = model.start(memory, capacity=9).own[i]
         check(at, layer(given(at), empty, heard, text_mask, causal=causal, bias=far)[0])

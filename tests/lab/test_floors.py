@@ -114,7 +114,7 @@ def test_a_file_of_borders_passes_at_stage_level() -> None:
 
 def test_a_fault_in_a_closed_stage_is_named_with_its_stage_and_where_to_look() -> None:
     def eps(acoustic: Any, vocoder: Any) -> None:
-        acoustic.decoder.stack.layers[0].attended.norm.eps = 1e-3
+        acoustic.decoder.stack.layers[0].attention_residual.norm.eps = 1e-3
 
     verdict = compare(compact(ops="numpy"), Closed(compact(edit=eps)))
     assert verdict.answer == "FAIL" and verdict.faults[0].id == "value:mel"

@@ -269,9 +269,11 @@ def test_our_cache_is_the_references_recomputation_step_by_step() -> None:
         def build(w: Any) -> Callable[[], None]:
             stages = Eager(w, w / "vocoder", TINY)
             layer = stages.acoustic.decoder.layers[1]
-            own = layer.own
-            layer.own = Wrapped(own, lambda f, *x, **n: f(*x, **n))
-            layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != lost else x * 0.0)
+            own = layer.self_attn
+            layer.self_attn = Wrapped(own, lambda f, *x, **n: f(*x, **n))
+            layer.self_attn.__dict__["extend"] = lambda cache, x: own.extend(
+                cache, x if cache.length != lost else x * 0.0
+            )
 
             def run() -> None:
                 state = stages.encode(probe["ids"], probe["mask"], probe["speaker"], steps + 1)

@@ -30,7 +30,7 @@ def scale(acoustic: Any, vocoder: Any) -> None:
 
 
 def eps(acoustic: Any, vocoder: Any) -> None:
-    acoustic.encoder.stack.layers[0].attended.norm.eps = 1e-12
+    acoustic.encoder.stack.layers[0].attention_residual.norm.eps = 1e-12
 
 
 def mean(acoustic: Any, vocoder: Any) -> None:
@@ -86,7 +86,7 @@ def test_all_faults_of_one_run_are_named(reference: Trace) -> None:
 def test_a_residual_stream_carries_an_error_that_is_named_once(reference: Trace) -> None:
     def edit(acoustic: Any, vocoder: Any) -> None:
         layer = acoustic.decoder.stack.layers[0]
-        layer.fed.after = lambda x, y: x + y * 1.5
+        layer.feed_forward_residual.after = lambda x, y: x + y * 1.5
 
     verdict = forced(reference, compact(edit=edit))
     assert [c.id for c in verdict.faults] == ["edge:acoustic.decoder.stack.layers.1.norm1"]
@@ -263,9 +263,9 @@ def test_a_fault_that_begins_late_is_named_with_its_step() -> None:
 
     def edit(acoustic: Any, vocoder: Any) -> None:
         layer = acoustic.decoder.layers[1]
-        own = layer.own
-        layer.own = Wrapped(own, lambda f, *x, **n: f(*x, **n))
-        layer.own.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != 70 else x * 0.0)
+        own = layer.self_attn
+        layer.self_attn = Wrapped(own, lambda f, *x, **n: f(*x, **n))
+        layer.self_attn.__dict__["extend"] = lambda cache, x: own.extend(cache, x if cache.length != 70 else x * 0.0)
 
     subject, arrays = probes.reference(steps=73)
     verdict = forced(traced(subject), probes.ours(TINY, arrays, edit=edit, steps=73))

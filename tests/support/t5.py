@@ -159,7 +159,7 @@ class T5(Block):
         """A state with room for `capacity` steps."""
         batch, inner = memory.shape[0], self.c.num_heads * self.c.d_kv
         own = tuple(Cache.empty(self.ops, batch, capacity, inner) for _ in self.decoder.layers)
-        return State(own, tuple(layer.cross.remember(memory) for layer in self.decoder.layers), mask)
+        return State(own, tuple(layer.cross_attn.remember(memory) for layer in self.decoder.layers), mask)
 
     def step(self, ids: Any, state: State) -> tuple[Any, State]:
         """The next tokens [B, T] → logits [B, T, vocabulary] and the next state."""

@@ -40,7 +40,7 @@ class EncoderLayer(Block):
     ) -> None:
         super().__init__(w)
         self.attention, self.feed_forward = attention, feed_forward
-        self.attended, self.fed = (Residual(norm, pre=pre) for norm in norms)
+        self.attention_residual, self.feed_forward_residual = (Residual(norm, pre=pre) for norm in norms)
 
     def __call__(
         self,
@@ -51,10 +51,10 @@ class EncoderLayer(Block):
         relative: RelativeKeys | None = None,
     ) -> Float[Array, "B S C"]:
         """x [B, S, C]; mask [B, 1, 1, S] hides padding, bias [1, heads, S, S] and `relative` tell distances."""
-        y = self.attended.before(x)
+        y = self.attention_residual.before(x)
         y = self.attention(y, self.attention.remember(y), mask, bias, relative=relative)
-        x = self.attended.after(x, y)
-        return self.fed.after(x, self.feed_forward(self.fed.before(x)))
+        x = self.attention_residual.after(x, y)
+        return self.feed_forward_residual.after(x, self.feed_forward(self.feed_forward_residual.before(x)))
 
 
 class DecoderLayer(Block):
@@ -73,8 +73,10 @@ class DecoderLayer(Block):
         pre: bool,
     ) -> None:
         super().__init__(w)
-        self.own, self.cross, self.feed_forward = own, cross, feed_forward
-        self.recalled, self.heard, self.fed = (Residual(norm, pre=pre) for norm in norms)
+        self.self_attn, self.cross_attn, self.feed_forward = own, cross, feed_forward
+        self.self_attn_residual, self.cross_attn_residual, self.feed_forward_residual = (
+            Residual(norm, pre=pre) for norm in norms
+        )
 
     def __call__(
         self,
@@ -88,11 +90,11 @@ class DecoderLayer(Block):
     ) -> tuple[Float[Array, "B T C"], Any]:
         """x [B, T, C] and what came before → [B, T, C] and the longer past.
 
-        `memory` keys and values from ``cross.remember``, `mask` [B, 1, 1, S] hides its padding. `causal`
+        `memory` keys and values from ``cross_attn.remember``, `mask` [B, 1, 1, S] hides its padding. `causal`
         [1, 1, T, past + T] hides the future where several steps come at once; `bias` is for the own steps.
         """
-        x, own = self._recall(x, own, causal, bias)
-        return self._hear(x, self.cross(self.heard.before(x), memory, mask)), own
+        x, own = self._attend_to_past(x, own, causal, bias)
+        return self._add_memory(x, self.cross_attn(self.cross_attn_residual.before(x), memory, mask)), own
 
     def with_attention(
         self,
@@ -105,15 +107,15 @@ class DecoderLayer(Block):
         bias: Float[Array, "..."] | None = None,
     ) -> tuple[Float[Array, "B T C"], Any, Float[Array, "B heads T S"]]:
         """The same, and how much each head looked at each step of the memory [B, heads, T, S]."""
-        x, own = self._recall(x, own, causal, bias)
-        y, weights = self.cross.with_attention(self.heard.before(x), memory, mask)
-        return self._hear(x, y), own, weights
+        x, own = self._attend_to_past(x, own, causal, bias)
+        y, weights = self.cross_attn.with_attention(self.cross_attn_residual.before(x), memory, mask)
+        return self._add_memory(x, y), own, weights
 
-    def _recall(self, x: Any, own: Past, causal: Any, bias: Any) -> tuple[Any, Any]:
-        y = self.recalled.before(x)
-        own = self.own.extend(own, y)
-        return self.recalled.after(x, self.own(y, own, causal, bias)), own
+    def _attend_to_past(self, x: Any, own: Past, causal: Any, bias: Any) -> tuple[Any, Any]:
+        y = self.self_attn_residual.before(x)
+        own = self.self_attn.extend(own, y)
+        return self.self_attn_residual.after(x, self.self_attn(y, own, causal, bias)), own
 
-    def _hear(self, x: Any, y: Any) -> Any:
-        x = self.heard.after(x, y)
-        return self.fed.after(x, self.feed_forward(self.fed.before(x)))
+    def _add_memory(self, x: Any, y: Any) -> Any:
+        x = self.cross_attn_residual.after(x, y)
+        return self.feed_forward_residual.after(x, self.feed_forward(self.feed_forward_residual.before(x)))

@@ -18,7 +18,9 @@ class Layer(Block):
 
     def __init__(self, w: Weights, channels: int, heads: int, inner: int, kernel: int) -> None:
         super().__init__(w)
-        self.attended, self.fed = (Residual(w.layer_norm(name, channels), pre=True) for name in ("norm1", "norm2"))
+        self.attention_residual, self.feed_forward_residual = (
+            Residual(w.layer_norm(name, channels), pre=True) for name in ("norm1", "norm2")
+        )
         self.attention = RotaryAttention(w / "attention", channels, heads)
         self.feed_forward = FeedForward(w / "feed_forward", channels, inner, kernel=kernel)
 
@@ -31,9 +33,9 @@ class Layer(Block):
         mask: Bool[Array, "..."] | None = None,
     ) -> Float[Array, "B T C"]:
         """x [B, T, C]; keep [B, T, 1] is 1 on real steps, 0 on padding, so that a row never hears its padding."""
-        x = self.attended.after(x, self.attention(self.attended.before(x), positions, mask))
-        y = self.fed.before(x)
-        return self.fed.after(x, self.feed_forward(y if keep is None else y * keep))
+        x = self.attention_residual.after(x, self.attention(self.attention_residual.before(x), positions, mask))
+        y = self.feed_forward_residual.before(x)
+        return self.feed_forward_residual.after(x, self.feed_forward(y if keep is None else y * keep))
 
 
 class Stack(Block):

@@ -141,19 +141,19 @@ GLUE = [
     Fault(
         "missing residual around attention",
         edge(f"{DEC}0.norm2"),
-        edit=lambda a, v: setattr(dec(0)(a, v).attended, "after", lambda x, y: y),
+        edit=lambda a, v: setattr(dec(0)(a, v).attention_residual, "after", lambda x, y: y),
         cause=r"attention\.out in its place",
     ),
     Fault(
         "residual added twice",
         edge(f"{ENC}1.norm1"),
-        edit=lambda a, v: setattr(enc(0)(a, v).fed, "after", lambda x, y: x + x + y),
+        edit=lambda a, v: setattr(enc(0)(a, v).feed_forward_residual, "after", lambda x, y: x + x + y),
         cause="sum",
     ),
     Fault(
         "norm behind the sum",
         edge(f"{DEC}1.(attention.[qkv]|norm1)"),
-        edit=lambda a, v: setattr(dec(1)(a, v).attended, "pre", False),
+        edit=lambda a, v: setattr(dec(1)(a, v).attention_residual, "pre", False),
         cause="goes into .*norm1 in its place",
     ),
     Fault(
@@ -243,7 +243,7 @@ FORMULAS = [
     Fault(
         "eps 1e-12",
         leaf(f"{DEC}0.norm1"),
-        edit=lambda a, v: setattr(dec(0)(a, v).attended.norm, "eps", 1e-12),
+        edit=lambda a, v: setattr(dec(0)(a, v).attention_residual.norm, "eps", 1e-12),
         cause="eps",
     ),
     Fault("eps of a vocoder norm", leaf(V + "last"), edit=lambda a, v: setattr(v.last, "eps", 1e-5), cause="eps"),

@@ -177,7 +177,7 @@ class Acoustic(Block):
         """ids [B, S], mask [B, 1, 1, S] or None, speaker [B, X] → a state with room for `capacity` steps."""
         text, width = self.memory(ids, mask), self.c.hidden_size
         own = tuple(Cache.empty(self.ops, ids.shape[0], capacity, width) for _ in self.decoder.layers)
-        return State(own, tuple(layer.cross.remember(text) for layer in self.decoder.layers), mask, speaker)
+        return State(own, tuple(layer.cross_attn.remember(text) for layer in self.decoder.layers), mask, speaker)
 
     def step(self, frame: Any, state: State, masks: Any) -> tuple[Any, Any, State]:
         """frame [B, 1, mels] → r frames [B, r, mels], their stop probabilities [B, 1, r], the next state."""

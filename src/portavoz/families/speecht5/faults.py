@@ -52,7 +52,7 @@ def _bias(word: str) -> Any:
 
 
 def _objects(a: Any, v: Any) -> None:
-    own = a.decoder.layers[1].own
+    own = a.decoder.layers[1].self_attn
     own.k, own.v = own.v, own.k
 
 
@@ -84,18 +84,18 @@ def _one_off(ops: Any, mask: Any) -> Any:
 def _lost(a: Any, v: Any) -> None:
     """The cache's fifth row is lost: a fault that begins at one step."""
     layer = a.decoder.layers[0]
-    own = layer.own
+    own = layer.self_attn
 
     def extend(cache: Any, x: Any) -> Any:
         return type(own).extend(own, cache, x if cache.length != 4 else x * 0.0)
 
-    layer.own = Wrapped(own, lambda f, *x, **n: f(*x, **n))
-    layer.own.__dict__["extend"] = extend
+    layer.self_attn = Wrapped(own, lambda f, *x, **n: f(*x, **n))
+    layer.self_attn.__dict__["extend"] = extend
 
 
 def _twice(a: Any, v: Any) -> None:
     """The first half of an encoder layer adds its input twice."""
-    sums = a.memory.encoder.layers[0].attended
+    sums = a.memory.encoder.layers[0].attention_residual
     norm = sums.norm
     sums.after = lambda x, y: norm(x + x + y)
 
@@ -216,13 +216,13 @@ GLUE = [
     Fault(
         "missing scale",
         edge(DEC + "1.self_attn" + SOFT),
-        edit=lambda a, v: setattr(dec(1)(a, v).own, "scale", 1.0),
+        edit=lambda a, v: setattr(dec(1)(a, v).self_attn, "scale", 1.0),
         cause="missing scale 1/√8",
     ),
     Fault(
         "scale 1/√hidden",
         edge(DEC + "1.encoder_attn" + SOFT),
-        edit=lambda a, v: setattr(dec(1)(a, v).cross, "scale", 32**-0.5),
+        edit=lambda a, v: setattr(dec(1)(a, v).cross_attn, "scale", 32**-0.5),
         cause="scale",
     ),
     Fault(
@@ -253,7 +253,9 @@ GLUE = [
     Fault(
         "missing residual",
         edge(DEC + "1.(final_layer_norm|encoder_attn.q_proj)"),
-        edit=lambda a, v: setattr(dec(1)(a, v).fed, "after", lambda x, y: dec(1)(a, v).fed.norm(y)),
+        edit=lambda a, v: setattr(
+            dec(1)(a, v).feed_forward_residual, "after", lambda x, y: dec(1)(a, v).feed_forward_residual.norm(y)
+        ),
         cause="in its place",
     ),
     Fault(
@@ -321,7 +323,7 @@ FORMULAS = [
     Fault(
         "eps 1e-12",
         leaf(DEC + "1.final_layer_norm"),
-        edit=lambda a, v: setattr(dec(1)(a, v).fed.norm, "eps", 1e-12),
+        edit=lambda a, v: setattr(dec(1)(a, v).feed_forward_residual.norm, "eps", 1e-12),
         cause="eps",
     ),
     Fault(
