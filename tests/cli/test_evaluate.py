@@ -93,7 +93,7 @@ def test_answers_are_joined(run) -> None:
         (("--html", "nowhere/page.html"), "the folder nowhere is not there"),
         (("--speaker", "a,b"), "for 1 voices"),
         (("--speaker", "nobody", "--only", "real_time_factor"), "has heart"),
-        (("--listened", "nowhere.json"), "cannot be read as JSON"),
+        (("--listened", "nowhere.json"), "cannot be read: there is no such file"),
         (("--runtime", "abacus"), "abacus"),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_compiled_voice_passes_at_stage_level(run: Any) -> None:
         (("check",), "required: TRACE"),
         (("compare", "nowhere"), "give a port too"),
         (("compare", "nobody", "nobody.trace"), "it is no family"),
-        (("compare", "compact", "compact", "--map", "nowhere.json"), "cannot be read as JSON"),
+        (("compare", "compact", "compact", "--map", "nowhere.json"), "cannot be read: there is no such file"),
         (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),
         (("compare", "compact", "compact", "--gate", "new"), "with --since"),
         (("compare", "compact", "compact", "--precision", "int3"), "invalid choice: 'int3'"),

@@ -42,5 +42,7 @@ def test_refusals_are_one_line(refused, tmp_path: Path, name: str) -> None:
 
 def test_options(refused) -> None:
     assert "has no command 'burn'" in refused("weights", "burn", "a", "b.safetensors")
-    assert "a.bin: there is no such file" in refused("weights", "convert", "a.bin", "b.safetensors", "--trust-pickle")
+    assert "a.bin: cannot be read: there is no such file" in refused(
+        "weights", "convert", "a.bin", "b.safetensors", "--trust-pickle"
+    )
     assert "change the ending" in refused("weights", "convert", "a.bin", "b.bin")

@@ -248,7 +248,7 @@ def test_labels_that_are_none_are_refused(corpus: Path, tmp_path: Path, change: 
         of_corpus(tmp_path, 1)
 
 
-@pytest.mark.parametrize(("data", "says"), [(b"\n \n", "no sentence in it"), (b"\xff\xfe", "cannot be read as UTF-8")])
+@pytest.mark.parametrize(("data", "says"), [(b"\n \n", "no sentence in it"), (b"\xff\xfe", "not UTF-8")])
 def test_text_that_is_none_is_refused(tmp_path: Path, data: bytes, says: str) -> None:
     (tmp_path / "t.txt").write_bytes(data)
     with pytest.raises(InputError, match=says):

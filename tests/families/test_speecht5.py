@@ -531,7 +531,7 @@ def test_what_a_file_leaves_out_has_the_references_default() -> None:
         ({"hidden_size": 33}, "hidden_size is 33 and encoder_attention_heads 4"),
         ({"hidden_size": "32"}, "hidden_size is '32': wanted a whole number"),
         ({"encoder_layers": 0}, "encoder_layers is 0"),
-        ({"max_speech_positions": 10**12}, "max_speech_positions is 1000000000000: wanted at most 131072"),
+        ({"max_speech_positions": 10**12}, "max_speech_positions is 1000000000000: wanted at most 1048576"),
         ({"max_text_positions": 131073}, "max_text_positions is 131073: wanted at most 131072"),
         ({"num_hidden_layers": 5}, "num_hidden_layers is 5 and encoder_layers 2"),
         ({"hidden_act": "quick_gelu"}, "hidden_act is 'quick_gelu': wanted one of gelu"),

@@ -38,11 +38,13 @@ def stages(c: CompactConfig) -> tuple[StageSpec, ...]:
         "index": Input("batch frames", np.zeros((B, F), np.int64)),
         "place": Input("batch frames", np.zeros((B, F, 2), np.float32)),
     }
+    # An inverse transform is the host's work: that graph ends with spectra. HiFi-GAN's ends with the sound.
+    sound = "batch samples" if c.vocoder == "hifigan" else "batch frames"
     mel = {"mel": Input("batch frames", np.zeros((B, F, c.mel.mels), np.float32))}
     return (
         StageSpec("encode", encode, {"memory": "batch symbols", "log_durations": "batch symbols"}, _encode, main=True),
         StageSpec("decode", decode, {"mel": "batch frames"}, lambda w, c: Acoustic(w / "acoustic", c).decode),
-        StageSpec("vocode", mel, {"sound": "batch frames"}, _vocode),
+        StageSpec("vocode", mel, {"sound": sound}, _vocode),
     )
 
 

@@ -20,6 +20,8 @@ NEAR, CLOSE = 6, 1e-4
 
 def gated(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """The reference's value is a product of two earlier ones; the port's is one of other parts or functions."""
+    if unusable(ref) or unusable(port):
+        return
     order = list(file.units)
     place = order.index(key) if key in file.units else 0
     near = [k for k in reversed(order[max(0, place - NEAR) : place]) if "out" in file.units[k].shapes]
