@@ -81,11 +81,11 @@ def square_ones_transposed(tensors: Tensors) -> int:
 @pytest.mark.parametrize(
     ("change", "seen_alone"),
     [
-        (one_kernel, True),
+        pytest.param(one_kernel, True, marks=pytest.mark.slow),
         (all_but_one, True),
-        (turned_the_other_way, True),
-        (without_the_estimator, True),
-        (stored_transposed, True),
+        pytest.param(turned_the_other_way, True, marks=pytest.mark.slow),
+        pytest.param(without_the_estimator, True, marks=pytest.mark.slow),
+        pytest.param(stored_transposed, True, marks=pytest.mark.slow),
         (square_ones_transposed, False),  # by shape, mean and range they are what they should be
     ],
 )
