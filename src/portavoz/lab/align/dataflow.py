@@ -16,6 +16,7 @@ from .pairing import Pairing
 from .views import bare
 
 SAMPLE, CLOSE = 1024, 1e-3  # values of a call that are looked at; the spread within which they are the same
+HUGE = 1e30  # what masks are written with
 
 
 def by_dataflow(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]]) -> None:
@@ -70,7 +71,15 @@ def _near(a: NDArray[Any], b: NDArray[Any]) -> bool:
     if not a.size or not b.size:
         return False
     x, y = _sampled(a), _sampled(b)
-    return x.shape == y.shape and float(np.linalg.norm(x - y)) <= CLOSE * float(np.linalg.norm(y) or 1.0)
+    if x.shape != y.shape or not np.array_equal(_masked(x), _masked(y)):
+        return False
+    x, y = (np.where(_masked(v), 0, v) for v in (x, y))
+    return float(np.linalg.norm(x - y)) <= CLOSE * float(np.linalg.norm(y) or 1.0)
+
+
+def _masked(x: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a number is undefined, or one that a mask is written with: its square is no number."""
+    return ~(np.abs(x) < HUGE)
 
 
 def _same(live: Trace, file: Trace, key: str, other: str) -> bool:
