@@ -11,7 +11,6 @@ Debian's gcc-riscv64-unknown-elf and binutils-riscv64-unknown-elf.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -146,9 +145,8 @@ def run(arguments: list[str], *, path: Path | None = None, seconds: int = SECOND
     arguments = [str(Path(a).resolve()) if a.endswith(".py") else a for a in arguments]
     given = environment(folder) | ({"PYTHONPATH": str(path)} if path else {})
     return subprocess.run(
-        [folder / "venv" / "bin" / "python", *arguments],
+        ["prlimit", f"--data={MEMORY}", folder / "venv" / "bin" / "python", *arguments],
         env=given, capture_output=True, text=True, timeout=seconds, cwd=folder,  # the package writes reports there
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY)),
     )  # fmt: skip
 
 

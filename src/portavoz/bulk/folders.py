@@ -38,7 +38,7 @@ class JobFolder:
         """Create the folders. Raises InputError, also where OUT is in use for something else."""
         if not self.state.is_dir() and not self.remote and _occupied(Path(self.out)):
             raise InputError(f"{self.out}: there are other files in it; choose a new folder")
-        for path in (self.ledgers, self.temporary, self.staging, self.next):
+        for path in (self.ledgers, self.temporary, self.staging):
             output.folder(path)
 
     def make_layout(self, settings: Settings) -> None:
@@ -73,8 +73,9 @@ class JobFolder:
             except OSError as problem:
                 raise InputError(f"{self.state}: cannot be written ({problem.strerror}); choose another") from problem
             # What a killed run was writing: nobody else writes here now.
-            shutil.rmtree(self.next)
-            self.next.mkdir()
+            if self.next.exists():
+                shutil.rmtree(self.next)
+            output.folder(self.next)
             for left in self.temporary.iterdir():
                 left.unlink()
             yield
