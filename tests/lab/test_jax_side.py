@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
 from portavoz.lab.compare import compare
+from portavoz.lab.instrument.jax import JaxProgram
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.trace.recorder import record
 from portavoz.ops.tap import tap
-
-if importlib.util.find_spec("jax") is None:
-    pytest.skip("JAX is not installed", allow_module_level=True)
-
-import jax
-import jax.numpy as jnp
-
-from portavoz.lab.instrument.jax import JaxProgram
 
 
 class Small(torch.nn.Module):

@@ -57,12 +57,10 @@ class Tokenizer:
             import tokenizers
         except ImportError as problem:
             raise MissingExtra("tokenizers", "hub", "reading a Chatterbox tokenizer") from problem
+        content = read_text(path, remedy="fetch the checkpoint's tokenizer again")
         try:
-            content = read_text(path, remedy="fetch the checkpoint's tokenizer again")
             self.table: Any = tokenizers.Tokenizer.from_str(content)
-        except InputError:
-            raise
-        except Exception as problem:
+        except Exception as problem:  # the package raises no narrower kind
             raise InputError(f"{path}: not a tokenizer ({problem}); fetch the checkpoint's again") from problem
         self.path, self.c, self.variant = path, config, variant
         known = self.table.get_vocab()
