@@ -125,6 +125,7 @@ def spoken(tts: Any, loop: Chatterbox, recording: str) -> tuple[np.ndarray, np.n
         drawn(loop, 3, lambda: 2 * tts.conds.gen["prompt_token"].shape[1]),
         mock.patch.object(tts.t3, word, only_codes),
         mock.patch.object(tts.s3gen, "flow_inference", lambda *a, **k: kept.setdefault("mel", flow(*a, **k))),
+        torch.no_grad(),  # the reference caches its resamplers, and autograd refuses those made in inference mode
     ):
         named = {"language_id": "en"} if loop.c.variant == "multilingual" else {}
         wave = tts.generate(TEXT, audio_prompt_path=recording, **named)[0].numpy()

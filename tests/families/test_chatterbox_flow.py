@@ -26,7 +26,7 @@ def theirs(x: np.ndarray) -> Any:
     return torch.from_numpy(x).transpose(1, 2).contiguous()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_the_token_encoder_is_the_references() -> None:
     w, flow = models.cursor("s3gen"), models.theirs("s3gen").flow
     ours = TokenEncoder(w / "flow", models.config().flow)
@@ -36,7 +36,7 @@ def test_the_token_encoder_is_the_references() -> None:
     assert models.relative(w.ops.numpy(ours(w.ops.tensor(tokens))), want) <= LIMIT
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_each_layer_of_the_token_encoder_sees_a_row_of_small_variance_as_the_reference_does() -> None:
     """An eps of 1e-5 instead of 1e-12 would be invisible with rows of unit variance."""
     w, flow = models.cursor("s3gen"), models.theirs("s3gen").flow
@@ -50,7 +50,7 @@ def test_each_layer_of_the_token_encoder_sees_a_row_of_small_variance_as_the_ref
         assert models.relative(got, want) <= LIMIT
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_the_speaker_is_normalised_before_it_is_projected() -> None:
     w, flow, c = models.cursor("s3gen"), models.theirs("s3gen").flow, models.config().flow
     ours, vector = SpeakerProjection(w / "flow", c), 7 * normal(1, c.speaker)
@@ -59,7 +59,7 @@ def test_the_speaker_is_normalised_before_it_is_projected() -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-@torch.inference_mode()
+@torch.no_grad()
 def test_the_estimator_is_the_references_at_any_time_and_beside_padding(name: str) -> None:
     w, c = models.cursor("s3gen", name), models.config(name).flow
     estimator, ops = models.theirs("s3gen", name).flow.decoder.estimator, w.ops
@@ -80,7 +80,7 @@ def test_the_estimator_is_the_references_at_any_time_and_beside_padding(name: st
         assert models.relative(got, want.numpy()) <= LIMIT
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_each_stage_of_the_estimator_is_the_references() -> None:
     w, c = models.cursor("s3gen"), models.config().flow
     estimator, ops = models.theirs("s3gen").flow.decoder.estimator, w.ops

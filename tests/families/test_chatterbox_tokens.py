@@ -38,7 +38,7 @@ def cond(name: str, x: dict[str, np.ndarray]) -> Any:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def reference_logits(name: str, x: dict[str, np.ndarray], tokens: list[int], batch: int) -> list[np.ndarray]:
     """Logits [B, V] of the prefill and after each token, by the loop's own statements (t3.py, inference)."""
     model, hp = models.theirs("t3", name), models.theirs("t3", name).hp
