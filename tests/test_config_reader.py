@@ -97,3 +97,25 @@ def test_whole_numbers_may_have_one_bound() -> None:
         reader.read(Plain, {"width": 0})
     with pytest.raises(SpecError, match=r"kernels is \[\[0\]\]: wanted a list of lists of whole numbers from 1 up"):
         reader.read(Plain, {"kernels": [[0]]})
+
+
+@dataclass(frozen=True)
+class Mixed:
+    pair: tuple[int, float] = (1, 2.0)
+    blocks: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    names: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, "tuple[int, ...]"])
+
+
+def test_tuples_of_several_kinds_and_mappings_are_checked_inside() -> None:
+    reader = Reader("the mixed configuration")
+    found = reader.read(Mixed, {"pair": [1, 2], "blocks": [[3, [1, 2]]], "names": {"a": [4]}})
+    assert found == Mixed((1, 2), ((3, (1, 2)),), {"a": (4,)})
+    for values, sentence in (
+        ({"pair": [1]}, r"pair is \[1\]: wanted a list of a whole number and a number"),
+        ({"blocks": [[3, 4]]}, r"blocks is \[\[3, 4\]\]: wanted a list of lists of a whole number and a list of whole"),
+        ({"names": {"a": ["x"]}}, r"names is .*: wanted a mapping"),
+        ({"names": {"a": [1 << 40]}}, r"names is .*: wanted at most 65536"),
+        ({"names": {str(n): [] for n in range(5000)}}, r"names is .*: wanted a list of at most 4096"),
+    ):
+        with pytest.raises(SpecError, match=sentence):
+            reader.read(Mixed, values)

@@ -163,11 +163,18 @@ def _beyond(value: Any, hint: Any, most: int) -> str:
         if len(value) > LONGEST:
             return f"a list of at most {LONGEST}"
         return next((problem for one in value if (problem := _beyond(one, None, most))), "")
+    if isinstance(value, Mapping):
+        return _beyond(tuple(value.values()), None, most)
     bounds = [one for one in get_args(hint)[1:] if isinstance(one, Range)] if get_origin(hint) is Annotated else []
     bounded = any(one.most is not None or one.below is not None for one in bounds)
     if isinstance(value, int) and not bounded and abs(value) > most:
         return f"at most {most}"
     return ""
+
+
+def _fixed(hint: Any) -> bool:
+    """Whether an annotation is of a tuple whose entries have a kind each: ``tuple[int, float]``."""
+    return get_origin(hint) is tuple and get_args(hint)[-1:] != (Ellipsis,)
 
 
 def _required(f: dataclasses.Field[Any]) -> bool:
@@ -212,8 +219,11 @@ def _fit(value: Any, hint: Any) -> Any:
         if value in inner:
             return value
     elif origin in (tuple, list, Sequence):
-        if isinstance(value, (list, tuple)):
-            return tuple(_fit(one, inner[0]) for one in value)
+        if isinstance(value, (list, tuple)) and (not _fixed(hint) or len(value) == len(inner)):
+            return tuple(_fit(one, inner[i] if _fixed(hint) else inner[0]) for i, one in enumerate(value))
+    elif origin is Mapping:
+        if isinstance(value, Mapping):
+            return {_fit(key, inner[0]): _fit(one, inner[1]) for key, one in value.items()}
     elif isinstance(value, kinds) and (hint is bool or not isinstance(value, bool)):
         return value
     raise TypeError(value)
@@ -233,8 +243,11 @@ def wanted(hint: Any, many: int = 0) -> str:
         return " ".join([wanted(inner[0], many), *(str(bounds) for bounds in inner[1:] if isinstance(bounds, Range))])
     if origin is Literal:
         return " or ".join(map(repr, inner)) if many else f"one of {', '.join(map(repr, inner))}"
+    if _fixed(hint) and len(set(inner)) > 1:
+        return f"{'lists' if many else 'a list'} of {' and '.join(wanted(one) for one in inner)}"
     if origin in (tuple, list, Sequence):
-        return f"{'lists' if many else 'a list'} of {wanted(inner[0], 1)}"
+        count = f"{len(inner)} " if _fixed(hint) else ""
+        return f"{'lists' if many else 'a list'} of {count}{wanted(inner[0], 1)}"
     if origin in (Union, types.UnionType):
         return " or ".join(wanted(one, many) for one in inner if one is not type(None))
     return WORDS.get(origin or hint, (str(hint), str(hint)))[many]

@@ -165,8 +165,11 @@ def read_array(path: Named, kind: Kind = ARRAY) -> NDArray[Any]:
     return _array(read_bytes(path, kind, remedy="save an array with numpy.save"), _shown(path))
 
 
-def read_arrays(path: Named, kind: Kind = ARRAY) -> dict[str, NDArray[Any]]:
-    """The arrays in a .npz file by name. Raises InputError for anything else, and for more than `kind` can have."""
+def read_arrays(path: Named, kind: Kind = ARRAY, only: str | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays in a .npz file by name, or the one of the name `only`.
+
+    Raises InputError for anything else, and for more than `kind` can have.
+    """
     import zipfile
     import zlib
 
@@ -174,14 +177,15 @@ def read_arrays(path: Named, kind: Kind = ARRAY) -> dict[str, NDArray[Any]]:
     with opened(path, kind, remedy="save arrays with numpy.savez") as file:
         try:
             packed = zipfile.ZipFile(file)
-            for about in packed.infolist():
+            members = packed.infolist() if only is None else [packed.getinfo(f"{only}.npy")]
+            for about in members:
                 left -= about.file_size
                 if left < 0:
                     raise InputError(f"{_shown(path)}: unpacks to more than {kind.most // MIB} MiB; save fewer arrays")
                 with packed.open(about) as member:
                     name = about.filename.removesuffix(".npy")
                     out[name] = _array(member.read(about.file_size), f"{_shown(path)}: {name}")
-        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError) as bad:
+        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError, KeyError) as bad:
             raise InputError(f"{_shown(path)}: not a .npz file ({bad}); save arrays with numpy.savez") from bad
     return out
 

@@ -311,7 +311,12 @@ def refused(path: Path, kind: type[PortavozError], sentence: str, **how: Any) ->
 
 def test_json_that_is_not_pipers(copy: Path) -> None:
     for changes, sentence in (
-        ({"phoneme_id_map": None}, "phoneme_id_map is 'None', wanted is lists of numbers by phoneme"),
+        ({"phoneme_id_map": None}, "phoneme_id_map is 'None', wanted is lists of at most 16 numbers"),
+        ({"phoneme_id_map": {"_": [0] * 17, "^": [1], "$": [2]}}, "phoneme_id_map is .* at most 16 numbers"),
+        ({"phoneme_id_map": {"_": [1 << 40], "^": [1], "$": [2]}}, "phoneme_id_map is .* at most 16 numbers"),
+        ({"phoneme_map": {"a": 5}}, "phoneme_map is .*5.*, wanted is lists of at most 16 phonemes"),
+        ({"num_speakers": 10**12}, "num_speakers is '1000000000000', wanted is a whole number from 1 to 4096"),
+        ({"num_symbols": 10**12}, "num_symbols is '1000000000000', wanted is a whole number from 1 to 65536"),
         ({"phoneme_id_map": {"a": [0]}}, "phoneme_id_map is .* wanted is _ \\^ \\$ in it"),
         ({"audio": {"sample_rate": "x"}}, "audio.sample_rate is 'x', wanted is a rate in Hz"),
         ({"phoneme_type": "runes"}, "phoneme_type is 'runes', wanted is one of espeak, text"),

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from portavoz import families
-from portavoz.errors import WeightError
+from portavoz.errors import SpecError, WeightError
 from portavoz.families.piper import names, probe, spline
 from portavoz.families.piper.eager import Eager
 from portavoz.lab.family import compare_backends
@@ -119,9 +119,26 @@ def test_names_and_sizes_come_back_from_a_graph() -> None:
     assert {*found} == {*arrays}
     for path, array in arrays.items():
         np.testing.assert_allclose(found[path], array, rtol=1e-5, atol=1e-6, err_msg=path)
-    assert names.sizes(graph, found) == probe.TINY.sizes
+    assert names.sizes(graph, found, Path("voice.onnx")) == probe.TINY.sizes
 
 
 def test_a_rounded_file_says_that_it_has_no_weights() -> None:
     with pytest.raises(WeightError, match="holds no weights in float32 or float16 by their names"):
         names.tensors(helper.make_model(helper.make_graph([], "g", [], [], [])), Path("voice.onnx"))
+
+
+def test_weights_that_lack_a_part_and_strides_without_bounds_are_refused() -> None:
+    _, arrays = model()
+    path, graph = Path("voice.onnx"), exported(arrays)
+    found = names.tensors(graph, path)
+    lacking = {name: array for name, array in found.items() if name != "dp.pre.weight"}
+    with pytest.raises(WeightError, match=r"voice.onnx: not all of a Piper voice's weights are in it .*dp.pre"):
+        names.sizes(graph, lacking, path)
+    with pytest.raises(WeightError, match="not all of a Piper voice's weights"):
+        names.sizes(graph, {**found, "enc_p.emb.weight": np.zeros(3, np.float32)}, path)
+    for node in graph.graph.node:
+        for fact in node.attribute:
+            if node.op_type == "ConvTranspose" and fact.name == "strides":
+                fact.ints[:] = [10**9]
+    with pytest.raises(SpecError, match=r"upsampling is .*: wanted a list of lists of 2 whole numbers from 1 to 1024"):
+        names.sizes(graph, found, path)

@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from targets import TRACE, UNITS, tensors
+from model_targets import KIT, PREPARED, SAVED
+from targets import PIPER, TRACE, UNITS, tensors
 
 from portavoz.families.compact.config import MINIMAL
 from portavoz.families.speecht5.config import TINY
@@ -42,6 +43,18 @@ def _speecht5(**changes: Any) -> list[Any]:
 
 def _print(number: str) -> Any:
     return {"enc": {"weight": {"shape": [1], "hash": number}}}
+
+
+def _piper(**changes: Any) -> str:
+    return json.dumps({**PIPER, **changes})
+
+
+def _saved(**changes: str) -> bytes:
+    return tensors({**SAVED, "__metadata__": {**SAVED["__metadata__"], **changes}}, bytes(24))
+
+
+def _prepared(text: str) -> bytes:
+    return tensors({**PREPARED, "__metadata__": {**PREPARED["__metadata__"], "prepared": text}}, bytes(24))
 
 
 WIDE = {"dtype": "F32", "shape": [1 << 63, 4], "data_offsets": [0, 0]}
@@ -81,5 +94,23 @@ FOUND: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("train YAML", "a time that is none", lambda: "corpus: !!timestamp soon"),
     ("train YAML", "a list of itself", lambda: "corpus: &a [*a]"),
     ("serve YAML", "nesting without end", lambda: "host: " + "{a: " * 1500),
+    ("Piper JSON", "a trillion speakers", lambda: _piper(num_speakers=10**12)),
+    ("Piper JSON", "a phoneme that stands for a number", lambda: _piper(phoneme_map={"a": 5})),
+    ("Piper JSON", "a phoneme of a million numbers", lambda: _piper(phoneme_id_map=dict.fromkeys("_^$", [1] * 10**6))),
+    ("Piper values", "sizes that are a number", lambda: {"sizes": {"upsampling": [5]}}),
+    ("Piper values", "strides whose product is 10²¹", lambda: {"sizes": {"upsampling": [[1000, 1000]] * 7}}),
+    ("Piper values", "phonemes that are a number", lambda: {"ids": 5}),
+    ("Kokoro values", "a rate of a trillion", lambda: {"rate": 10**12}),
+    ("Kokoro values", "a style that is a text", lambda: {"style": "x"}),
+    ("training checkpoint", "a step that is a word", lambda: _saved(step="soon")),
+    ("training checkpoint", "a configuration that is no JSON", lambda: _saved(config="{")),
+    ("prepared weights", "an order that is a text", lambda: _prepared(json.dumps({"a": {"order": "ab"}}))),
+    ("prepared weights", "a layer that is not described", lambda: _prepared("{}")),
+    ("ttnn schedule", "rules that are numbers", lambda: "rule = [1, 2]"),
+    ("ttnn schedule", "buckets that are a number", lambda: "buckets = 5"),
+    ("kit.json", "a family that is a list", lambda: json.dumps({**KIT, "family": []})),
+    ("kit.json", "stages that are numbers", lambda: json.dumps({**KIT, "stages": [1]})),
+    ("stored recording", "nesting without end", lambda: b'{"id":' * 50_000),
+    ("digests", "a list", lambda: "[1]"),
     ("WAV PCM_16", "an ID3 mark and nothing behind it", lambda: b"ID3"),
 )  # fmt: skip

@@ -80,7 +80,7 @@ class Target(NamedTuple):
     use: Callable[[Any, Path], Any]
 
 
-def _written(name: str, use: Callable[[Path], Any]) -> Callable[[Any, Path], Any]:
+def written(name: str, use: Callable[[Path], Any]) -> Callable[[Any, Path], Any]:
     """Write a case to a file of this name, and use that."""
 
     def act(content: Any, folder: Path) -> Any:
@@ -95,7 +95,7 @@ def _text(chance: Random) -> str:
     return mutation.of_text(" ".join(chance.sample(WORDS, 3)), chance)
 
 
-def _json(value: Any) -> Callable[[Random], bytes]:
+def json_of(value: Any) -> Callable[[Random], bytes]:
     """Mutated values, and now and then mutated bytes, of a JSON file."""
 
     def make(chance: Random) -> bytes:
@@ -106,7 +106,7 @@ def _json(value: Any) -> Callable[[Random], bytes]:
     return make
 
 
-def _values(value: Any) -> Callable[[Random], Any]:
+def values(value: Any) -> Callable[[Random], Any]:
     return lambda chance: mutation.of_value(value, chance)
 
 
@@ -114,7 +114,7 @@ def _bytes(*contents: bytes) -> Callable[[Random], bytes]:
     return lambda chance: mutation.of_bytes(chance.choice(contents), chance)
 
 
-def _texts(*contents: str) -> Callable[[Random], str]:
+def texts(*contents: str) -> Callable[[Random], str]:
     return lambda chance: mutation.of_text(chance.choice(contents), chance)
 
 
@@ -131,7 +131,7 @@ def tensors(header: Any, data: bytes = b"") -> bytes:
     return len(text).to_bytes(8, "little") + text + data
 
 
-def _headed(header: Any, data: bytes) -> Callable[[Random], bytes]:
+def headed(header: Any, data: bytes) -> Callable[[Random], bytes]:
     """A safetensors file whose header's values are changed, or its bytes."""
 
     def make(chance: Random) -> bytes:
@@ -250,47 +250,47 @@ def _marked_up(text: str, kind: str) -> None:
 
 TARGETS: dict[str, Target] = {
     "text": Target(_text, lambda text, _: list(split_text(text, limit=180))),
-    "ssml": Target(_texts(SSML), lambda text, _: _marked_up(text, "ssml")),
+    "ssml": Target(texts(SSML), lambda text, _: _marked_up(text, "ssml")),
     "markup": Target(
-        _texts(SSML, "# A\n\n- *b* [c](d) `e`\n\n> f\n\n| g | h |\n", "<p>a<br>b &amp; <script>c</script></p>"),
+        texts(SSML, "# A\n\n- *b* [c](d) `e`\n\n> f\n\n| g | h |\n", "<p>a<br>b &amp; <script>c</script></p>"),
         lambda text, _: _marked_up(text, "auto"),
     ),
-    "voice.json": Target(_json(VOICE), _written("voice.json", lambda path: _voice(path.parent))),
-    "compact config": Target(_values(MINIMAL.to_dict()), lambda values, _: CompactConfig.from_dict(values)),
+    "voice.json": Target(json_of(VOICE), written("voice.json", lambda path: _voice(path.parent))),
+    "compact config": Target(values(MINIMAL.to_dict()), lambda found, _: CompactConfig.from_dict(found)),
     "speecht5 config": Target(
-        _values([TINY.to_dict(), TINY.vocoder_dict()]),
-        lambda values, _: SpeechT5Config.from_dict(*(values if isinstance(values, list) and len(values) == 2 else [0])),
+        values([TINY.to_dict(), TINY.vocoder_dict()]),
+        lambda found, _: SpeechT5Config.from_dict(*(found if isinstance(found, list) and len(found) == 2 else [0])),
     ),
     "chatterbox config": Target(
-        _json(chatterbox.CONFIGS["tiny"].to_dict()),
-        _written("config.json", lambda path: chatterbox.parse(read_object(path, "fetch it again"))),
+        json_of(chatterbox.CONFIGS["tiny"].to_dict()),
+        written("config.json", lambda path: chatterbox.parse(read_object(path, "fetch it again"))),
     ),
-    "Piper JSON": Target(_json(PIPER), _written("v.onnx.json", piper.read)),
-    "mel": Target(_values(dataclasses.asdict(MelSpec())), lambda values, _: Reader("the mel").read(MelSpec, values)),
-    "safetensors": Target(_headed(WEIGHTS, bytes(40)), _written("w.safetensors", _read_weights)),
-    "trace": Target(_trace, _written("t.trace", _read_trace)),
-    "npy": Target(_bytes(_npy()), _written("a.npy", input_files.read_array)),
-    "npz": Target(_bytes(_npz()), _written("a.npz", input_files.read_arrays)),
-    "train YAML": Target(_texts(TRAIN), _written("c.yaml", lambda path: TrainConfig.read(path))),
+    "Piper JSON": Target(json_of(PIPER), written("v.onnx.json", piper.read)),
+    "mel": Target(values(dataclasses.asdict(MelSpec())), lambda found, _: Reader("the mel").read(MelSpec, found)),
+    "safetensors": Target(headed(WEIGHTS, bytes(40)), written("w.safetensors", _read_weights)),
+    "trace": Target(_trace, written("t.trace", _read_trace)),
+    "npy": Target(_bytes(_npy()), written("a.npy", input_files.read_array)),
+    "npz": Target(_bytes(_npz()), written("a.npz", input_files.read_arrays)),
+    "train YAML": Target(texts(TRAIN), written("c.yaml", lambda path: TrainConfig.read(path))),
     "train values": Target(
         lambda chance: f"{chance.choice(SETTINGS)}={chance.choice(mutation.VALUES)}",
         lambda change, folder: TrainConfig.read(_config(folder), [change]),
     ),
-    "serve YAML": Target(_texts(SERVE), _written("s.yaml", lambda path: settings.read({}, path))),
-    "lexicon": Target(_texts(LEXICON), _written("l.txt", Lexicon.open)),
-    "corpus CSV": Target(_texts(CSV, CSV.replace(",", "|")), _written("metadata.csv", _layout("metadata.csv"))),
-    "corpus JSONL": Target(_texts(JSONL.replace('"id"', '"audio"')), _written("m.jsonl", _layout("m.jsonl"))),
-    "corpus index": Target(_texts(INDEX), _written("index.jsonl", lambda path: list(corpus.index(path.parent)))),
+    "serve YAML": Target(texts(SERVE), written("s.yaml", lambda path: settings.read({}, path))),
+    "lexicon": Target(texts(LEXICON), written("l.txt", Lexicon.open)),
+    "corpus CSV": Target(texts(CSV, CSV.replace(",", "|")), written("metadata.csv", _layout("metadata.csv"))),
+    "corpus JSONL": Target(texts(JSONL.replace('"id"', '"audio"')), written("m.jsonl", _layout("m.jsonl"))),
+    "corpus index": Target(texts(INDEX), written("index.jsonl", lambda path: list(corpus.index(path.parent)))),
     "manifest JSONL": Target(
-        _texts(JSONL), _written("m.jsonl", lambda path: list(manifest.read(str(path), DEFAULTS)))
+        texts(JSONL), written("m.jsonl", lambda path: list(manifest.read(str(path), DEFAULTS)))
     ),
     "manifest CSV": Target(
-        _texts("id,text,speed\na,Hello.,1\nb,\"x, y\",2\n"),
-        _written("m.csv", lambda path: list(manifest.read(str(path), DEFAULTS))),
+        texts("id,text,speed\na,Hello.,1\nb,\"x, y\",2\n"),
+        written("m.csv", lambda path: list(manifest.read(str(path), DEFAULTS))),
     ),
-    "labels": Target(_texts(GRID), _written("a.TextGrid", labels.read)),
+    "labels": Target(texts(GRID), written("a.TextGrid", labels.read)),
     "lab labels": Target(
-        _texts("0 5000000 HH\n5000000 9000000 AH0\n", "0.5 121 HH\n0.7 121 AH0\n"), _written("a.lab", labels.read)
+        texts("0 5000000 HH\n5000000 9000000 AH0\n", "0.5 121 HH\n0.7 121 AH0\n"), written("a.lab", labels.read)
     ),
     **{
         f"{form} {subtype}": Target(

@@ -20,15 +20,18 @@ import pytest
 from corpus import FOUND
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from targets import TARGETS, Target
+from model_targets import TARGETS as MODEL_TARGETS
+from targets import TARGETS as PLAIN_TARGETS
+from targets import Target
 
 import portavoz
 from portavoz.input_files import parse_json, parse_yaml
 from portavoz.text.chunks import split_text
 from portavoz.text.markup import read as read_markup
 
+TARGETS = PLAIN_TARGETS | MODEL_TARGETS
 COUNT = 150  # cases of each kind in `make test`, and of the slow kinds
-FEW = {"train YAML": 30, "train values": 30, "text": 60}
+FEW = {"train YAML": 30, "train values": 30, "text": 60, "kit.json": 40, "Kokoro styles": 40}
 HOUR = float(os.environ.get("FUZZ_SECONDS", "3600"))  # of the slow form, all kinds together
 
 

@@ -44,7 +44,7 @@ async def _stream(port: int, body: dict[str, Any], wanted: bytes, until: float, 
 
 def streams(short: bool) -> dict[str, Any]:
     """256 streams at once, read as fast as they sound, for ten minutes."""
-    count, seconds, settle = (64, 6.0, 3.0) if short else (256, 600.0, 60.0)
+    count, seconds, settle = (24, 3.0, 1.5) if short else (256, 600.0, 60.0)
     texts = [f"stream {kind} " + "a" * round((seconds + 30) / 0.2) for kind in range(4)]
     wanted = [expected(text) for text in texts] if short else _long(texts)
 
@@ -94,8 +94,8 @@ def _long(texts: list[str]) -> list[bytes]:
 
 def overload(short: bool) -> dict[str, Any]:
     """1,000 connections offered to 256 slots: 256 are served, the rest are told 429 at once."""
-    count, slots, spread = (150, 40, 1.0) if short else (1000, 256, 10.0)
-    text = "overload " + "a" * 70
+    count, slots, spread = (80, 20, 0.5) if short else (1000, 256, 10.0)
+    text = "overload " + "a" * (10 if short else 70)
     wanted = _long([text])[0]
 
     async def one(port: int, number: int, times: list[float]) -> str:
@@ -140,7 +140,7 @@ def overload(short: bool) -> dict[str, Any]:
 
 def parallel(short: bool) -> dict[str, Any]:
     """10,000 requests, 64 at once, of 64 kinds: each body is that of the same request alone."""
-    count = 400 if short else 10_000
+    count = 128 if short else 10_000
     texts = [f"Text number {n} of those." for n in range(8)]
     kinds = list(itertools.product(texts, ("ann", "bob"), (1.0, 1.5), (0, 9)))
     wanted = [expected(t, speaker=v, speed=s, seed=n) for t, v, s, n in kinds]
@@ -173,7 +173,7 @@ def parallel(short: bool) -> dict[str, Any]:
 
 def disconnects(short: bool) -> dict[str, Any]:
     """1,000 clients that leave at a random time: slots, threads, files and temporary folders are as before."""
-    count = 60 if short else 1000
+    count = 30 if short else 1000
     text = "disconnect " + "a" * 200
 
     async def one(port: int, draw: random.Random) -> str:

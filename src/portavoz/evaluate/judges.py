@@ -21,6 +21,7 @@ import numpy as np
 from ..audio.resample import resample
 from ..errors import BackendError, MissingExtra
 from ..flow import Wave
+from ..input_files import is_file
 from . import judge_process
 from .judge_process import RATE
 
@@ -34,7 +35,7 @@ def interpreter() -> Path:
     """The judges' Python. Raises MissingExtra when there is none."""
     named = os.environ.get(VARIABLE)
     for path in [Path(named)] if named else [PLACE, *(p / PLACE for p in Path(__file__).resolve().parents)]:
-        if path.is_file():
+        if is_file(path):
             return path
     place = f"{named} ({VARIABLE}) is not there" if named else "they have no environment"
     problem = MissingExtra("faster-whisper and distillmos", "judge", "the judges whisper and distillmos")

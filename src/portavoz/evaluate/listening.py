@@ -23,6 +23,7 @@ from ..audio.files import read
 from ..audio.resample import resample
 from ..errors import InputError
 from ..flow import Wave
+from ..input_files import is_file, is_folder
 from ..pages import render
 from ..train.data.layouts import SOUNDS
 from . import embed
@@ -41,7 +42,7 @@ Sounds = dict[str, Wave]  # by the sentence's id
 def is_sound_folder(name: str) -> bool:
     """Whether a name is a folder of sound files rather than a voice."""
     folder = Path(name)
-    if not folder.is_dir() or (folder / "voice.json").is_file() or (folder / "config.json").is_file():
+    if not is_folder(folder) or is_file(folder / "voice.json") or is_file(folder / "config.json"):
         return False
     return any(path.suffix.lower() in SOUNDS for path in folder.iterdir())
 

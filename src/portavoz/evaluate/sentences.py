@@ -11,7 +11,7 @@ import numpy as np
 from ..audio.files import read
 from ..errors import InputError
 from ..flow import Wave
-from ..input_files import read_text
+from ..input_files import is_file, read_text
 from ..text.alphabet import ALPHABET
 from ..train.data import layouts
 from ..train.data.corpus import index
@@ -51,7 +51,7 @@ def of_corpus(folder: str | Path, count: int, *, speakers: tuple[str, ...] = ())
     for a folder that cannot be read.
     """
     folder = Path(folder)
-    found = list(_labelled(folder) if (folder / "index.jsonl").is_file() else _plain(folder))
+    found = list(_labelled(folder) if is_file(folder / "index.jsonl") else _plain(folder))
     known = {sentence.speaker for sentence in found}
     wanted = next((name for name in speakers if name in known), None)
     found = [s for s in found if wanted is None or s.speaker == wanted]
@@ -75,7 +75,7 @@ def _labelled(folder: Path) -> Iterator[Sentence]:
 
 def _plain(folder: Path) -> Iterator[Sentence]:
     for recording in layouts.find(folder).recordings:
-        if recording.text.strip() and recording.wav.is_file():
+        if recording.text.strip() and is_file(recording.wav):
             yield Sentence(recording.id, recording.text, recording.wav, recording.speaker)
 
 

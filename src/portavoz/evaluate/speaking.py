@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import InputError, JobError, PortavozError
 from ..flow import Wave
+from ..input_files import is_file, is_folder
 from ..inspect.memory import peak_memory
 
 WARM_UP = "Ready."  # the first sentence also pays for loading
@@ -41,7 +42,7 @@ class Subject:
     def named(self, parts: int) -> str:
         """Its name with so many parts of its folder's path."""
         path = Path(self.voice or "bundled voice")
-        if parts > 1 and path.is_dir():
+        if parts > 1 and is_folder(path):
             path = path.resolve()
         voice = "/".join(part.strip("/\\") for part in path.parts[-parts:])
         return f"{voice} ({self.speaker})" if self.speaker else voice
@@ -89,7 +90,7 @@ def synthesize(subject: Subject, texts: Sequence[str]) -> Synthesis:
         command = [sys.executable, "-m", "portavoz.evaluate.speaking"]
         done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True)
         answer = Path(folder) / "result.json"
-        if done.returncode or not answer.is_file():
+        if done.returncode or not is_file(answer):
             last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
             raise JobError(
                 f"voice {subject.voice!r}: its process ended with exit code {done.returncode} ({last[:200]}); "

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtra, WeightError
+from ..input_files import is_file
 from .surgery import nodes
 
 MOST = 2 << 30  # bytes of a graph with its weights: what a protocol buffer can hold
@@ -60,7 +61,7 @@ def mentioned(path: Path) -> list[Path]:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         names = {found.group(1) for found in _LOCATION.finditer(data)}
     places = sorted(path.parent / os.fsdecode(name) for name in names)
-    return [place for place in places if place.is_file()]
+    return [place for place in places if is_file(place)]
 
 
 def _operators(model: Any, path: Path) -> None:
@@ -86,7 +87,7 @@ def _beside(model: Any, path: Path) -> None:
         place = (home / name).resolve()
         if not name or os.path.basename(name) != name or place.parent != home:
             raise WeightError(f"{path}: its weights lie at {name[:80]!r}, which is not beside it; fetch it again")
-        if not place.is_file():
+        if not is_file(place):
             raise WeightError(f"{path}: its weights {name!r} are not beside it; fetch that file too")
         first = _number(about.get("offset", "0"))
         length = _number(about.get("length", str(place.stat().st_size)))

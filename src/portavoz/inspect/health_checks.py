@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ..input_files import is_file
+
 if TYPE_CHECKING:
     from ..voice import Voice
 
@@ -21,7 +23,7 @@ def steps(name: str | None, open_voice: Callable[[], Voice]) -> Iterator[Callabl
         from ..loading.locate import locate
 
         folder = locate(name)
-        checked = (folder / "voice.json").is_file() and not is_checkpoint(folder)
+        checked = is_file(folder / "voice.json") and not is_checkpoint(folder)
         if checked:
             verify(folder, describe(folder))
         opened.append(open_voice())

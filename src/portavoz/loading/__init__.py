@@ -18,6 +18,7 @@ from ..graph import processor
 from ..graph.cache import Cache
 from ..graph.compile import EXPORTER, Choice, Origin, assemble, plan, prebuilt
 from ..graph.tuning import stored
+from ..input_files import is_file
 from ..ops.base import Ops
 from . import locate
 
@@ -44,7 +45,7 @@ def open_checkpoint(voice: str | Path | None, vocoder: str | Path | None = None)
 
 
 def _family(folder: Path) -> FamilySpec:
-    if (folder / "voice.json").is_file():
+    if is_file(folder / "voice.json"):
         name = describe(folder)["family"]
         if name not in families.names():
             raise InputError(f"{folder}: family {name!r} is not known to this portavoz; install a newer one")

@@ -100,11 +100,11 @@ def _cached(package: Any, which: dict[str, Any]) -> Path | None:
 def _whole(cached: Path) -> bool:
     """Whether the cache holds what opening needs: a configuration, and weights of any kind."""
     kinds = (*WEIGHTS, *PICKLES)
-    if (cached / "voice.json").is_file() or _recognised(cached):
+    if is_file(cached / "voice.json") or _recognised(cached):
         return True
     if any(cached.glob(f"onnx/*{GRAPH}")):
         return families.recognise(cached) is not None
-    return (cached / "config.json").is_file() and any(True for kind in kinds for _ in cached.glob(kind))
+    return is_file(cached / "config.json") and any(True for kind in kinds for _ in cached.glob(kind))
 
 
 def _offline(package: Any) -> bool:

@@ -19,8 +19,10 @@ import numpy as np
 
 from ..atomic import atomic
 from ..audio.files import read, to_pcm16
-from ..errors import InputError
+from ..config_reader import Reader
+from ..errors import InputError, PortavozError
 from ..flow import Wave
+from ..input_files import SETTINGS, is_file, parse_json, read_text
 from ..interrupts import deferred
 from .problems import Problem
 
@@ -63,7 +65,7 @@ class Store(Generic[T]):
     prefix: of ids: "voice" makes voice_0f… . kind: the dataclass of a description.
     """
 
-    def __init__(self, folder: Path | None, most: int, prefix: str, kind: Callable[..., T]) -> None:
+    def __init__(self, folder: Path | None, most: int, prefix: str, kind: type[T]) -> None:
         self.folder, self.most, self.prefix = folder, most, prefix
         self.pattern = re.compile(rf"{prefix}_[0-9a-f]{{24}}")
         self._kind = kind
@@ -80,11 +82,11 @@ class Store(Generic[T]):
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob(f"{self.prefix}_*.json"):
                 self._read(path)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, PortavozError) as error:
             raise InputError(f"voice_folder {folder}: cannot be read ({error}); check it") from error
 
     def _read(self, path: Path) -> None:
-        found = self._kind(**json.loads(path.read_text(encoding="utf-8")))
+        found = Reader(str(path), most=1 << 53).read(self._kind, parse_json(read_text(path, SETTINGS)))
         if self.pattern.fullmatch(found.id) and found.id == path.stem:
             self._known[found.id] = found
 
@@ -94,11 +96,11 @@ class Store(Generic[T]):
             return
         path = self.folder / f"{name}.json"
         try:
-            if path.is_file():
+            if is_file(path):
                 self._read(path)
             else:
                 self._known.pop(name, None)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, PortavozError):
             self._known.pop(name, None)
 
     def listed(self) -> list[T]:

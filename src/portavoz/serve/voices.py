@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, PortavozError
 from ..families.synthesis import BatchSynthesizer
 from ..folder import describe, find
+from ..input_files import is_file, is_folder
 from .batching import Batching
 from .problems import Problem
 
@@ -202,11 +203,11 @@ def _model(given: str) -> Model:
     name, equals, source = given.partition("=")
     if not equals:
         source = given
-        name = Path(given).name if "/" in given and Path(given).is_dir() else given
+        name = Path(given).name if "/" in given and is_folder(Path(given)) else given
     model = Model(name, source)
     with suppress(InputError):  # a checkpoint, or a name on the hub: known when it is opened
         folder = find(source)
-        model.bytes = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        model.bytes = sum(file.stat().st_size for file in folder.iterdir() if is_file(file))
         model.about = describe(folder)
     return model
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...atomic import atomic
 from ...errors import InputError
+from ...input_files import is_folder
 from ..options import listed, load_options, note, print_json, runtime_options
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _check(args: argparse.Namespace) -> None:
         # Else a voice after the option would be taken for the file's name, and a report written over nothing.
         if name not in (None, "-") and Path(name).suffix != ending:
             raise InputError(f"--{option} {name}: a name that ends with {ending} was wanted; put voices before options")
-        if name not in (None, "-") and not Path(name).absolute().parent.is_dir():
+        if name not in (None, "-") and not is_folder(Path(name).absolute().parent):
             raise InputError(f"--{option} {name}: the folder {Path(name).parent} is not there; make it first")
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ...config_reader import read_object
 from ...errors import InputError, WeightError
+from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights import file, store
 from ...weights.cursor import Weights
@@ -66,11 +67,11 @@ def part_files(folder: Path) -> dict[str, Path]:
 
 def is_chatterbox(folder: Path) -> bool:
     """Whether a folder looks like a checkpoint of this family; nothing is refused here."""
-    if (folder / "voice.json").is_file():
+    if is_file(folder / "voice.json"):
         return False
-    if (folder / CONFIG).is_file():
+    if is_file(folder / CONFIG):
         return _says_so(folder)
-    if any((folder / name).is_file() for name in ("s3gen.safetensors", "s3gen_meanflow.safetensors", *PICKLES)):
+    if any(is_file(folder / name) for name in ("s3gen.safetensors", "s3gen_meanflow.safetensors", *PICKLES)):
         return True
     try:
         return {"t3", "flow"} <= found(folder).keys()
@@ -152,7 +153,7 @@ class Checkpoint:
     def about(self) -> dict[str, Any]:
         """What is known without reading a weight."""
         named = folder_name(self.folder)
-        known = [DEFAULT] if (self.folder / VOICE).is_file() else []
+        known = [DEFAULT] if is_file(self.folder / VOICE) else []
         return {
             "name": named, "family": "chatterbox", "rate": self.config.spec.rate, "speakers": known,
             "config": self.config.to_dict(),
@@ -182,12 +183,12 @@ class Checkpoint:
     def voice(self) -> Conditionals | None:
         """The voice that came with the folder, None where there is none. Raises WeightError for a damaged one."""
         path = self.folder / VOICE
-        return Conditionals.load(path, self.config) if path.is_file() else None
+        return Conditionals.load(path, self.config) if is_file(path) else None
 
     @property
     def pickled_voice(self) -> bool:
         """Whether the voice that came with it is a pickle still."""
-        return (self.folder / PICKLED_VOICE).is_file() and not (self.folder / VOICE).is_file()
+        return is_file(self.folder / PICKLED_VOICE) and not is_file(self.folder / VOICE)
 
 
 def folder_name(folder: Path) -> str:
@@ -210,7 +211,7 @@ def _kernel(path: str) -> str:
 
 
 def _pickled(folder: Path) -> str:
-    there = [name for name in PICKLES if (folder / name).is_file()]
+    there = [name for name in PICKLES if is_file(folder / name)]
     if not there:
         return "; fetch the whole checkpoint"
     path = folder / there[0]
@@ -225,7 +226,7 @@ def _config(folder: Path, files: tuple[Path, ...]) -> ChatterboxConfig:
     for path in files:
         for name, (root, ours) in names.renamed(stored := store.read(path)).items():
             shapes[root][ours] = stored[name]
-    if (folder / CONFIG).is_file():
+    if is_file(folder / CONFIG):
         config = parse({k: v for k, v in read_object(folder / CONFIG, "fetch it again").items() if k != "family"})
         names.recognised(shapes, config)
         return config

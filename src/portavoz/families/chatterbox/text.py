@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MissingExtra
-from ...input_files import parse_json, read_text
+from ...input_files import is_file, parse_json, read_text
 from .config import TokensConfig
 
 START, STOP, UNKNOWN, SPACE = "[START]", "[STOP]", "[UNK]", "[SPACE]"
@@ -121,9 +121,9 @@ def tokenizer_file(folder: Path, variant: str) -> Path:
         "turbo": ("tokenizer.json",),
     }[variant]
     for name in names:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return folder / name
-    if variant == "turbo" and (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+    if variant == "turbo" and is_file(folder / "vocab.json") and is_file(folder / "merges.txt"):
         return folder / "vocab.json"
     raise InputError(f"{folder}: there is no {' or '.join(names)}; fetch the checkpoint's tokenizer too")
 

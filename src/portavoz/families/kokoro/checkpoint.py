@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError, InputError
+from ...input_files import is_file
 from ...ops.base import Ops
 from ..spec import Lookup, Model, Tensors
 from .config import KokoroConfig
@@ -19,7 +20,7 @@ USUAL = "model.onnx"  # of several precisions, the one that nothing was taken fr
 def graphs(folder: Path) -> list[Path]:
     """The ONNX files of a folder, and of its folder `onnx`, that are no voice of another family."""
     found = [*folder.glob(f"*{ENDING}"), *folder.glob(f"onnx/*{ENDING}")]
-    return sorted(path for path in found if not path.with_name(path.name + ".json").is_file())
+    return sorted(path for path in found if not is_file(path.with_name(path.name + ".json")))
 
 
 def home(place: Path) -> Path:
@@ -32,7 +33,7 @@ def home(place: Path) -> Path:
 def recognises(place: Path) -> bool:
     """Whether a file or a folder is a model of this family, as far as names tell."""
     if place.suffix == ENDING:
-        return not place.with_name(place.name + ".json").is_file() and _styled(home(place))
+        return not is_file(place.with_name(place.name + ".json")) and _styled(home(place))
     return bool(graphs(place)) and _styled(place)
 
 

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ...errors import SpecError
+from ...config_reader import Count, Range, Reader, check_size
 
+READER = Reader("a Kokoro configuration")
 RATE = 24_000
 LONGEST = 510  # tokens between the two zeros
 STYLE = 256  # numbers of a style, for each number of tokens
@@ -27,10 +28,10 @@ NUMBERS: Mapping[str, int] = {letter: first + n for first, letters in _PHONEMES 
 class KokoroConfig:
     """Rate in Hz, rows of the table of phonemes, the most tokens at once, the numbers of a style."""
 
-    rate: int = RATE
-    symbols: int = 178
-    longest: int = LONGEST
-    style: int = STYLE
+    rate: Annotated[int, Range(least=8000, most=96_000)] = RATE
+    symbols: Count = 178
+    longest: Annotated[int, Range(least=1, most=4096)] = LONGEST
+    style: Count = STYLE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `parse` is the inverse."""
@@ -39,7 +40,6 @@ class KokoroConfig:
 
 def parse(values: Mapping[str, Any], folder: Path | None = None) -> KokoroConfig:
     """The inverse of `KokoroConfig.to_dict`. Raises SpecError."""
-    known = {one.name for one in dataclasses.fields(KokoroConfig)}
-    if wrong := sorted({*values} - known):
-        raise SpecError(f"a Kokoro configuration has no {', '.join(wrong)}; give {', '.join(sorted(known))}")
-    return KokoroConfig(**values)
+    config = READER.read(KokoroConfig, values)
+    check_size((config.longest + 1 + config.symbols) * config.style, READER.what)
+    return config

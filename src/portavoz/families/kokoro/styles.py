@@ -18,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, WeightError
+from ...input_files import Kind, is_file, opened, read_arrays, read_bytes
 from .config import LONGEST, STYLE
 from .phonemes import LANGUAGES
 
 Floats = NDArray[np.float32]
 ROWS = (LONGEST, LONGEST + 1)
 USUAL = "af_heart"
+STYLES = Kind("a file of styles", 1 << 28)
+MOST = 4096  # styles in an archive
 _WEIGHED = re.compile(r"([^:+]+)(?::([^:+]+))?")
 _BYTES = tuple(rows * STYLE * 4 for rows in ROWS)
 
@@ -41,7 +44,7 @@ class Style(NamedTuple):
 
 def archives(folder: Path) -> list[Path]:
     """The archives of styles in a folder."""
-    return [path for path in sorted(folder.glob("voices*")) if path.suffix in (".bin", ".npz") and path.is_file()]
+    return [path for path in sorted(folder.glob("voices*")) if path.suffix in (".bin", ".npz") and is_file(path)]
 
 
 def files(folder: Path) -> list[Path]:
@@ -80,26 +83,25 @@ class Styles:
 
 def _names(archive: Path) -> list[str]:
     try:
-        with zipfile.ZipFile(archive) as held:
-            return [name.removesuffix(".npy") for name in held.namelist() if name.endswith(".npy")]
-    except (zipfile.BadZipFile, OSError) as problem:
+        with opened(archive, STYLES, error=WeightError) as file, zipfile.ZipFile(file) as held:
+            names = [name.removesuffix(".npy") for name in held.namelist() if name.endswith(".npy")]
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as problem:
         raise WeightError(f"{archive}: no archive of styles, or one that is cut short; fetch it again") from problem
+    if len(names) > MOST:
+        raise WeightError(f"{archive}: {len(names)} styles, wanted at most {MOST}; give another file")
+    return names
 
 
 def _table(path: Path, name: str) -> Floats:
-    if zipfile.is_zipfile(path):
-        try:
-            with np.load(path, allow_pickle=False) as held:
-                return checked(held[name], f"{path}: {name}")
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as problem:
-            raise WeightError(f"{path}: the style {name} cannot be read ({problem}); fetch it again") from problem
-    size = path.stat().st_size
-    if size not in _BYTES:
+    content = read_bytes(path, STYLES, remedy="fetch it again")
+    if content[:2] == b"PK":
+        return checked(read_arrays(path, STYLES, name)[name], f"{path}: {name}")
+    if len(content) not in _BYTES:
         raise InputError(
-            f"{path}: {size} bytes, a style has {LONGEST} rows of {STYLE} float32 numbers ({_BYTES[0]} bytes); "
+            f"{path}: {len(content)} bytes, a style has {LONGEST} rows of {STYLE} float32 numbers ({_BYTES[0]} bytes); "
             "give another file, or fetch it again"
         )
-    return checked(np.fromfile(path, "<f4").reshape(-1, STYLE), str(path))
+    return checked(np.frombuffer(content, "<f4").reshape(-1, STYLE), str(path))
 
 
 def checked(values: Any, name: str) -> Floats:

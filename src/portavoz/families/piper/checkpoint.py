@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights.cursor import Weights
 from ..graph_file import opened
@@ -26,12 +27,12 @@ def beside(graph: Path) -> Path:
 
 def voices(folder: Path) -> list[Path]:
     """The graphs in a folder that have their JSON."""
-    return [path for path in sorted(folder.glob(f"*{ENDING}")) if beside(path).is_file()]
+    return [path for path in sorted(folder.glob(f"*{ENDING}")) if is_file(beside(path))]
 
 
 def recognises(place: Path) -> bool:
     """Whether a file or a folder is a voice of this family, as far as names tell."""
-    return beside(place).is_file() if place.suffix == ENDING else bool(voices(place))
+    return is_file(beside(place)) if place.suffix == ENDING else bool(voices(place))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class PiperFile:
     def _weights(self) -> tuple[dict[str, Any], VitsConfig]:
         model = opened(self.graph)
         found = names.tensors(model, self.graph)
-        return found, names.sizes(model, found)
+        return found, names.sizes(model, found, self.graph)
 
     def replaced(self, weights: Path) -> PiperFile:
         """Raises InputError: the weights are in the graph."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ...config_reader import Reader, read_object
+from ...config_reader import LONGEST, MOST, Count, Range, Reader, Size, read_object
 from ...errors import SpecError
 from .vits import VitsConfig
 
@@ -16,6 +16,9 @@ PAD, BEGIN, END = "_", "^", "$"
 KINDS = ("espeak", "text")  # who makes the phonemes
 GIVE = "give the JSON file that came with the voice"
 RATES = (8000, 96000)
+MANY = 16  # numbers, or phonemes, that one phoneme may stand for: published voices have one
+READER = Reader("a Piper configuration")
+Scale = Annotated[float, Range(least=0, most=10)]
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,13 @@ class PiperConfig:
     are read from its weights when blocks are asked for.
     """
 
-    rate: int = 22050
-    symbols: int = 256
-    speakers: int = 1
+    rate: Annotated[int, Range(*RATES)] = 22050
+    symbols: Count = 256
+    speakers: Annotated[int, Range(least=1, most=LONGEST)] = 1
     language: str = "en-us"
     kind: str = "espeak"
-    scales: tuple[float, float, float] = (0.667, 1.0, 0.8)
-    ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, "tuple[int, ...]"])
+    scales: tuple[Scale, Scale, Scale] = (0.667, 1.0, 0.8)
+    ids: Mapping[str, tuple[Size, ...]] = field(default_factory=dict[str, "tuple[int, ...]"])
     replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
     names: tuple[str, ...] = ()
     sizes: VitsConfig = field(default_factory=VitsConfig)
@@ -58,28 +61,9 @@ MEDIUM = PiperConfig()
 
 def parse(values: Mapping[str, Any], folder: Path | None = None) -> PiperConfig:
     """The inverse of `PiperConfig.to_dict`. Raises SpecError."""
-    known = {one.name for one in dataclasses.fields(PiperConfig)}
-    if wrong := sorted({*values} - known):
-        raise SpecError(f"a Piper configuration has no {', '.join(wrong)}; give {', '.join(sorted(known))}")
-    made = dict(values)
-    for key in ("scales", "names"):
-        if key in made:
-            made[key] = tuple(made[key])
-    if "sizes" in made:
-        made["sizes"] = _sizes(made["sizes"])
-    for key in ("ids", "replaced"):
-        if key in made:
-            made[key] = {one: tuple(many) for one, many in made[key].items()}
-    return PiperConfig(**made)
-
-
-def _sizes(values: Mapping[str, Any]) -> VitsConfig:
-    plain = dict(values)
-    if "upsampling" in plain:
-        plain["upsampling"] = tuple((int(kernel), int(stride)) for kernel, stride in plain["upsampling"])
-    if "blocks" in plain:
-        plain["blocks"] = tuple((int(kernel), tuple(dilations)) for kernel, dilations in plain["blocks"])
-    return Reader("the sizes of a Piper model").read(VitsConfig, plain)
+    config = READER.read(PiperConfig, values)
+    config.sizes.checked()
+    return config
 
 
 def read(path: Path) -> PiperConfig:
@@ -95,7 +79,8 @@ def read(path: Path) -> PiperConfig:
     kind = at("phoneme_type", default="espeak")
     _check(path, "phoneme_type", kind in KINDS, kind, f"one of {', '.join(KINDS)}")
     ids = at("phoneme_id_map")
-    _check(path, "phoneme_id_map", _numbers(ids), ids, "lists of numbers by phoneme")
+    wanted = f"lists of at most {MANY} numbers, by at most {LONGEST} phonemes"
+    _check(path, "phoneme_id_map", _lists(ids, _id) and all(ids.values()), ids, wanted)
     _check(path, "phoneme_id_map", {PAD, BEGIN, END} <= {*ids}, sorted(ids)[:4], f"{PAD} {BEGIN} {END} in it")
     rate = at("audio", "sample_rate")
     _check(path, "audio.sample_rate", _whole(rate) and RATES[0] <= rate <= RATES[1], rate, "a rate in Hz")
@@ -104,13 +89,14 @@ def read(path: Path) -> PiperConfig:
     scales = tuple(at("inference", name, default=one) for name, one in zip(names, usual))
     _check(path, "inference", all(_number(x) and 0 <= x <= 10 for x in scales), scales, "numbers from 0 to 10")
     count, speakers = at("num_speakers", default=1), at("speaker_id_map", default={})
-    _check(path, "num_speakers", _whole(count) and count >= 1, count, "a whole number from 1 up")
+    _check(path, "num_speakers", _counts(count, LONGEST), count, f"a whole number from 1 to {LONGEST}")
     fits = isinstance(speakers, dict) and all(_whole(n) and 0 <= n < count for n in speakers.values())
     _check(path, "speaker_id_map", fits, speakers, f"numbers below {count} by name")
     symbols = at("num_symbols", default=1 + max(n for many in ids.values() for n in many))
-    _check(path, "num_symbols", _whole(symbols) and symbols >= 1, symbols, "a whole number from 1 up")
+    _check(path, "num_symbols", _counts(symbols), symbols, f"a whole number from 1 to {MOST}")
     replaced = at("phoneme_map", default={})
-    _check(path, "phoneme_map", isinstance(replaced, dict), replaced, "lists of phonemes by phoneme")
+    wanted = f"lists of at most {MANY} phonemes, by at most {LONGEST} phonemes"
+    _check(path, "phoneme_map", _lists(replaced, lambda one: isinstance(one, str)), replaced, wanted)
     by_number = {n: name for name, n in speakers.items()}
     return PiperConfig(
         rate=rate,
@@ -120,7 +106,7 @@ def read(path: Path) -> PiperConfig:
         kind=kind,
         scales=(float(scales[0]), float(scales[1]), float(scales[2])),
         ids={one: tuple(many) for one, many in ids.items()},
-        replaced={one: tuple(map(str, many)) for one, many in replaced.items()},
+        replaced={one: tuple(many) for one, many in replaced.items()},
         names=tuple(by_number.get(n, str(n)) for n in range(count)),
     )
 
@@ -130,12 +116,21 @@ def _check(path: Path, key: str, fits: bool, found: Any, wanted: str) -> None:
         raise SpecError(f"{path}: {key} is {str(found)[:60]!r}, wanted is {wanted}; {GIVE}")
 
 
-def _numbers(ids: Any) -> bool:
+def _lists(value: Any, fits: Callable[[Any], bool]) -> bool:
+    """Whether this is short lists, by text, of what fits."""
     return (
-        isinstance(ids, dict)
-        and bool(ids)
-        and all(isinstance(many, list) and many and all(_whole(n) and n >= 0 for n in many) for many in ids.values())
+        isinstance(value, dict)
+        and len(value) <= LONGEST
+        and all(isinstance(many, list) and len(many) <= MANY and all(map(fits, many)) for many in value.values())
     )
+
+
+def _id(value: Any) -> bool:
+    return _whole(value) and 0 <= value < MOST
+
+
+def _counts(value: Any, most: int = MOST) -> bool:
+    return _whole(value) and 1 <= value <= most
 
 
 def _whole(value: Any) -> bool:

@@ -59,8 +59,20 @@ def tensors(model: Any, path: Path) -> Arrays:
     return found
 
 
-def sizes(model: Any, found: Arrays) -> VitsConfig:
-    """The model's sizes, from its weights' shapes and the strides of its convolutions."""
+def sizes(model: Any, found: Arrays, path: Path) -> VitsConfig:
+    """The model's sizes, from its weights' shapes and the strides of its convolutions.
+
+    Raises WeightError for weights that are not all of a Piper voice's, SpecError for sizes that cannot be.
+    """
+    try:
+        return _sizes(model, found).checked()
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as problem:
+        raise WeightError(
+            f"{path}: not all of a Piper voice's weights are in it ({problem}); fetch it again"
+        ) from problem
+
+
+def _sizes(model: Any, found: Arrays) -> VitsConfig:
     facts = {".".join(n.name.strip("/").split("/")[:-1]): n for n in model.graph.node if n.op_type.startswith("Conv")}
 
     def fact(place: str, name: str) -> int:

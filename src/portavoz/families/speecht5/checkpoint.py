@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ...config_reader import read_object
 from ...errors import InputError, WeightError
 from ...folder import checkpoint
+from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights import file, fold, shards
 from ..spec import Lookup
@@ -62,7 +63,7 @@ class Checkpoint:
                 "put the folder of a SpeechT5HifiGan there, or say where it is with vocoder= (--vocoder)"
             )
         found = cls(folder, place, SpeechT5Config.from_dict(described(folder), described(place)))
-        if (folder / MODEL).is_file():
+        if is_file(folder / MODEL):
             found.tokenizer()  # it says so before any weight is read when it is another checkpoint's
         return found
 
@@ -125,7 +126,7 @@ class Checkpoint:
     def speakers(self) -> dict[str, NDArray[np.float32]]:
         """The x-vectors that came with the folder, by name; {} where there are none. Raises InputError."""
         found: dict[str, Any] = {}
-        if (self.folder / SPEAKERS).is_file():
+        if is_file(self.folder / SPEAKERS):
             found.update(vectors_of(self.folder / SPEAKERS))
         for path in sorted((self.folder / "speakers").glob("*.npy")):
             from .speaker import speaker
@@ -138,13 +139,13 @@ class Checkpoint:
 def vocoder_of(folder: Path) -> Path | None:
     """The vocoder's folder that belongs to a model's: within it, else the published one's name beside it."""
     places = [*(folder / name for name in SUBFOLDERS), folder.resolve().parent / BESIDE_IT]
-    return next((place for place in places if (place / "config.json").is_file()), None)
+    return next((place for place in places if is_file(place / "config.json")), None)
 
 
 def described(folder: Path) -> dict[str, Any]:
     """A folder's config.json. Raises InputError."""
     path = folder / "config.json"
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: there is no such file; give a folder that save_pretrained wrote")
     return read_object(path, "fetch it again")
 
@@ -207,7 +208,7 @@ def save(
     if speakers:
         file.write(target / SPEAKERS, {name: np.asarray(v, np.float32) for name, v in speakers.items()}, {})
     for found in (source / name for name in COPIED) if source is not None else ():
-        if found.is_file() and found.resolve() != (target / found.name).resolve():
+        if is_file(found) and found.resolve() != (target / found.name).resolve():
             shutil.copyfile(found, target / found.name)
 
 

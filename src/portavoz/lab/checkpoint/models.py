@@ -103,14 +103,14 @@ def opened(
 
 
 def _folder(path: Path) -> Path:
-    return path if path.is_dir() else path.parent
+    return path if is_folder(path) else path.parent
 
 
 def _by_files(path: Path, family: str | None) -> FamilySpec | None:
     """The family whose checkpoints are known by their files, where the folder of `path` is one."""
     folder = _folder(path)
     known = [families.get(family)] if family else families.all()
-    return next((one for one in known if folder.is_dir() and one.recognises(folder) and one.part_files(folder)), None)
+    return next((one for one in known if is_folder(folder) and one.recognises(folder) and one.part_files(folder)), None)
 
 
 def _of_files(path: Path, family: FamilySpec, part: str | None, config: str | None, known: Path) -> list[Part]:
@@ -119,7 +119,7 @@ def _of_files(path: Path, family: FamilySpec, part: str | None, config: str | No
         family.part(part)
     folder = _folder(known)
     chosen = family.configuration(config) if config else family.open(folder, Lookup()).config
-    files = dict(family.part_files(_folder(path))) if path.is_dir() else {part or _part_of(family, path): path}
+    files = dict(family.part_files(_folder(path))) if is_folder(path) else {part or _part_of(family, path): path}
     return [_made(file, family, name, chosen, store.read(file)) for name, file in files.items() if part in (None, name)]
 
 

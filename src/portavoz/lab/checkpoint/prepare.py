@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, WeightError
+from ...input_files import parse_json
 from ...ops.ttnn.backend import TtnnOps
 from ...ops.ttnn.parameters import source
 from ...weights import fold, store
@@ -57,10 +58,15 @@ def read(path: str | Path) -> tuple[Store, str]:
         raise WeightError(
             f"{path}: not prepared for {BACKEND}; make it with portavoz weights convert --backend {BACKEND}"
         )
-    about = json.loads(held.metadata[KEY])
-    tensors = {name: t.transposed(about[name]["order"] or None) for name, t in held.items()}
+    try:
+        about, schedule = parse_json(held.metadata[KEY]), held.metadata["schedule"]
+        tensors = {name: t.transposed(about[name]["order"] or None) for name, t in held.items()}
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as problem:
+        raise WeightError(
+            f"{path}: what was prepared in it cannot be read ({problem!r}); prepare it again"
+        ) from problem
     metadata = {key: value for key, value in held.metadata.items() if key not in (KEY, "backend", "layout")}
-    return Store(tensors, {**metadata, "layout": "torch"}), held.metadata["schedule"]
+    return Store(tensors, {**metadata, "layout": "torch"}), schedule
 
 
 def refuse(backend: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, WeightError
-from ...input_files import sha256
+from ...input_files import is_folder, sha256
 from ...ops.layouts import format_of
 from ...weights import shards, store
 from ...weights.layout import order
@@ -109,7 +109,9 @@ def _short(fix: Mapping[str, Any]) -> dict[str, Any]:
 
 def _beside(source: Path) -> Path:
     return (
-        source / "model_fixed.safetensors" if source.is_dir() else source.with_name(f"{source.stem}_fixed.safetensors")
+        source / "model_fixed.safetensors"
+        if is_folder(source)
+        else source.with_name(f"{source.stem}_fixed.safetensors")
     )
 
 

@@ -140,9 +140,12 @@ def opened(folder: str | Path) -> Kit:
         stored, inputs = (file.read(folder / f"{name}.safetensors")[0] for name in ("weights", "inputs"))
         arrays = {k: relayout(a, tensors[k]["role"], layout, "torch") for k, a in stored.items()}
         kind = subjects.of(about["family"], about["config"])
-    except (KeyError, TypeError, PortavozError) as problem:
-        raise InputError(f"{folder}: the kit is damaged ({problem}); make it again") from problem
-    return Kit(folder, about, _subject(kind, arrays, inputs))
+        if not all(isinstance(stage[key], str) for stage in about["stages"] for key in ("name", "file")):
+            raise TypeError("stages without names and files")
+        subject = _subject(kind, arrays, inputs)
+    except (KeyError, TypeError, ValueError, AttributeError, PortavozError) as problem:
+        raise InputError(f"{folder}: the kit is damaged ({str(problem)[:300]}); make it again") from problem
+    return Kit(folder, about, subject)
 
 
 def is_kit(name: str) -> bool:

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...config_reader import LONGEST, MOST
 from ...errors import BackendError
+from ...input_files import MIB, Kind, is_file, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,6 +31,8 @@ else:
 
 # Bytes of a number; the exponents that 16 numbers of a block float share are in it.
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "bfloat8_b": 1.0625, "bfloat4_b": 0.5625}
+SETTING = Kind("a TOML file", MIB // 4)
+CORES = 1024  # of a side of a grid
 FOLDER = Path(__file__).parent / "schedule"
 # Key → the words that it may have; None: numbers.
 CHOICES: dict[str, tuple[str, ...] | None] = {
@@ -90,11 +94,11 @@ def names() -> list[str]:
 def load(name: str | Path) -> Schedule:
     """A schedule by its name, or from a TOML file. Raises BackendError naming the file, the rule and the key."""
     path = FOLDER / f"{name}.toml" if str(name) in names() else Path(name)
-    if not path.is_file():
+    if not is_file(path):
         raise BackendError(f"there is no ttnn schedule {str(name)!r}: choose {', '.join(names())}, or give a TOML file")
     try:
-        about = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+        about = tomllib.loads(read_text(path, SETTING, error=BackendError))
+    except (ValueError, RecursionError) as problem:
         raise BackendError(f"{path}: cannot be read as TOML ({problem}); correct it") from problem
     return read(about, path.name)
 
@@ -104,25 +108,38 @@ def read(about: Mapping[str, Any], name: str) -> Schedule:
     _known(about, ("defaults", "rule", "buckets"), name)
     defaults = _rule(about.get("defaults", {}), Rule(), f"{name}, defaults")
     rules: list[tuple[tuple[str, ...], Rule]] = []
-    for n, given in enumerate(about.get("rule", []), 1):
+    found = about.get("rule", [])
+    if not isinstance(found, list) or len(found) > LONGEST or not all(isinstance(given, dict) for given in found):
+        raise BackendError(f"{name}: rule is {str(found)[:60]!r}: write [[rule]] above each, {LONGEST} at most")
+    for n, given in enumerate(found, 1):
         match = given.get("match")
-        patterns = (match,) if isinstance(match, str) else tuple(match or ())
+        patterns = (match,) if isinstance(match, str) else tuple(match) if isinstance(match, list) else ()
         if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
             raise BackendError(f"{name}, rule {n}: match is {match!r}: give a pattern of paths, or a list of them")
         values = {key: value for key, value in given.items() if key != "match"}
         rules.append((patterns, _rule(values, defaults, f"{name}, rule {n} ({', '.join(patterns)})")))
     buckets = about.get("buckets", {})
-    if not all(isinstance(size, int) and size > 0 and size % 32 == 0 for size in buckets.values()):
-        raise BackendError(f"{name}: buckets are {dict(buckets)}: give multiples of 32, the side of a tile")
+    if not isinstance(buckets, dict) or not all(_tiles(size) for size in buckets.values()):
+        raise BackendError(f"{name}: buckets are {buckets}: give multiples of 32, the side of a tile, up to {MOST}")
     return Schedule(name.removesuffix(".toml"), defaults, tuple(rules), dict(buckets))
 
 
-def _rule(given: Mapping[str, Any], base: Rule, place: str) -> Rule:
+def _tiles(size: Any) -> bool:
+    return isinstance(size, int) and 0 < size <= MOST and size % 32 == 0
+
+
+def _rule(given: Any, base: Rule, place: str) -> Rule:
+    if not isinstance(given, Mapping):
+        raise BackendError(f"{place}: {str(given)[:60]!r}, wanted keys and values: {', '.join(CHOICES)}")
     _known(given, tuple(CHOICES), place)
     for key, value in given.items():
         words = CHOICES[key]
         if words is None:
-            if not (isinstance(value, list) and len(value) == 2 and all(isinstance(n, int) and n > 0 for n in value)):
+            if not (
+                isinstance(value, list)
+                and len(value) == 2
+                and all(isinstance(n, int) and 0 < n <= CORES for n in value)
+            ):
                 raise BackendError(f"{place}: {key} is {value!r}: give rows and columns of cores, such as [8, 8]")
         elif value not in words:
             raise BackendError(f"{place}: {key} is {value!r}: choose one of {', '.join(words)}")

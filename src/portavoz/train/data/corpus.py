@@ -107,6 +107,8 @@ class Corpus:
         self.about = read_object(self.folder / "corpus.json", "make the corpus again")
         self.lines = list(index(self.folder))
         self.speakers: list[str] = speakers or self.about.get("speakers") or []
+        if not isinstance(self.speakers, list) or not all(isinstance(name, str) for name in self.speakers):
+            raise InputError(f"{self.folder / 'corpus.json'}: speakers is no list of names; make the corpus again")
         self._check()
         self.features = Features(self.folder, [self._cut(line) for line in self.lines], spec)
         self.mels, self.waves = self.features.mels, self.features.waves
@@ -119,7 +121,7 @@ class Corpus:
     def names(folder: Path) -> list[str]:
         """The speakers that a corpus folder lists; none where it cannot be read, which opening it reports."""
         found = about(folder).get("speakers")
-        return list(found) if isinstance(found, list) else []
+        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
     def split(self, name: str) -> list[Utterance]:
         """The utterances of one split, "train" or "held_out"."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...atomic import DISK
 from ...errors import InputError, JobError
-from ...input_files import sha256
+from ...input_files import is_file, is_folder, sha256
 
 BLOCK = 1 << 20
 # Network errors that a retry may resolve; a disk's errors are OSErrors too, see `_local`.
@@ -46,7 +46,7 @@ def fetch(
         raise InputError(
             f"{path.parent}: cannot be made a folder ({problem.strerror}); choose another one"
         ) from problem
-    if path.is_file() and sha256(path) == checksum:
+    if is_file(path) and sha256(path) == checksum:
         return path
     part = path.with_name(f"{path.name}.part")
     for attempt in range(tries):
@@ -87,7 +87,7 @@ def _local(problem: Exception) -> bool:
 
 
 def _more(url: str, part: Path, say: Callable[[str], None]) -> None:
-    have = part.stat().st_size if part.is_file() else 0
+    have = part.stat().st_size if is_file(part) else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         answer = urllib.request.urlopen(request, timeout=60)
@@ -130,7 +130,7 @@ def unpack(archive: Path, out: Path, folder: str) -> Path:
     Raises InputError for an archive that is damaged, JobError for a disk that is full or cannot be written.
     """
     target = out / folder
-    if target.is_dir():
+    if is_folder(target):
         return target
     beside = out / f".{folder}.part"
     try:

@@ -29,7 +29,7 @@ from ...audio.files import read
 from ...audio.mel import mel_spectrogram
 from ...errors import InputError
 from ...flow import MelSpec
-from ...input_files import sha256
+from ...input_files import parse_json, sha256
 from ..progress import track
 from ..run_directory import made, room
 
@@ -67,7 +67,9 @@ def digests(path: Path, files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 of each file by its path; a file of the same size and time is not hashed again."""
     known: dict[str, list[Any]] = {}
     with suppress(OSError, ValueError):
-        known = json.loads(path.read_text())
+        found = parse_json(path.read_text())
+        if isinstance(found, dict):
+            known = {name: entry for name, entry in found.items() if isinstance(entry, list) and len(entry) == 3}
     new: dict[str, list[Any]] = {}
     for file in dict.fromkeys(files):
         try:

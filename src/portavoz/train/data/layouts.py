@@ -210,7 +210,7 @@ def _vctk(folder: Path) -> Iterator[Recording]:
 
 
 def _vctk_sounds(folder: Path) -> Path | None:
-    return min((p for p in folder.glob("wav48*") if p.is_dir()), default=None)
+    return min((p for p in folder.glob("wav48*") if is_folder(p)), default=None)
 
 
 def _ljspeech(folder: Path) -> bool:
@@ -223,7 +223,7 @@ def _ljspeech(folder: Path) -> bool:
 
 LAYOUTS: tuple[tuple[str, Callable[[Path], Any], Callable[[Path], Iterator[Recording | Malformed]]], ...] = (
     ("ljspeech", _ljspeech, _table),
-    ("vctk", lambda folder: (folder / "txt").is_dir() and _vctk_sounds(folder), _vctk),
+    ("vctk", lambda folder: is_folder(folder / "txt") and _vctk_sounds(folder), _vctk),
     ("table", lambda folder: is_file(folder / "metadata.csv"), _table),
     ("jsonl", _manifest, _jsonl),
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...atomic import atomic
 from ...flow import MelSpec
+from ...input_files import is_file
 
 if TYPE_CHECKING:
     from .corpus import Corpus
@@ -63,7 +64,7 @@ def of_corpus(corpus: Corpus) -> NDArray[np.float32]:
     """The tracks of all frames of a corpus [frames, 2], computed once and kept beside its mels."""
     path = corpus.features.place / "tracks.f32"
     total = len(corpus.mels)
-    if not path.is_file() or path.stat().st_size != total * 8:
+    if not is_file(path) or path.stat().st_size != total * 8:
         with atomic(path) as out:
             for u in corpus.utterances:
                 out.write(tracks(corpus.wave(u), corpus.spec).tobytes())

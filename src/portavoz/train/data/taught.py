@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...flow import MelSpec
+from ...input_files import is_file
 from ...text.alphabet import ALPHABET
 from .corpus import Corpus, Utterance, about, index
 
@@ -55,7 +56,7 @@ class Taught(Corpus):
 
     def _mapped(self, name: str, kind: type[np.floating], frames: int, width: int) -> Any:
         path, size = self.folder / name, frames * width * np.dtype(kind).itemsize
-        have = path.stat().st_size if path.is_file() else 0
+        have = path.stat().st_size if is_file(path) else 0
         if have != size:
             raise InputError(f"{path}: {have} bytes, {size} wanted for {frames} frames; let the teacher finish")
         return np.memmap(path, kind, "r", shape=(frames, width))
@@ -74,7 +75,7 @@ class Taught(Corpus):
 
 def is_taught(folder: Path) -> bool:
     """Whether a folder has a teacher's spectra."""
-    return (folder / SPECTRA).is_file()
+    return is_file(folder / SPECTRA)
 
 
 def write_about(folder: Path, **values: object) -> None:

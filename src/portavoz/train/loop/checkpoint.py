@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import JobError, WeightError
+from ...input_files import parse_json
 from ...weights import file
 
 KEEP = 2  # the newest ones; the best by held-out loss is kept beside them
@@ -83,10 +84,15 @@ def load(path: Path) -> Checkpoint:
         raise WeightError(f"{path}: damaged (its checksum differs); the one before it is used")
     groups: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in tensors.items():
-        group, name = key.split("/", 1)
+        group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = array
-    step, config = int(metadata["step"]), json.loads(metadata["config"])
-    return Checkpoint(groups, step, config, json.loads(metadata.get("state", "{}")))
+    try:
+        config, state = parse_json(metadata["config"]), parse_json(metadata.get("state", "{}"))
+        if not isinstance(config, dict) or not isinstance(state, dict):
+            raise ValueError("no mapping")
+        return Checkpoint(groups, int(metadata["step"]), config, state)
+    except ValueError as problem:
+        raise WeightError(f"{path}: step, config or state cannot be read ({problem}); train it again") from problem
 
 
 def newest(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...errors import SpecError
 from ...families.compact.config import CompactConfig, named
+from ...input_files import is_file
 from ...ops.torch import TorchOps
 from ...weights.cursor import Weights
 from ..config import LOSSES, TrainConfig
@@ -178,12 +179,12 @@ def corpus_folder(config: TrainConfig, out: Path, say: Say) -> Path:
     c = shape(config, 1)
     if config.corpus == "toy":
         folder = out / "toy"
-        if not (folder / "corpus.json").is_file():
+        if not is_file(folder / "corpus.json"):
             toy.make(folder)
         return folder
     if config.corpus.endswith(".txt"):
         return _spoken(config, out / "corpus", c, say)
-    if (Path(config.corpus) / "corpus.json").is_file():
+    if is_file(Path(config.corpus) / "corpus.json"):
         return Path(config.corpus)
     return prepare(
         config.corpus, out / "corpus", c.mel, steps=config.align_steps, pictures=config.align_pictures, say=say

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...atomic import atomic
 from ...errors import SpecError
 from ...families.compact.config import CompactConfig
-from ...input_files import sha256
+from ...input_files import is_file, sha256
 from ...ops.torch import TorchOps
 from ...weights.cursor import Weights
 from ..config import TrainConfig
@@ -52,7 +52,7 @@ def predicted_mels(name: str, c: CompactConfig, corpus: Corpus) -> Predicted:
     about = hashlib.sha256(sha256(weights).encode())
     about.update(corpus.ids.tobytes() + corpus.durations.tobytes())
     path = corpus.features.place / f"predicted-{about.hexdigest()[:16]}.f32"
-    if not path.is_file() or path.stat().st_size != corpus.mels.nbytes:
+    if not is_file(path) or path.stat().st_size != corpus.mels.nbytes:
         w = Weights.load(weights, TorchOps())
         w.ignore("vocoder", why="only the acoustic model is used")
         task = AcousticTask(w, own, corpus, TrainConfig(corpus="", batch=1))

@@ -19,6 +19,7 @@ import argparse
 from typing import Any
 
 from ....errors import InputError
+from ....input_files import is_there
 from ...options import json_option, note, print_json
 
 
@@ -92,7 +93,7 @@ def side(name: str, args: argparse.Namespace, beside: str | None) -> Any:
     from ....lab.pipeline.traced_pipeline import tapped
     from ...programs import program
 
-    if ":" in name and not parted(name)[1] and not Path(name).exists():
+    if ":" in name and not parted(name)[1] and not is_there(Path(name)):
         made = program(name)
         return tapped(made, rate=args.rate) if hasattr(made, "run") else made
     return known(name, request(args), beside=beside)
