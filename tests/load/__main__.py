@@ -29,12 +29,14 @@ LINES = {
 
 def figures(name: str, *, short: bool) -> dict[str, Any]:
     """What a line finds; with `failed`, and why, where something is wrong."""
-    began, load = time.monotonic(), os.getloadavg()[0]
+    began, load, used = time.monotonic(), os.getloadavg()[0], os.times()
     try:
         found = getattr(importlib.import_module(LINES[name]), name)(short)
     except AssertionError:
         found = {"failed": traceback.format_exc()[-2000:]}
-    return {**found, "took s": round(time.monotonic() - began, 1), "load before": round(load, 1)}
+    spent = sum(os.times()[:4]) - sum(used[:4])  # of this process and those that it started
+    took = {"took s": round(time.monotonic() - began, 1), "processor s": round(spent, 1)}
+    return {**found, **took, "load before": round(load, 1)}
 
 
 def main() -> int:

@@ -221,7 +221,8 @@ WATCHING = [False]
 
 
 def _heard(event: str, args: tuple[Any, ...]) -> None:
-    if WATCHING[0] and event in ("open", "os.listdir", "os.scandir"):
+    # At the interpreter's end the module's names are gone, and the hook is not.
+    if WATCHING and WATCHING[0] and event in ("open", "os.listdir", "os.scandir"):
         OPENED.append(str(args[0]))
 
 

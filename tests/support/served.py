@@ -1,4 +1,7 @@
-"""A server for tests: in a thread of this process, or a process of its own; clients for both."""
+"""A server for tests: in a thread of this process, or a process of its own; clients for both.
+
+What is large is imported where it is used: a load test needs a process and sockets alone.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
-from fastapi import FastAPI
-
-from portavoz.serve.app import create_app
-from portavoz.serve.run import bind, server
-from portavoz.serve.settings import Settings
+if TYPE_CHECKING:
+    import openai
+    from fastapi import FastAPI
 
 SUPPORT = Path(__file__).resolve().parent
 PATIENCE = 60.0  # seconds
@@ -34,12 +34,18 @@ class Served:
 
     def client(self, key: str = "none", **options: Any) -> openai.OpenAI:
         """OpenAI's client."""
+        import openai
+
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, **{"max_retries": 0, **options})
 
 
 @contextlib.contextmanager
 def in_thread(opener: Any, **settings: Any) -> Iterator[Served]:
     """A server in a thread, with a model that the test can look into."""
+    from portavoz.serve.app import create_app
+    from portavoz.serve.run import bind, server
+    from portavoz.serve.settings import Settings
+
     app = create_app(Settings(**{"voices": ("fake",), "port": 0, "log_level": "error", **settings}), opener=opener)
     listening = bind("127.0.0.1", 0)
     running = server(app)

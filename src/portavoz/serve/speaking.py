@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import NamedTuple
 
 from ..audio.encoders import Encoder
 from ..speech import Speech, Word
+from .turns import Turns
 
 
 class Part(NamedTuple):
@@ -24,18 +26,19 @@ class Part(NamedTuple):
 class Speaking:
     """Pieces of speech through an encoder, each step on `executor`.
 
-    `start` makes the stream; it runs on the executor too, as it may read the text. `turns`: how many steps of all
-    requests are under way at once. With as many as there are requests, their ends would come together, and whoever
-    else waits for the event loop would wait for all of them. Errors of a step are raised where it is awaited. After
-    `close` the thread does nothing more for this request.
+    `start` makes the stream; it runs on the executor too, as it may read the text. `turns`: which of all requests'
+    steps is next. Errors of a step are raised where it is awaited. After `close` the thread does nothing more for this
+    request.
     """
 
     def __init__(
         self, executor: Executor, start: Callable[[], Iterator[Speech]], encoder: Callable[[], Encoder],
-        turns: asyncio.Semaphore | None = None,
+        turns: Turns | None = None,
     ) -> None:  # fmt: skip
         self._executor, self._start, self._make_encoder = executor, start, encoder
-        self._turns = turns or asyncio.Semaphore()
+        self._turns = turns or Turns()
+        self._heard: float | None = None  # when what was made is heard to its end, if it is played as it comes
+        self._took: float | None = None
         self._pieces: Iterator[Speech] | None = None
         self._encoder: Encoder | None = None
         self._running: asyncio.Future[Part] | None = None
@@ -45,22 +48,31 @@ class Speaking:
     async def next(self) -> Part:
         """The next part; `last` says that it was the last. A part's bytes may be none."""
         try:
-            await self._turns.acquire()
+            await self._turns.acquire(max(time.monotonic(), self._heard or 0.0))
+            self._took = None
             try:
                 self._running = asyncio.get_running_loop().run_in_executor(self._executor, self._step)
             except BaseException:
-                self._turns.release()
+                self._turns.release(None)
                 raise
-            self._running.add_done_callback(lambda _: self._turns.release())
+            self._running.add_done_callback(lambda _: self._turns.release(self._took))
             # A thread cannot be cancelled: who is cancelled here still waits for it in `close`.
             part = await asyncio.shield(self._running)
         except BaseException:
             self.done = True
             raise
+        self._heard = (self._heard or time.monotonic()) + part.seconds
         self.done = part.last
         return part
 
     def _step(self) -> Part:
+        began = time.monotonic()
+        try:
+            return self._make()
+        finally:
+            self._took = time.monotonic() - began
+
+    def _make(self) -> Part:
         if self._encoder is None:
             self._encoder = self._make_encoder()
             self.rate = self._encoder.rate

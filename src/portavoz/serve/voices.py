@@ -17,12 +17,12 @@ from ..folder import describe, find
 from ..input_files import is_file, is_folder
 from .batching import Batching
 from .problems import Problem
+from .turns import Turns
 
 if TYPE_CHECKING:
     from ..voice import Voice
     from .settings import Settings
 
-AHEAD = 6  # steps that wait for each computing thread
 Opener = Callable[[str], "Voice"]
 
 
@@ -37,7 +37,7 @@ class Model:
     voice: Voice | None = None
     pool: ThreadPoolExecutor | None = None
     batching: Batching | None = None
-    turns: asyncio.Semaphore | None = None
+    turns: Turns | None = None
     users: int = 0
     used: float = 0.0
     created: int = field(default_factory=lambda: int(time.time()))
@@ -133,9 +133,7 @@ class Models:
             threads = (threads + 1) * voice.batch
             pool = self._pool(model, threads)
         model.voice, model.pool = voice, pool
-        # Steps that threads find when they have ended one. With fewer they are idle while the event loop is busy, with
-        # many the loop is busy for long: 429 and /health would wait for all of them.
-        model.turns = asyncio.Semaphore(threads + AHEAD * self.settings.workers)
+        model.turns = Turns(threads, self.settings.workers)
         self.opened += 1
 
     def _pool(self, model: Model, threads: int) -> ThreadPoolExecutor:

@@ -68,13 +68,16 @@ class Vocoding(NamedTuple):
 
 
 # Where blocks end, in frames from the start: a short first one, so that sound starts early, then longer, cheaper ones.
-# The second is ready long before the first (0.46 s) is heard to its end: 512 frames take a few hundredths of a second.
-FIRST, STRIDE = 40, 512
+# Each is computed before the one before it is heard to its end, also when many streams begin together: on two cores,
+# 16 streams that go from 40 straight to 512 run dry by 0.4 to 0.6 s there, with 160 between them by nothing, which
+# costs 3.5 % of processor time.
+FIRST, STRIDE = (40, 160), 512
 
 
 def edge_after(done: int) -> int:
     """The end of the block that starts at frame `done`."""
-    return FIRST if done < FIRST else done + STRIDE - (done - FIRST) % STRIDE
+    last = FIRST[-1]
+    return next((edge for edge in FIRST if done < edge), done + STRIDE - (done - last) % STRIDE)
 
 
 def vocode(
