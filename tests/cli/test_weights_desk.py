@@ -177,3 +177,19 @@ def test_metadata_that_tells_nonsense_is_only_metadata(run, refused, folder: Pat
         assert json.loads(done.out)["restored"] is False
     desks.written(Path("c.safetensors"), {"a": np.ones(1, np.float32)}, {"family": "compact", "config": "{"})
     assert "the configuration in its metadata is no JSON" in refused("weights", "audit", "c.safetensors")
+
+
+def test_every_verb_takes_a_voice_by_its_name_as_the_reference(run, refused, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PORTAVOZ_VOICES", str(tmp_path / "voices"))
+    (voice := tmp_path / "voices" / "mine").mkdir(parents=True)
+    model, odd = desks.compact(voice / "model.safetensors"), ["vocoder.blocks.0.depthwise.weight"]
+    about = {"format": 1, "name": "mine", "family": "compact", "speakers": ["mine"], "files": {"model.safetensors": {"sha256": "", "bytes": 0}}}
+    (voice / "voice.json").write_text(json.dumps({**about, "config": desks.MINIMAL.to_dict()}))
+    desks.spoiled(model, Path("odd.safetensors"), lambda held: desks.turned(model, held, odd))
+    against = ("--against", "mine")
+    assert run("weights", "audit", "odd.safetensors", *against).code == 1
+    assert run("weights", "repair", "odd.safetensors", *against, "-o", "fixed.safetensors").code == 0
+    assert run("weights", "convert", "odd.safetensors", "o.safetensors", "--layout", "mlx", "--fix", *against).code == 0
+    for name in ("fixed", "o"):
+        assert run("weights", "audit", f"{name}.safetensors", *against).code == 0
+    assert "nobody: there is no such file" in refused("weights", "audit", "odd.safetensors", "--against", "nobody")

@@ -45,11 +45,17 @@ def refuse_pickle(path: str) -> None:
         )
 
 
+def reference_folder(name: str | None) -> str | None:
+    """What `--against` names: a path as it is, or else the folder of the voice that is called so."""
+    if name is None or is_there(name) or name not in (known := voices()):
+        return name
+    return str(known[name])
+
+
 def ledgers(args: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     """The ledgers of the parts, and those of the reference's (None without one). Raises PortavozError."""
     refuse_pickle(args.file)
-    if args.against is not None and not is_there(args.against) and args.against in voices():
-        args.against = str(voices()[args.against])
+    args.against = reference_folder(args.against)
     from ..lab.checkpoint.ledger import account
     from ..lab.checkpoint.models import opened
 

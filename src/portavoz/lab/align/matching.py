@@ -158,8 +158,9 @@ def _matched(live: Trace, file: Trace, keys: list[str], others: list[str], *, ex
 
 
 def same_size(a: UnitInfo, b: UnitInfo) -> bool:
-    """Whether two units' first inputs have as many numbers."""
-    sizes = [int(np.prod(u.shapes.get("in0") or u.shapes.get("out", ()))) for u in (a, b)]
+    """Whether two units' first inputs have as many numbers; their outputs, where one side has no inputs."""
+    place = "in0" if "in0" in a.shapes and "in0" in b.shapes else "out"
+    sizes = [int(np.prod(u.shapes.get(place, ()))) for u in (a, b)]
     return sizes[0] == sizes[1]
 
 

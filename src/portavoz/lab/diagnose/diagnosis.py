@@ -7,6 +7,7 @@ error down to the floor; otherwise the residual says how much is left.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -27,13 +28,22 @@ from .sampling import judged, sampled
 from .whole_numbers import is_whole, whole_hypotheses
 
 Floats = NDArray[np.float64]
+PLENTY = 4096  # independent numbers of a sample that one fitted number cannot explain by chance
 RIVALS = 6  # hypotheses that explain a check, after which no more are tried
 
 
-def diagnose(fault: Fault, file: Trace, *, mirrored: bool = False, weights: Weights | None = None) -> None:
+def diagnose(
+    fault: Fault,
+    file: Trace,
+    *,
+    mirrored: bool = False,
+    weights: Weights | None = None,
+    later: frozenset[str] = frozenset(),
+) -> None:
     """Fill in a fault's cause, the residual of that, and whether it is certain.
 
-    `weights` are the reference's where it runs, by path.
+    `weights` are the reference's where it runs, by path; `later` the port's units, where the trace is the port's, that
+    come after the fault's unit in the reference.
     """
     check = fault.check
     if fault.kind in ("facts", "shape", "crash") and check.note:
@@ -53,13 +63,19 @@ def diagnose(fault: Fault, file: Trace, *, mirrored: bool = False, weights: Weig
     # The call that shows most decides; what explains it must explain another one too.
     alike.sort(key=lambda one: -independent(*_pair(one, mirrored)) if len(alike) > 1 else 0)
     others = [one for one in alike[1:] if one.place == alike[0].place]
-    ranked = _ranked(fault, alike[0], file, mirrored, weights or {}, RIVALS if others else 1)
+
+    def ask(one: Check, rivals: int) -> _Ranked:
+        port, ref = _pair(one, mirrored)
+        whole = Question(fault.kind, one, file, port, ref, mirrored, weights or {}, one.inputs, later=later)
+        return _ranked(whole, fault, rivals)
+
+    ranked = ask(alike[0], RIVALS if others else 1)
     if ranked.explained is not None and others and ranked.sure:
-        again = _ranked(fault, others[0], file, mirrored, weights or {}, RIVALS)
+        again = ask(others[0], RIVALS)
         kind = kind_of(ranked.explained.text)
         if kind not in again.kinds and others[0].whole is not None:
             # What an earlier call's error happens to explain of it was taken away.
-            again = _ranked(fault, replace(others[0], actual=others[0].whole), file, mirrored, weights or {}, RIVALS)
+            again = ask(replace(others[0], actual=others[0].whole), RIVALS)
         if kind not in again.kinds:
             both = [guess for guess in again.all if kind_of(guess.text) in ranked.kinds]
             if both:
@@ -68,10 +84,28 @@ def diagnose(fault: Fault, file: Trace, *, mirrored: bool = False, weights: Weig
                 ranked = ranked._replace(sure=False)
     if ranked.explained is not None:
         fault.cause, fault.residual, fault.certain = ranked.explained.text, ranked.left, ranked.sure
+        _input_or_weight(fault, check, file)
     elif ranked.nearest:
         fault.residual, fault.cause = ranked.left, f"mostly {ranked.nearest}"
     elif not fault.cause:
         fault.cause = place(*_pair(check, mirrored), check.op)
+
+
+# What a layer makes with such weights, it also makes of another input.
+OF_THE_INPUT = re.compile(
+    r"a weight .* times too|a weight of the opposite sign|columns of the weight|padding in front only"
+    r"|a weight of zeros"
+)
+OF_THE_IDS = re.compile(r"rows of the weight")
+
+
+def _input_or_weight(fault: Fault, check: Check, file: Trace) -> None:
+    """Where the trace does not say what comes in, another input would give the same: not certain, and said so."""
+    unit = file.units.get(check.ref)
+    if fault.kind != "leaf" or unit is None or "in0" in unit.shapes:
+        return
+    if OF_THE_INPUT.match(fault.cause) or (check.op == "embedding" and OF_THE_IDS.match(fault.cause)):
+        fault.cause, fault.certain = f"{fault.cause}, or its input so (the trace has no inputs)", False
 
 
 class _Ranked(NamedTuple):
@@ -107,24 +141,23 @@ def _decided(fault: Fault, file: Trace, mirrored: bool) -> None:
         fault.cause = place(port.astype(np.float64), ref.astype(np.float64))
 
 
-def _ranked(fault: Fault, check: Check, file: Trace, mirrored: bool, weights: Weights, rivals: int = 1) -> _Ranked:
+def _ranked(whole: Question, fault: Fault, rivals: int) -> _Ranked:
     """What explains a check: tried on a sample where it is large, and then confirmed on the whole."""
-    port, ref = _pair(check, mirrored)
-    if fault.kind == "value" and port.size == 1:
-        series = _series(fault, file)
-        port, ref = (series[1], series[0]) if mirrored else (series[0], series[1])
-    whole = Question(fault.kind, check, file, port, ref, mirrored, weights, check.inputs)
+    if fault.kind == "value" and whole.port.size == 1:
+        series = _series(fault, whole.file)
+        port, ref = reversed(series) if whole.mirrored else series
+        whole = replace(whole, port=port, ref=ref)
     part = sampled(whole)
     if part is None:
         return _tried(whole, SOURCES, rivals)
+    small = _tried(part, [source for source in SOURCES if source not in WHOLE], rivals)
+    sure = _confirmed(whole, small) if small.explained is not None else small
+    if sure.explained is not None and sure.explained.fitted <= 1:
+        return sure
     found = _tried(whole, WHOLE, rivals)
-    if found.explained is None or found.explained.fitted:
-        small = _tried(part, [source for source in SOURCES if source not in WHOLE], rivals)
-        if small.explained is None:
-            return found if found.explained is not None or not small.nearest else small
-        if found.explained is None or small.explained.fitted < found.explained.fitted:
-            return _confirmed(whole, small)
-    return found
+    if found.explained is None:
+        return sure if sure.explained is not None or sure.nearest else found
+    return sure if sure.explained is not None and sure.explained.fitted < found.explained.fitted else found
 
 
 def _confirmed(whole: Question, small: _Ranked) -> _Ranked:
@@ -151,7 +184,7 @@ def _tried(q: Question, sources: Sequence[Source], rivals: int) -> _Ranked:
         if left <= 4 * limit and (left <= error / 20 or not math.isfinite(error)):
             found.append((guess, left))
             origin.setdefault(guess.text, source)
-            if not guess.fitted and len(found) >= rivals:
+            if (not guess.fitted and len(found) >= rivals) or _enough(q, guess):
                 break
         elif math.isfinite(left) and left < 0.25 * min(error, 1e6) and (nearest is None or left < nearest[0]):
             nearest = (left, guess.text)
@@ -162,6 +195,11 @@ def _tried(q: Question, sources: Sequence[Source], rivals: int) -> _Ranked:
         kinds = frozenset(kind_of(g.text) for g in every)
         return _Ranked(best, earned(best, q.ref), left, kinds=kinds, all=every, sources=origin)
     return _Ranked(left=nearest[0], nearest=nearest[1]) if nearest else _Ranked()
+
+
+def _enough(q: Question, guess: Hypothesis) -> bool:
+    """Whether one number explains so many of a sample that nothing else needs to be tried."""
+    return q.whole is not None and guess.fitted <= 1 and independent(guess.target, q.ref) > PLENTY
 
 
 def _series(fault: Fault, file: Trace) -> list[Floats]:

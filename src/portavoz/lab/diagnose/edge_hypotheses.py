@@ -15,7 +15,7 @@ from ..forcing.distance import masked_out
 from ..numbers import figure, fit_one
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
-from .certainty import kind_of
+from .certainty import Hypothesis, kind_of
 from .layer_hypotheses import ACTIVATIONS, OPS
 
 Floats = NDArray[np.float64]
@@ -42,6 +42,16 @@ def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
                 times = figure(part, error, sign=True)
                 text = f"{what}, {times} times (a sum with it left out, or with it too often)"
                 yield text, ref + part * value, port, 1
+
+
+def too_late(key: str, file: Trace, later: frozenset[str], port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    """A unit that stands behind a sum instead of before it: the sum has the output of a unit that should run later."""
+    order = list(file.units)
+    for near in reversed(order[: order.index(key)] if key in file.units else []):
+        value = _spread(file, near, "out", ref) if near in later and "out" in file.units[near].shapes else None
+        if value is not None and not (unusable(value) or unusable(ref)):
+            text = f"the sum with the output of {unit_of(near)} goes into {unit_of(key)} in its place: it stands behind"
+            yield Hypothesis(text, ref + value, port)
 
 
 def replaced(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:

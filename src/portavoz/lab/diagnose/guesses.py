@@ -14,7 +14,7 @@ from ..instrument.observer import Arrays, Unit
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
 from .certainty import Hypothesis
-from .edge_hypotheses import exchanged, other_functions, others, replaced, scores, unusable
+from .edge_hypotheses import exchanged, other_functions, others, replaced, scores, too_late, unusable
 from .gate_hypotheses import gated
 from .layer_hypotheses import leaf_hypotheses, rounded
 from .ode_hypotheses import sums, times
@@ -34,6 +34,7 @@ class Question:
 
     `kind` is the fault's; `weights` are the reference's by path, where it runs; `whole` is the trace with every length
     as it was, where `file` is cut. `wanted`: only hypotheses of this kind (see `kind_of`) are of interest.
+    `later`: units of the trace that come after this one in the reference.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Question:
     inputs: Arrays = field(default_factory=list)
     whole: Trace | None = None
     wanted: str = ""
+    later: frozenset[str] = frozenset()
 
     @property
     def inside(self) -> bool:
@@ -110,6 +112,11 @@ def _run(*makers: Callable[[str, Trace, Floats, Floats], Iterator[Any]]) -> Sour
     return source
 
 
+def _orders(q: Question) -> Iterator[Hypothesis]:
+    if q.kind == "edge" and q.later:
+        yield from too_late(q.check.ref, q.file, q.later, q.port, q.ref)
+
+
 def _scores(q: Question) -> Iterator[Hypothesis]:
     if q.inside and q.check.op == "softmax":
         yield from (Hypothesis(*g) for g in scores(q.check.ref, q.file, q.port, q.ref, q.wanted))
@@ -167,7 +174,7 @@ def _before(q: Question) -> Iterator[Hypothesis]:
 
 # In this order; among equals the first counts. Those in WHOLE need every step, and are never asked about a sample.
 SOURCES: tuple[Source, ...] = (
-    _masks, _leaf, _times, _calls, _gains, _paddings, _shifts, _turns, _functions,
+    _masks, _leaf, _times, _calls, _orders, _gains, _paddings, _shifts, _turns, _functions,
     _run(spectral, euler, taken, sums, others), _run(other_functions, gated), _before, _scores, _run(replaced), _blocks,
     _among, _channels, _positions, _precisions,
 )  # fmt: skip

@@ -163,6 +163,9 @@ def _gain(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[G
     """A weight, without its bias, of another size."""
     bias = weights.get("bias", np.zeros(1))
     gain, error = fit_one(live - bias, other - bias)
+    if abs(gain) < 1e-9:
+        yield "a weight of zeros", (live - bias) * 0 + bias, other
+        return
     # Which side's weight is larger depends on which side runs, so the text says both.
     times = figure(gain, error, 6) if abs(gain) >= 1 or not gain else figure(1 / gain, error / gain**2, 6)
     yield f"a weight {times} times too large or too small", (live - bias) * gain + bias, other, 1
@@ -225,7 +228,7 @@ def _norms(op: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iter
             )
             yield "a norm without its weight and bias", d / np.sqrt((d * d).mean(-1, keepdims=True) + eps), port
             rest = d / np.sqrt((d * d).mean(-1, keepdims=True) + eps)
-            yield "a norm without its weight", rest + plain["bias"], port
+            yield "a norm without its weight (a weight left at 1)", rest + plain["bias"], port
             yield "a norm without its bias", rest * plain["weight"], port
             whole = x - x.mean(-2, keepdims=True)
             over = whole / np.sqrt((whole * whole).mean(-2, keepdims=True) + eps)

@@ -119,7 +119,7 @@ def _refined(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 def _turned(ref: NDArray[Any], own: NDArray[Any], op: str, any_row_order: bool) -> Fit | None:
     """Axes of one length that are exchanged, or rows of a batch in another order, as the values say."""
     last = ref.ndim - (op in ROWS)
-    if op == "value" or not ref.size or relative(own, ref) < 1e-2:
+    if op == "value" or not ref.size or _alike(own, ref):
         return None
     rows = _ordered(ref, own) if any_row_order else None
     if rows is not None:
@@ -132,6 +132,17 @@ def _turned(ref: NDArray[Any], own: NDArray[Any], op: str, any_row_order: bool) 
         if other.shape == own.shape and relative(own, other) < 1e-4:
             return Fit(other, other, _same, f"axes {' '.join(map(str, whole))}, by values")
     return None
+
+
+LOOKED = 4096
+
+
+def _alike(own: NDArray[Any], ref: NDArray[Any]) -> bool:
+    """Whether two arrays are nearly the same: a part of the numbers shows that, all of them show that they are not."""
+    step = ref.size // LOOKED | 1  # odd, so that more than one channel is looked at
+    if step == 1:
+        return relative(own, ref) < 1e-2
+    return relative(own.ravel()[::step], ref.ravel()[::step]) < 1e-2
 
 
 def _ordered(ref: NDArray[Any], own: NDArray[Any]) -> list[int] | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .fingerprint import fingerprint
+from .fingerprint import digest
 from .observer import Arrays, LazyArrays, Observer, Unit, flatten
 
 
@@ -164,9 +164,14 @@ class Instrument:
         path = self.frames[-1][0]
         if path:
             return path  # a weight made on the fly (weight norm): its module
-        # The tensor is kept, so that its number is not given to another one.
-        kept = self.prints.setdefault(id(first), (first, f"~{fingerprint(self.array(first)).hash:016x}"))
-        return kept[1]
+        if id(first) not in self.prints:
+            # The tensor is kept, so that its number is not given to another one.
+            self.prints[id(first)] = first, f"~{self.digest(first):016x}"
+        return self.prints[id(first)][1]
+
+    def digest(self, tensor: Any) -> int:
+        """The hash of a tensor's numbers in any order, after which a weight without a name is called."""
+        return digest(self.array(tensor))
 
     def drawn(self, name: str, value: Any) -> Any:
         """Randomness: recorded, and replayed where a reference's run is forced."""

@@ -7,6 +7,7 @@ hooks on all modules say where in the program we are. So modules and hand-writte
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -45,16 +46,32 @@ class TorchProgram:
         recurrent: bool = True,
     ) -> None:
         self.function, self.modules, self.tensors, self.name = run, modules or {}, tensors or {}, name
-        self.recurrent = recurrent
+        self.recurrent, self.digests = recurrent, Digests()
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run it once under the observer; `float64` computes every float32 number in float64."""
         mode = TorchInstrument(observer, self.modules, self.tensors, float64=float64)
-        mode.recurrent = self.recurrent
+        mode.recurrent, mode.digests = self.recurrent, self.digests
         with observing(mode), torch.no_grad(), mode:
             out = self.function()
             for i, value in enumerate(flatten(out, functions.is_tensor)[0]):
                 mode.named_value(f"result.{i}" if i else "result", value)
+
+
+class Digests:
+    """Hashes of tensors that outlive a run, so that each is worked out once while its numbers stay as they are."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
+
+    def of(self, tensor: Tensor, make: Callable[[Tensor], int]) -> int:
+        """The hash, made where it is not known."""
+        if tensor.is_inference():
+            return make(tensor)  # nothing counts its changes
+        kept = self.known.get(id(tensor))
+        if kept is None or kept[0]() is not tensor or kept[1] != tensor._version:
+            kept = self.known[id(tensor)] = weakref.ref(tensor), tensor._version, make(tensor)
+        return kept[2]
 
 
 class TorchInstrument(Instrument, TorchFunctionMode):
@@ -65,7 +82,7 @@ class TorchInstrument(Instrument, TorchFunctionMode):
     ) -> None:
         Instrument.__init__(self, observer)
         TorchFunctionMode.__init__(self)
-        self.float64, self.recurrent = float64, True
+        self.float64, self.recurrent, self.digests = float64, True, Digests()
         self.narrow: dict[int, Any] = {}
         self.seen = 0
         for prefix, root in modules.items():
@@ -81,6 +98,9 @@ class TorchInstrument(Instrument, TorchFunctionMode):
 
     def like(self, array: NDArray[Any], tensor: Tensor) -> Tensor:
         return functions.like(array, tensor)
+
+    def digest(self, tensor: Tensor) -> int:
+        return self.digests.of(tensor, super().digest)
 
     def identity(self, tensor: Tensor) -> int:
         return tensor.data_ptr()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import InputError
-from ...checkpoints import model_options, refuse_pickle
+from ...checkpoints import model_options, reference_folder, refuse_pickle
 from ...options import json_option, note, print_json
 
 
@@ -30,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fix", action="store_true", help="first fix what names and shapes make certain")
     parser.add_argument("--trust-pickle", action="store_true", help="open a pickled IN")
     parser.add_argument(
-        "--against", metavar="REF", help="the reference's file or folder, which settles the order of axes"
+        "--against", metavar="REF", help="the reference's file or folder, or a voice's name: settles the order of axes"
     )
     model_options(parser, layout="the order of axes to write: torch or mlx")
     card = parser.add_argument_group("for a card")
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from ....weights.convert import convert, is_pickle
 
     about = {"converted_by": f"portavoz {__version__}"}
+    args.against = reference_folder(args.against)
     source, target = args.source, args.target
     if args.backend:
         done = _prepared(args)
