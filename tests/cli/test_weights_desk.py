@@ -183,7 +183,13 @@ def test_every_verb_takes_a_voice_by_its_name_as_the_reference(run, refused, mon
     monkeypatch.setenv("PORTAVOZ_VOICES", str(tmp_path / "voices"))
     (voice := tmp_path / "voices" / "mine").mkdir(parents=True)
     model, odd = desks.compact(voice / "model.safetensors"), ["vocoder.blocks.0.depthwise.weight"]
-    about = {"format": 1, "name": "mine", "family": "compact", "speakers": ["mine"], "files": {"model.safetensors": {"sha256": "", "bytes": 0}}}
+    about = {
+        "format": 1,
+        "name": "mine",
+        "family": "compact",
+        "speakers": ["mine"],
+        "files": {"model.safetensors": {"sha256": "", "bytes": 0}},
+    }
     (voice / "voice.json").write_text(json.dumps({**about, "config": desks.MINIMAL.to_dict()}))
     desks.spoiled(model, Path("odd.safetensors"), lambda held: desks.turned(model, held, odd))
     against = ("--against", "mine")

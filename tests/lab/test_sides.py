@@ -76,3 +76,39 @@ def test_an_onnx_file_is_either_side(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(InputError, match="is no ONNX graph"):
         OnnxProgram(tmp_path / "broken.onnx", {})
+
+
+class Scaled(torch.nn.Module):
+    """A gain, a root and a sum between two layers: none of them is a unit of PyTorch's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(6, 8), torch.nn.Linear(8, 5)
+        self.gain = 0.75
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.tanh(self.first(x))
+        return self.second(torch.sqrt(y * y + 0.5) * self.gain + y)
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_every_node_of_two_graphs_is_an_edge(fault: bool, tmp_path: Path) -> None:
+    import onnx
+
+    torch.manual_seed(0)
+    model, x = Scaled(), torch.randn(2, 7, 6)
+    sides = []
+    for name in ("theirs", "mine"):
+        model.gain = 0.5 if fault and name == "mine" else 0.75
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(model, (x,), str(tmp_path / name), input_names=["x"], dynamo=False)
+        graph = onnx.load(str(tmp_path / name))
+        del graph.graph.value_info[:]  # as many exporters leave it: no shapes between input and output
+        sides.append(OnnxProgram(tmp_path / name, {"x": x.numpy()}, model=graph))
+    verdict = compare(*sides)
+    ops = {key.rpartition("/")[2].partition(".")[0] for key in verdict.pairing.units}
+    assert {"mul", "add", "sqrt"} <= ops and verdict.pairing.coverage == verdict.pairing.seen == 1
+    assert verdict.answer == ("FAIL" if fault else "PASS")
+    if fault:
+        assert [one.id for one in verdict.faults] == ["leaf:/mul.1"] and "gain" in verdict.faults[0].cause

@@ -20,7 +20,7 @@ from portavoz.families.pipeline import Pipeline
 from portavoz.flow import MelSpec, Wave
 from portavoz.lab.pipeline.pipeline_loader import Request, on, other_speaker
 from portavoz.lab.signals.conditioning import responses
-from portavoz.lab.signals.diagnosis import Report, lines, listen, told
+from portavoz.lab.signals.diagnosis import Report, lines, listen, sentence
 from portavoz.lab.signals.signals import ReferenceSound, bounds
 
 REFERENCE = "A pot of tea helps to pass the evening, and four hours of steady work faced us before it could be made."
@@ -224,7 +224,7 @@ def test_what_cannot_be_listened_to_is_refused(reference: Spoken) -> None:
 
 def test_figures_in_words(reference: Spoken) -> None:
     found = listen(None, reference.spec, mel=reference.mel, known=reference.heard(same_text=True))
-    words = {sign.name: told(sign) for sign in found.mel}
+    words = {sign.name: sentence(sign) for sign in found.mel}
     assert words["smallest value"].endswith("expected at least -11.53 (the MelSpec's floor)")
     assert " % (the reference)" in words["positive values"]
     assert words["seconds"].endswith("its pauses either way)")

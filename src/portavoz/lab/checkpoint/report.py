@@ -148,6 +148,6 @@ def _order(ledger: Ledger) -> list[str]:
     for role, found in ledger.layouts().items():
         words = [f"{n} {name} ({AXES[name][role]})" if name in AXES else f"{n} {name}" for name, n in found.items()]
         known = Counter(h.order.how for p, h in ledger.held.items() if ledger.part.roles[p] == role)
-        told = ", ".join(f"{n} {how}" for how, n in known.items() if how)
-        out.append(f"{role} kernels, {declared}: {', '.join(words)}; known: {told}")
+        decided = ", ".join(f"{n} {how}" for how, n in known.items() if how)
+        out.append(f"{role} kernels, {declared}: {', '.join(words)}; known: {decided}")
     return out

@@ -9,16 +9,17 @@ import numpy as np
 
 from ...errors import InputError
 from ..align.matching import align
+from ..forcing.checks import Check
 from ..forcing.free_running import FREE_LIMIT, free_outputs, mels
 from ..forcing.loops import free, summary
 from ..forcing.noise_floor import traced
-from ..forcing.teacher_forcing import Check
 from ..instrument.functions import program_of
 from ..instrument.observer import Program
+from ..instrument.onnx import OnnxProgram
 from ..report.verdict import Verdict, find_faults, judge
 from ..trace.trace import Trace
-from .forced import forced
-from .mirrored import mirrored
+from .forced_run import forced
+from .mirrored_run import mirrored
 from .walks import ROUNDOFF, inventory
 
 __all__ = ["assert_parity", "compare", "correlation", "forced", "inventory", "mirrored", "propagated"]
@@ -43,6 +44,8 @@ def compare(
     """
     if precision not in ROUNDOFF:
         raise InputError(f"there is no precision {precision!r}: choose one of {', '.join(ROUNDOFF)}")
+    if isinstance(reference, OnnxProgram) and isinstance(port, OnnxProgram):
+        reference.every_node = port.every_node = True
     if not isinstance(port, Trace):
         live = None if isinstance(reference, Trace) else reference
         verdict = forced(traced(reference), port, mapping, precision=precision, reference=live)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..align.matching import Pairing
-from ..forcing.teacher_forcing import Check
+from ..forcing.checks import Check
 from ..instrument.fingerprint import Fingerprint
 from ..report.verdict import Fault, Verdict
 from ..trace.trace import Trace

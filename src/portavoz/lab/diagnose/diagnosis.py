@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..align.lengths import lengths
+from ..forcing.checks import FAIL, Check
 from ..forcing.distance import MIN_FLOOR, relative
-from ..forcing.teacher_forcing import FAIL, Check
 from ..report.verdict import Fault
 from ..trace.trace import Trace
 from .certainty import Hypothesis, earned, independent, kind_of

@@ -21,6 +21,7 @@ from .layer_hypotheses import ACTIVATIONS, OPS
 Floats = NDArray[np.float64]
 Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 SAMPLE, PARTS = 4096, 24
+AHEAD = 3  # units after a fault whose inputs may have been exchanged with its own
 NEIGHBOURS = 40  # units before a fault that may be what arrives instead, or what is missing in a sum
 
 
@@ -42,6 +43,13 @@ def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
                 times = figure(part, error, sign=True)
                 text = f"{what}, {times} times (a sum with it left out, or with it too often)"
                 yield text, ref + part * value, port, 1
+    unit = file.units[key]
+    for near in order[place + 1 : place + 1 + AHEAD]:
+        # A value of its own beside this one (a gate, a value of attention), which only what comes later reads.
+        if file.units[near].shapes.get("in0") == unit.shapes.get("in0") == ref.shape:
+            value = np.asarray(file.array(near, "in0"), np.float64)
+            if not unusable(value):
+                yield f"what goes into {unit_of(near)} in its place (two parts exchanged)", value, port
 
 
 def too_late(key: str, file: Trace, later: frozenset[str], port: Floats, ref: Floats) -> Iterator[Hypothesis]:
@@ -69,12 +77,30 @@ def replaced(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guess
             if value is not None and not unusable(value):
                 what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
                 values.append((what, value))
+    before = reversed(order[max(0, place - NEIGHBOURS) : place])
+    for what, a, b in (half for near in before for half in halves(file, near, ref)):
+        yield f"a sum with the {what}, where the other half is wanted", ref + a - b, port
+        yield f"the {what} in its place, where the other half is wanted", np.where(ref == 0, 0, a), port
     step = max(1, delta.size // SAMPLE)
     small = delta.ravel()[::step]
     for (a, u), (b, v) in itertools.permutations(values[:PARTS], 2):
         off = u.ravel()[::step] - v.ravel()[::step] - small
         if float(np.linalg.norm(off)) < 1e-3 * float(np.linalg.norm(small)):
             yield f"a sum with {a} where {b} is wanted", ref + u - v, port
+
+
+def halves(file: Trace, key: str, ref: Floats) -> Iterator[tuple[str, Floats, Floats]]:
+    """(name, half, the other half) of an output with twice as many channels, where a mask has left something."""
+    shape = file.units[key].shapes.get("out", ())
+    if len(shape) < 2 or shape[:-1] != ref.shape[:-1] or shape[-1] != 2 * ref.shape[-1]:
+        return
+    value = np.asarray(file.array(key, "out"), np.float64)
+    if unusable(value):
+        return
+    a, b = value[..., : ref.shape[-1]], value[..., ref.shape[-1] :]
+    kept = (ref != 0).any(-1, keepdims=True)
+    yield f"first half of the output of {unit_of(key)}", a * kept, b * kept
+    yield f"second half of the output of {unit_of(key)}", b * kept, a * kept
 
 
 def _spread(file: Trace, key: str, side: str, ref: Floats) -> Floats | None:

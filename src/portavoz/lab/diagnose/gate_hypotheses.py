@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
 from .certainty import Hypothesis
-from .edge_hypotheses import unusable
-from .layer_hypotheses import ACTIVATIONS, OPS_ACTIVATIONS
+from .edge_hypotheses import halves, unusable
+from .layer_hypotheses import ACTIVATIONS, OPS, OPS_ACTIVATIONS
 
 Floats = NDArray[np.float64]
 NEAR, CLOSE = 6, 1e-4
@@ -49,6 +49,23 @@ def gated(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothes
             raw = np.asarray(file.array(a, "in0"), np.float64).reshape(ref.shape) if known else values[a]
             yield from _others(raw, values[b], name, (unit_of(a), unit_of(b)), port)
             return
+
+
+GATES = {"a gated linear unit": lambda x: x, "a gated tanh": OPS.tanh}
+
+
+def halves_of_a_gate(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    """The reference's value is one half of an earlier output, gated by the other; the port has them exchanged."""
+    order = list(file.units)
+    place = order.index(key) if key in file.units else 0
+    for near in reversed(order[max(0, place - NEAR) : place]):
+        for what, a, b in halves(file, near, ref):
+            for name, function in GATES.items():
+                kept = ref != 0
+                right = np.where(kept, function(a) * OPS.sigmoid(b), 0)
+                if float(np.linalg.norm(right - ref)) <= CLOSE * float(np.linalg.norm(ref)):
+                    text = f"the two halves of {name} exchanged (the gate is the {what})"
+                    yield Hypothesis(text, np.where(kept, function(b) * OPS.sigmoid(a), 0), port)
 
 
 def _others(raw: Floats, other: Floats, name: str, names: tuple[str, str], port: Floats) -> Iterator[Hypothesis]:

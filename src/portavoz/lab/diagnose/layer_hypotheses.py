@@ -92,7 +92,12 @@ def leaf_hypotheses(
         yield from _biases(unit, x, weights, facts, live, other)
         yield from _gain(weights, live, other)
     if unit.op in ("conv1d", "conv_transpose1d") and x.ndim == 3:
-        yield from _geometry(unit.op, x, weights, facts, port)
+        # As above: another geometry that makes the same explains nothing.
+        own = _run(unit.op, x, weights, facts)
+        least = 0.05 * float(np.linalg.norm(live - other))
+        for guess in _geometry(unit.op, x, weights, facts, port):
+            if own is None or guess[1].shape != own.shape or not float(np.linalg.norm(guess[1] - own)) <= least:
+                yield guess
 
 
 OPS_ACTIVATIONS = {"relu", "gelu", "silu", "mish", "elu", "tanh", "sigmoid", "leaky_relu"}

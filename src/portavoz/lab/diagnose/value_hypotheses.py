@@ -127,6 +127,21 @@ def channels(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
             yield Hypothesis("its channels in another order", ref[..., match], port, count)
 
 
+def norms(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    """A norm over the channels that is left out: the port's numbers, once normalised, are the reference's."""
+    if ref.ndim < 2 or unusable(port) or unusable(ref) or not ref.size:
+        return
+    for name, centre in (("layer norm", port - port.mean(-1, keepdims=True)), ("norm without a mean", port)):
+        size = np.sqrt((centre * centre).mean(-1, keepdims=True) + 1e-6)
+        flat, wanted = (centre / size).reshape(-1, ref.shape[-1]), ref.reshape(-1, ref.shape[-1])
+        mean = flat.mean(0) if name == "layer norm" else np.zeros(flat.shape[1])
+        spread = ((flat - mean) ** 2).sum(0)
+        gain = ((flat - mean) * wanted).sum(0) / np.where(spread > 0, spread, 1)
+        shift = wanted.mean(0) - gain * mean if name == "layer norm" else 0
+        made = (flat * gain + shift).reshape(ref.shape)
+        yield Hypothesis(f"a missing {name}", made, ref, 2 * ref.shape[-1])
+
+
 def functions(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """Activations, roots, logarithms, clamps and norms that are too many or left out."""
     if unusable(ref) or unusable(port):

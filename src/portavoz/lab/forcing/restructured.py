@@ -14,12 +14,14 @@ from typing import Protocol
 
 from ..align.matching import Pairing, left
 from ..trace.trace import Trace
+from .checks import Check
 from .distance import ROW_ORDER
-from .teacher_forcing import FORMULAS, Check, Forcing, Watch
+from .teacher_forcing import FORMULAS, Forcing, Watch
 
 MOST = 12  # units that are tried by themselves
 LARGE = 1 << 24  # numbers in a trace from which fewer are
 FEWER = 3
+LESS = 0.95  # of an error is left where a part of it was a restructuring
 
 
 class Attempt(Protocol):
@@ -39,11 +41,14 @@ def restructured(
     suspects = _suspects([c for c in walked.checks if c.ref in file.units], pairing, file)
     if not suspects:
         return pairing, walked
-    everything = dropped(pairing, [key for keys in suspects.values() for key in keys], live, file)
-    if everything is not None and not attempt(everything, lambda check: check.failed).ended:
-        whole = attempt(everything)
-        if not any(c.failed for c in whole.checks) and _used(walked.checks, whole.checks, suspects, live):
-            return everything, whole
+    wrong = {c.key for c in walked.checks if c.failed and c.place.startswith("out")}
+    leaves = {name: keys for name, keys in suspects.items() if not wrong.isdisjoint(keys)}
+    for chosen in (leaves, suspects) if 0 < len(leaves) < len(suspects) else (suspects,):
+        everything = dropped(pairing, [key for keys in chosen.values() for key in keys], live, file)
+        if everything is not None and not attempt(everything, lambda check: check.failed).ended:
+            whole = attempt(everything)
+            if not any(c.failed for c in whole.checks) and _used(walked.checks, whole.checks, chosen, live):
+                return everything, whole
     size = sum(math.prod(shape) for unit in file.units.values() for shape in unit.shapes.values())
     for group in _groups(suspects, MOST if size < LARGE else FEWER):
         tried = dropped(pairing, group, live, file)
@@ -140,7 +145,7 @@ def _agrees(before: list[Check], after: list[Check], gone: set[str]) -> bool:
         known = old.get((check.key, check.place))
         if _against(known, check):
             return False
-        changed += known is None or _changed(known, check)
+        changed += known is None or (_changed(known, check) and not check.failed)
     mine = [c for c in before if c.key in gone]
     if mine and all(c.place == "shape" for c in mine if c.failed):
         return changed > 0 or _goes_on(before, gone)
@@ -156,10 +161,10 @@ def _goes_on(before: list[Check], gone: set[str]) -> bool:
 
 
 def _against(known: Check | None, check: Check) -> bool:
-    """Whether a check of a trial fails otherwise than before."""
+    """Whether a check of a trial fails otherwise than before, and not by less: there may be other faults behind it."""
     if known is None:
         return check.failed or check.place == "shape"
-    return check.failed and _changed(known, check)
+    return check.failed and _changed(known, check) and not (known.failed and check.error < LESS * known.error)
 
 
 def _used(before: list[Check], after: list[Check], suspects: dict[str, list[str]], live: Trace) -> bool:

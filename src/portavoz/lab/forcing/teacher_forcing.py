@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,92 +19,13 @@ from numpy.typing import NDArray
 from ..align.matching import Pairing
 from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.trace import Trace, UnitInfo
-from .distance import MIN_FLOOR, Fit, fit, masked_out, relative, shape_text, tail
+from .checks import CarriedErrors, Check
+from .distance import Fit, fit, relative, shape_text, tail
+from .moved_padding import cropped, moved, padded
 
-FAIL, WARN = 16.0, 8.0
-LATEST = 6  # earlier errors of one shape that may arrive again
-FEW = 24  # numbers in an error from which earlier errors may explain it
 # Facts that change what a unit computes, whatever is folded into it.
 FORMULAS = ("eps", "slope", "approximate")
-KERNEL = 64.0  # a fused kernel against its body: sums in another order
 CRASHES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError)
-
-
-@dataclass(slots=True)
-class Check:
-    """One comparison: `place` is "in0" … (an edge), "out" … (a leaf), "facts", "shape", "kernel" or "crash".
-
-    `error` is the relative L2 distance, `floor` what the reference's own precision costs there, `limit` how many floors
-    may be; `actual` and `expected` are kept where it failed: `actual` without the errors of earlier edges that arrive
-    here again, `whole` with them. `inherits` names the check whose error merely arrives here again.
-    """
-
-    key: str
-    ref: str
-    op: str
-    place: str
-    error: float
-    floor: float = 0.0
-    note: str = ""
-    inherits: str = ""
-    actual: NDArray[Any] | None = None
-    expected: NDArray[Any] | None = None
-    whole: NDArray[Any] | None = None
-    unit: Unit | None = None
-    inputs: Arrays = field(default_factory=list)
-    limit: float = FAIL
-
-    @property
-    def ratio(self) -> float:
-        """How many floors the error is."""
-        return self.error / max(self.floor, MIN_FLOOR)
-
-    @property
-    def failed(self) -> bool:
-        """FAIL."""
-        return not self.ratio <= (KERNEL if self.place == "kernel" else self.limit)
-
-
-@dataclass(slots=True)
-class CarriedErrors:
-    """Errors seen at edges that may reach later units again, for example through a residual stream."""
-
-    seen: list[tuple[str, NDArray[np.float64]]] = field(default_factory=list)
-
-    def explain(self, check: Check) -> NDArray[np.float64] | None:
-        """Mark a check whose error is a sum of earlier ones; return the remainder where it is not."""
-        if check.actual is None or check.expected is None or check.actual.dtype.kind != "f":
-            return None
-        if not math.isfinite(check.error):
-            return None  # another pattern of masked or undefined numbers: not a sum of anything
-        with np.errstate(invalid="ignore"):
-            delta = np.asarray(check.actual, np.float64) - np.asarray(check.expected, np.float64)
-        delta[~np.isfinite(delta) | (np.abs(delta) > 1e30)] = 0
-        if delta.size < FEW:
-            return delta  # so few numbers are always a sum of some others
-        near = [(name, e) for name, e in self.seen if e.shape == delta.shape][-LATEST:]
-        size, rest = float(np.linalg.norm(delta)), delta
-        if near and size:
-            weights = _sum_of(delta, [e for _, e in near])
-            rest = delta - sum((w * e for w, (_, e) in zip(weights, near)), np.zeros_like(delta))
-            kept = np.where(masked_out(np.asarray(check.expected, np.float64)), 0, check.expected)
-            noise = 4 * max(check.floor, MIN_FLOOR) * float(np.linalg.norm(kept)) / size
-            if float(np.linalg.norm(rest)) <= max(1e-3, noise) * size:
-                check.inherits = near[int(np.argmax(np.abs(weights)))][0]
-                return None
-        # Older ones of this shape are not asked again, and may be large.
-        kept = [pair for pair in self.seen if pair[1].shape == delta.shape][-LATEST + 1 :]
-        self.seen = [pair for pair in self.seen if pair[1].shape != delta.shape] + kept
-        self.seen.append((f"{check.key}:{check.place}", rest))
-        return rest
-
-
-def _sum_of(delta: NDArray[np.float64], parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The weights of the nearest sum of `parts`, by their products alone: no matrix of all numbers is made."""
-    sizes = [float(np.linalg.norm(e)) or 1.0 for e in parts]
-    products = np.array([[float(np.vdot(a, b)) / (m * n) for b, n in zip(parts, sizes)] for a, m in zip(parts, sizes)])
-    target = np.array([float(np.vdot(a, delta)) / m for a, m in zip(parts, sizes)])
-    return np.linalg.lstsq(products, target, rcond=1e-12)[0] / np.array(sizes)
 
 
 class Settled(Exception):
@@ -165,10 +85,10 @@ class Forcing(Observer):
         if unit.kind == "value":
             fitted = self._compare(unit, ref, "out", xs[0], self._array(unit, refs, "out"))
             return None if fitted is None else [fitted.whole]
-        moved = self._moved_padding(unit, refs, xs)
-        self._facts(unit, ref, *(("padding",) if moved else ()))
-        if moved:
-            return self._padded(unit, refs, xs, run, moved)
+        by = 0 if unit.key in self.pairing.views else moved(unit, xs, self.file.units[ref])
+        self._facts(unit, ref, *(("padding",) if by else ()))
+        if by:
+            return self._padded(unit, refs, xs, run, by)
         forced: Arrays = []
         for i, x in enumerate(xs):
             fitted = (
@@ -235,45 +155,23 @@ class Forcing(Observer):
         columns = [parts[path][..., channel] for path, channel in packed]
         return np.stack(columns, -1)
 
-    def _moved_padding(self, unit: Unit, refs: list[str], xs: Arrays) -> int:
-        """By how much more the file's unit pads than this one, where the rest is an operation of its own; else 0."""
-        there, own = self.file.units[refs[0]].facts.get("padding"), unit.facts.get("padding")
-        if not (isinstance(there, int) and isinstance(own, int)) or unit.key in self.pairing.views:
-            return 0
-        place = "in0" if unit.op == "conv1d" else "out"
-        shape, by = self.file.units[refs[0]].shapes.get(place, ()), there - own
-        if unit.op not in ("conv1d", "conv_transpose1d") or len(shape) < 2 or xs[0].ndim < 2:
-            return 0
-        if not self._has(refs[0], 0):
-            return 0
-        given = self.file.units[refs[0]].shapes["in0"]
-        return by if xs[0].shape[-2] == given[-2] + 2 * by * (unit.op == "conv1d") else 0
-
     def _padded(self, unit: Unit, refs: list[str], xs: Arrays, run: Run, by: int) -> Arrays | None:
-        """A convolution that is padded before it, or a transposed one that is cropped behind it."""
-        before = unit.op == "conv1d"
-        given = self._array(unit, refs, "in0")
-        # Both are compared as they are padded: what stands in the border is a part of the edge.
-        own = _longer(xs[0], -by) if before and by < 0 else xs[0]
-        fitted = self._compare(unit, refs[0], "in0", own, _longer(given, by) if before and by > 0 else given)
-        bordered = before and by < 0
-        if bordered and self.checks[-1].failed:
-            run(None)
-            return [self._output(unit, refs, 0)]  # this unit pads with zeros, so it cannot make the file's output
-        forced = xs[0] if fitted is None else fitted.whole
-        ys = run([_longer(forced, by) if bordered and fitted is not None else forced])
-        self._shapes(self.seen[unit.key], ys)
-        there = self._output(unit, refs, 0)
-        fitted = self._compare(unit, refs[0], "out", ys[0] if before else _longer(ys[0], -by), there)
-        if self.checks[-1].failed:
-            self.checks[-1].unit, self.checks[-1].inputs = unit, [xs[0]]
-        if fitted is None or before:
-            return None if fitted is None else [fitted.whole]
-        if by < 0:
-            return [_longer(fitted.whole, by)]
-        out = np.array(ys[0], copy=True)
-        out[..., by:-by, :] = fitted.whole
-        return [out]
+        """A convolution whose padding is an operation of its own on one side."""
+        how = padded if unit.op == "conv1d" else cropped
+        places = {"in0": self._array(unit, refs, "in0"), "out": self._output(unit, refs, 0)}
+
+        def compare(place: str, actual: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any] | None:
+            fitted = self._compare(unit, refs[0], place, actual, expected)
+            if self.checks[-1].failed and place == "out":
+                self.checks[-1].unit, self.checks[-1].inputs = unit, [xs[0]]
+            return None if fitted is None or (place == "in0" and self.checks[-1].failed and by < 0) else fitted.whole
+
+        def ran(given: Arrays | None) -> Arrays:
+            ys = run(given)
+            self._shapes(self.seen[unit.key], ys)
+            return ys
+
+        return how(xs[0], places, by, compare, ran)
 
     def _facts(self, unit: Unit, ref: str, *spared: str) -> None:
         """All declared facts that differ, as one check: those of the formula first, the padding that follows last."""
@@ -313,13 +211,6 @@ class Forcing(Observer):
     def _error(self, unit: Unit, place: str, part: NDArray[Any], fitted: Fit) -> float:
         pair = (fitted.expected, part) if self.mirrored else (part, fitted.expected)
         return relative(*pair, unit.op if place.startswith("in") else "")
-
-
-def _longer(a: NDArray[Any], by: int) -> NDArray[Any]:
-    """Zeros at both ends of time, or steps taken from them."""
-    if by < 0:
-        return a[..., -by:by, :]
-    return np.pad(a, [(by, by) if axis == a.ndim - 2 else (0, 0) for axis in range(a.ndim)])
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -6,8 +6,7 @@ of ``jax.nn``, softmax, random draws, and what `tap` names. Loops (scan, while) 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +17,16 @@ from ...errors import MissingExtra
 from ...ops.tap import observing
 from .base import Call, Instrument
 from .fingerprint import fingerprint
+from .jax_names import MARK, TracedNames, named_activations
 from .jax_products import Product, biased, convolution, product
 from .observer import Observer
 
-MARK = "portavoz:"  # before the names of values that `tap` gives, in a traced function
 CALLS = {
     "jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr", "closed_call": "call_jaxpr",
     "core_call": "call_jaxpr",
 }  # fmt: skip
 ACTIVATIONS = {"relu", "gelu", "silu", "mish", "elu", "leaky_relu", "sigmoid", "softmax"}
-SPELLED = ("softmax", "gelu")
 DRAWS = {"normal": "normal", "normal_real": "normal", "uniform": "uniform", "bernoulli": "bernoulli"}
 # Operations after which a weight is still the same numbers.
 KEEPS = {"transpose", "reshape", "broadcast_in_dim", "squeeze", "convert_element_type", "copy", "copy_p", "rev"}
@@ -61,46 +59,10 @@ class JaxProgram:
         import jax
 
         if self.traced is None:
-            with observing(_Names()), _words(jax.nn):
+            with observing(TracedNames()), named_activations(jax.nn):
                 self.traced = jax.make_jaxpr(self.function)(self.tensors)
         with jax.enable_x64(float64):
             _Run(observer, float64=float64).program(self.traced, self.tensors)
-
-
-@contextmanager
-def _words(module: Any) -> Iterator[None]:
-    """While a function is traced, activations that ``jax.nn`` spells out are functions of their own."""
-    kept = {name: getattr(module, name) for name in SPELLED}
-    for name, function in kept.items():
-        setattr(module, name, _named(name, function))
-    try:
-        yield
-    finally:
-        for name, function in kept.items():
-            setattr(module, name, function)
-
-
-def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    import jax
-
-    def called(x: Any, *args: Any, **how: Any) -> Any:
-        def inner(x: Any) -> Any:
-            return function(x, *args, **how)
-
-        inner.__name__ = name
-        return jax.jit(inner)(x)
-
-    return called
-
-
-class _Names:
-    """While a function is traced, a named value is an operation of its own."""
-
-    def named_value(self, name: str, value: Any) -> Any:
-        """Mark it."""
-        from jax.ad_checkpoint import checkpoint_name
-
-        return checkpoint_name(value, MARK + name) if hasattr(value, "shape") else value
 
 
 @dataclass(slots=True)

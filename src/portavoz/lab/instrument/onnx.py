@@ -1,7 +1,8 @@
 """An ONNX file as a side of a comparison: a graph is run node by node.
 
 Nodes that stand for a unit of the lab (a layer with weights, an activation, softmax) are compared, by name and facts;
-what other nodes compute is compared where it arrives at the next of these, and as the graph's outputs. Weights are the
+what other nodes compute is compared where it arrives at the next of these, and as the graph's outputs. Beside another
+graph every node that computes numbers is a unit (`every_node`), whatever it is. Weights are the
 initializers, by their names without ``.weight`` and ``.bias``. The nodes are computed by the reference implementation
 of the onnx package.
 """
@@ -35,17 +36,25 @@ ROLES = {
 }  # fmt: skip
 
 
+# Nodes that only move numbers: what they move is compared where it arrives.
+MOVES = {
+    "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Slice", "Split", "Concat",
+    "Gather", "GatherElements", "GatherND", "Tile", "Shape", "Dropout",
+}  # fmt: skip
+
+
 class OnnxProgram:
     """A graph and what it is given: `inputs` by name. Its outputs are the named values `result`, `result.1` …
 
-    `model` is the graph where it was opened already. Raises InputError for a file that is no graph or for inputs that
-    are not its own, MissingExtra without `onnx`.
+    `model` is the graph where it was opened already; `every_node`: all nodes that compute are units. Raises InputError
+    for a file that is no graph or for inputs that are not its own, MissingExtra without `onnx`.
     """
 
     def __init__(
         self, path: str | Path, inputs: Mapping[str, NDArray[Any]], *, name: str = "", model: Any = None
     ) -> None:
         self.path, self.inputs, self.name = Path(path), dict(inputs), name or Path(path).name
+        self.every_node = False
         self.model = _opened(self.path) if model is None else model
         wanted = [i.name for i in self.model.graph.input if i.name not in _initial(self.model)]
         if sorted(wanted) != sorted(self.inputs):
@@ -53,7 +62,9 @@ class OnnxProgram:
 
     def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Run it once under the observer; `float64` widens every float32 number."""
-        _Graph(observer, self.model, float64=float64).run(self.inputs)
+        graph = _Graph(observer, self.model, float64=float64)
+        graph.every_node = self.every_node
+        graph.run(self.inputs)
 
 
 def _opened(path: Path) -> Any:
@@ -83,7 +94,7 @@ class _Graph(Instrument):
         super().__init__(observer)
         from onnx.reference import ReferenceEvaluator
 
-        self.model, self.float64 = model, float64
+        self.model, self.float64, self.every_node = model, float64, False
         self.nodes: list[Any] = ReferenceEvaluator(model).rt_nodes_
         self.constants: dict[str, NDArray[Any]] = {}
         self.used: dict[str, int] = {}
@@ -153,7 +164,26 @@ class _Graph(Instrument):
             if product:
                 return [self._linear(node, product, values, waiting)]
         call = self._call(node, given, run)
-        return run(*given) if call is None else [self.called(call[0], call[1])]
+        if call is not None:
+            return [self.called(call[0], call[1])]
+        return self._computed(node, given, run) if self.every_node else run(*given)
+
+    def _computed(self, node: Any, given: list[Any], run: Callable[..., tuple[Any, ...]]) -> Sequence[Any]:
+        """A node that is no unit of the lab, as one of its own; its inputs are those that are no constants."""
+        places = [
+            i for i, (name, a) in enumerate(zip(node.input, given))
+            if a is not None and name not in self.constants and a.dtype.kind == "f"
+        ]  # fmt: skip
+        if node.op_type in MOVES or not places:
+            return run(*given)
+
+        def on(tensors: Sequence[Any]) -> tuple[Any, ...]:
+            whole = list(given)
+            for place, tensor in zip(places, tensors):
+                whole[place] = tensor
+            return run(*whole)
+
+        return self.called(node.op_type.lower(), Call([given[i] for i in places], on))
 
     def _linear(self, node: Any, product: str, values: dict[str, Any], waiting: dict[str, tuple[Any, str]]) -> Any:
         maker = next(n for n in self.nodes if n.output[0] == product)

@@ -265,18 +265,11 @@ class TorchInstrument(Instrument, TorchFunctionMode):
         out = self.called(op.name, call)
         return functions.joined(out, kwargs) if op.name == "stft" else out
 
-    def _attention(
-        self, q: Tensor, k: Tensor, v: Tensor, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-        scale: float | None = None, enable_gqa: bool = False,
-    ) -> Any:  # fmt: skip
+    def _attention(self, *args: Any, **kwargs: Any) -> Any:
         """The fused kernel spelled out, so that scale, mask and softmax are seen."""
-        if enable_gqa:
-            k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
-        scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-1, -2))
-        if is_causal:
-            attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-        if attn_mask is not None:
-            scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-        softmax = functions.op(torch.softmax, (scores, -1), {})
-        assert softmax is not None
-        return torch.matmul(self._leaf(softmax, (scores, -1), {}), v)
+
+        def softmax(scores: Tensor) -> Tensor:
+            found = functions.op(torch.softmax, (scores, -1), {})
+            return scores.softmax(-1) if found is None else self._leaf(found, (scores, -1), {})
+
+        return functions.attention(softmax, *args, **kwargs)

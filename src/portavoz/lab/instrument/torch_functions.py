@@ -170,6 +170,20 @@ def op(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Op | None:
     return Op(NAMES[name], func, BINDERS[NAMES[name]])
 
 
+def attention(softmax: Callable[[Tensor], Tensor], q: Tensor, k: Tensor, v: Tensor, *rest: Any, **how: Any) -> Tensor:
+    """``scaled_dot_product_attention`` spelled out around its softmax; arguments as PyTorch takes them."""
+    given = {**dict(zip(("attn_mask", "dropout_p", "is_causal"), rest)), **how}
+    if given.get("enable_gqa"):
+        k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
+    scale, mask = given.get("scale"), given.get("attn_mask")
+    scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-1, -2))
+    if given.get("is_causal"):
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return torch.matmul(softmax(scores), v)
+
+
 def moments(name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
     """The mean and the deviation that a normal draw is asked for; (0, 1) for any other."""
     if name not in ("normal", "normal_"):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..forcing.checks import Check
 from ..forcing.distance import masked_out
-from ..forcing.teacher_forcing import Check
 from ..trace.trace import Trace, UnitInfo
 from .verdict import Verdict, call_of, unit_of
 

@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from html import escape
 
-from ..forcing.teacher_forcing import Check
+from ..forcing.checks import Check
 from .pictures import state
 from .verdict import Verdict, call_of, unit_of
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...atomic import atomic
 from ...pages import render
+from ..forcing.checks import Check
 from ..forcing.loops import Row
-from ..forcing.teacher_forcing import Check
 from .coverage import next_tap, not_tested, verified
 from .graph import graph
 from .pictures import COLOURS, along_depth, along_steps, calls, mels, state

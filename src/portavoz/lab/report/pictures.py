@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...audio.image import png
+from ..forcing.checks import WARN, Check
 from ..forcing.distance import MIN_FLOOR
-from ..forcing.teacher_forcing import WARN, Check
 from .verdict import Verdict, call_of, unit_of
 
 COLOURS = {"pass": "#2a7f62", "warn": "#c98a00", "fail": "#c0392b", "inherits": "#8a8f98", "fused": "#7a6fb0"}

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from ..align.matching import Pairing
+from ..forcing.checks import FAIL, Check
 from ..forcing.free_running import FreeOutput
 from ..forcing.loops import Row
-from ..forcing.teacher_forcing import FAIL, Check
 from ..trace.trace import Trace
 
 Answer = Literal["PASS", "FAIL", "UNDECIDABLE"]

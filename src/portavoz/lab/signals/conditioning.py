@@ -54,10 +54,10 @@ def responses(voice: Pipeline, other: Pipeline | None) -> Iterator[Response]:
     if voice.conditioning is None:
         return
     values = dict(zip(voice.borders, voice.after(None, {})))
-    told, carries = voice.conditioning
+    condition, carries = voice.conditioning
     _, encode, *_ = voice.stages
-    decode, vocode = voice.stages[voice.borders.index(told) + 1], voice.stages[-1]
-    last, given, text = decode.border, values[told], values[voice.borders[0]]
+    decode, vocode = voice.stages[voice.borders.index(condition) + 1], voice.stages[-1]
+    last, given, text = decode.border, values[condition], values[voice.borders[0]]
     yield Response("text", encode.border, _moved(encode.run(_other_text(text)), values[encode.border]))
     # Not in another order: attention does not know one.
     opposite = {name: -a if carries(name) else a for name, a in given.items()}

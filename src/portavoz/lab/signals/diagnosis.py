@@ -144,7 +144,7 @@ def _symptoms(out: Report, *, heard_mel: bool) -> list[Symptom]:
                 room, text = DECODER, f"{text}; the mel asks for it, so the vocoder is not accused"
             elif not heard_mel:
                 room, text = f"{VOCODER} or {DECODER}", f"{text}; the mel would tell which (--mel)"
-        found.append(Symptom(sign.name, room, f"{told(sign)}: {text}", sign))
+        found.append(Symptom(sign.name, room, f"{sentence(sign)}: {text}", sign))
     for response in out.responses:
         if response.dead:
             found.append(Symptom(f"{response.cause} → {response.effect}", response.room, response.text()))
@@ -155,7 +155,7 @@ def _meaning(sign: Measurement) -> tuple[str, str]:
     return MEANINGS[sign.name if sign.name in MEANINGS else sign.name.partition(" ")[0]]
 
 
-def told(sign: Measurement) -> str:
+def sentence(sign: Measurement) -> str:
     """A sign in figures: ``positive values 53 %, expected 0 … 4 % (the reference)``."""
     if not sign.judged:
         return f"{sign.name} {_figure(sign, sign.value)}"
@@ -183,9 +183,9 @@ def lines(report: Report) -> list[str]:
     out = [head, *(f"  {s.room}: {s.text}" for s in report.symptoms)]
     for name, signs in (("mel", report.mel), ("wave", report.wave)):
         fine = [sign for sign in signs if sign.judged and not sign.wrong]
-        out += [f"{name}: {told(sign)}" for sign in fine]
+        out += [f"{name}: {sentence(sign)}" for sign in fine]
     out += [r.text() for r in report.responses if not r.dead]
-    left = [told(sign) for sign in report.signs if not sign.judged]
+    left = [sentence(sign) for sign in report.signs if not sign.judged]
     if left:
         out.append(f"not judged, for want of a reference or a prompt: {'; '.join(left)}")
     return out

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from . import durations, encoder_ports, flow, generator, recurrent, rotary, spectral, streaming, vocoder
+from . import (
+    conformer,
+    couplings,
+    durations,
+    encoder_ports,
+    flow,
+    generator,
+    recurrent,
+    rotary,
+    spectral,
+    streaming,
+    styled,
+    vocoder,
+)
 
 SCENES = [
     *encoder_ports.SCENES, *vocoder.SCENES, recurrent.SCENE, flow.SCENE, *spectral.SCENES, *durations.SCENES,
-    rotary.SCENE, generator.SCENE, streaming.SCENE,
+    rotary.SCENE, generator.SCENE, streaming.SCENE, conformer.SCENE, styled.SCENE, couplings.SCENE,
 ]  # fmt: skip

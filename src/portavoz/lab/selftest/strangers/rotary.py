@@ -160,9 +160,9 @@ class Written:
             gate, up = (self.product(h, f"{name}.{n}", f"{name}.n2") for n in ("gate", "up"))
         if self.wrong("halves", 0):
             gate, up = up, gate
-        opened = gate * torch.sigmoid(gate) if self.how in ("packed", "by hand") else F.silu(gate)
-        opened = F.gelu(gate) if self.wrong("gelu", 0) else gate if self.wrong("no gate", 0) else opened
-        return x + self.product(opened * up, f"{name}.down")
+        activated = gate * torch.sigmoid(gate) if self.how in ("packed", "by hand") else F.silu(gate)
+        activated = F.gelu(gate) if self.wrong("gelu", 0) else gate if self.wrong("no gate", 0) else activated
+        return x + self.product(activated * up, f"{name}.down")
 
     def forward(self, x: Tensor, cache: Cache | None = None, start: int = 0) -> Tensor:
         """Embedded ids → the output."""

@@ -70,8 +70,8 @@ class Written:
             return F.conv1d(x, weight, bias, dilation=dilation)
         if how == "flat":
             return F.conv2d(x[..., None, :], weight[:, :, None], bias, dilation=(1, dilation)).squeeze(-2)
-        reach = dilation * (weight.shape[-1] - 1)
-        steps = x.shape[-1] - reach
+        span = dilation * (weight.shape[-1] - 1)
+        steps = x.shape[-1] - span
         taps = [x[..., k * dilation : k * dilation + steps] for k in range(weight.shape[-1])]
         if how == "taps":
             y = sum((weight[:, :, k] @ tap for k, tap in enumerate(taps)), torch.zeros(()))
