@@ -31,6 +31,7 @@ def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None)
     for key, other in draws(live, file, set(out.units)).items():
         out.units[key], out.rules[key] = [other], "order of the draws"
     _words(live, file, out)
+    _softmaxes(live, file, out)
     _rest(live, file, out)
     return out
 
@@ -130,6 +131,18 @@ def _words(live: Trace, file: Trace, out: Pairing) -> None:
             if context[1] == "softmax" and len(others) == 1 and len(counts) == 1 and not forward:
                 for key, view in queries(live, file, keys[::-1], others[0], counts.pop()).items():
                     out.units[key], out.views[key], out.rules[key] = [others[0]], view, "steps with a cache"
+
+
+def _softmaxes(live: Trace, file: Trace, out: Pairing) -> None:
+    """Softmaxes that are left, one after the other: a layer beside them (the values') may run before or after them."""
+    known = {key for keys in out.units.values() for key in keys}
+    left = [
+        [key for key, unit in trace.units.items() if unit.op == "softmax" and unit.kind == "leaf" and key not in done]
+        for trace, done in ((live, set(out.units)), (file, known))
+    ]
+    if len(left[0]) == len(left[1]) and all(fits(live.units[a], file.units[b]) for a, b in zip(*left)):
+        for key, other in zip(*left):
+            out.units[key], out.rules[key] = [other], "order"
 
 
 def _contexts(trace: Trace, home: Mapping[str, str], forward: bool, done: set[str]) -> dict[tuple[str, str], list[str]]:

@@ -15,9 +15,9 @@ class Pairing:
     `alone` live keys without a partner, `uncovered` trace keys that nobody stands for, `fused` trace keys that the
     port works out between two units that are paired: they are judged at the next edge (`inside` its own keys there).
     `views` says for live keys whose calls are parts of the trace's, or the other way round, which part each one is;
-    `dropped` are units that were compared and turned out to be fused; `histories` are live paths that one side calls on
-    the whole history, which grows with every call, and the other on its last step. `any_row_order`: the rows of a batch
-    may come in another order.
+    `dropped` are units that were compared and turned out to be fused, `own` their live keys → keys in the trace;
+    `histories` are live paths that one side calls on the whole history, which grows with every call, and the other on
+    its last step. `any_row_order`: the rows of a batch may come in another order.
     """
 
     layers: dict[str, list[str]] = field(default_factory=dict)
@@ -30,6 +30,7 @@ class Pairing:
     uncovered: list[str] = field(default_factory=list)
     views: dict[str, View] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    own: dict[str, list[str]] = field(default_factory=dict)
     histories: set[str] = field(default_factory=set)
     any_row_order: bool = True
 

@@ -28,6 +28,7 @@ from .sampling import judged, sampled
 from .whole_numbers import is_whole, whole_hypotheses
 
 Floats = NDArray[np.float64]
+MOSTLY = 4.0  # times the reference: an error above it is not described by its nearest guess
 PLENTY = 4096  # independent numbers of a sample that one fitted number cannot explain by chance
 RIVALS = 6  # hypotheses that explain a check, after which no more are tried
 
@@ -186,7 +187,7 @@ def _tried(q: Question, sources: Sequence[Source], rivals: int) -> _Ranked:
             origin.setdefault(guess.text, source)
             if (not guess.fitted and len(found) >= rivals) or _enough(q, guess):
                 break
-        elif math.isfinite(left) and left < 0.25 * min(error, 1e6) and (nearest is None or left < nearest[0]):
+        elif math.isfinite(left) and left < 0.25 * min(error, MOSTLY) and (nearest is None or left < nearest[0]):
             nearest = (left, guess.text)
     if found:
         # Fewer fitted numbers are better; among equals the order of the hypotheses decides.

@@ -43,13 +43,19 @@ def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
                 times = figure(part, error, sign=True)
                 text = f"{what}, {times} times (a sum with it left out, or with it too often)"
                 yield text, ref + part * value, port, 1
-    unit = file.units[key]
+
+
+def beside(key: str, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> Iterator[Hypothesis]:
+    """What a unit beside this one gets (a gate, a value of attention), which runs later: two parts exchanged."""
+    order = list(file.units)
+    place = order.index(key) if key in file.units else len(order)
     for near in order[place + 1 : place + 1 + AHEAD]:
-        # A value of its own beside this one (a gate, a value of attention), which only what comes later reads.
-        if file.units[near].shapes.get("in0") == unit.shapes.get("in0") == ref.shape:
+        if file.units[near].shapes.get("in0") == ref.shape:
             value = np.asarray(file.array(near, "in0"), np.float64)
             if not unusable(value):
-                yield f"what goes into {unit_of(near)} in its place (two parts exchanged)", value, port
+                text = f"what goes into {unit_of(near)} in its place (two parts exchanged)"
+                # The port's trace shows the other half of the exchange: there arrives what is wanted here.
+                yield Hypothesis(text, value, ref if mirrored else port)
 
 
 def too_late(key: str, file: Trace, later: frozenset[str], port: Floats, ref: Floats) -> Iterator[Hypothesis]:

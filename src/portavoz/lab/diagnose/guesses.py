@@ -14,7 +14,7 @@ from ..instrument.observer import Arrays, Unit
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
 from .certainty import Hypothesis
-from .edge_hypotheses import exchanged, other_functions, others, replaced, scores, too_late, unusable
+from .edge_hypotheses import beside, exchanged, other_functions, others, replaced, scores, too_late, unusable
 from .gate_hypotheses import gated, halves_of_a_gate
 from .layer_hypotheses import leaf_hypotheses, rounded
 from .ode_hypotheses import sums, times
@@ -22,7 +22,7 @@ from .order_hypotheses import paddings, shifts, turns
 from .recurrent_hypotheses import recurrent
 from .spectral_hypotheses import spectral
 from .step_hypotheses import euler, other_calls, taken
-from .value_hypotheses import among, blocks, channels, functions, gains, lengths, masks, norms
+from .value_hypotheses import among, blocks, channels, for_every_query, functions, gains, lengths, masks, norms
 
 Floats = NDArray[np.float64]
 Weights = Mapping[str, Mapping[str, NDArray[Any]]]
@@ -112,6 +112,11 @@ def _run(*makers: Callable[[str, Trace, Floats, Floats], Iterator[Any]]) -> Sour
     return source
 
 
+def _exchanges(q: Question) -> Iterator[Hypothesis]:
+    if q.kind == "edge":
+        yield from beside(q.check.ref, q.file, q.port, q.ref, q.mirrored)
+
+
 def _orders(q: Question) -> Iterator[Hypothesis]:
     if q.kind == "edge" and q.later:
         yield from too_late(q.check.ref, q.file, q.later, q.port, q.ref)
@@ -135,8 +140,6 @@ def _among(q: Question) -> Iterator[Hypothesis]:
 
 def _channels(q: Question) -> Iterator[Hypothesis]:
     yield from channels(q.port, q.ref)
-    if q.inside:
-        yield from norms(q.port, q.ref)
 
 
 def _positions(q: Question) -> Iterator[Hypothesis]:
@@ -147,10 +150,13 @@ def _positions(q: Question) -> Iterator[Hypothesis]:
 
 
 def _queries(q: Question) -> Iterator[Hypothesis]:
-    if q.kind == "edge" and q.check.op == "softmax" and q.ref.ndim > 2 and not (unusable(q.port) or unusable(q.ref)):
-        text = "a term of the scores that is the same for every query (a bias of the queries), left out or wrong"
-        step = (q.port - q.ref).mean(-2, keepdims=True)
-        yield Hypothesis(text, q.ref + step, q.port, step.size)
+    if q.kind == "edge" and q.check.op == "softmax" and q.ref.ndim > 2:
+        yield from for_every_query(q.port, q.ref)
+
+
+def _norms(q: Question) -> Iterator[Hypothesis]:
+    if q.inside:
+        yield from norms(q.port, q.ref)
 
 
 def _precisions(q: Question) -> Iterator[Hypothesis]:
@@ -184,7 +190,7 @@ def _before(q: Question) -> Iterator[Hypothesis]:
 # In this order; among equals the first counts. Those in WHOLE need every step, and are never asked about a sample.
 SOURCES: tuple[Source, ...] = (
     _masks, _leaf, _times, _calls, _orders, _gains, _paddings, _shifts, _turns, _functions,
-    _run(spectral, euler, taken, sums, others), _run(other_functions, gated, halves_of_a_gate), _before, _scores,
-    _run(replaced), _blocks, _among, _channels, _positions, _queries, _precisions,
+    _run(spectral, euler, taken, sums, others), _exchanges, _run(other_functions, gated, halves_of_a_gate), _before,
+    _scores, _run(replaced), _blocks, _among, _channels, _positions, _queries, _precisions, _norms,
 )  # fmt: skip
 WHOLE = (_masks, _times, _paddings, _turns, _among)

@@ -18,6 +18,7 @@ from .layer_hypotheses import ACTIVATIONS
 from .order_hypotheses import shifts, turns
 
 Floats = NDArray[np.float64]
+FEW = 4  # numbers for each fitted one, below which many fitted ones explain anything
 
 
 def lengths(key: str, file: Trace) -> list[int]:
@@ -127,9 +128,19 @@ def channels(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
             yield Hypothesis("its channels in another order", ref[..., match], port, count)
 
 
+def for_every_query(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
+    """A part of the scores that all queries share: a bias of the queries that is left out or another one."""
+    kept = ~(masked_out(ref, "softmax") | masked_out(port, "softmax"))
+    count = kept.sum(-2, keepdims=True)
+    step = np.where(kept, np.where(kept, port, 0) - np.where(kept, ref, 0), 0).sum(-2, keepdims=True)
+    if ref.shape[-2] >= FEW:
+        text = "a term of the scores that is the same for every query (a bias of the queries), left out or wrong"
+        yield Hypothesis(text, np.where(kept, ref + step / np.maximum(count, 1), port), port, step.size)
+
+
 def norms(port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """A norm over the channels that is left out: the port's numbers, once normalised, are the reference's."""
-    if ref.ndim < 2 or unusable(port) or unusable(ref) or not ref.size:
+    if ref.ndim < 2 or unusable(port) or unusable(ref) or ref.size < FEW * 2 * ref.shape[-1]:
         return
     for name, centre in (("layer norm", port - port.mean(-1, keepdims=True)), ("norm without a mean", port)):
         size = np.sqrt((centre * centre).mean(-1, keepdims=True) + 1e-6)

@@ -21,6 +21,7 @@ from .teacher_forcing import FORMULAS, Forcing, Watch
 MOST = 12  # units that are tried by themselves
 LARGE = 1 << 24  # numbers in a trace from which fewer are
 FEWER = 3
+OTHER = 1024.0  # floors from which a fused unit's own output is another one
 LESS = 0.95  # of an error is left where a part of it was a restructuring
 
 
@@ -47,7 +48,7 @@ def restructured(
         everything = dropped(pairing, [key for keys in chosen.values() for key in keys], live, file)
         if everything is not None and not attempt(everything, lambda check: check.failed).ended:
             whole = attempt(everything)
-            if not any(c.failed for c in whole.checks) and _used(walked.checks, whole.checks, chosen, live):
+            if not any(c.failed for c in whole.checks) and _used(walked.checks, whole, chosen, live):
                 return everything, whole
     size = sum(math.prod(shape) for unit in file.units.values() for shape in unit.shapes.values())
     for group in _groups(suspects, MOST if size < LARGE else FEWER):
@@ -58,7 +59,7 @@ def restructured(
         if attempt(tried, lambda check, known=known: _against(known.get((check.key, check.place)), check)).ended:
             continue
         new = attempt(tried)
-        if _agrees(walked.checks, new.checks, set(group)):
+        if _agrees(walked.checks, new, set(group)):
             pairing, walked = tried, new
     return pairing, walked
 
@@ -131,14 +132,17 @@ def dropped(pairing: Pairing, keys: Iterable[str], live: Trace, file: Trace) -> 
         pairing, layers=layers, units=units, fused=fused, uncovered=uncovered,
         views={key: view for key, view in pairing.views.items() if key not in gone},
         dropped=[*pairing.dropped, *(ref for ref in order if ref in refs)],
+        own={**pairing.own, **{key: pairing.units[key] for key in gone if key not in pairing.packed}},
     )  # fmt: skip
 
 
-def _agrees(before: list[Check], after: list[Check], gone: set[str]) -> bool:
+def _agrees(before: list[Check], walk: Forcing, gone: set[str]) -> bool:
     """Whether all that depends on the dropped units agrees now.
 
-    Their own outputs flow where the reference's did, so what depends on them is what changed.
+    Their own outputs flow where the reference's did, so what depends on them is what changed. Where nothing did, they
+    must be the reference's: a random draw that is replayed does not depend on its chances.
     """
+    after = walk.checks
     old = {(c.key, c.place): c for c in before}
     changed = 0
     for check in after:
@@ -150,7 +154,13 @@ def _agrees(before: list[Check], after: list[Check], gone: set[str]) -> bool:
     if mine and all(c.place == "shape" for c in mine if c.failed):
         return changed > 0 or _goes_on(before, gone)
     passed = [c for c in mine if c.place.startswith("out")]
-    return changed > 0 or (bool(passed) and not any(c.failed for c in passed))
+    silent = bool(passed) and not any(c.failed for c in passed) and not _other_outputs(walk, gone)
+    return changed > 0 or silent
+
+
+def _other_outputs(walk: Forcing, gone: Iterable[str]) -> set[str]:
+    """Dropped units whose own outputs are not the reference's."""
+    return {key for key in gone if not walk.own_errors.get(key, 0.0) <= OTHER}
 
 
 def _goes_on(before: list[Check], gone: set[str]) -> bool:
@@ -167,13 +177,14 @@ def _against(known: Check | None, check: Check) -> bool:
     return check.failed and _changed(known, check) and not (known.failed and check.error < LESS * known.error)
 
 
-def _used(before: list[Check], after: list[Check], suspects: dict[str, list[str]], live: Trace) -> bool:
+def _used(before: list[Check], walk: Forcing, suspects: dict[str, list[str]], live: Trace) -> bool:
     """Whether something was seen to depend on each dropped unit, before the next one: silence proves nothing."""
     order = {key: i for i, key in enumerate(live.units)}
     old = {(c.key, c.place): c for c in before}
     wrong = {c.key for c in before if c.failed and c.place.startswith("out")}
+    wrong |= _other_outputs(walk, (key for keys in suspects.values() for key in keys))
     events = [(order.get(key, 0), "gone", key in wrong) for keys in suspects.values() for key in keys]
-    for check in after:
+    for check in walk.checks:
         known = old.get((check.key, check.place))
         events.append((order.get(check.key, 0), "same" if known and not _changed(known, check) else "changed", False))
     owed = between = False

@@ -20,7 +20,7 @@ from ..align.matching import Pairing
 from ..instrument.observer import Arrays, Observer, Program, Run, Unit
 from ..trace.trace import Trace, UnitInfo
 from .checks import CarriedErrors, Check
-from .distance import Fit, fit, relative, shape_text, tail
+from .distance import MIN_FLOOR, Fit, fit, relative, shape_text, tail
 from .moved_padding import cropped, moved, padded
 
 # Facts that change what a unit computes, whatever is folded into it.
@@ -61,6 +61,7 @@ class Forcing(Observer):
         self.mappings: dict[str, str] = {}
         self.carried = CarriedErrors()
         self.seen: dict[str, UnitInfo] = {}
+        self.own_errors: dict[str, float] = {}  # of fused units that were compared before, in floors
 
     def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
         count = len(self.checks)
@@ -77,7 +78,9 @@ class Forcing(Observer):
         refs = self.pairing.units.get(unit.key)
         if not refs:
             if unit.kind == "leaf":
-                self._shapes(info, run(None))
+                ys = run(None)
+                self._shapes(info, ys)
+                self._own(unit, ys)
             return None
         ref = refs[0]
         if unit.kind == "random":
@@ -104,6 +107,16 @@ class Forcing(Observer):
                 self.checks[-1].unit, self.checks[-1].inputs = unit, forced
             out.append(y if fitted is None else fitted.whole)
         return out
+
+    def _own(self, unit: Unit, ys: Arrays) -> None:
+        """How far a fused unit's own output is from the reference's."""
+        refs = self.pairing.own.get(unit.key, ())
+        if len(refs) != 1 or unit.key in self.pairing.views or "out" not in self.file.units[refs[0]].shapes:
+            return
+        fitted = fit(self.file.array(refs[0], "out"), ys[0], unit.op, any_row_order=self.pairing.any_row_order)
+        if fitted is not None:
+            floor = max(self.least, MIN_FLOOR, self.floors.get(refs[0], {}).get("out", 0.0))
+            self.own_errors[unit.key] = relative(fitted.part(ys[0]), fitted.expected) / floor
 
     def kernel(self, unit: Unit, native: NDArray[Any], body: NDArray[Any]) -> None:
         check = Check(unit.key, unit.key, unit.op, "kernel", relative(native, body), self.least)

@@ -14,10 +14,12 @@ from . import (
     spectral,
     streaming,
     styled,
+    tokens,
     vocoder,
 )
 
 SCENES = [
     *encoder_ports.SCENES, *vocoder.SCENES, recurrent.SCENE, flow.SCENE, *spectral.SCENES, *durations.SCENES,
     rotary.SCENE, generator.SCENE, streaming.SCENE, conformer.SCENE, styled.SCENE, couplings.SCENE,
+    tokens.SCENE,
 ]  # fmt: skip

@@ -78,7 +78,7 @@ class Written:
             return v
         if self.fault == "one size for all" and name == "flows.1.outs.0":
             return v * (g.norm() / v.norm())
-        return torch._weight_norm(v, g, 0)
+        return v * (g / v.pow(2).sum((1, 2), keepdim=True).sqrt())
 
     def conv(self, x: Tensor, name: str, dilation: int = 1) -> Tensor:
         """A convolution that keeps the length; of width 1 as a matrix."""
