@@ -36,7 +36,7 @@ def main(path: str) -> None:
         "command": "portavoz lab selftest --json",
     }
     CALIBRATION.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    text = "\n\n".join([grades(report), calibration(report)])
+    text = "\n\n".join([grades(report), strangers(report["strangers"]), calibration(report)])
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{text}\n\n{END}\n\n{after.lstrip()}", encoding="utf-8")
@@ -81,6 +81,20 @@ def grades(report: dict[str, Any]) -> str:
         "thread of an Intel Sapphire Rapids with two busy cores."
     )
     return f"{_table(['detected / named first, exactly', *heads], rows)}\n\n{_filled(summary)}"
+
+
+def strangers(found: dict[str, Any]) -> str:
+    """What became of strangers' ports."""
+    why, low = found["diagnosis"], found["low_precision"]
+    text = (
+        f"Ports as strangers write them, {found['different_faults']} faults, judged running and as a file: "
+        f"{found['detected']} of {found['faults']} are detected, {found['exact']} named at their place, "
+        f"{found['passed']} passed; the cause is right for {why['right']} ({100 * why['right_share']:.0f} %), and "
+        f"{why['certain_and_wrong']} of {why['certain']} certain ones are wrong. Of {found['clean_runs']} faultless "
+        f"runs {found['false_alarms']} gave a false alarm, and {low['false_alarms']} of {low['clean_runs']} in "
+        f"bfloat16 or float16; the largest multiple of a floor was {found['largest_clean']:.1f}."
+    )
+    return _filled(text)
 
 
 def _gates(families: dict[str, Any]) -> list[dict[str, Any]]:
