@@ -127,3 +127,38 @@ def test_a_faultless_folder_has_every_tensor_of_its_three_files_accounted_for(
     assert capsys.readouterr().out.count("OK: nothing is wrong") == 1
     assert main(["weights", "audit", str(reference), "--part", "vocoder"]) == 2
     assert "t3, s3gen, voice" in capsys.readouterr().err
+
+
+def test_gpt2s_matrices_are_in_out_and_one_that_is_not_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Turbo's T3 is stored as GPT-2's library has it; a port that turned one matrix of each kind, a square one too."""
+    right = models.published(tmp_path / "right", "tiny-turbo")
+    t3 = "t3_turbo_v1.safetensors"
+    assert main(["weights", "audit", str(right / t3)]) == 0
+    assert "OK" in capsys.readouterr().out
+    shutil.copytree(right, tmp_path / "port")
+    tensors, metadata = file.read(right / t3)
+    wrong = ("tfmr.h.0.mlp.c_fc.weight", "tfmr.h.1.attn.c_proj.weight")
+    file.write(
+        tmp_path / "port" / t3,
+        {k: np.ascontiguousarray(v.T) if k in wrong else v for k, v in tensors.items()},
+        metadata,
+    )
+    given = [str(tmp_path / "port" / t3), "--against", str(right / t3)]
+    assert main(["weights", "audit", *given]) == 1
+    said = capsys.readouterr().out
+    assert all(f"transposed: {name}" in said for name in wrong)
+    assert main(["weights", "repair", *given, "-o", str(tmp_path / "fixed.safetensors")]) == 0
+    fixed = file.read(tmp_path / "fixed.safetensors")[0]
+    for name in tensors:
+        np.testing.assert_array_equal(fixed[name], tensors[name])
+
+
+def test_a_port_that_made_linear_layers_of_gpt2s_matrices_is_read_as_it_is() -> None:
+    config, raw = models.config("tiny-turbo"), models.raw("t3", "tiny-turbo")
+    linear = {k: v.T if names.GPT2.fullmatch(k) else v for k, v in raw.items()}
+    ours, theirs = names.folded(linear, config), names.folded(raw, config)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value)

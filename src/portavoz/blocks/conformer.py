@@ -5,6 +5,7 @@ The Conformer's layer without its convolution and its second feed-forward, as sp
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -21,16 +22,21 @@ from .feed_forward import FeedForward
 from .relative import skew
 
 
+@functools.lru_cache(maxsize=4)
 def distance_table(longest: int, channels: int) -> NDArray[np.float32]:
     """Sines and cosines, interleaved, of the distances longest − 1 … 1 − longest: [2 longest − 1, channels].
 
-    float32 step by step, as the reference computes them.
+    float32 step by step, as the reference computes them. Read-only: every model of these sizes has the same one.
     """
     steps = np.arange(0, channels, 2, dtype=np.float32) * np.float32(-(math.log(10000.0) / channels))
     speed = np.exp(steps.astype(np.float64)).astype(np.float32)
-    distance = np.arange(longest - 1, -longest, -1, dtype=np.float32)
-    angles = (distance[:, None] * speed).astype(np.float64)
-    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(len(distance), channels).astype(np.float32)
+    angles = (np.arange(longest, dtype=np.float32)[:, None] * speed).astype(np.float64)
+    table = np.empty((2 * longest - 1, channels), np.float32)
+    table[longest - 1 :, ::2], table[longest - 1 :, 1::2] = -np.sin(angles), np.cos(angles)
+    table[: longest - 1] = table[: longest - 1 : -1]
+    table[: longest - 1, ::2] *= -1
+    table.flags.writeable = False
+    return table
 
 
 class DistancePositions:

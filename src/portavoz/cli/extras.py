@@ -1,4 +1,4 @@
-"""What `say` writes beside the sound: captions, times of words, a picture."""
+"""What `say` gives beside the sound: captions, times of words, a picture, diagnostics."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..lab.signals.diagnosis import Report
     from ..speech import Phoneme, Speech
 
 
@@ -110,3 +111,39 @@ class Picture:
         frames = np.diff(ends, prepend=0.0) * spec.rate / spec.hop
         mel = mel_spectrogram(samples, spec)
         save(plot_speech(Wave(samples, self.rate), mel, spec=spec, symbols=symbols, durations=frames), self.path)
+
+
+class Diagnostics:
+    """The figures of `lab signals` of what was said, its first minute; `prompt`: a recording of the same speaker."""
+
+    def __init__(self, rate: int, prompt: str | None) -> None:
+        self.rate, self.prompt, self.seconds = rate, prompt, 0.0
+        self.pieces: list[NDArray[np.float32]] = []
+
+    def __enter__(self) -> Diagnostics:
+        return self
+
+    def write(self, part: Speech) -> None:
+        """One piece of speech."""
+        if self.seconds < PICTURED:
+            self.pieces.append(part.samples)
+            self.seconds += part.duration
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        pass
+
+    def report(self) -> Report:
+        """What `portavoz.lab.signals.diagnosis.listen` finds."""
+        import numpy as np
+
+        from ..audio.files import read
+        from ..audio.mel import mel_spectrogram
+        from ..flow import MelSpec, Wave
+        from ..lab.signals.diagnosis import listen
+        from ..lab.signals.signals import ReferenceSound
+
+        spec, known = MelSpec(rate=self.rate, high=min(8000.0, self.rate / 2)), None
+        if self.prompt is not None:
+            heard = read(self.prompt, rate=self.rate)
+            known = ReferenceSound(mel_spectrogram(heard.samples, spec), heard, same_text=False)
+        return listen(Wave(np.concatenate(self.pieces), self.rate), spec, known=known)

@@ -49,7 +49,8 @@ class CheckpointPart:
 
     `build(w, config)` takes from the cursor what this file must hold. `folds`: weight norm is fused while loading, so
     an unfused kernel is no fault. `key`: a step of its tensors' names that no other part has, by which a file that says
-    nothing about itself is told from the others.
+    nothing about itself is told from the others. `turned`: of the shapes of its tensors, those matrices that it stores
+    [in, out].
     """
 
     name: str
@@ -57,6 +58,7 @@ class CheckpointPart:
     prefix: str = ""
     folds: bool = False
     key: str = ""
+    turned: Callable[[Mapping[str, tuple[int, ...]]], frozenset[str]] = lambda shapes: frozenset()
 
 
 class Input(NamedTuple):
@@ -194,6 +196,7 @@ class FamilySpec:
     # model, with tensors for the runner ("host"); an eager voice runs it where the caller chose no back end.
     prepare: Callable[[Mapping[str, Tensors], Any], dict[str, Tensors]] = lambda parts, config: dict(parts)
     fused: bool = False
+    hosted: bool = False  # `prepare` gives tensors for the runner too, though its eager voice runs the blocks
     # Runtime, precision, whether the processor has bfloat16 → the stages that run in another precision.
     precisions: Callable[[str, str, bool], Mapping[str, str]] = lambda runtime, precision, bfloat16: {}
     batch: int = 1  # chunks spoken together where nothing was measured

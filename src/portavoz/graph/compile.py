@@ -124,7 +124,7 @@ class Origin:
 
     def host(self, cache: Cache) -> Tensors:
         """The tensors that the runner itself reads; {} for none."""
-        if not self.family.fused:
+        if not (self.family.fused or self.family.hosted):
             return {}
 
         def build(folder: Path) -> None:
@@ -167,11 +167,11 @@ class Origin:
         """The stage as an ONNX file's bytes; with `half` its weights are stored in float16."""
         from .export import export
 
-        torch = open_ops(EXPORTER)  # it says what is missing, and how to get it
-        from .export_ops import ExportOps
+        open_ops(EXPORTER)  # it says what is missing, and how to get it
+        from .export_ops import ExportOps, NativeConvolutions
 
         spec = self.specs[name]
-        stage, w = self.call(name, torch if spec.native_convolutions else ExportOps())
+        stage, w = self.call(name, NativeConvolutions() if spec.native_convolutions else ExportOps())
         return export(stage, *spec.declared(), w=w, half=half)
 
     def quantized(self, name: str, cache: Cache) -> Path:

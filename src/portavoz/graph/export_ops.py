@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..audio import stft as transform
 from ..ops.torch import TorchOps
 
 WIDE = 32  # channels from which a convolution is worth laying out as one matrix
@@ -34,6 +35,37 @@ class ExportOps(TorchOps):
         taps = torch.cat([x[:, i : i + 1 - k or None] for i in range(k)], -1)
         y = taps @ p.weight.permute(2, 1, 0).reshape(k * channels, out)
         return y if p.bias is None else y + p.bias
+
+    def stft(self, x: Tensor, p: Any) -> tuple[Tensor, Tensor]:
+        spec = p.spec
+        if spec.fft % spec.hop:
+            return super().stft(x, p)
+        x = F.pad(x[:, None], transform.margins(spec), mode="reflect")[:, 0]
+        hops, each = x.unflatten(1, (-1, spec.hop)), spec.fft // spec.hop
+        frames = torch.cat([hops[:, i : i + 1 - each or None] for i in range(each)], -1)
+        window = self._window(spec, x.dtype)
+        basis = torch.fft.rfft(torch.eye(spec.fft, dtype=torch.float64) * window.double())
+        both = frames @ torch.cat([basis.real, basis.imag], 1).to(x.dtype)
+        real, imag = both.chunk(2, -1)
+        return real, imag
+
+    def istft(self, real: Tensor, imag: Tensor, p: Any) -> Tensor:
+        spec, bins = p.spec, p.spec.fft // 2 + 1
+        if spec.fft % (2 * spec.hop) or spec.padding != "center":
+            return super().istft(real, imag, p)
+        window, each = self._window(spec, real.dtype), spec.fft // spec.hop
+        eye = torch.eye(bins, dtype=torch.float64)
+        spectra = torch.cat([torch.complex(eye, 0 * eye), torch.complex(0 * eye, eye)])
+        basis = torch.fft.irfft(spectra, n=spec.fft)
+        frames = torch.cat([real, imag], -1) @ (basis * window.double()).to(real.dtype)
+        # The hops of each frame, added where they belong: hop number h gets the last part of frame h − each + 1, …
+        parts = frames.unflatten(2, (each, spec.hop)).unbind(2)
+        squared = (window * window).unflatten(0, (each, spec.hop)).unbind(0)
+        wave = sum(F.pad(part, (0, 0, i, each - 1 - i)) for i, part in enumerate(parts))
+        one = torch.ones_like(real[:1, :, :1])
+        envelope = sum(F.pad(one * part, (0, 0, i, each - 1 - i)) for i, part in enumerate(squared))
+        left = spec.fft // 2 // spec.hop
+        return (wave[:, left:-left] / envelope[:, left:-left]).flatten(1)
 
     def split_heads(self, x: Tensor, heads: Any) -> Tensor:
         if not _once(x.shape[1]):
@@ -67,3 +99,9 @@ class ExportOps(TorchOps):
         if mask is not None:
             scores = self.masked(scores, mask)
         return self.merge_heads(F.softmax(scores, -1) @ v)
+
+
+class NativeConvolutions(ExportOps):
+    """ExportOps that keep the runtime's own convolutions, which long and dilated ones are fastest with."""
+
+    conv1d = TorchOps.conv1d

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .base import Ops
-from .wrapper import OpsWrapper, Unit
+from .wrapper import OpsWrapper, Unit, repeats
 
 
 def _size(x: Any) -> int:
@@ -115,18 +115,18 @@ class Profiler(OpsWrapper):
 
     def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         out = run(*args, **named)
-        count = self.paths.setdefault(unit.path, Count())
+        count, times = self.paths.setdefault(unit.path, Count()), repeats()
         if unit.kind == "block":
-            count.calls += 1
+            count.calls += times
             return out
-        count.words[unit.word] += 1
-        count.calls += unit.layer is not None
+        count.words[unit.word] += times
+        count.calls += times * (unit.layer is not None)
         if unit.word in FORMULA:
             # A formula asks for the first two arguments at most.
             given = args if len(args) > 1 or not named else _given(unit.word, args, named)
-            count.multiply_adds += FORMULA[unit.word](given, out)
+            count.multiply_adds += times * FORMULA[unit.word](given, out)
         if unit.kind != "glue":
-            count.activation_bytes += sum(int(x.nbytes) for x in _tensors(out))
+            count.activation_bytes += times * sum(int(x.nbytes) for x in _tensors(out))
         return out
 
 

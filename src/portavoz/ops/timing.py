@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .wrapper import OpsWrapper, Unit
+from .wrapper import OpsWrapper, Unit, repeats
 
 Shape = tuple[int, ...]
 
@@ -34,7 +34,7 @@ class Timing(OpsWrapper):
             self.shapes[unit.path] = (shapes(args), [])  # a place in the order of calls, blocks before their parts
         start = time.perf_counter()
         out = run(*args, **named)
-        self.seconds[unit.path] = self.seconds.get(unit.path, 0.0) + time.perf_counter() - start
+        self.seconds[unit.path] = self.seconds.get(unit.path, 0.0) + repeats() * (time.perf_counter() - start)
         if not self.shapes[unit.path][1]:
             self.shapes[unit.path][1].extend(shapes(out))
         return out

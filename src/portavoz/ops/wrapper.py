@@ -15,11 +15,34 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from ..errors import BackendError
 from .base import COMPOSITE, DOOR, GLUE, TAPS, Ops
+
+
+_REPEATS: ContextVar[int] = ContextVar("repeats", default=1)
+
+
+@contextmanager
+def repeated(times: int) -> Iterator[None]:
+    """What runs inside stands for so many runs of it: whoever counts or times takes it that often.
+
+    An utterance whose steps cost the same, or more by the same amount each, is then told by one of them.
+    """
+    token = _REPEATS.set(times * _REPEATS.get())
+    try:
+        yield
+    finally:
+        _REPEATS.reset(token)
+
+
+def repeats() -> int:
+    """How many runs the present one stands for."""
+    return _REPEATS.get()
 
 
 class Unit(NamedTuple):

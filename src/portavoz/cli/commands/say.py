@@ -11,7 +11,7 @@ Examples:
   portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 24000 -f S16_LE
   portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
   portavoz say "As loud as a podcast." --loudness -16 --rate 48000 -o podcast.wav --quiet
-  portavoz say "In my own voice." --voice my-folder --prompt me.wav --set exaggeration=0.7 -o me.wav
+  portavoz say "In my own voice." --voice my-folder --prompt me.wav --set exaggeration=0.7 -o me.wav --signals
   portavoz say "As somebody else." --voice my-checkpoint --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
 """
 
@@ -43,9 +43,10 @@ from ..options import (
 from ..play import play, player
 
 if TYPE_CHECKING:
+    from ...lab.signals.diagnosis import Report as Found
     from ...speech import Speech
     from ...voice import Voice
-    from ..extras import Picture, Timestamps
+    from ..extras import Diagnostics, Picture, Timestamps
 
 hint = source.hint
 SHOWN = 10  # warnings printed one by one; a text in another language would fill the screen
@@ -101,6 +102,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="captions (srt or vtt) or times of words (json) beside OUT",
     )
     also.add_argument("--plot", metavar="PNG", help="a picture of the wave and its mel (needs the extra 'plot')")
+    also.add_argument(
+        "--signals", action="store_true", help="print what `lab signals` finds in the sound (beside --prompt, if given)"
+    )
     json_option(also)
     also.add_argument("--quiet", action="store_true", help="no progress, warnings or summary, only errors")
 
@@ -158,6 +162,9 @@ def run(args: argparse.Namespace) -> int:
             file = stack.enter_context(sink.opened(out, report.rate, format=args.format, stream=args.stream))
             sound = stack.enter_context(leveled(file, voice.rate, args))
             beside = [stack.enter_context(extra) for extra in _beside(args, out, voice.rate)]
+            diagnostics = _diagnostics(args, voice.rate)
+            if diagnostics is not None:
+                beside.append(diagnostics)
             update = stack.enter_context(progress.shown(text, quiet=args.quiet))
             for part in voice.stream(text.text, **_manner(args, voice)):
                 sound.write(part.samples)
@@ -166,14 +173,33 @@ def run(args: argparse.Namespace) -> int:
                 report.add(part, quiet=args.json or args.quiet)
                 update(report.seconds)
         took = time.perf_counter() - began
+        found = diagnostics.report() if diagnostics else None
         if args.json:
             kept = out if _kept(args, playing=command is not None) else None
-            print_json({"output": kept, **report.to_dict(took), "voice": voice.name, "runtime": voice.runtime})
-        elif not args.quiet:
-            report.tell(out, took)
+            more = {} if found is None else {"signals": found.to_dict()}
+            print_json({"output": kept, **report.to_dict(took), "voice": voice.name, "runtime": voice.runtime, **more})
+        else:
+            _tell(report, found, out, took, quiet=args.quiet)
         if command and (problem := play(Path(out), command)):
             note(problem)
     return 0
+
+
+def _diagnostics(args: argparse.Namespace, rate: int) -> Diagnostics | None:
+    from ..extras import Diagnostics
+
+    return Diagnostics(rate, args.prompt) if args.signals else None
+
+
+def _tell(report: Report, found: Found | None, out: str, took: float, *, quiet: bool) -> None:
+    """The summary, and what was asked to be said about the sound."""
+    if not quiet:
+        report.tell(out, took)
+    if found is not None:
+        from ...lab.signals.diagnosis import lines
+
+        for line in lines(found):
+            note(line)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -208,11 +234,11 @@ def _kept(args: argparse.Namespace, *, playing: bool) -> bool:
     return args.output is not None or args.timestamps is not None or not playing
 
 
-def _beside(args: argparse.Namespace, out: str, rate: int) -> list[Timestamps | Picture]:
+def _beside(args: argparse.Namespace, out: str, rate: int) -> list[Timestamps | Picture | Diagnostics]:
     """What is written besides the sound."""
     from ..extras import Picture, Timestamps
 
-    files: list[Timestamps | Picture] = []
+    files: list[Timestamps | Picture | Diagnostics] = []
     if args.timestamps is not None:
         files.append(Timestamps(out, args.timestamps))
     if args.plot is not None:

@@ -104,7 +104,7 @@ class Stage(Block):
 class Estimator(Block):
     """x, mu, speaker and prompt mel at one time → velocity [B, frames, mels]."""
 
-    entries: ClassVar[tuple[str, ...]] = ("__call__", "time")
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "joined", "time")
 
     def __init__(self, w: Weights, c: FlowConfig) -> None:
         super().__init__(w)
@@ -139,6 +139,13 @@ class Estimator(Block):
     ) -> Float[Array, "B T mels"]:  # fmt: skip
         """The velocity at x; `real` [B, T, 1] (0 on padding) and mask [B, 1, 1, T] where rows differ in length."""
         x = self.ops.concat([x, mu, self.ops.upsample(speaker, x.shape[1]), prompt], -1)
+        return self.joined(x, time, real, mask)
+
+    def joined(
+        self, x: Float[Array, "B T I"], time: Float[Array, "B E"], real: Float[Array, "B T 1"] | None = None,
+        mask: Bool[Array, "..."] | None = None,
+    ) -> Float[Array, "B T mels"]:  # fmt: skip
+        """The same from x, mu, the speaker (for every frame) and the prompt's mel side by side."""
         x, skip = self.down(x, time, real, mask)
         for stage in self.middle:
             x, _ = stage(x, time, real, mask)

@@ -77,12 +77,22 @@ def gathered(files: Mapping[str, Tensors]) -> dict[str, dict[str, Any]]:
     return out
 
 
+def turned(shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+    """The matrices that a file stores [in, out]: GPT-2's, as its library does; none where a port made [out, in] of them.
+
+    Square ones cannot say it themselves: the file's matrices for queries, keys and values do.
+    """
+    found = [name for name in shapes if GPT2.fullmatch(name)]
+    wide = [shapes[name] for name in found if name.endswith("c_attn.weight")]
+    ported = sum(shape[0] > shape[-1] for shape in wide)
+    return frozenset() if 2 * ported > len(wide) else frozenset(found)
+
+
 def folded(tensors: Tensors, config: ChatterboxConfig) -> dict[str, Any]:
     """Weight norm fused, GPT-2's matrices turned to [out, in]."""
     out = fold.weight_norm(tensors)
-    if config.tokens.backbone == "gpt2":
-        out = {key: value.T if GPT2.fullmatch(key) else value for key, value in out.items()}
-    return out
+    other = turned({name: tuple(value.shape) for name, value in out.items()})
+    return {key: value.T if key in other else value for key, value in out.items()}
 
 
 def unturned(tensors: Tensors, config: ChatterboxConfig) -> dict[str, Any]:

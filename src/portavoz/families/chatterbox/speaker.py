@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,8 @@ class Dense(Block):
 class XVector(Block):
     """CAMPPlus: a filter bank without its mean, [1, T, bands] → the x-vector [1, 1, size]."""
 
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "with_means")
+
     def __init__(self, w: Weights, c: XVectorConfig) -> None:
         super().__init__(w)
         self.front, w = Front(w / "head", c), w / "xvector"
@@ -149,21 +151,31 @@ class XVector(Block):
 
     def __call__(self, x: Float[Array, "1 T bands"]) -> Float[Array, "1 1 X"]:
         """x [1, T, bands] → [1, 1, size]; not normalised yet."""
+        frames = (int(x.shape[1]) + 1) // 2
+        return self.with_means(x, *(self.ops.tensor(a) for a in (context_means(frames), shares(frames))))
+
+    def with_means(
+        self, x: Float[Array, "1 T bands"], means: Float[Array, "1 N N"], shares: Float[Array, "1 2 N"]
+    ) -> Float[Array, "1 1 X"]:
+        """The same; `means` and `shares` as the functions of these names give them for the N = T / 2 steps inside."""
         x = self.tdnn_norm(self.tdnn(self.front(x)))
-        means = self.ops.tensor(context_means(int(x.shape[1])))
         for dense, norm, transit in self.blocks:
             for layer in dense:
                 x = layer(x, means)
             x = transit(norm(x))
-        return self.dense_norm(self.dense(self._statistics(self.last(x))))
+        return self.dense_norm(self.dense(self._statistics(self.last(x), shares)))
 
-    def _statistics(self, x: Any) -> Any:
+    def _statistics(self, x: Any, shares: Any) -> Any:
         """Mean and (unbiased) standard deviation over time, side by side: [1, T, C] → [1, 1, 2 C]."""
-        ops, frames = self.ops, x.shape[1]
-        mean = ops.matmul(ops.full((1, 1, frames), 1.0 / frames), x)
+        ops = self.ops
+        mean = ops.matmul(shares[:, :1], x)
         apart = x - mean
-        variance = ops.matmul(ops.full((1, 1, frames), 1.0 / (frames - 1)), apart * apart)
-        return ops.concat([mean, ops.sqrt(variance)], -1)
+        return ops.concat([mean, ops.sqrt(ops.matmul(shares[:, 1:], apart * apart))], -1)
+
+
+def shares(frames: int) -> NDArray[np.float32]:
+    """[1, 2, frames]: each step's share of the mean, and of the unbiased variance."""
+    return np.stack([np.full(frames, 1.0 / n, np.float32) for n in (frames, frames - 1)])[None]
 
 
 def context_means(frames: int) -> NDArray[np.float32]:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...flow import Noise, Stage
+from ...flow import Mel, Noise, Stage
+from ...ops.wrapper import repeated
 from ...weights.cursor import Weights
 from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Reference, Target
+from . import runtime
 from .checkpoint import Checkpoint, is_chatterbox, part_files
 from .config import CODES, CONFIGS, ChatterboxConfig, parse
-from .loop import Chatterbox, Utterance
+from .loop import Chatterbox
+from .names import turned
 from .prompt import Conditionals
 from .speaker import VoiceEncoder
 from .stages import Eager, s3gen
@@ -45,7 +48,6 @@ def eager(w: Mapping[str, Weights], c: ChatterboxConfig) -> Eager:
 def exercise(model: Eager, c: ChatterboxConfig, lengths: Lengths) -> None:
     """One utterance of so many symbols and tokens, with a voice that is there already."""
     loop = Chatterbox(model, c)
-    how = loop.generation(most=lengths["tokens"], temperature=0.0)
     voice = Conditionals(
         speaker=np.full((1, 1, c.tokens.speaker), c.tokens.speaker**-0.5, np.float32),
         t3_prompt=np.arange(lengths["prompt"])[None] % CODES,
@@ -53,11 +55,19 @@ def exercise(model: Eager, c: ChatterboxConfig, lengths: Lengths) -> None:
         mel=np.zeros((1, 2 * lengths["prompt"], c.spec.mels), np.float32),
         x_vector=np.full((1, 1, c.xvector.size), 0.1, np.float32),
     )
+    steps, rows = lengths["tokens"], 2 if c.tokens.guided else 1
     ids = 1 + np.arange(lengths["symbols"])[None] % 200
-    drawn = list(loop.tokens(ids, voice, how, Noise(0), Utterance()))
-    spoken = np.resize(np.array(drawn or [1]), lengths["tokens"])
-    start = loop.start(Noise(0), 2 * (lengths["prompt"] + lengths["tokens"]))
-    loop.wave(loop.mel(spoken, voice, how, start), Noise(0))
+    state = model.prefill(model.condition(voice.speaker, voice.t3_prompt, 0.5), ids, rows).state
+    # Each step attends to one more than the one before it: the middle one costs what they cost on the average.
+    past = tuple(cache._replace(length=cache.length + (steps - 1) // 2) for cache in state.past)
+    with repeated(steps):
+        model.step(1, state._replace(past=past))
+    mu = model.mu(np.resize(np.array([1]), lengths["prompt"] + steps)[None])
+    speaker, twice = model.project(voice.x_vector), 1 if c.flow.meanflow else 2
+    x, speakers = np.zeros((twice, *mu.shape[1:]), np.float32), np.repeat(speaker, twice, 0)
+    with repeated(c.flow.steps):
+        model.velocity(x, x, speakers, x, (0.4, 0.5))
+    loop.wave(Mel(mu[:, voice.mel.shape[1] :], c.spec), Noise(0))
 
 
 def joints(c: ChatterboxConfig) -> tuple[Stage, ...]:
@@ -77,16 +87,19 @@ FAMILY = FamilySpec(
     configs=CONFIGS,
     parse=lambda values, folder: parse(values),
     parts=(
-        CheckpointPart("t3", lambda w, c: T3(w, c.tokens), "t3", key="speech_head"),
+        CheckpointPart("t3", lambda w, c: T3(w, c.tokens), "t3", key="speech_head", turned=turned),
         CheckpointPart("s3gen", s3gen, folds=True, key="flow"),
         CheckpointPart("voice", lambda w, c: VoiceEncoder(w, c.voice), "ve", key="lstm"),
     ),
-    stages=lambda c: (),
+    stages=runtime.stages,
     shown=SHOWN,
-    runtimes={"eager": ("float32",)},
+    runtimes=runtime.RUNTIMES,
+    prepare=runtime.prepare,
+    hosted=True,
+    precisions=runtime.precisions,
     open=Checkpoint.open,
     eager=eager,
-    runner=lambda sessions, host, c: sessions,
+    runner=runtime.Sessions,
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"symbols": 40, "prompt": 25, "tokens": 25},  # a second of speech behind a second of a prompt

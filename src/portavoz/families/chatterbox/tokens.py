@@ -66,7 +66,7 @@ class Places:
 class Backbone(Block):
     """Embedded steps → hidden states after the last norm, and the longer past."""
 
-    entries: ClassVar[tuple[str, ...]] = ("__call__", "look")
+    entries: ClassVar[tuple[str, ...]] = ("__call__", "with_attention")
 
     def __init__(self, w: Weights, c: TokensConfig) -> None:
         super().__init__(w)
@@ -75,9 +75,7 @@ class Backbone(Block):
             w.ignore("embed_tokens", why="a dummy of the reference's language model, never read")
             self.layers = [llama_layer(w / f"layers.{i}", c) for i in range(c.layers)]
             self.norm = w.rms_norm("norm", c.hidden, c.eps)
-            stretch = Stretch(c.rope_factor, c.rope_low, c.rope_high, c.rope_original)
-            tables = rotary_tables(c.longest, speeds(c.hidden // c.heads, c.rope_base, stretch))
-            self.rotation = tuple(self.ops.tensor(table) for table in tables)
+            self.rotation = tuple(self.ops.tensor(table) for table in rotation(c))
             self.places = None
         else:
             w.ignore("wte", why="a table of the reference's language model, deleted after loading")
@@ -134,22 +132,18 @@ class Conditioning(Block):
         return self.ops.concat(parts, 1)
 
 
-class T3(Block):
-    """The model's file as a whole: `condition` a voice, `prefill` a text, `step` through its speech tokens."""
+class Embeddings(Block):
+    """What stands before the layers: a voice as T3 hears it, text and speech tokens with their learned positions."""
 
-    entries: ClassVar[tuple[str, ...]] = ("condition", "prefill", "step", "look_prefill", "look_step")
+    entries: ClassVar[tuple[str, ...]] = ("condition", "opening", "following")
 
     def __init__(self, w: Weights, c: TokensConfig) -> None:
         super().__init__(w)
-        self.c = c
         self.text = w.embedding("text_emb", c.text_vocab, c.hidden)
         self.speech = w.embedding("speech_emb", c.speech_vocab, c.hidden)
         self.text_places = Places(w / "text_pos_emb", "emb", c.max_text, c.hidden) if c.positions else None
         self.speech_places = Places(w / "speech_pos_emb", "emb", c.max_speech, c.hidden) if c.positions else None
         self.conditioning = Conditioning(w / "cond_enc", c)
-        self.backbone = Backbone(w / "tfmr", c)
-        self.head = w.linear("speech_head", c.hidden, c.speech_vocab, bias=c.backbone == "gpt2")
-        w.ignore("text_head", why="predicts text while training")
 
     def condition(
         self, speaker: Float[Array, "1 1 X"], prompt: Int[Array, "1 P"], emotion: Float[Array, "1 1 1"]
@@ -157,34 +151,10 @@ class T3(Block):
         """A voice as T3 hears it: speaker vector, tokens of the prompt, emotion (exaggeration) → [1, K, C]."""
         return self.conditioning(speaker, self._spoken(prompt, 0), emotion)
 
-    def prefill(
-        self, voice: Float[Array, "1 K C"], text: Int[Array, "1 S"], start: Int[Array, "1 1"], past: Any
-    ) -> tuple[Float[Array, "B 1 V"], State]:
-        """Voice and text ids, start and stop included → the first token's logits [B, 1, vocabulary] and the state.
-
-        B, the caches' batch, is 2 with guidance: the second row hears no text, only its positions.
-        """
-        x = self._opening(voice, text, start, past[0].k.shape[0])
-        x, past = self.backbone(x, past, causal_mask(self.ops, x.shape[1]))
-        return self.head(x[:, -1:]), State(past, 0)
-
-    def step(self, token: Int[Array, "1 1"], state: State) -> tuple[Float[Array, "B 1 V"], State]:
-        """The token that was chosen [1, 1] → the next one's logits [B, 1, vocabulary] and the next state."""
-        x, past = self.backbone(self._next(token, state), state.past)
-        return self.head(x), State(past, state.spoken + 1)
-
-    def prefill_with_attention(self, voice: Any, text: Any, start: Any, past: Any) -> tuple[Any, State, list[Any]]:
-        """As `prefill`, and the aligned heads' attention, each layer's [B, heads, T, S]."""
-        x = self._opening(voice, text, start, past[0].k.shape[0])
-        x, past, seen = self.backbone.with_attention(x, past, causal_mask(self.ops, x.shape[1]))
-        return self.head(x[:, -1:]), State(past, 0), seen
-
-    def step_with_attention(self, token: Any, state: State) -> tuple[Any, State, list[Any]]:
-        """As `step`, and the aligned heads' attention."""
-        x, past, seen = self.backbone.with_attention(self._next(token, state), state.past)
-        return self.head(x), State(past, state.spoken + 1), seen
-
-    def _opening(self, voice: Any, text: Any, start: Any, batch: int) -> Any:
+    def opening(
+        self, voice: Float[Array, "1 K C"], text: Int[Array, "1 S"], start: Int[Array, "1 1"], batch: int
+    ) -> Float[Array, "B T C"]:
+        """Voice, text ids and the start of speech → the first steps [batch, T, C]; the second row hears no text."""
         ops, words = self.ops, self.text(text)
         silent = words * 0.0
         if self.text_places is not None:
@@ -195,16 +165,65 @@ class T3(Block):
         rows = [ops.concat([voice, each, *end], 1) for each in (words, silent)[:batch]]
         return ops.concat(rows, 0) if batch > 1 else rows[0]
 
+    def following(self, token: Int[Array, "1 1"], place: int, batch: int) -> Float[Array, "B 1 C"]:
+        """A speech token, the `place`-th, as each of `batch` rows hears it."""
+        x = self._spoken(token, place)
+        return self.ops.concat([x] * batch, 0) if batch > 1 else x
+
     def _spoken(self, tokens: Any, start: int) -> Any:
         x = self.speech(tokens)
         if self.speech_places is None:
             return x
         return x + self.speech_places(start, tokens.shape[1])
 
+
+class T3(Embeddings):
+    """The model's file as a whole: `condition` a voice, `prefill` a text, `step` through its speech tokens."""
+
+    entries: ClassVar[tuple[str, ...]] = ("prefill", "step", "prefill_with_attention", "step_with_attention")
+
+    def __init__(self, w: Weights, c: TokensConfig) -> None:
+        super().__init__(w, c)
+        self.c = c
+        self.backbone = Backbone(w / "tfmr", c)
+        self.head = w.linear("speech_head", c.hidden, c.speech_vocab, bias=c.backbone == "gpt2")
+        w.ignore("text_head", why="predicts text while training")
+
+    def prefill(
+        self, voice: Float[Array, "1 K C"], text: Int[Array, "1 S"], start: Int[Array, "1 1"], past: Any
+    ) -> tuple[Float[Array, "B 1 V"], State]:
+        """Voice and text ids, start and stop included → the first token's logits [B, 1, vocabulary] and the state.
+
+        B, the caches' batch, is 2 with guidance: the second row hears no text, only its positions.
+        """
+        x = self.opening(voice, text, start, past[0].k.shape[0])
+        x, past = self.backbone(x, past, causal_mask(self.ops, x.shape[1]))
+        return self.head(x[:, -1:]), State(past, 0)
+
+    def step(self, token: Int[Array, "1 1"], state: State) -> tuple[Float[Array, "B 1 V"], State]:
+        """The token that was chosen [1, 1] → the next one's logits [B, 1, vocabulary] and the next state."""
+        x, past = self.backbone(self._next(token, state), state.past)
+        return self.head(x), State(past, state.spoken + 1)
+
+    def prefill_with_attention(self, voice: Any, text: Any, start: Any, past: Any) -> tuple[Any, State, list[Any]]:
+        """As `prefill`, and the aligned heads' attention, each layer's [B, heads, T, S]."""
+        x = self.opening(voice, text, start, past[0].k.shape[0])
+        x, past, seen = self.backbone.with_attention(x, past, causal_mask(self.ops, x.shape[1]))
+        return self.head(x[:, -1:]), State(past, 0), seen
+
+    def step_with_attention(self, token: Any, state: State) -> tuple[Any, State, list[Any]]:
+        """As `step`, and the aligned heads' attention."""
+        x, past, seen = self.backbone.with_attention(self._next(token, state), state.past)
+        return self.head(x), State(past, state.spoken + 1), seen
+
     def _next(self, token: Any, state: State) -> Any:
-        x = self._spoken(token, state.spoken + 1)
-        batch = state.past[0].k.shape[0]
-        return self.ops.concat([x] * batch, 0) if batch > 1 else x
+        return self.following(token, state.spoken + 1, state.past[0].k.shape[0])
+
+
+def rotation(c: TokensConfig) -> tuple[Any, Any]:
+    """cos and sin [longest, D / 2] of Llama's positions."""
+    stretch = Stretch(c.rope_factor, c.rope_low, c.rope_high, c.rope_original)
+    return rotary_tables(c.longest, speeds(c.hidden // c.heads, c.rope_base, stretch))
 
 
 def empty_past(ops: Ops, c: TokensConfig, batch: int, capacity: int) -> tuple[Cache, ...]:

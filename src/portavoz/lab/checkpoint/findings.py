@@ -41,7 +41,7 @@ class Ledger:
     """What was found.
 
     `tensors` by name (fused, ignored ones under their right name), `held` path → tensor, `layout` the file's
-    (declared, or what most kernels have).
+    (declared, or what most kernels have), `turned` the paths of matrices that it stores [in, out].
     """
 
     part: Part
@@ -54,6 +54,7 @@ class Ledger:
     left: list[str] = field(default_factory=lambda: [])
     missing: list[str] = field(default_factory=lambda: [])
     layout: str = "torch"
+    turned: frozenset[str] = frozenset()
     declared: str | None = None
     verdicts: dict[str, str] = field(default_factory=lambda: {})
 

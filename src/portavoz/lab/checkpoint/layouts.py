@@ -29,14 +29,21 @@ class Order(NamedTuple):
     axes: tuple[int, ...] | None = None
 
 
-def decide(stored: Shape, wanted: Shape, role: str, declared: str | None, looks: Any = None) -> Order:
+def decide(
+    stored: Shape, wanted: Shape, role: str, declared: str | None, looks: Any = None, *, turned: bool = False
+) -> Order:
     """The order of one tensor. `looks(axes)`: whether the numbers, so moved, are the reference's (None: no telling).
+    `turned`: this file stores the matrix [in, out].
 
     Axes are the way to PyTorch's order, or None when nothing moves or nobody knows.
     """
     if role not in ROLES:
-        turned = len(stored) == 2 and stored != wanted and stored[::-1] == wanted
-        return Order("transposed", SHAPE, (1, 0)) if turned else Order(None, "")
+        if turned and stored != wanted[::-1]:
+            return Order("transposed" if stored == wanted else None, SHAPE if stored == wanted else "")
+        other = len(stored) == 2 and stored != wanted and stored[::-1] == wanted
+        if turned:
+            return Order(None, "", (1, 0))
+        return Order("transposed", SHAPE, (1, 0)) if other else Order(None, "")
     ways = {name: order(role, name, "torch") or tuple(range(len(wanted))) for name in AXES}
     fits = [n for n, way in ways.items() if len(stored) == len(way) and tuple(stored[a] for a in way) == wanted]
     if not fits:

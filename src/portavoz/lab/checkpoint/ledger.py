@@ -125,9 +125,12 @@ def _why(ignored: Mapping[str, str], key: str) -> str | None:
 
 def _axes(out: Ledger, homes: Mapping[str, str], against: Ledger | None) -> None:
     wanted, roles = out.part.wanted.shapes, out.part.roles
+    out.turned = out.part.turned({path: tuple(held.tensor.shape) for path, held in out.held.items()})
     for path, held in out.held.items():
         looks = _looks(held.tensor, against.held.get(path)) if against is not None else None
-        order = layouts.decide(held.tensor.shape, wanted[path], roles[path], out.declared, looks)
+        order = layouts.decide(
+            held.tensor.shape, wanted[path], roles[path], out.declared, looks, turned=path in out.turned
+        )
         out.held[path] = held._replace(order=order, tensor=held.tensor.transposed(order.axes))
     kernels = {p: h.order for p, h in out.held.items() if roles[p] in ROLES and h.order.how not in ("", EITHER)}
     told = Counter(order.layout for order in kernels.values() if order.layout and order.how != layouts.DECLARED)
@@ -156,6 +159,8 @@ def _order(out: Ledger, path: str, held: MappedTensor, told: Counter[Any]) -> No
         out.faults.append(Fault("undecidable", path, text))
     elif layout == "transposed":
         text = f"is stored as {held.shape}, in out; the model wants {out.part.wanted.shapes[path]}, out in"
+        if path in out.turned:
+            text = f"is stored as {held.shape}, out in; this file's matrices of its kind are in out"
         out.faults.append(Fault("transposed", path, text, {"op": "layout"}))
     elif layout and how != EITHER and layout != out.layout:
         rest = f"as the file declares; {told[out.layout]} kernels are" if out.declared else f"as {told[out.layout]} are"

@@ -38,7 +38,8 @@ class ShapeOnlyWeights(Weights):
 class Part:
     """One file of a checkpoint: where it is, whose it is, its tensors, and what a model of it takes.
 
-    `folds`: whether this part's loader fuses weight norm, so that an unfused kernel is no fault.
+    `folds`: whether this part's loader fuses weight norm, so that an unfused kernel is no fault; `turned`: which
+    matrices a file of these shapes stores [in, out].
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Part:
     config: Any
     build: Build
     folds: bool = False
+    turned: Callable[[Mapping[str, tuple[int, ...]]], frozenset[str]] = lambda shapes: frozenset()
     store: Store = field(default_factory=lambda: Store({}, {}))
 
     @cached_property
@@ -185,4 +187,7 @@ def _inside(path: Path, held: Store) -> Any:
 
 def _made(path: Path, family: FamilySpec, name: str, config: Any, held: Store) -> Part:
     part = family.part(name)
-    return Part(path, family.name, name, config, lambda w: part.build(w, config), folds=part.folds, store=held)
+    return Part(
+        path, family.name, name, config, lambda w: part.build(w, config), folds=part.folds, turned=part.turned,
+        store=held,
+    )  # fmt: skip

@@ -29,6 +29,8 @@ def prepared(part: Part, target: str | Path, schedule: str, *, classes: str | Pa
     """
     tensors = {name: tensor.values for name, tensor in part.store.items()}
     back = TtnnOps(schedule=schedule)
+    turned = part.turned({name: tuple(array.shape) for name, array in tensors.items()})
+    tensors = {name: array.T if name in turned else array for name, array in tensors.items()}
     w = Weights(fold.weight_norm(tensors) if part.folds else tensors, back, place=part.path)
     part.build(w)
     about: dict[str, dict[str, Any]] = {}

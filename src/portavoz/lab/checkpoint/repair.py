@@ -60,7 +60,7 @@ def repaired(ledger: Ledger, layout: str | None = None) -> Store:
         if not ledger.tensors[held.key].floating and held.tensor.floating:
             out[path] = ledger.tensors[held.key]  # quantised: stays as it is
         else:
-            out[path] = tensor.transposed(order(part.roles[path], "torch", target))
+            out[path] = tensor.transposed((1, 0) if path in ledger.turned else order(part.roles[path], "torch", target))
     rest = {key: tensor for key, tensor in ledger.tensors.items() if key not in keys and key not in out}
     about = {**part.store.metadata, "layout": target}
     if "format" in about:
