@@ -78,7 +78,9 @@ class Work:
                 continue  # it stays in float32
             origin = Origin.given(family, self.c, self.parts)
             origin.groups = {group: specs for group, specs in origin.groups.items() if group == STAGES[part]}
-            choices = {k: dataclasses.replace(v, precision=precision) for k, v in plan(family, *_known(runtime)).items()}
+            choices = {
+                k: dataclasses.replace(v, precision=precision) for k, v in plan(family, *_known(runtime)).items()
+            }
             yield name, assemble(origin, choices).runner
 
     def step(self) -> tuple[dict[str, Callable[[], Any]], Callable[[Sessions], Callable[[], Any]]]:
@@ -180,7 +182,12 @@ def main() -> None:
     for part in args.parts:
         seconds, errors = measured(work, part, args.runtimes, args.rounds)
         report.figures.update(seconds)
-        table(f"{part}: seconds", ["least", "error"], {n: [s, errors.get(n[:-2] + "_error")] for n, s in seconds.items()}, ".4g")
+        table(
+            f"{part}: seconds",
+            ["least", "error"],
+            {n: [s, errors.get(n[:-2] + "_error")] for n, s in seconds.items()},
+            ".4g",
+        )
         report.figures.update(errors)
         for name in seconds:
             if name != f"hf_{part}_s":

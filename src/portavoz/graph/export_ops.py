@@ -61,9 +61,9 @@ class ExportOps(TorchOps):
         # The hops of each frame, added where they belong: hop number h gets the last part of frame h − each + 1, …
         parts = frames.unflatten(2, (each, spec.hop)).unbind(2)
         squared = (window * window).unflatten(0, (each, spec.hop)).unbind(0)
-        wave = sum(F.pad(part, (0, 0, i, each - 1 - i)) for i, part in enumerate(parts))
+        wave: Any = sum(F.pad(part, (0, 0, i, each - 1 - i)) for i, part in enumerate(parts))
         one = torch.ones_like(real[:1, :, :1])
-        envelope = sum(F.pad(one * part, (0, 0, i, each - 1 - i)) for i, part in enumerate(squared))
+        envelope: Any = sum(F.pad(one * part, (0, 0, i, each - 1 - i)) for i, part in enumerate(squared))
         left = spec.fft // 2 // spec.hop
         return (wave[:, left:-left] / envelope[:, left:-left]).flatten(1)
 

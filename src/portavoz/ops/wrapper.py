@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 from ..errors import BackendError
 from .base import COMPOSITE, DOOR, GLUE, TAPS, Ops
 
-
 _REPEATS: ContextVar[int] = ContextVar("repeats", default=1)
 
 

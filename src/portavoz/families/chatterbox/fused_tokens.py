@@ -72,7 +72,7 @@ class FusedLayer(Block):
         self.out = w.linear("out", width, width, bias=not gated)
         self.into = w.linear("into", width, 2 * c.inner if gated else c.inner, bias=not gated)
         self.down = w.linear("down", c.inner, width, bias=not gated)
-        norm = w.rms_norm if gated else w.layer_norm
+        norm: Any = w.rms_norm if gated else w.layer_norm
         self.norm1, self.norm2 = norm("norm1", width, c.eps), norm("norm2", width, c.eps)
 
     def __call__(
@@ -110,7 +110,8 @@ class FusedTokens(Block):
         super().__init__(w)
         gated = c.backbone == "llama"
         self.layers = [FusedLayer(w / f"layers.{i}", c) for i in range(c.layers)]
-        self.norm = (w.rms_norm if gated else w.layer_norm)("norm", c.hidden, c.eps)
+        norm: Any = w.rms_norm if gated else w.layer_norm
+        self.norm = norm("norm", c.hidden, c.eps)
         self.head = w.linear("head", c.hidden, c.speech_vocab, bias=not gated)
         self.rotated, self.aligned = gated, c.aligned_heads
 

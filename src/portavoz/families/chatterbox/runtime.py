@@ -232,7 +232,9 @@ class Sessions:
         future = np.triu(np.full((steps, steps), HIDDEN, np.float32), 1)[None, None]
         arrays = {"x": np.zeros((rows, steps, self.c.tokens.hidden), np.float32), "hidden": hidden, "future": future}
         if self.rotation is not None:
-            arrays |= {name: table[length : length + steps].copy() for name, table in zip(("cos", "sin"), self.rotation)}
+            arrays |= {
+                name: table[length : length + steps].copy() for name, table in zip(("cos", "sin"), self.rotation)
+            }
         for i, (keys, values) in enumerate(own):
             arrays |= {f"keys.{i}": keys, f"values.{i}": values}
         return arrays
