@@ -7,6 +7,7 @@ graph meets a handful of shapes, and never one below sixteen keys, where OpenVIN
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ Whole = NDArray[np.int64]
 # Runtime → the precisions it has.
 RUNTIMES = {"eager": ("float32",), "onnx": ("float32", "int8"), "openvino": ("float32", "bfloat16", "int8")}
 BUCKET = 64  # steps by which buffers grow
+VOICES = 16  # conditions that are kept
 HIDDEN = np.float32(-1e30)  # added to the score of what may not be seen. Finite: infinity times zero would be NaN
 # What a prompt is heard by, where another rounding would be another token.
 EXACT = ("voice", "x_vector", "codes", "pitch")
@@ -162,6 +164,8 @@ class Sessions:
         self.embeddings = Embeddings(w / "t3", c.tokens)
         self.projection = SpeakerProjection(w / "s3gen.flow", c.flow)
         self.rotation = rotation(c.tokens) if c.tokens.backbone == "llama" else None
+        self._conditions: dict[tuple[bytes, bytes, float], Floats] = {}
+        self._lock = threading.Lock()
 
     # a prompt
 
@@ -177,7 +181,14 @@ class Sessions:
         return self.sessions["codes"].run(log_mel=np.ascontiguousarray(mel))[0]
 
     def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Floats:
-        return self.embeddings.condition(speaker, prompt, np.full((1, 1, 1), emotion, np.float32))
+        key = speaker.tobytes(), prompt.tobytes(), emotion
+        with self._lock:  # each sentence of a text asks again
+            if key not in self._conditions:
+                while len(self._conditions) >= VOICES:
+                    del self._conditions[next(iter(self._conditions))]
+                given = np.full((1, 1, 1), emotion, np.float32)
+                self._conditions[key] = self.embeddings.condition(speaker, prompt, given)
+            return self._conditions[key]
 
     # voice and ids → tokens
 

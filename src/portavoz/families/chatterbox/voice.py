@@ -27,6 +27,7 @@ from .text import Tokenizer, punctuated
 from .watermark import Watermarker, available, marked, watermarker
 
 LIMIT = 280  # characters in a piece: a sentence or two, well under the forty seconds that are said at once
+CLONES = 64  # voices of recordings that are kept: about half a megabyte each
 LONGEST_FILE = 600.0  # seconds of a recording that is read at all
 OPTIONS = {
     "exaggeration": "how strongly it is felt, 0 to 2 (0.5 is neutral; not in turbo)",
@@ -78,9 +79,11 @@ class ChatterboxVoice:
         samples = np.ascontiguousarray(wave.samples)
         key = hashlib.sha256(samples.tobytes() + f"{samples.dtype}/{samples.shape}/{wave.rate}".encode()).hexdigest()
         with self._lock:
-            if key not in self._clones:
-                self._clones[key] = self.model.clone(samples, wave.rate)
-            return self._clones[key]
+            voice = self._clones.pop(key, None) or self.model.clone(samples, wave.rate)
+            self._clones[key] = voice  # the last one that was asked for is the last one to go
+            if len(self._clones) > CLONES:
+                del self._clones[next(iter(self._clones))]
+            return voice
 
     def speaker(self, wanted: Any) -> Conditionals:
         """A voice: one that was cloned, a recording, a saved voice's file, or None for the one that came with it."""
