@@ -78,7 +78,7 @@ def gathered(files: Mapping[str, Tensors]) -> dict[str, dict[str, Any]]:
 
 
 def turned(shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
-    """The matrices that a file stores [in, out]: GPT-2's, as its library does, unless a port made linear layers of them.
+    """The matrices that a file stores [in, out]: GPT-2's, unless a port made linear layers of them.
 
     Square ones cannot say it themselves: the file's matrices for queries, keys and values do.
     """
