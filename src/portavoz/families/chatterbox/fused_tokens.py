@@ -86,7 +86,8 @@ class FusedLayer(Block):
         ops, (keys, values) = self.ops, buffers
         q, k, v = ops.chunk(self.own(self.norm1(x)), 3)
         if rotation is not None:
-            q, k = (ops.rope(y, *rotation, self.heads) for y in (q, k))
+            cos, sin = rotation
+            q, k = (ops.rope(y, cos, sin, self.heads) for y in (q, k))
         query, new_k, new_v = (ops.split_heads(y, self.heads) for y in (q, k, v))
         before = ops.matmul(query, ops.swap(keys)) + masks[0]
         now = ops.matmul(query, ops.swap(new_k)) + masks[1]
