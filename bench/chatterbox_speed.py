@@ -5,8 +5,9 @@
 Random weights of the published sizes, the same for all, with one thread; what is compared takes turns, the least of all
 rounds counts. *step*: one token of T3 (with guidance two rows) at a context of 250, beside reading as many bytes once;
 *flow*: one of the flow's steps (with guidance two rows) over so many frames; *vocode*: the sound of so many frames.
-`error`: how far a runtime's result is from eager float32 (relative L2). With fewer `--layers` T3 is shorter, and all
-its figures with it: what a layer costs is the same. The first run exports and compiles; later ones find the graphs.
+`error`: how far a runtime's result is from eager float32 (relative L2). With fewer `--layers` or `--middle` stages T3
+and the flow are shorter, and all their figures with them: what a layer costs is the same. The first run exports and
+compiles; later ones find the graphs.
 """
 
 from __future__ import annotations
@@ -168,6 +169,7 @@ def main() -> None:
     options = parser(__doc__, rounds=3)
     options.add_argument("--config", default="base", help="base, turbo or tiny")
     options.add_argument("--layers", type=int, help="of T3 (default: all)")
+    options.add_argument("--middle", type=int, help="stages in the middle of the flow's estimator (default: all)")
     options.add_argument("--frames", type=int, default=250, help="of the mel, 50 a second")
     options.add_argument("--parts", nargs="+", default=list(STAGES), choices=list(STAGES))
     options.add_argument("--runtimes", nargs="+", default=[], help="such as openvino_int8 (default: all that are here)")
@@ -176,6 +178,8 @@ def main() -> None:
     c = CONFIGS[args.config]
     if args.layers:
         c = dataclasses.replace(c, tokens=dataclasses.replace(c.tokens, layers=args.layers))
+    if args.middle:
+        c = dataclasses.replace(c, flow=dataclasses.replace(c.flow, middle=args.middle))
     work = Work(c, args.frames)
     settings = {"rounds": args.rounds, "config": args.config, "frames": args.frames, "layers": c.tokens.layers}
     report = Report("chatterbox", settings)
