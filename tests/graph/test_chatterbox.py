@@ -127,8 +127,8 @@ def prompt_stages(work: Work, stages: Sessions) -> float:
     return max(worst)
 
 
-def all_stages(work: Work, stages: Sessions) -> None:
-    assert free_run(work, stages, 2 * BUCKET, 5, 2 if work.c.tokens.guided else 1) <= 1e-5
+def all_stages(work: Work, stages: Sessions, steps: int = 2 * BUCKET) -> None:
+    assert free_run(work, stages, steps, 5, 2 if work.c.tokens.guided else 1) <= 1e-5
     assert free_run(work, stages, 3, 90, 1) <= 1e-5
     worst = flow_and_sound(work, stages)
     assert max(worst.values()) <= 2e-5, worst
@@ -139,7 +139,7 @@ def all_stages(work: Work, stages: Sessions) -> None:
 def test_what_is_exported_equals_the_blocks(name: str) -> None:
     """The same text as the graphs', run by PyTorch: joined products, buffers and masks, what the host does."""
     work = Work(name)
-    all_stages(work, work.compiled("eager"))
+    all_stages(work, work.compiled("eager"), steps=BUCKET)
 
 
 def test_a_graph_of_the_tokens(english: Work) -> None:

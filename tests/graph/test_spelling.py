@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from portavoz import ops
+from portavoz.flow import MelSpec
 from portavoz.graph.export_ops import WIDE, ExportOps
 from portavoz.weights.layer import Layer
 
@@ -95,3 +96,18 @@ def test_words_keep_their_meaning():
             heads=2,
             scale=1.0,
         )
+
+
+@pytest.mark.parametrize(("fft", "hop", "samples"), [(16, 4, 480), (16, 8, 64), (12, 2, 60), (16, 3, 96)])
+def test_transforms(fft, hop, samples):
+    """Products with a table where frames are whole hops, else PyTorch's own transform."""
+    spec = MelSpec(rate=24_000, fft=fft, hop=hop, window=fft, padding="center", high=8000.0)
+    wave, results = draw(2, samples), []
+    for words in (ops.open("numpy"), ExportOps()):
+        layer = Layer(words, "stft", "a", spec=spec)
+        spectra = words.stft(words.tensor(wave), layer)
+        back = words.istft(*spectra, layer)
+        results.append([words.numpy(x) for x in (*spectra, back)])
+    for ours, theirs in zip(*results):
+        assert ours.shape == theirs.shape
+        assert np.abs(ours - theirs).max() <= 4e-6 * np.abs(ours).max()
