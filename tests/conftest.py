@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,29 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
         def _split_scope(self, nodeid: str) -> str:
             return nodeid if nodeid.startswith("tests/test_docs.py") else nodeid.partition("::")[0]
 
+    config.option.loadscopereorder = False  # by number of tests, that is; `long_files_first` knows better
     return ByFileOrPage(config, log)
 
 
+# Files that take longest, the longest first: one of them as the last would leave the other process idle.
+LONGEST = (
+    "train/tasks/test_source_filter.py", "serve/test_load.py", "graph/test_speecht5.py",
+    "families/test_source_filter.py", "cli/test_tune.py", "lab/test_foreign_ports.py", "lab/test_strangers.py",
+    "lab/test_on_mlx.py", "cli/test_refusals.py", "lab/test_plant.py", "ops/test_ttnn_mock.py",
+    "train/loop/test_trainer.py", "bulk/test_disturbed.py", "evaluate/test_pages.py", "graph/test_declared.py",
+    "lab/test_kit.py", "test_docs.py",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With TEST_ORDER=SEED the files come in a random order, and the tests of each in another; the same for a seed."""
+    """The longest files first, then by number of tests.
+
+    With TEST_ORDER=SEED the files come in a random order instead, and the tests of each in another, the same for a
+    seed.
+    """
     seed = os.environ.get("TEST_ORDER")
     if seed is None:
+        long_files_first(items)
         return
     chance, files = random.Random(seed), dict[Path, list[pytest.Item]]()
     for item in items:
@@ -52,3 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for group in groups:
         chance.shuffle(group)
     items[:] = [item for group in groups for item in group]
+
+
+def long_files_first(items: list[pytest.Item]) -> None:
+    """Order items by file; within a file they stay as they are."""
+    counts = Counter(item.path for item in items)
+    here = Path(__file__).parent
+    places = {here / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (places.get(item.path, len(places)), -counts[item.path]))

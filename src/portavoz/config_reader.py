@@ -120,13 +120,14 @@ class Reader:
         """The checked values of the fields of `kind` that `values` has."""
         hints = get_type_hints(kind, include_extras=True)
         if not isinstance(values, Mapping):
-            raise SpecError(f"{self.what}'s {where.rstrip('.') or 'content'} is {values!r}: wanted {', '.join(hints)}")
+            place = where.rstrip(".") or "content"
+            raise SpecError(f"{self.what}'s {place} is {_short(values)}: wanted {', '.join(hints)}")
         ready: dict[str, Any] = {}
         for key, value in values.items():
             if key in hints:
                 ready[key] = self._field(value, hints[key], f"{where}{key}", getattr(base, key, None))
             elif self.others is None or (key not in self.others and _close(key, hints, 0.9)):
-                raise SpecError(f"{self.what} has no {where}{key}{near(key, hints, where)}")
+                raise SpecError(f"{self.what} has no {where}{str(key)[:200]}{near(key, hints, where)}")
         return ready
 
     def check(self, config: Any) -> None:

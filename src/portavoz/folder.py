@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from .config_reader import read_object
 from .errors import InputError, WeightError
-from .input_files import is_file, is_folder, sha256
+from .input_files import is_closed, is_file, is_folder, sha256
 
 FORMAT = 1
 # What voice.json holds at least.
@@ -43,6 +43,8 @@ def find(voice: str | Path | None) -> Path:
     folder = Path(voice)
     if is_file(folder / "voice.json") or is_checkpoint(folder):
         return folder
+    if is_closed(folder / "voice.json"):
+        raise InputError(f"voice {str(voice)!r}: the folder must not be entered (Permission denied); check its rights")
     if is_folder(folder):
         raise InputError(f"voice {str(voice)!r}: the folder has neither a voice.json nor a checkpoint's config.json")
     there = "there is no such folder, and no voice of that name"

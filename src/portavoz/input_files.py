@@ -68,6 +68,17 @@ def is_there(path: Named) -> bool:
     return os.path.exists(path)
 
 
+def is_closed(path: Named) -> bool:
+    """Whether nobody can tell, because a folder on the way must not be entered."""
+    try:
+        os.stat(path)
+    except OSError as problem:
+        return isinstance(problem, PermissionError)
+    except ValueError:
+        return False
+    return False
+
+
 def opened(path: Named, kind: Kind, *, remedy: str = "check the path", error: Refusal = InputError) -> BinaryIO:
     """The file, open for reading bytes. Raises `error` for a file that is missing, no regular file, or too large."""
     try:

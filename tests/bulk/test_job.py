@@ -18,6 +18,8 @@ from filelock import FileLock
 
 import portavoz
 from portavoz.audio.loudness import lufs
+from portavoz.bulk import Settings
+from portavoz.bulk.job import run as run_job
 from portavoz.errors import InputError, JobError
 
 Job = Callable[..., dict[str, Any]]
@@ -107,6 +109,21 @@ def test_bad_lines_stop_the_job_or_are_listed(job: Job, tmp_path: Path) -> None:
     # What failed is tried again, what is there is not.
     again = job(plan={"skip_bad": True})
     assert (again["spoken"], again["already"], again["failed"]) == (0, 2, 1)
+
+
+def test_a_refused_job_leaves_no_folder(tmp_path: Path, tiny: Path) -> None:
+    manifest, out = tmp_path / "m.jsonl", tmp_path / "out"
+    with pytest.raises(InputError, match=r"m\.jsonl: cannot be read"):
+        run_job(str(manifest), str(out))
+    assert not out.exists()
+    manifest.write_text('{"id": "a", "text": ""}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="1 bad line"):
+        run_job(str(manifest), str(out), Settings(voice=str(tiny)))
+    assert not out.exists()
+    out.mkdir()
+    with pytest.raises(InputError, match="1 bad line"):
+        run_job(str(manifest), str(out), Settings(voice=str(tiny)))
+    assert not any(out.iterdir())  # a folder that was there stays
 
 
 def test_finished_files_that_were_lost_or_damaged_are_made_again(job: Job, tmp_path: Path) -> None:

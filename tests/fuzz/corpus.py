@@ -82,6 +82,8 @@ FOUND: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("compact config", "many frames and many symbols", lambda: _compact(longest=60_000, hidden=65_536)),
     ("compact config", "a million bands", lambda: _compact(mel=_mel(mels=10**6))),
     ("compact config", "a transform of a billion", lambda: _compact(mel=_mel(fft=10**9))),
+    ("compact config", "a part that is a long list", lambda: _compact(hifigan=[0] * 5000)),
+    ("Piper values", "sizes that are a long list", lambda: {"sizes": [0] * 5000}),
     ("mel", "an infinite floor", lambda: {"floor": float("inf")}),
     ("speecht5 config", "architectures that are a number", lambda: _speecht5(architectures=5)),
     ("speecht5 config", "a width of a billion", lambda: _speecht5(hidden_size=10**9)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from ..atomic import write_json
 from ..config_reader import read_object
 from ..errors import InputError, JobError
+from ..input_files import is_there
 from . import output
 from .settings import Settings
 
@@ -33,11 +34,14 @@ class JobFolder:
         self.state = Path(state) if state is not None else Path(out) / STATE
         self.ledgers, self.temporary = self.state / "ledger", self.state / "tmp"
         self.staging, self.next = self.state / "staging", self.state / "next"
+        self._made: list[Path] = []
 
     def make(self) -> None:
         """Create the folders. Raises InputError, also where OUT is in use for something else."""
         if not self.state.is_dir() and not self.remote and _occupied(Path(self.out)):
             raise InputError(f"{self.out}: there are other files in it; choose a new folder")
+        homes = (self.state,) if self.remote else (self.state, Path(self.out))
+        self._made = [path for path in homes if not is_there(path)]
         for path in (self.ledgers, self.temporary, self.staging):
             output.folder(path)
 
@@ -78,7 +82,19 @@ class JobFolder:
             output.folder(self.next)
             for left in self.temporary.iterdir():
                 left.unlink()
-            yield
+            try:
+                yield
+            except InputError:
+                self._forget()
+                raise
+
+    def _forget(self) -> None:
+        """Remove the folders of a job that was refused before it began, where there were none."""
+        if self.state in self._made and self.job() is None:
+            shutil.rmtree(self.state, ignore_errors=True)
+            with suppress(OSError):
+                for path in self._made[1:]:
+                    path.rmdir()
 
     def job(self) -> dict[str, Any] | None:
         """What the job that began here was asked for; None where none did. Raises InputError."""

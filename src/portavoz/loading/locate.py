@@ -14,7 +14,7 @@ from typing import Any
 from .. import families
 from ..errors import InputError, MissingExtra
 from ..folder import find, voices
-from ..input_files import is_file, is_folder, is_there
+from ..input_files import is_closed, is_file, is_folder, is_there
 from . import catalogue
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}(?:@[\w./-]{1,96})?")
@@ -38,7 +38,7 @@ def locate(voice: str | Path | None) -> Path:
     if name.endswith(GRAPH) and is_file(name):
         needed = "; ".join(family.needs for family in families.all() if family.needs)
         raise InputError(f"voice {name!r}: no family knows this file by what lies beside it; known are {needed}")
-    if voice is None or not NAME.fullmatch(name) or is_there(name):
+    if voice is None or not NAME.fullmatch(name) or is_there(name) or is_closed(name):
         return find(voice)
     return hub(name)
 
@@ -57,7 +57,7 @@ def folder(place: str | Path) -> Path:
     name = str(place)
     if is_folder(place):
         return Path(place)
-    if NAME.fullmatch(name):
+    if NAME.fullmatch(name) and not is_closed(name):
         return hub(name)
     raise InputError(f"{name!r}: there is no such folder; give its path, or a name on the Hugging Face hub")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import secrets
 import time
@@ -80,6 +81,8 @@ class Store(Generic[T]):
     def _open(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):  # `glob` would find nothing in it
+                raise PermissionError("Permission denied")
             for path in folder.glob(f"{self.prefix}_*.json"):
                 self._read(path)
         except (OSError, ValueError, TypeError, PortavozError) as error:

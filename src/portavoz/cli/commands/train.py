@@ -45,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
         if find_spec(module) is None:
             raise MissingExtra(package, "train", "portavoz train")
     from ...train.config import TrainConfig
+
+    config = TrainConfig.read(args.config, args.changes)  # before PyTorch is imported
     from ...train.voice.train_voice import train
 
-    config = TrainConfig.read(args.config, args.changes)
     began = time.perf_counter()
     with TrainingProgress(config.steps, "left of this part" if config.part == "voice" else "left") as watch:
         path = train(config, args.out, say=watch.say, report=watch, tick=watch.tick)
