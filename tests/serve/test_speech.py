@@ -161,8 +161,9 @@ def test_word_times_come_as_events(server: served.Served) -> None:
         ({"stream_format": "xml"}, 400, "stream_format", "invalid_value"),
         ({"instructions": "Cheerfully."}, 400, "instructions", "unsupported_parameter"),
         ({"pitch": 3.0}, 400, "pitch", "invalid_value"),
-        ({"options": {"quiet": 1}}, 400, None, "invalid_value"),
-        ({"lexicon": {"two words": "T"}}, 400, None, "invalid_value"),
+        ({"options": {"quiet": 1}}, 400, "options", "invalid_value"),
+        ({"lexicon": {"two words": "T"}}, 400, "lexicon", "invalid_value"),
+        ({"lexicon": {"word": "QQ"}}, 400, "lexicon", "invalid_value"),
         ({"timestamps": True}, 400, "timestamps", "invalid_value"),
         ({"stream": False, "stream_format": "sse"}, 400, "stream", "invalid_value"),
         ({"sample_rate": 1}, 400, "sample_rate", "invalid_value"),
@@ -240,6 +241,20 @@ def test_a_defect_is_a_500_that_tells_nothing(server: served.Served) -> None:
     assert answer.status_code == 500
     assert answer.json()["error"]["type"] == "server_error"
     assert "defect" not in answer.text
+
+
+def test_what_was_left_out_is_told(server: served.Served) -> None:
+    """A client that asks for the whole finds it in a header, events end with it; nothing is said where all was read."""
+    told = "'☃☃' could not be read and was left out"
+    whole = post(server, input="Look ☃☃ there, ☃☃ again.", stream=False)
+    assert json.loads(whole.headers["x-portavoz-warnings"]) == [told]
+    events = post(server, input="Look ☃☃ there.", stream_format="sse").text
+    assert json.loads(events.strip().splitlines()[-1].removeprefix("data: "))["warnings"] == [told]
+    many = post(server, input=" ".join(f"☃{n}" for n in range(400)), stream=False).headers["x-portavoz-warnings"]
+    assert len(many) < 4000
+    assert json.loads(many)[-1] == "and more"
+    assert "x-portavoz-warnings" not in post(server, stream=False).headers
+    assert "warnings" not in post(server, stream_format="sse").text
 
 
 def test_models_and_voices_are_listed(server: served.Served, client: openai.OpenAI) -> None:

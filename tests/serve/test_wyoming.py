@@ -76,6 +76,46 @@ def expected(text: str | list[str], speaker: str = "ann") -> bytes:
     return to_pcm16(fake_voice.fake().speak(text, speaker=speaker).samples).tobytes()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_who_stays_connected_and_is_silent_keeps_no_slot(streamed: bool) -> None:
+    async def session(port: int, service: Service) -> None:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            for text in ("One text.", "And another."):
+                if streamed:
+                    for part in (SynthesizeStart(), SynthesizeChunk(text), SynthesizeStop()):
+                        await client.write_event(part.event())
+                else:
+                    await client.write_event(Synthesize(text).event())
+                assert await sound(client, streamed=streamed) == expected(text)
+                for _ in range(400):
+                    if not service.admission.running:
+                        break
+                    await asyncio.sleep(0.01)
+                assert service.admission.running == 0
+
+    play(session)
+
+
+def test_who_leaves_after_the_last_part_of_a_text_stops_it() -> None:
+    model = fake_voice.FakeModel(delay=0.01)
+
+    async def session(port: int, service: Service) -> None:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            for part in (SynthesizeStart(), SynthesizeChunk("word " * 300), SynthesizeStop()):
+                await client.write_event(part.event())
+            event = await client.read_event()
+            assert event is not None
+            assert AudioStart.is_type(event.type)
+        for _ in range(1000):
+            if not service.admission.running:
+                break
+            await asyncio.sleep(0.01)
+
+    play(session, model)
+    assert model.open == 0
+    assert model.steps < 200  # of 370
+
+
 def test_it_tells_what_it_can_and_speaks() -> None:
     async def session(port: int, _: Service) -> None:
         async with AsyncTcpClient("127.0.0.1", port) as client:

@@ -58,7 +58,8 @@ class FakeModel:
             words.append(Spoken(word, at, at + len(word), (word,), ""))
             symbols += list(word)
             owner += [number] * len(word)
-        return TextChunk(tuple(symbols), tuple(owner), tuple(words), (), (), 0.0)
+        unread = tuple(word for word in text.split() if word.startswith("☃"))
+        return TextChunk(tuple(symbols), tuple(owner), tuple(words), (), unread, 0.0)
 
     def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream:
         each = self.character / manner.speed

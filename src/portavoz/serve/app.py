@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None, *, opener: Opener | None = None
         allow_origins=list(service.settings.cors_origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["authorization", "content-type", "x-request-id"],
-        expose_headers=["x-request-id", "retry-after"],
+        expose_headers=["x-request-id", "retry-after", "x-portavoz-warnings"],
     )
     app.add_middleware(Guard, service=service)
     return app

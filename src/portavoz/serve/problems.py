@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from ..errors import BackendError, InputError, MissingExtra, PortavozError
 
+NAMED = {"nothing to say": "input", "no option": "options"}  # how a voice's errors begin, and the field meant
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -52,7 +53,8 @@ def problem(error: PortavozError, params: Mapping[str, Any]) -> Problem:
         return Problem(501, message, code="not_available")
     if isinstance(error, InputError):
         first = message.partition(" ")[0].strip(":'\"")
-        param = first if first in params else "input" if "nothing to say" in message else None
+        named = (name for words, name in NAMED.items() if words in message[:80] and name in {*params, "input"})
+        param = first if first in params else next(named, None)
         return Problem(400, message, param=param, code="invalid_value")
     return Problem(500, message, code="model_error")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from starlette.responses import Response
 from ..audio.encoders import CODECS, check_format, encoder
 from ..errors import PortavozError
 from ..text.markup import read as read_markup
+from .events import event, usage_of, warned, word_times
 from .feed import Feed
 from .problems import Problem, problem
 from .requests import Manner, SpeechRequest, given
@@ -26,13 +26,13 @@ from .voices import Model, speaker
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from ..speech import Speech, Word
+    from ..speech import Speech
     from ..voice import Voice
     from .service import Service
 
 PCM_RATE = 24_000  # Hz: bare samples cannot tell, and OpenAI's clients take them for this
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy must not collect it first
-TOKENS_A_SECOND = 10  # of sound, in `usage`
+WARNINGS = "X-Portavoz-Warnings"
 
 
 def check(service: Service, request: SpeechRequest) -> Model:
@@ -63,7 +63,7 @@ def check_manner(service: Service, request: Manner) -> Model:
 
 
 def arguments(service: Service, model: Model, voice: Voice, request: Manner) -> dict[str, Any]:
-    """What `Voice.stream` takes. Raises Problem for a voice that the model does not have."""
+    """What `Voice.stream` takes. Raises Problem for a voice that the model does not have, and for a lexicon."""
     from ..text.lexicon import Lexicon
 
     chosen: dict[str, Any] = {
@@ -75,7 +75,10 @@ def arguments(service: Service, model: Model, voice: Voice, request: Manner) -> 
         "options": dict(request.options),
     }
     if request.lexicon:
-        chosen["lexicon"] = Lexicon(request.lexicon)
+        try:
+            chosen["lexicon"] = Lexicon(request.lexicon)
+        except PortavozError as error:
+            raise Problem(400, str(error), param="lexicon", code="invalid_value") from error
     return chosen
 
 
@@ -143,6 +146,7 @@ class SpeechResponse(Response):
         self.began = time.monotonic()
         self.started = self.finished = False
         self.seconds = 0.0
+        self.warnings: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.create_task(_disconnected(receive))
@@ -210,6 +214,7 @@ class SpeechResponse(Response):
             "Content-Type": kind,
             **STREAM_HEADERS,
             **({} if length is None else {"Content-Length": str(length)}),
+            **({WARNINGS: json.dumps(warned(self.warnings))} if self.warnings else {}),
         }
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
@@ -248,6 +253,7 @@ class SpeechResponse(Response):
         first = not self.seconds
         part = await sound.next()
         self.seconds += part.seconds
+        self.warnings += part.warnings
         self.service.metrics.audio.labels(self.model.id).inc(part.seconds)
         if first:
             self.service.metrics.first.labels(self.model.id).observe(time.monotonic() - self.began)
@@ -262,7 +268,9 @@ class SpeechResponse(Response):
         return lines
 
     def _done(self) -> bytes:
-        return event({"type": "speech.audio.done", "usage": usage_of(len(self.request.input), self.seconds)})
+        usage = usage_of(len(self.request.input), self.seconds)
+        more = {"warnings": warned(self.warnings)} if self.warnings else {}
+        return event({"type": "speech.audio.done", "usage": usage, **more})
 
     async def _fail(self, trouble: Problem, send: Send) -> None:
         """After the first bytes: an event says why; bare audio is cut, so that nobody takes it for whole."""
@@ -281,19 +289,3 @@ class SpeechResponse(Response):
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def event(value: Mapping[str, Any]) -> bytes:
-    """One server-sent event."""
-    return f"data: {json.dumps(value)}\n\n".encode()
-
-
-def word_times(word: Word) -> dict[str, Any]:
-    """A word and when it sounds, in seconds from the start."""
-    return {"word": word.text, "start": round(word.start, 4), "end": round(word.end, 4)}
-
-
-def usage_of(characters: int, seconds: float) -> dict[str, int]:
-    """OpenAI's counts: a token is a character of the text, and a tenth of a second of sound."""
-    made = math.ceil(seconds * TOKENS_A_SECOND)
-    return {"input_tokens": characters, "output_tokens": made, "total_tokens": characters + made}

@@ -17,10 +17,11 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import PortavozError
+from .events import usage_of, warned, word_times
 from .feed import Feed
 from .problems import Problem, invalid, problem
 from .requests import Manner, Strict, Text, given
-from .speech import check_manner, media_type, speaking, usage_of, word_times
+from .speech import check_manner, media_type, speaking
 
 if TYPE_CHECKING:
     from .service import Service
@@ -76,6 +77,7 @@ class Session:
     def __init__(self, service: Service, socket: WebSocket) -> None:
         self.service, self.socket = service, socket
         self.seconds = 0.0
+        self.warnings: list[str] = []
 
     async def run(self) -> None:
         """Serve one text. Raises Problem and WebSocketDisconnect."""
@@ -93,7 +95,8 @@ class Session:
             stack.push_async_callback(sound.close)
             stack.callback(feed.close)
             await self._both(self._read(feed), self._speak(sound, config))
-        await self._send({"type": "session.done", "usage": usage_of(feed.length, self.seconds)})
+        more = {"warnings": warned(self.warnings)} if self.warnings else {}
+        await self._send({"type": "session.done", "usage": usage_of(feed.length, self.seconds), **more})
         await self.socket.close(NORMAL)
 
     async def _both(self, reading: Any, speaking_: Any) -> None:
@@ -128,6 +131,7 @@ class Session:
             while True:
                 part = await sound.next()
                 self.seconds += part.seconds
+                self.warnings += part.warnings
                 if not started:
                     started = True
                     kind = media_type(config.response_format, sound.rate)

@@ -172,13 +172,15 @@ class Connection:
             sound = speaking(self.service, model, voice, request, text, pool=pool)  # pyright: ignore[reportArgumentType]
             stack.push_async_callback(sound.close)
             stack.callback(feed.close)
-            reading = asyncio.ensure_future(self._feed(feed) if streamed else self._leaving())
+            reading = asyncio.ensure_future(self._listen(feed if streamed else None))
             said = asyncio.ensure_future(self._speak(sound, voice.rate))
+            limit = self.service.settings.request_timeout
             try:
-                await asyncio.wait({reading, said}, return_when=asyncio.FIRST_EXCEPTION,
-                                   timeout=self.service.settings.request_timeout)  # fmt: skip
+                # The client may stay connected and say nothing more: what is said decides when this is over.
+                await asyncio.wait({reading, said}, return_when=asyncio.FIRST_COMPLETED, timeout=limit)
                 if reading.done():
                     reading.result()
+                    await asyncio.wait({said}, timeout=limit)
                 if not said.done():
                     raise TimeoutError
                 said.result()
@@ -204,6 +206,12 @@ class Connection:
         markup = "ssml" if kind == "ssml" else None
         manner = {"model": model.id, "voice": speaker, "response_format": "pcm", "markup": markup}
         return model, Manner.model_validate(manner)
+
+    async def _listen(self, feed: Feed | None) -> None:
+        """Until the next request comes; the text of this one before it, where it is streamed."""
+        if feed is not None:
+            await self._feed(feed)
+        await self._leaving()
 
     async def _feed(self, feed: Feed) -> None:
         """The parts of a streamed text, until it stops. Raises BadEvent, InputError, ConnectionError.
