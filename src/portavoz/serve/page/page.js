@@ -114,7 +114,9 @@ function watch(run) {
   const now = position(run);
   drawing.draw(now);
   mark(run, now);
-  if (run.complete && run.audio.currentTime >= run.end) return finish(run, `${run.seconds.toFixed(1)} seconds.`, "done");
+  if (run.complete && run.audio.currentTime >= run.end) {
+    return finish(run, [`${run.seconds.toFixed(1)} seconds.`, ...run.warnings].join(" "), "done");
+  }
   requestAnimationFrame(() => watch(run));
 }
 
@@ -131,7 +133,7 @@ function finish(run, text, state) {
 async function speak() {
   if (running) finish(running, "", "idle");
   const run = running = {abort: new AbortController(), audio: new AudioContext({sampleRate: RATE}), pieces: [],
-                         words: [], end: 0, seconds: 0, complete: false};
+                         words: [], warnings: [], end: 0, seconds: 0, complete: false};
   const timed = models.find(m => m.id === $("model").value)?.timed !== false;
   $("words").replaceChildren();
   $("drawing").hidden = false;
@@ -151,7 +153,7 @@ async function speak() {
         drawing.add(sound);
         play(run, sound);
       }
-      if (event.type === "speech.audio.done") run.complete = true;
+      if (event.type === "speech.audio.done") { run.complete = true; run.warnings = event.warnings ?? []; }
     }
     if (!run.complete) throw new Error("The connection was lost.");
   } catch (error) {
