@@ -34,10 +34,12 @@ def stages(name: str, back: Ops) -> Iterator[tuple[str, Callable[[], Any]]]:
         raise SystemExit(f"{base} has no probe")
     probe = family.probe()
     for label, config in probe.configs.items():
-        specs = [spec for spec in family.stages(config) if not only or spec.owner == only or spec.name == only]
+        # Where a runner needs tensors of the host beside its graphs, a card runs the blocks.
+        known = () if family.hosted else family.stages(config)
+        specs = [spec for spec in known if not only or spec.owner == only or spec.name == only]
         for spec in specs:
             yield f"{base} {label} {spec.name}", lambda s=spec, c=config: _stage(back, s, c)
-        if not family.stages(config):
+        if not known:
             for stage, call in _calls(back, family, probe, config, only):
                 yield f"{base} {label} {stage}", call
 
