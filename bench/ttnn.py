@@ -3,8 +3,9 @@
     python bench/ttnn.py [--rounds 3] [--schedule bfloat16] [--json FILE]
 
 For each family with stages, in its largest configuration: dispatches, multiply–adds, bytes, L1 and the least time that
-262 TFLOPS of block floats (in one phase) and 288 GB/s of DRAM allow (Wormhole n150, as published). No figure of a
-device is measured. `ttnn_sentence_s / torch_sentence_s` is how much longer a sentence takes on golden, here.
+262 TFLOPS of block floats (in one phase) and 288 GB/s of DRAM allow (Wormhole n150, as published), and the bytes that
+go between the devices of a mesh in one call. No figure of a device is measured. `ttnn_sentence_s / torch_sentence_s` is
+how much longer a sentence takes on golden, here.
 """
 
 from __future__ import annotations
@@ -17,10 +18,46 @@ from _measure import Report, interleaved, parser, table, timed
 SENTENCE = "Hello there, my friend."
 
 
+MESHES = ("1x2", "1x4")
+
+
+def called(spec: Any, config: Any, back: Any, begin: Any = lambda: None) -> Any:
+    """Build a stage on shapes alone, and call it once behind `begin`; the back end."""
+    from portavoz.graph.eager import Function
+    from portavoz.lab.checkpoint.models import ShapeOnlyWeights
+
+    w = ShapeOnlyWeights.fresh(back)
+    w.train = False
+    stage = spec.build(w, config)
+    given = Function(stage, back, spec).examples()
+    begin()
+    stage(*given)
+    return back
+
+
+def moved(spec: Any, config: Any, schedule: str) -> dict[str, float]:
+    """Mesh → bytes between its devices in one call of the stage; without a mesh that does not divide the heads."""
+    from portavoz.errors import BackendError
+    from portavoz.ops.ttnn.backend import TtnnOps
+    from portavoz.ops.ttnn.golden import Shapes
+    from portavoz.ops.ttnn.mesh import Mesh
+    from portavoz.ops.ttnn.schedule import load
+    from portavoz.ops.ttnn.spread import shape_of
+
+    found: dict[str, float] = {}
+    for mesh in MESHES:
+        shape, about = shape_of(mesh), load(schedule)
+        try:
+            back = called(spec, config, TtnnOps(schedule=about, executor=Mesh(Shapes(), shape or (1, 1), about)))
+        except BackendError:
+            continue
+        found[mesh] = sum(back.executor.moved.values())
+    return found
+
+
 def costs(schedule: str) -> dict[str, dict[str, Any]]:
     """Stage → its cost, from shapes alone."""
     from portavoz import families
-    from portavoz.lab.checkpoint.models import ShapeOnlyWeights
     from portavoz.ops.ttnn.backend import TtnnOps
     from portavoz.ops.ttnn.cost import by_unit, cost
     from portavoz.ops.ttnn.golden import Shapes
@@ -32,17 +69,12 @@ def costs(schedule: str) -> dict[str, dict[str, Any]]:
         # Where a runner needs tensors of the host beside its graphs, a card runs the blocks.
         for spec in () if family.hosted else family.stages(config):
             recording = Recording(Shapes())
-            back = TtnnOps(schedule=schedule, executor=recording)
-            w = ShapeOnlyWeights.fresh(back)
-            w.train = False
-            stage = spec.build(w, config)
-            given = [back.tensor(i.example) for i in spec.takes.values()]
-            recording.clear()
-            stage(*given)
+            called(spec, config, TtnnOps(schedule=schedule, executor=recording), recording.clear)
             made = cost(recording.entries)
             sizes = {name: list(i.example.shape) for name, i in spec.takes.items()}
             found[f"{family.name} {label} {spec.name}"] = {
                 **asdict(made), "bound": made.bound, "units": by_unit(recording.entries), "inputs": sizes,
+                "moved": moved(spec, config, schedule),
             }  # fmt: skip
     return found
 
@@ -54,6 +86,7 @@ COLUMNS = {
     "MB activations": lambda row: row["activations"] / 1e6,
     "KiB L1 a core": lambda row: row["l1"] / 1024,
     "estimate ≥ µs": lambda row: row["bound"] * 1e6,
+    **{f"KB moved on {mesh}": lambda row, mesh=mesh: row["moved"].get(mesh, 0.0) / 1e3 for mesh in MESHES},
 }
 
 
@@ -67,6 +100,8 @@ def main() -> None:
     for name, row in rows.items():
         for column in ("dispatches", "products", "parameters", "activations", "l1", "bound"):
             report.figures[f"estimate {name} {column}"] = float(row[column])
+        for mesh, size in row["moved"].items():
+            report.figures[f"estimate {name} moved on {mesh}"] = size
     shown = {name: [column(row) for column in COLUMNS.values()] for name, row in rows.items()}
     table("estimates from published peaks, no card was measured", list(COLUMNS), shown, ".1f")
     import portavoz

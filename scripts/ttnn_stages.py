@@ -6,22 +6,26 @@ python scripts/ttnn_stages.py FAMILY                  # where the package and a 
 Each stage runs twice on the examples of its StageSpec, with fresh weights of the probe's configuration. A family
 without stages runs its probe on NumPy, and each call of a stage that the probe made is repeated here. One JSON line a
 stage: shapes, programs compiled, programs that the second run added, the peak of L1 as the library counts it, or the
-error.
+error. `t5`: a T5 out of blocks (tests/support/t5.py), of both feed-forwards. --mesh 1x2: cut over two devices.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from portavoz import families
 from portavoz.errors import PortavozError
+from portavoz.graph.eager import Function
 from portavoz.ops.base import Ops
 from portavoz.ops.ttnn.backend import TtnnOps
-from portavoz.ops.ttnn.device import Card
 from portavoz.ops.ttnn.operations import Tensor
 from portavoz.weights.cursor import Weights
 
@@ -29,6 +33,9 @@ from portavoz.weights.cursor import Weights
 def stages(name: str, back: Ops) -> Iterator[tuple[str, Callable[[], Any]]]:
     """A family's stages, or its whole probe, as functions without arguments."""
     base, _, only = name.partition(":")
+    if base == "t5":
+        yield from _t5(back, only)
+        return
     family = families.get(base)
     if family.probe is None:
         raise SystemExit(f"{base} has no probe")
@@ -46,7 +53,45 @@ def stages(name: str, back: Ops) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _stage(back: Ops, spec: Any, config: Any) -> Callable[[], Any]:
     stage = spec.build(_fresh(back), config)
-    return lambda: stage(*(back.tensor(i.example) for i in spec.takes.values()))
+    if spec.past is None:
+        return lambda: stage(*(back.tensor(i.example) for i in spec.takes.values()))
+    # A decoder's step: bound once, on caches of the back end's own, and one position further in each run.
+    given = {name: i.example.copy() for name, i in spec.takes.items()}
+    seen = given[spec.past.hidden]
+    seen[...] = -1e30
+    shapes = spec.build(_fresh(Ops()), config)(*(i.example for i in spec.takes.values()))
+    made = {name: np.array(y, np.float32) for name, y in zip(spec.makes, shapes)}
+    call = Function(stage, back, spec).bind(given, made)
+
+    def run() -> Any:
+        call()
+        seen[..., int((seen == 0).sum())] = 0
+        return tuple(made.values())
+
+    return run
+
+
+def _t5(back: Ops, only: str) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """A T5's encoder, and a step of its decoder behind the first one."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
+    from t5 import T5, T5Config
+
+    ids, mask = np.arange(2 * 23).reshape(2, 23) % 60, np.ones((2, 1, 1, 23), bool)
+    mask[1, ..., -4:] = False
+    for kind in ("relu", "gated-gelu"):
+        c = T5Config(64, 48, 4, 16, 80, 2, 2, feed_forward_proj=kind)
+        model, seen = T5(_fresh(back), c, longest=64), back.tensor(mask)
+
+        def encode(model: Any = model, seen: Any = seen) -> Any:
+            return model.encode(back.tensor(ids), seen)
+
+        def step(model: Any = model, seen: Any = seen, encode: Any = encode) -> Any:
+            logits, state = model.step(back.tensor(ids[:, :1]), model.start(encode(), seen, capacity=8))
+            return logits, model.step(back.tensor(ids[:, 1:2]), state)[0]
+
+        for stage, run in (("encode", encode), ("step", step)):
+            if not only or only == stage:
+                yield f"t5 {kind} {stage}", lambda run=run: run
 
 
 class Recorded:
@@ -100,7 +145,7 @@ def _fresh(back: Ops) -> Weights:
     return w
 
 
-def measured(label: str, make: Callable[[], Callable[[], Any]], card: Card) -> dict[str, Any]:
+def measured(label: str, make: Callable[[], Callable[[], Any]], card: Any) -> dict[str, Any]:
     """One row."""
     from ttnn._ttnn import graph  # the package's own wrapper asks for PyTorch
 
@@ -129,9 +174,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="+", metavar="FAMILY[:STAGE]")
     parser.add_argument("--schedule", default="bfloat16")
+    parser.add_argument("--mesh", metavar="RxC", help="devices to cut the model over")
     args = parser.parse_args()
-    card = Card()
-    back, failed = TtnnOps(schedule=args.schedule, executor=card), False
+    back, failed = TtnnOps("card", args.schedule, mesh=args.mesh), False
+    card = back.executor
     for name in args.families:
         for label, make in stages(name, back):
             row = measured(label, make, card)

@@ -356,6 +356,8 @@ def load(
     device: str | None = None,
     threads: int = 1,
     vocoder: str | Path | None = None,
+    schedule: str | Path | None = None,
+    mesh: str | None = None,
 ) -> Voice:
     """Open a voice: the bundled one, a bundled voice's name, a folder, or a checkpoint's name on the Hugging Face hub.
 
@@ -367,10 +369,10 @@ def load(
     not compiled yet is compiled the first time and kept in the user's cache. backend: of the eager runtime, one
     of ops.names() (the first that is installed). device: the back end's name of one, such as "cuda" for torch.
     precision: "float32"; some families have "int8" where they are compiled, and "bfloat16" where the processor
-    has it. threads: of a compiled runtime, inside one stage. Raises InputError (voice, option), WeightError (files that
-    do not fit), SpecError, BackendError, MissingExtra.
+    has it. threads: of a compiled runtime, inside one stage. schedule, mesh ("1x2"): of the back end "ttnn". Raises
+    InputError (voice, option), WeightError (files that do not fit), SpecError, BackendError, MissingExtra.
     """
-    options = Options(runtime, backend, precision, device, threads, vocoder)
+    options = Options(runtime, backend, precision, device, threads, vocoder, schedule, mesh)
     folder = locate(voice)
     model, about, chosen = load_family(folder, options)
     return Voice(model, about, folder=folder, runtime=chosen)

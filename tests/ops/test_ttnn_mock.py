@@ -34,9 +34,9 @@ def lane() -> Any:
     return module
 
 
-def rows(lane: Any, *args: str) -> dict[str, dict[str, Any]]:
+def rows(lane: Any, *args: str, board: str = "n150") -> dict[str, dict[str, Any]]:
     """What scripts/ttnn_stages.py says, by stage."""
-    done = lane.run([str(ROOT / "scripts" / "ttnn_stages.py"), *args], path=ROOT / "src")
+    done = lane.run([str(ROOT / "scripts" / "ttnn_stages.py"), *args], path=ROOT / "src", board=board)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert found, done.stderr[-3000:]
     return {row["stage"]: row for row in found}
@@ -88,6 +88,13 @@ def test_what_the_library_refuses_names_the_tensor_and_the_line_of_the_schedule(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["bfloat16", "fast"])
-@pytest.mark.parametrize("family", ["speecht5", "compact", "chatterbox"])
+@pytest.mark.parametrize("family", ["speecht5", "t5", "compact", "chatterbox", "piper"])
 def test_the_library_accepts_every_stage(lane: Any, family: str, schedule: str) -> None:
     accepted(rows(lane, family, "--schedule", schedule))
+
+
+@pytest.mark.slow
+def test_two_chips_accept_a_model_that_is_cut_over_them(lane: Any) -> None:
+    found = rows(lane, "speecht5:encode", "speecht5:step", "chatterbox:step", "--mesh", "1x2", board="n300")
+    accepted(found)
+    assert found["speecht5 tiny step"]["shapes"] == [[2, 1, 34], [2, 4, 32]]

@@ -35,7 +35,7 @@ def sessions(back: Any) -> Sessions:
     }
     tensors = family.prepare(parts, C)
     made = {
-        spec.name: Function(spec.build(Weights(tensors[spec.part], back), C), back, list(spec.takes))
+        spec.name: Function(spec.build(Weights(tensors[spec.part], back), C), back, spec)
         for spec in family.stages(C)
         if spec.part == "model"
     }

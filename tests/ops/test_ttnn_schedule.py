@@ -47,7 +47,9 @@ BAD = [
     ({"rule": [{"match": "a", "dtype": "int8"}]}, "rule 1 .a.: dtype is 'int8': choose one of float32, bfloat16"),
     ({"rule": [{"dtype": "float32"}]}, "rule 1: match is None: give a pattern"),
     ({"defaults": {"grid": [8]}}, "defaults: grid is .8.: give rows and columns"),
-    ({"buckets": {"T": 100}}, "buckets are .*: give multiples of 32"),
+    ({"buckets": {"T": 100}}, "mine.toml, buckets, T is 100: give rising multiples of 32"),
+    ({"parallel": {"columns": []}}, "mine.toml, parallel: unknown key 'columns'; did you mean column"),
+    ({"parallel": {"row": "a"}}, "mine.toml, parallel: row is 'a': give a list of patterns"),
 ]
 
 

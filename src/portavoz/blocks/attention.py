@@ -47,6 +47,11 @@ class Cache(NamedTuple):
         """None: whatever `read` gives may be seen."""
         return None
 
+    def widened(self, ops: Ops, more: int) -> Cache:
+        """The same steps with room for `more` of them."""
+        room = ops.full((self.k.shape[0], more, self.k.shape[2]), math.nan)
+        return Cache(ops.concat([self.k, room], 1), ops.concat([self.v, room], 1), self.length)
+
 
 class Grown(NamedTuple):
     """The same value, exactly as long as what was written; a longer one each step."""
@@ -97,7 +102,27 @@ class Fixed(NamedTuple):
         return ops.tensor(np.arange(self.k.shape[1])[None, None, None] < self.length)
 
 
-Past: TypeAlias = "Cache | Grown | Fixed"
+Past: TypeAlias = "Cache | Grown | Fixed | Any"  # or a back end's own
+
+
+def empty_cache(ops: Ops, batch: int, capacity: int, channels: int, heads: int) -> Past:
+    """Room for `capacity` steps: the back end's own kind of cache, or `Cache`."""
+    if ops.cache is not None:
+        return ops.cache.empty(ops, batch, capacity, channels, heads)
+    return Cache.empty(ops, batch, capacity, channels)
+
+
+def select_rows(ops: Ops, past: Past, rows: Sequence[int]) -> Past:
+    """The cache of some rows of the batch, in that order."""
+    own = getattr(past, "select", None)
+    if own is not None:
+        return own(ops, rows)
+    return past._replace(**{name: pick_rows(ops, getattr(past, name), rows) for name in ("k", "v")})
+
+
+def pick_rows(ops: Ops, x: Any, rows: Sequence[int]) -> Any:
+    """Some rows of a batch, in that order."""
+    return ops.concat([ops.rows(x, int(row), 1) for row in rows], 0)
 
 
 class Projections(Block):

@@ -33,6 +33,8 @@ def runtime_options(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument("--backend", metavar="B", help=f"of the eager runtime: {', '.join(names())}")
     group.add_argument("--device", metavar="D", help="of the back end, such as cuda (torch) or cpu (mlx)")
+    group.add_argument("--schedule", metavar="S", help="of the back end ttnn: bfloat16 (the default), fast, or a file")
+    group.add_argument("--mesh", metavar="RxC", help="of the back end ttnn: devices to spread the model over, as 1x2")
     group.add_argument(
         "--precision", metavar="P", help="float32 (the default), int8 or bfloat16, as its family has them"
     )
@@ -82,7 +84,8 @@ def open_voice(args: argparse.Namespace) -> Voice:
 
 def load_options(args: argparse.Namespace) -> dict[str, Any]:
     """What `runtime_options` chose, for `portavoz.load`."""
-    return {name: getattr(args, name) for name in ("runtime", "backend", "precision", "device", "threads", "vocoder")}
+    names = ("runtime", "backend", "precision", "device", "threads", "vocoder", "schedule", "mesh")
+    return {name: getattr(args, name) for name in names}
 
 
 def listed(text: str) -> list[str]:

@@ -38,8 +38,8 @@ from .synthesis import Synthesizer
 
 __all__ = [
     "Arrays", "Checkpoint", "CheckpointPart", "Engine", "FamilySpec", "FaultCatalogue", "GraphTwin", "Input", "Lengths",
-    "Lookup", "Model", "Page", "PortedProgram", "Probe", "Reference", "ReferenceRun", "StageSpec", "Target", "Tensors",
-    "Workload",
+    "Lookup", "Model", "Page", "Past", "PortedProgram", "Probe", "Reference", "ReferenceRun", "StageSpec", "Target",
+    "Tensors", "Workload",
 ]  # fmt: skip
 
 
@@ -72,6 +72,17 @@ class Input(NamedTuple):
     example: NDArray[Any]
 
 
+class Past(NamedTuple):
+    """The steps so far, among a stage's inputs: pairs of keys and values [B, heads, S, D] by their names.
+
+    `hidden` names what is added to scores [1, 1, 1, S]: zeros where a step was said. A back end with caches of its own
+    keeps them on its side and gives the stage one of them in the place of the keys, and None for values and `hidden`.
+    """
+
+    pairs: Sequence[tuple[str, str]]
+    hidden: str
+
+
 @dataclass(frozen=True)
 class StageSpec:
     """A pure function with named, shaped inputs and outputs: all that a compiler, an exporter or a device needs.
@@ -83,7 +94,7 @@ class StageSpec:
 
     int8: eight-bit weights pay (the stage is weights more than arithmetic). native_convolutions: the exporter keeps
     the runtime's own convolution kernels (best for long, dilated ones). main: the stage whose runtime a voice is said
-    to run on.
+    to run on. held: inputs that do not change while a binding is used. past: see Past.
     """
 
     name: str
@@ -96,6 +107,8 @@ class StageSpec:
     int8: bool = False
     native_convolutions: bool = False
     main: bool = False
+    held: Sequence[str] = ()
+    past: Past | None = None
 
     @property
     def owner(self) -> str:

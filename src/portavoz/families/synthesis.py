@@ -36,12 +36,20 @@ class Options:
     device: str | None = None
     threads: int = 1
     vocoder: str | Path | None = None
+    schedule: str | Path | None = None
+    mesh: str | None = None
 
     def __post_init__(self) -> None:
         # Thousands of threads are not a wish but a slip, and would take the whole machine with them.
         whole = isinstance(self.threads, int) and not isinstance(self.threads, bool)
         if not whole or not 1 <= self.threads <= MOST_THREADS:
             raise InputError(f"threads is {self.threads!r}: give a whole number from 1 to {MOST_THREADS}")
+
+    @property
+    def of_backend(self) -> dict[str, Any]:
+        """What the back end is opened with: device, schedule and mesh, as far as they were given."""
+        given = {"device": self.device, "schedule": self.schedule, "mesh": self.mesh}
+        return {name: value for name, value in given.items() if value}
 
     def choose(self, family: str, runtimes: Sequence[str], precisions: Sequence[str], *, first: str) -> tuple[str, str]:
         """The runtime, `first` unless asked for, and the precision, the first one unless so. Raises BackendError."""

@@ -135,7 +135,7 @@ class Origin:
     def call(self, name: str, ops: Ops) -> tuple[Callable[..., Any], Weights]:
         """A stage built on some back end, and the cursor that it was built from."""
         spec = self.specs[name]
-        w = Weights(self.tensors[spec.part], ops)
+        w, ops.stage = Weights(self.tensors[spec.part], ops), name
         return spec.build(w, self.config), w
 
     def load(self, group: str, choice: Choice, cache: Cache) -> Any:
@@ -147,7 +147,7 @@ class Origin:
         """One graph as chosen, compiled if it is not in the cache yet."""
         if choice.runtime == "eager":
             ops = self.ops or _ops(choice.precision)
-            return Function(self.call(name, ops)[0], ops, list(self.specs[name].takes))
+            return Function(self.call(name, ops)[0], ops, self.specs[name])
         int8 = choice.precision == "int8"
         if choice.runtime == "onnx":
             path = self.quantized(name, cache) if int8 else self.graph(name, cache)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import families, ops
-from ..errors import InputError
+from ..errors import BackendError, InputError
 from ..families.spec import Checkpoint, Engine, FamilySpec, Lookup
 from ..families.synthesis import Opened, Options
 from ..flow import Stage, join
@@ -69,6 +69,9 @@ def _sibling(folder: Path, name: str) -> Path | None:
 
 def load_family(folder: Path, options: Options) -> Opened:
     """The model in a folder on the runtime that was asked for. Raises PortavozError for what cannot be."""
+    for name in ("schedule", "mesh"):
+        if getattr(options, name) and not options.backend:
+            raise BackendError(f"{name} is of a back end that has one: give backend 'ttnn' with it, or leave it out")
     _, family, found = open_checkpoint(folder, options.vocoder)
     # On a back end or a device of the caller's choice the blocks run as they are written, in the first precision.
     default = next(iter(family.runtimes))
@@ -136,8 +139,7 @@ def _chosen(family: FamilySpec, options: Options) -> Ops | None:
     backend = options.backend or ops.preferred()
     if not (options.backend or options.device or backend != EXPORTER) and family.fused:
         return None
-    device = {"device": options.device} if options.device else {}
-    return ops.open(backend, **ops.backend(backend).spoken_options, **device)
+    return ops.open(backend, **{**ops.backend(backend).spoken_options, **options.of_backend})
 
 
 def _runner(

@@ -54,6 +54,11 @@ class Ops:
     trains = False  # whether `gradients` works
     fused = False  # whether a voice runs on it by the stages that compiled runtimes have: few shapes, static buffers
     spoken_options: ClassVar[Mapping[str, Any]] = {}  # what `open` is given where a voice speaks
+    # Where a back end has caches of its own for decode attention: their class (see blocks.attention.empty_cache); and
+    # (stage, axis, length) → the length to which a runner pads it. None: blocks.attention's, and any length.
+    cache: Any = None
+    bucket: Callable[[str, str, int], int] | None = None
+    stage = ""  # the stage that is built or runs, for messages
     note = ""  # what a listener is told of where a voice speaks
     wrapped = False
     worker: Worker | None = None  # the one thread that may touch this back end's tensors; None: any thread may

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...blocks.attention import Cache
 from ...blocks.flow_matching import time_embedding
 from ...ops.base import Ops
 from ...weights.cursor import Weights
@@ -137,18 +136,16 @@ class Eager:
 
     def _step(self, logits: Any, state: State, seen: list[Any]) -> Step:
         heads = [head for _, head in self.c.tokens.aligned_heads]
-        attention = [self.ops.numpy(layer)[0, head] for layer, head in zip(seen, heads)]
+        steps = state.past[0].length  # some caches show all that they have room for
+        attention = [self.ops.numpy(layer)[0, head, :, :steps] for layer, head in zip(seen, heads)]
         return Step(self.ops.numpy(logits)[:, 0], state, attention)
 
     def _with_room(self, state: State) -> State:
         """The state, its caches longer when they are full: nobody knows in advance how long speech will be."""
-        first: Cache = state.past[0]
+        first = state.past[0]
         if first.length < first.k.shape[1]:
             return state
-        ops = self.ops
-        more = ops.full((first.k.shape[0], ROOM, first.k.shape[2]), np.nan)
-        wider = [Cache(ops.concat([p.k, more], 1), ops.concat([p.v, more], 1), p.length) for p in state.past]
-        return State(tuple(wider), state.spoken)
+        return State(tuple(cache.widened(self.ops, ROOM) for cache in state.past), state.spoken)
 
     def mu(self, tokens: Whole) -> Floats:
         return self.ops.numpy(self.token_encoder(self.ops.tensor(tokens)))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ...blocks.attention import Cache
+from ...blocks.attention import empty_cache
 from ...blocks.block import Block
 from ...blocks.causal import CausalAttention, CausalLayer, causal_mask
 from ...blocks.feed_forward import FeedForward
@@ -226,6 +226,6 @@ def rotation(c: TokensConfig) -> tuple[Any, Any]:
     return rotary_tables(c.longest, speeds(c.hidden // c.heads, c.rope_base, stretch))
 
 
-def empty_past(ops: Ops, c: TokensConfig, batch: int, capacity: int) -> tuple[Cache, ...]:
+def empty_past(ops: Ops, c: TokensConfig, batch: int, capacity: int) -> tuple[Any, ...]:
     """A cache a layer with room for `capacity` steps."""
-    return tuple(Cache.empty(ops, batch, capacity, c.hidden) for _ in range(c.layers))
+    return tuple(empty_cache(ops, batch, capacity, c.hidden, c.heads) for _ in range(c.layers))

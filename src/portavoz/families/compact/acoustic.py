@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...blocks.block import Block
 from ...blocks.durations import DurationPredictor, regulate
 from ...blocks.transformer import Stack
+from ...ops.base import Ops
 from ...weights.cursor import Weights
 from .config import CompactConfig
 from .variance import Variance
@@ -25,6 +26,20 @@ class Keep(NamedTuple):
 
     steps: Any
     mask: Any
+
+
+def padded(ops: Ops, ids: NDArray[np.int64], longest: int) -> tuple[NDArray[np.int64], Keep | None]:
+    """Whole ids [B, S] at the length that the back end's buckets have for them, and which of them are real.
+
+    None where nothing was padded. `longest` is the encoder's own limit. Raises BackendError over the largest bucket.
+    """
+    batch, steps = ids.shape
+    room = steps if ops.bucket is None else max(steps, min(ops.bucket("encode", "T", steps), longest))
+    if room == steps:
+        return ids, None
+    real = np.broadcast_to(np.arange(room) < steps, (batch, room))
+    kept = Keep(ops.tensor(real[:, :, None].astype(np.float32)), ops.tensor(real[:, None, None].copy()))
+    return np.pad(ids, ((0, 0), (0, room - steps))), kept
 
 
 class TextEncoder(Block):

@@ -23,7 +23,7 @@ from ...ops.tap import tap
 from ...text.alphabet import ALPHABET, GAPS, START
 from ...weights.cursor import Weights
 from . import vocoder as compact_wave
-from .acoustic import Acoustic, layout
+from .acoustic import Acoustic, layout, padded
 from .config import CompactConfig
 
 Floats = NDArray[np.float32]
@@ -46,6 +46,7 @@ class Eager:
 
     def __init__(self, w: Weights, c: CompactConfig) -> None:
         self.ops: Ops = w.ops
+        self.longest = c.most_symbols
         self.acoustic = Acoustic(w / "acoustic", c)
         self.vocoder = compact_wave.vocoder(w / "vocoder", c)
         self.stage = compact_wave.stage(self.vocoder)
@@ -53,9 +54,10 @@ class Eager:
     def encode(
         self, ids: NDArray[np.int64], speaker: NDArray[np.int64], pitch: Floats | None = None
     ) -> tuple[Floats, Floats]:
-        moved = None if pitch is None else self.ops.tensor(pitch)
-        memory, log_durations = self.acoustic.encode(self.ops.tensor(ids), self.ops.tensor(speaker), pitch=moved)
-        return self.ops.numpy(memory), self.ops.numpy(log_durations)
+        steps, t, moved = ids.shape[1], self.ops.tensor, None if pitch is None else self.ops.tensor(pitch)
+        ids, keep = padded(self.ops, ids, self.longest)
+        memory, log_durations = self.acoustic.encode(t(ids), t(speaker), keep, pitch=moved)
+        return self.ops.numpy(memory)[:, :steps], self.ops.numpy(log_durations)[:, :steps]
 
     def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
         t = self.ops.tensor

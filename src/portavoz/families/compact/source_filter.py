@@ -17,7 +17,7 @@ from ...blocks.istft_head import ConvNeXt
 from ...blocks.source_filter import SourceFilterHead
 from ...ops.base import Ops
 from ...weights.cursor import Weights
-from .acoustic import Keep, TextEncoder
+from .acoustic import Keep, TextEncoder, padded
 from .config import CompactConfig
 
 Floats = NDArray[np.float32]
@@ -97,10 +97,10 @@ class SourceFilter:
         self.acoustic = Plan(w / "acoustic", c)
         self.vocoder = Speech(w / "vocoder", c)
 
-    def encode(self, ids: Any, speaker: Any) -> tuple[Any, Any]:
+    def encode(self, ids: Any, speaker: Any, keep: Keep | None = None) -> tuple[Any, Any]:
         """ids [B, S], speaker [B] → memory of both halves [B, S, 2 · hidden], log(1 + steps) [B, S, 1]."""
-        memory, log_durations = self.acoustic.encode(ids, speaker)
-        return self.ops.concat([memory, self.vocoder.encode(ids, speaker)], -1), log_durations
+        memory, log_durations = self.acoustic.encode(ids, speaker, keep)
+        return self.ops.concat([memory, self.vocoder.encode(ids, speaker, keep)], -1), log_durations
 
 
 class EagerSourceFilter:
@@ -108,12 +108,14 @@ class EagerSourceFilter:
 
     def __init__(self, w: Weights, c: CompactConfig) -> None:
         self.ops: Ops = w.ops
-        self.model = SourceFilter(w, c)
+        self.model, self.longest = SourceFilter(w, c), c.most_symbols
         self.acoustic, self.vocoder = self.model.acoustic, self.model.vocoder
 
     def encode(self, ids: NDArray[np.int64], speaker: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        memory, log_durations = self.model.encode(self.ops.tensor(ids), self.ops.tensor(speaker))
-        return self.ops.numpy(memory), self.ops.numpy(log_durations)
+        steps, t = ids.shape[1], self.ops.tensor
+        ids, keep = padded(self.ops, ids, self.longest)
+        memory, log_durations = self.model.encode(t(ids), t(speaker), keep)
+        return self.ops.numpy(memory)[:, :steps], self.ops.numpy(log_durations)[:, :steps]
 
     def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
         t = self.ops.tensor

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from ...blocks.attention import Cache
+from ...blocks.attention import empty_cache, pick_rows, select_rows
 from ...blocks.block import Block
 from ...blocks.layers import DecoderLayer
 from ...ops.base import Ops
@@ -35,14 +35,11 @@ class State(NamedTuple):
     def select(self, ops: Ops, rows: Sequence[int]) -> State:
         """The state of some rows of the batch, in that order."""
 
-        def pick(x: Any) -> Any:
-            return ops.concat([ops.rows(x, int(row), 1) for row in rows], 0)
-
         return State(
-            tuple(cache._replace(k=pick(cache.k), v=pick(cache.v)) for cache in self.own),
-            tuple(cache._replace(k=pick(cache.k), v=pick(cache.v)) for cache in self.memory),
-            None if self.mask is None else pick(self.mask),
-            pick(self.speaker),
+            tuple(select_rows(ops, cache, rows) for cache in self.own),
+            tuple(select_rows(ops, cache, rows) for cache in self.memory),
+            None if self.mask is None else pick_rows(ops, self.mask, rows),
+            pick_rows(ops, self.speaker, rows),
         )
 
 
@@ -176,7 +173,8 @@ class Acoustic(Block):
     def start(self, ids: Any, mask: Any, speaker: Any, capacity: int) -> State:
         """ids [B, S], mask [B, 1, 1, S] or None, speaker [B, X] → a state with room for `capacity` steps."""
         text, width = self.memory(ids, mask), self.c.hidden_size
-        own = tuple(Cache.empty(self.ops, ids.shape[0], capacity, width) for _ in self.decoder.layers)
+        heads = self.c.decoder_attention_heads
+        own = tuple(empty_cache(self.ops, ids.shape[0], capacity, width, heads) for _ in self.decoder.layers)
         return State(own, tuple(layer.cross_attn.remember(text) for layer in self.decoder.layers), mask, speaker)
 
     def step(self, frame: Any, state: State, masks: Any) -> tuple[Any, Any, State]:

@@ -133,6 +133,8 @@ class FusedLayer(Block):
     def _recall(self, q: Any, k: Any, v: Any, own: tuple[Any, Any, Any]) -> Any:
         """Attention to the buffers and to this very step, which is not in them yet."""
         ops, (keys, values, hidden) = self.ops, own
+        if hidden is None:  # the back end's own cache, which takes the step in
+            return keys.attend(ops, q, k, v)
         q, new_k, new_v = (ops.split_heads(a, self.heads) for a in (q, k, v))
         before, now = ops.matmul(q, ops.swap(keys)) + hidden, ops.matmul(q, ops.swap(new_k))
         weights = ops.softmax(ops.concat([before, now], -1))
@@ -156,7 +158,7 @@ class FusedStep(Block):
         frame: Float[Array, "B 1 mels"],
         kept: Float[Array, "B layers units"],
         around: Float[Array, "B 1 C"],
-        hidden: Float[Array, "1 1 1 S"],
+        hidden: Float[Array, "1 1 1 S"] | None,
         padding: Float[Array, "B 1 1 T"],
         *buffers: Any,
     ) -> tuple[Float[Array, "B 1 out"], Float[Array, "B rows C"]]:
@@ -164,7 +166,7 @@ class FusedStep(Block):
 
         `kept` multiplies the pre-net's layers; `around` is position and speaker (ConditioningTables); `hidden` and
         `padding` are added to scores; `buffers` are each layer's keys, values, and then each layer's memory of the
-        text, as in FusedLayer.
+        text, as in FusedLayer. Where `hidden` is None, a layer's keys are the back end's own cache (spec.Past).
         """
         x, new = frame, []
         for i, layer in enumerate(self.prenet):

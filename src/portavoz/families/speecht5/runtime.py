@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...blocks.hifigan import HifiGan, inner
 from ...weights import fold
 from ...weights.cursor import Weights
-from ..spec import Input, StageSpec, Tensors
+from ..spec import Input, Past, StageSpec, Tensors
 from .config import SpeechT5Config
 from .fused_decoder import AROUND, HIDDEN, ConditioningTables, FusedDecoder, fuse_weights
 from .stages import Pairs
@@ -91,7 +91,8 @@ def stages(c: SpeechT5Config) -> tuple[StageSpec, ...]:
         StageSpec("encode", text, heard, lambda w, c: FusedDecoder(w, c).encode, buckets=grown, int8=True),
         StageSpec(
             "step", step, {"out": "B", "new": "B"}, lambda w, c: FusedDecoder(w, c).step, buckets=grown, int8=True,
-            main=True,
+            main=True, held=("padding", *pairs("text_", "T", T)),
+            past=Past([(f"keys.{i}", f"values.{i}") for i in range(c.decoder_layers)], "hidden"),
         ),
         StageSpec(
             "postnet", mel, {"corrected": "B F"}, lambda w, c: FusedDecoder(w, c).postnet, native_convolutions=True
@@ -151,12 +152,12 @@ class Sessions:
     def encode(self, ids: Whole, mask: NDArray[np.bool_], speaker: Floats, capacity: int) -> State:
         """ids [B, S], mask [B, S], speaker [B, X] → a state at the start; `capacity` is a number of steps."""
         c, (B, T) = self.c, ids.shape
-        room = max(T, min(_rounded(T), c.max_text_positions))
+        room = max(T, min(self._length("encode", "T", T), c.max_text_positions))
         padded, seen = np.full((B, room), c.pad_token_id, np.int64), np.zeros((B, 1, 1, room), bool)
         padded[:, :T], seen[:, 0, 0, :T] = ids, mask
         text = [np.ascontiguousarray(part) for part in self.stages["encode"].run(ids=padded, mask=seen)]
         voice = self.around.voices(speaker)[:, None]
-        return self._state(0, self._room(B, BUCKET), text, np.where(seen, np.float32(0), HIDDEN), voice)
+        return self._state(0, self._room(B, 1), text, np.where(seen, np.float32(0), HIDDEN), voice)
 
     def step(self, frame: Floats, state: State, masks: Floats) -> tuple[Floats, Floats, State]:
         """frame [B, 1, mels], masks [layers, B, units] → frames [B, r, mels], stops [B, r], the next state."""
@@ -190,8 +191,8 @@ class Sessions:
         """The state with another text's keys and values in the place of its own."""
         heads, symbols = self.c.decoder_attention_heads, pairs[0][0].shape[1]
         for part, x in zip(state.text, (x for pair in pairs for x in pair)):
-            part[:, :, :symbols] = _split(x, heads)  # the runtime reads these buffers where they are
-        return state
+            part[:, :, :symbols] = _split(x, heads)
+        return self._state(state.length, state.own, state.text, state.arrays["padding"], state.voice)
 
     def postnet(self, mel: Floats) -> Floats:
         """mel [B, F, mels] → mel [B, F, mels]."""
@@ -209,14 +210,19 @@ class Sessions:
 
         return inner(part, self.c.vocoder, mel, before, after)
 
-    def _room(self, rows: int, steps: int) -> Floats:
-        heads = self.c.decoder_attention_heads
+    def _length(self, stage: str, axis: str, n: int) -> int:
+        """A length that the stage has: the session's own buckets, or multiples of BUCKET. Raises BackendError."""
+        room = getattr(self.stages[stage], "room", lambda axis, n: None)(axis, n)
+        return -(-n // BUCKET) * BUCKET if room is None else room
+
+    def _room(self, rows: int, least: int) -> Floats:
+        heads, steps = self.c.decoder_attention_heads, self._length("step", "S", least)
         return np.zeros((self.c.decoder_layers, 2, rows, heads, steps, self.c.hidden_size // heads), np.float32)
 
     def _grown(self, state: State) -> State:
         """The same with room for more steps."""
         n = state.length
-        own = self._room(len(state.voice), n + BUCKET)
+        own = self._room(len(state.voice), n + 1)
         own[..., :n, :] = state.own
         return self._state(n, own, state.text, state.arrays["padding"], state.voice)
 
@@ -241,10 +247,6 @@ class Sessions:
         }
         call = self.stages["step"].bind(inputs, outputs)
         return State(length, own, text, voice, arrays | outputs, call)
-
-
-def _rounded(n: int) -> int:
-    return -(-n // BUCKET) * BUCKET
 
 
 def _merged(x: Floats) -> Floats:

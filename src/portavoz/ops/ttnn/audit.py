@@ -20,7 +20,8 @@ from .number import rounded
 from .recording import Wrapper
 from .schedule import Rule
 
-AUDITED = ("linear", "matmul", "conv1d", "conv_transpose1d", "conv2d", "layer_norm", "rms_norm", "softmax")
+AUDITED = ("linear", "matmul", "conv1d", "conv_transpose1d", "conv2d", "layer_norm", "rms_norm", "softmax",
+           "sdpa_decode")  # fmt: skip
 # What would lower an error, the cheapest first: what is changed in a rule.
 REMEDIES: tuple[dict[str, str], ...] = (
     {"accumulation": "float32"},
@@ -29,6 +30,7 @@ REMEDIES: tuple[dict[str, str], ...] = (
     {"accumulation": "float32", "fidelity": "hifi4", "dtype": "bfloat16"},
     {"accumulation": "float32", "fidelity": "hifi4", "dtype": "float32", "output": "float32"},
 )
+BEHIND = "behind "  # an operation without a parameter is known by the layer in front of it
 BETTER = 0.6  # a remedy must leave at most this share of the error
 
 
@@ -86,6 +88,7 @@ class Audit(Wrapper):
 
     def __init__(self) -> None:
         super().__init__(Golden(emulate=True))
+        self.last = ""  # the layer that ran before
         self.exact: dict[int, Tensor] = {}
         self.kept: list[Tensor] = []
         self.sums: dict[tuple[str, str], tuple[Sums, Rule, list[Sums]]] = {}
@@ -101,14 +104,15 @@ class Audit(Wrapper):
 
     def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Any:
         out = super().run(operation, tensors, rule, **options)
-        if operation in AUDITED and (self.owner or operation in ("matmul", "softmax")):
+        self.last = self.owner or self.last
+        if operation in AUDITED:
             self._compare(operation, tensors, rule, options, out)
         return out
 
     def _compare(self, operation: str, tensors: Sequence[Any], rule: Rule, options: Any, out: Tensor) -> None:
-        wide = [self.exact.get(id(t), t.double()) if isinstance(t, Tensor) else t for t in tensors]
+        wide = [self._wide(t) for t in tensors]
         exact = self._plain(operation, wide, options)
-        key = (self.owner, operation)
+        key = (self.owner or f"{BEHIND}{self.last}", operation)
         sums, _, tried = self.sums.setdefault(key, (Sums(), rule, [Sums() for _ in REMEDIES]))
         self.count[key] = self.count.get(key, 0) + 1
         right = rounded(exact.float(), rule.output).double()
@@ -124,6 +128,10 @@ class Audit(Wrapper):
             ]
             one.add(exact, self.inner.run(operation, given, better, **options).double(), right)
 
+    def _wide(self, t: Any) -> Any:
+        plain = not isinstance(t, Tensor) or not t.is_floating_point()
+        return t if plain else self.exact.get(id(t), t.double())
+
     def _plain(self, operation: str, tensors: list[Any], options: Any) -> Tensor:
         if operation in PRODUCTS:
             return PRODUCTS[operation](torch.matmul, *tensors, **options)
@@ -135,14 +143,23 @@ class Audit(Wrapper):
         for (owner, operation), (sums, rule, tried) in self.sums.items():
             error, slope, pcc, floor = sums.figures()
             row = Row(owner, operation, rule, self.count[owner, operation], error, slope, pcc, floor)
-            if owner and row.answer == "LOSS":
+            if row.answer == "LOSS":
                 least = BETTER * self.first[owner, operation]
                 found = [c for c, one in zip(REMEDIES, tried) if one.figures()[0] <= least]
-                row.remedy = _line(owner, rule, found[0]) if found else ""
+                row.remedy = _line(_section(owner, operation), rule, found[0]) if found else ""
             out.append(row)
         return sorted(out, key=lambda row: -row.error)
 
 
-def _line(owner: str, rule: Rule, change: dict[str, str]) -> str:
+def _section(owner: str, operation: str) -> str:
+    """Where the schedule decides about an operation."""
+    if not owner.startswith(BEHIND):
+        return f'[[rule]] match = "{owner}"'
+    return "[cache]" if operation == "sdpa_decode" else "[defaults]"
+
+
+def _line(section: str, rule: Rule, change: dict[str, str]) -> str:
     changed = {key: value for key, value in change.items() if getattr(rule, key) != value}
-    return "; ".join([f'[[rule]] match = "{owner}"', *(f'{key} = "{value}"' for key, value in changed.items())])
+    if section == "[cache]":  # what it keeps, and what it gives, have one dtype
+        changed.pop("output", None)
+    return "; ".join([section, *(f'{key} = "{value}"' for key, value in changed.items())])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,23 +9,26 @@ import numpy as np
 
 from ...audio import stft as transform
 from ...errors import BackendError
-from ..base import Ops
 from ..layouts import ROLES
-from ..shapes import Size
+from . import fourier
 from .operations import OPERATIONS, Executor, Refused, Tensor
+from .paged import Paged, View
+from .plain import PlainOps
 from .schedule import BYTES, Rule, Schedule, load
 
 L1 = 64 * 1_395_424  # bytes: what the 64 cores of a Wormhole leave for tensors
 
 
-class TtnnOps(Ops):
+class TtnnOps(PlainOps):
     """Every word as operations of Tenstorrent's TTNN (see `operations`).
 
     `device`: "golden" (None: this one) computes in PyTorch with the card's roundings; "card" calls the package ttnn,
     which may be a card, a simulator or its mock device. `schedule`: a name ("float32", "bfloat16", "fast") or a TOML
     file. `emulate`: golden computes every matrix product in the schedule's fidelity and accumulation, which is slow.
+    `mesh`: rows and columns of devices ("1x2") over which the schedule's [parallel] cuts the model; golden simulates
+    them.
 
-    Raises BackendError for a device or schedule that is not there.
+    Raises BackendError for a device, schedule or mesh that is not there.
     """
 
     name = "ttnn"
@@ -36,14 +38,16 @@ class TtnnOps(Ops):
 
     def __init__(
         self, device: str | None = None, schedule: str | Path | Schedule = "float32", *, emulate: bool = False,
-        executor: Executor | None = None,
+        mesh: str | tuple[int, int] | None = None, executor: Executor | None = None,
     ) -> None:  # fmt: skip
         self.schedule = schedule if isinstance(schedule, Schedule) else load(schedule)
-        self.executor = executor or _executor(device or "golden", emulate=emulate)
+        self.executor = executor or _executor(device or "golden", self.schedule, emulate=emulate, mesh=mesh)
         self.device = self.executor.name
         self.note = f"ttnn, schedule {self.schedule.name}: {self.executor.about}"
         self.l1 = 0.0  # bytes of parameters that stay in L1
+        self.cache, self.bucket = Paged, self.schedule.bucket  # what runners ask for (see Ops)
         self._made: dict[Any, Any] = {}
+        self._at: dict[int, tuple[int, Tensor]] = {}  # batch → the position of the step, and its tensor
 
     def _apply(self, operation: str, *xs: Any, rule: Rule | None = None, **options: Any) -> Tensor:
         """An operation of the table on tensors and numbers; `rule` None is the schedule's for what has no parameter."""
@@ -62,18 +66,30 @@ class TtnnOps(Ops):
     def _refusal(self, what: str, rule: Rule, problem: Refused) -> str:
         """What the library said, of what it was said, and the line of the schedule."""
         remedy = "choose memory or shard otherwise there" if "L1" in str(problem) else "change it there"
+        what = f"stage {self.stage}: {what}" if self.stage else what
         return f"{what} was refused ({rule.place or f'{self.schedule.name}, defaults'}): {problem}; {remedy}"
 
     # The door
 
     def tensor(self, a: Any, train: bool = False) -> Any:
-        return Tensor(self, self.executor.upload(np.asarray(a), self.schedule.defaults))
+        array = np.asarray(a)
+        made = Tensor(self, self.executor.upload(array, self.schedule.defaults))
+        made.host = array
+        return made
+
+    def _position(self, batch: int, at: int) -> Tensor:
+        """A decoder's position, once for each row [B]: one upload a step, whatever the number of layers."""
+        last, made = self._at.get(batch, (-1, None))
+        if made is None or last != at:
+            self._at[batch] = at, (made := self.tensor(np.full(batch, at, np.int32)))
+        return made
 
     def parameter(self, a: Any, path: str, role: str, train: bool = False) -> Any:
         rule, order = self.schedule.rule(path), (1, 0) if role == "linear" else None
         array = np.asarray(a) if order is None else np.asarray(a).T
         if rule.memory == "l1" and role not in ROLES:
             self._in_l1(array.size * BYTES[rule.dtype], path, rule)
+        self.executor.owner = path
         try:
             handle = self.executor.upload(array, rule, parameter=True, kernel=role in ROLES)
         except Refused as problem:
@@ -84,9 +100,11 @@ class TtnnOps(Ops):
         """Count what stays in L1, which all cores together have so much of. Raises BackendError when it overflows."""
         self.l1 += size
         if self.l1 > L1:
+            stage, need = f"stage {self.stage}: " if self.stage else "", self.l1 / 2**20
+            line = rule.place or f"{self.schedule.name}, defaults"
             raise BackendError(
-                f"{path}: with it the parameters in L1 need {self.l1 / 2**20:.0f} MiB, the cores have {L1 / 2**20:.0f} "
-                f'({rule.place or f"{self.schedule.name}, defaults"}): Not enough space; set memory = "dram" there'
+                f"{stage}{path}: with it the parameters in L1 need {need:.0f} MiB, the cores have {L1 / 2**20:.0f} "
+                f'({line}): Not enough space; set memory = "dram" there'
             )
 
     def numpy(self, x: Any) -> np.ndarray:
@@ -101,9 +119,6 @@ class TtnnOps(Ops):
     def _weight(self, p: Any) -> Tensor:
         """A linear layer's weight as the card has it, [in, out], whoever made the tensor."""
         return p.weight if p.weight.order is not None else self._turned(p.weight, (1, 0))
-
-    def _turned(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        return self._apply("permute", x, axes=axes)
 
     def _biased(self, p: Any) -> list[Tensor]:
         return [p.weight] if p.bias is None else [p.weight, p.bias]
@@ -151,39 +166,6 @@ class TtnnOps(Ops):
         wave = self.sin(x * p.alpha)
         return x + wave * wave / (p.alpha + 1e-9)
 
-    # Words without
-
-    def relu(self, x: Any) -> Any:
-        return self._apply("relu", x)
-
-    def gelu(self, x: Any, approximate: bool = False) -> Any:
-        return self._apply("gelu", x, approximate=approximate)
-
-    def silu(self, x: Any) -> Any:
-        return self._apply("silu", x)
-
-    def mish(self, x: Any) -> Any:
-        return self._apply("mish", x)
-
-    def elu(self, x: Any) -> Any:
-        return self._apply("elu", x)
-
-    def tanh(self, x: Any) -> Any:
-        return self._apply("tanh", x)
-
-    def sigmoid(self, x: Any) -> Any:
-        return self._apply("sigmoid", x)
-
-    def leaky_relu(self, x: Any, slope: float) -> Any:
-        return self._apply("leaky_relu", x, slope=slope)
-
-    def softmax(self, x: Any) -> Any:
-        return self._apply("softmax", x)
-
-    def l2_normalize(self, x: Any) -> Any:
-        length = self.sqrt(self._apply("sum", x * x))
-        return x / self.clip(length, 1e-12, None)
-
     # The library has no Fourier transform: both are convolutions with the transform's basis as the kernel.
 
     def stft(self, x: Any, p: Any) -> Any:
@@ -193,18 +175,18 @@ class TtnnOps(Ops):
         x = self.gather(x[:, :, None], self.tensor(np.ascontiguousarray(index)))
         # Two halves of an odd size are one sample short of the last frame.
         x = self.pad(x, 0, int(spec.padding == "center") * (spec.fft % 2))
-        kernel = self._constant(("stft", spec), lambda: _basis(spec)[:, None])
+        kernel = self._constant(("stft", spec), lambda: fourier.basis(spec)[:, None])
         y = self._apply("conv1d", x, kernel, stride=spec.hop, padding=0, dilation=1, groups=1)
         real, imag = self.chunk(y, 2)
         return real, imag
 
     def istft(self, real: Any, imag: Any, p: Any) -> Any:
         spec, frames = p.spec, real.shape[1]
-        kernel = self._constant(("istft", spec), lambda: _inverse(spec)[:, None])
+        kernel = self._constant(("istft", spec), lambda: fourier.inverse(spec)[:, None])
         wave = self._apply("conv_transpose1d", self.concat([real, imag], -1), kernel, stride=spec.hop, padding=0)
         left = transform.margins(spec)[0]
         inner = slice(left, left + (frames - (spec.padding == "center")) * spec.hop)
-        envelope = self._constant(("envelope", spec, frames), lambda: 1.0 / _envelope(spec, frames)[None, inner])
+        envelope = self._constant(("envelope", spec, frames), lambda: 1.0 / fourier.envelope(spec, frames)[None, inner])
         return wave[:, inner, 0] * envelope
 
     def _constant(self, key: Any, make: Any) -> Tensor:
@@ -212,115 +194,25 @@ class TtnnOps(Ops):
             self._made[key] = self.tensor(make().astype(np.float32))
         return self._made[key]
 
-    # Glue
-
-    def concat(self, xs: list[Any], axis: int) -> Any:
-        return self._apply("concat", *xs, axis=axis % len(xs[0].shape))
-
-    def chunk(self, x: Any, n: int) -> list[Any]:
-        size = x.shape[-1] // n
-        return [x[..., i * size : (i + 1) * size] for i in range(n)]
-
-    def split_heads(self, x: Any, heads: Size) -> Any:
-        batch, time, channels = x.shape
-        return self._turned(self._apply("reshape", x, shape=(batch, time, heads, channels // heads)), (0, 2, 1, 3))
-
-    def merge_heads(self, x: Any) -> Any:
-        batch, heads, time, size = x.shape
-        return self._apply("reshape", self._turned(x, (0, 2, 1, 3)), shape=(batch, time, heads * size))
-
-    def swap(self, x: Any) -> Any:
-        n = len(x.shape)
-        return self._turned(x, (*range(n - 2), n - 1, n - 2))
-
-    def matmul(self, a: Any, b: Any) -> Any:
-        return self._apply("matmul", a, b)
-
-    def masked(self, x: Any, allowed: Any) -> Any:
-        return self._apply("where", allowed, x, other=-math.inf)
-
-    def full(self, shape: tuple[Size, ...], value: float) -> Any:
-        return self._apply("full", shape=tuple(shape), value=value)
-
-    def rows(self, table: Any, start: Size, n: Size) -> Any:
-        return table[start : start + n]
-
-    def write(self, buffer: Any, new: Any, at: Size) -> Any:
-        return self._apply("write", buffer, new, at=at)
-
-    def gather(self, x: Any, index: Any) -> Any:
-        return self._apply("gather", x, index)
-
-    def cumsum(self, x: Any) -> Any:
-        return self._apply("cumsum", x)
-
-    def pad(self, x: Any, before: Size, after: Size) -> Any:
-        return self._apply("pad", x, before=before, after=after) if before or after else x
-
-    def upsample(self, x: Any, factor: Size) -> Any:
-        return self._apply("repeat", x, factor=factor)
-
-    def rope(self, x: Any, cos: Any, sin: Any, heads: int) -> Any:
-        batch, time, channels = x.shape
-        x = self._apply("reshape", x, shape=(batch, time, heads, channels // heads))
-        a, b = self.chunk(x, 2)
-        cos, sin = cos[:, None], sin[:, None]
-        turned = self.concat([a * cos - b * sin, b * cos + a * sin], -1)
-        return self._apply("reshape", turned, shape=(batch, time, channels))
-
-    def exp(self, x: Any) -> Any:
-        return self._apply("exp", x)
-
-    def sqrt(self, x: Any) -> Any:
-        return self._apply("sqrt", x)
-
-    def sin(self, x: Any) -> Any:
-        return self._apply("sin", x)
-
-    def cos(self, x: Any) -> Any:
-        return self._apply("cos", x)
-
-    def clip(self, x: Any, low: float | None, high: float | None) -> Any:
-        return x if low is None and high is None else self._apply("clamp", x, low=low, high=high)
+    def attention(self, q: Any, k: Any, v: Any, *, heads: int, scale: float, mask: Any = None, bias: Any = None) -> Any:
+        if isinstance(k, View) and q.shape[1] == 1:  # what its cache holds is the mask
+            return k.cache.decode(q, scale, bias)
+        return super().attention(q, k, v, heads=heads, scale=scale, mask=mask, bias=bias)
 
 
-def _executor(device: str, *, emulate: bool) -> Any:
+def _executor(device: str, schedule: Schedule, *, emulate: bool, mesh: str | tuple[int, int] | None) -> Any:
+    if device not in ("golden", "card"):
+        raise BackendError(f"ttnn has no device {device!r}: choose golden (PyTorch with the card's roundings) or card")
+    from .mesh import Mesh
+    from .spread import shape_of
+
+    shape = shape_of(mesh)
     if device == "golden":
         from .golden import Golden
 
-        return Golden(emulate=emulate)
-    if device == "card":
+        inner = Golden(emulate=emulate)
+    else:
         from .device import Card
 
-        return Card()
-    raise BackendError(f"ttnn has no device {device!r}: choose golden (PyTorch with the card's roundings) or card")
-
-
-def _angles(spec: Any) -> tuple[np.ndarray, np.ndarray]:
-    n, k = np.arange(spec.fft), np.arange(spec.fft // 2 + 1)
-    turns = (k[:, None] * n[None] % spec.fft) * (2 * np.pi / spec.fft)
-    return np.cos(turns), np.sin(turns)
-
-
-def _basis(spec: Any) -> np.ndarray:
-    """[2 · bins, fft]: windowed cosines, then negative sines."""
-    cos, sin = _angles(spec)
-    return np.concatenate([cos, -sin]) * transform.window_of(spec)
-
-
-def _inverse(spec: Any) -> np.ndarray:
-    """[2 · bins, fft]: what each bin's real, then imaginary part adds to a windowed frame."""
-    cos, sin = _angles(spec)
-    twice = np.full((len(cos), 1), 2.0)
-    twice[0] = 1.0
-    if spec.fft % 2 == 0:
-        twice[-1] = 1.0
-    return np.concatenate([cos * twice, -sin * twice]) / spec.fft * transform.window_of(spec)
-
-
-def _envelope(spec: Any, frames: int) -> np.ndarray:
-    """The squared windows of all frames, added where they overlap: [(frames − 1) hop + fft]."""
-    out, square = np.zeros((frames - 1) * spec.hop + spec.fft), transform.window_of(spec).astype(np.float64) ** 2
-    for i in range(frames):
-        out[i * spec.hop : i * spec.hop + spec.fft] += square
-    return out
+        inner = Card(mesh=shape)
+    return inner if shape is None else Mesh(inner, shape, schedule)

@@ -15,30 +15,27 @@ from typing import Any
 import numpy as np
 
 from ...errors import BackendError
+from .caches import Caches
+from .convolutions import Convolutions
+from .handle import Handle
+from .moves import Moves
 from .operations import Refused
-from .schedule import Rule
+from .schedule import TILE, Rule
 
 GOLDEN = "device='golden' needs no card, and docs/ttnn.md says how to build the mock device"
 SMALL = 32768  # bytes of each core's L1 that convolutions keep their indices in
 
 
-class Handle:
-    """A tensor of the library, its logical shape and kind of number; a kernel's preparations by their key."""
-
-    __slots__ = ("host", "kind", "made", "shape", "tensor")
-
-    def __init__(self, tensor: Any, shape: Sequence[int], kind: str = "float32", host: Any = None) -> None:
-        self.tensor, self.shape, self.kind, self.host, self.made = tensor, tuple(shape), kind, host, {}
-
-
-class Card:
+class Card(Convolutions, Moves, Caches):
     """Runs on the package's device 0. Raises BackendError without the package or a device."""
 
     name = "card"
     about = "the package ttnn on device 0"
     owner = ""
 
-    def __init__(self, device: Any = None) -> None:
+    together = True  # a call runs on all devices of a mesh
+
+    def __init__(self, mesh: tuple[int, int] | None = None) -> None:
         if importlib.util.find_spec("ttnn") is None:
             here = f"{sys.version_info.major}.{sys.version_info.minor}"
             raise BackendError(
@@ -46,10 +43,55 @@ class Card:
             )
         self.ttnn = importlib.import_module("ttnn")
         try:
-            self.device = device or self.ttnn.open_device(device_id=0, l1_small_size=SMALL)
+            self.device = self._opened(mesh)
         except RuntimeError as problem:
             reason = " ".join(str(problem).split())[:160]
             raise BackendError(f"ttnn finds no card ({reason}): {GOLDEN}") from problem
+
+    def _opened(self, mesh: tuple[int, int] | None) -> Any:
+        t = self.ttnn
+        if mesh is None:
+            return t.open_device(device_id=0, l1_small_size=SMALL)
+        t.set_fabric_config(t.FabricConfig.FABRIC_1D)  # what collectives go through
+        return t.open_mesh_device(t.MeshShape(*mesh), l1_small_size=SMALL)
+
+    # What a mesh needs: see mesh.Mesh
+
+    def upload_parts(self, arrays: Sequence[Any], rule: Rule) -> Handle:
+        """Each device's own part of a parameter, vectors as rows."""
+        t = self.ttnn
+        rows = [np.ascontiguousarray(a.reshape(1, -1) if a.ndim == 1 else a, np.float32) for a in arrays]
+        mapper = t.shard_tensor_to_mesh_mapper(self.device, 0)
+        made = t.Tensor(
+            np.concatenate(rows, 0), self._dtype(rule.dtype), device=self.device, layout=t.TILE_LAYOUT,
+            mesh_mapper=mapper,
+        )  # fmt: skip
+        return Handle(made, arrays[0].shape)
+
+    def partition(self, x: Handle, axis: int) -> Handle:
+        """Each device's part of what all of them have."""
+        shape = list(x.shape)
+        shape[axis] //= self.device.get_num_devices()
+        return self._like(x, self.ttnn.mesh_partition(x.tensor, dim=axis), shape)
+
+    def all_gather(self, x: Handle, axis: int) -> Handle:
+        """All parts, on each device."""
+        shape = list(x.shape)
+        shape[axis] *= self.device.get_num_devices()
+        t = self.ttnn
+        if axis < len(x.shape) - 1 or x.shape[-1] % TILE == 0:
+            return self._like(x, t.all_gather(x.tensor, dim=axis), shape)
+        rows = t.all_gather(t.to_layout(x.tensor, t.ROW_MAJOR_LAYOUT), dim=axis)  # tiles are not cut
+        return self._like(x, t.to_layout(rows, t.TILE_LAYOUT), shape)
+
+    def all_reduce(self, x: Handle) -> Handle:
+        """The sum of the devices' tensors, on each: a reduce-scatter, then an all-gather."""
+        t, wide, devices = self.ttnn, self._ranked(x, 4), self.device.get_num_devices()
+        if x.shape[-1] % (TILE * devices):  # a part is narrower than a tile: each device adds all of them
+            total = t.sum(t.all_gather(wide, dim=0), dim=0, keepdim=True)
+        else:
+            total = t.all_gather(t.reduce_scatter(wide, dim=3), dim=3)
+        return self._like(x, t.reshape(total, x.shape))
 
     # The door
 
@@ -57,7 +99,9 @@ class Card:
         t, a = self.ttnn, np.asarray(array)
         shape = a.shape
         if a.dtype.kind in "iu":
-            return Handle(self._up(a.astype(np.uint32), t.uint32, t.ROW_MAJOR_LAYOUT), shape, "int64")
+            # Positions and page tables are int32, which is how they come; lookups want uint32.
+            kind = np.int32 if a.dtype == np.int32 else np.uint32
+            return Handle(self._up(a.astype(kind), getattr(t, kind.__name__), t.ROW_MAJOR_LAYOUT), shape, "int64")
         kind = "bool" if a.dtype.kind == "b" else "float32"
         a = np.ascontiguousarray(a, np.float32)
         if kernel:
@@ -87,7 +131,10 @@ class Card:
         x = handle.tensor
         if handle.kind != "int64":
             x = t.typecast(t.to_layout(x, t.TILE_LAYOUT), t.float32)
-        a = np.asarray(t.from_device(t.to_layout(x, t.ROW_MAJOR_LAYOUT)).to_numpy())
+        host = t.from_device(t.to_layout(x, t.ROW_MAJOR_LAYOUT))
+        if self.device.get_num_devices() > 1:  # the same on each, or it would have been gathered
+            host = t.get_device_tensors(host)[0]
+        a = np.asarray(host.to_numpy())
         return a.reshape(handle.shape).astype({"int64": np.int64, "bool": np.bool_}.get(handle.kind, np.float32))
 
     def shape(self, handle: Handle) -> tuple[int, ...]:
@@ -132,19 +179,18 @@ class Card:
         """The result moved through the sharded layout that the rule asks for, and back to where all operations read."""
         if rule.shard == "none":
             return y
-        t = self.ttnn
-        strategy = {"height": t.ShardStrategy.HEIGHT, "width": t.ShardStrategy.WIDTH, "block": t.ShardStrategy.BLOCK}
-        padded = list(y.padded_shape)
-        rows, tiles = int(np.prod(padded[:-1])), padded[-1] // 32
-        cores = next(n for n in range(min(rule.grid[1], tiles), 0, -1) if tiles % n == 0)
-        if rule.shard != "width":
-            tall = rows // 32
-            cores = next(n for n in range(min(rule.grid[1], tall), 0, -1) if tall % n == 0)
-        shape = (rows, padded[-1] // cores) if rule.shard == "width" else (rows // cores, padded[-1])
-        kind = strategy["width" if rule.shard == "width" else "height"]
-        config = t.create_sharded_memory_config(
-            shape, core_grid=t.CoreGrid(y=1, x=cores), strategy=kind, use_height_and_width_as_shard_shape=True
+        t, padded = self.ttnn, list(y.padded_shape)
+        rows, columns = int(np.prod(padded[:-1])), padded[-1]
+        most = {"width": (1, rule.grid[1]), "height": (rule.grid[1], 1), "block": rule.grid}[rule.shard]
+        down, across = (
+            next(n for n in range(min(cores, size // TILE), 0, -1) if size // TILE % n == 0)
+            for cores, size in zip(most, (rows, columns))
         )
+        grid = t.CoreGrid(y=down, x=across) if rule.shard == "block" else t.CoreGrid(y=1, x=down * across)
+        config = t.create_sharded_memory_config(
+            (rows // down, columns // across), core_grid=grid, strategy=getattr(t.ShardStrategy, rule.shard.upper()),
+            use_height_and_width_as_shard_shape=True,
+        )  # fmt: skip
         return t.to_memory_config(t.to_memory_config(y, config), t.DRAM_MEMORY_CONFIG)
 
     def _matmul(self, rule: Rule, a: Handle, b: Handle) -> Handle:
@@ -163,81 +209,6 @@ class Card:
         y = t.to_layout(t.embedding(flat, table), t.TILE_LAYOUT)
         shape = (*ids.shape, w.shape[1])
         return Handle(t.reshape(y, shape), shape)
-
-    def _kernel(self, w: Handle, b: Handle | None, shape: Sequence[int], key: Any) -> tuple[Any, Any]:
-        """A convolution's kernel and bias: as the library prepared them, or the host's the first time."""
-        if key in w.made:
-            return w.made[key]
-        t = self.ttnn
-        array = w.host if w.host is not None else self.download(w)
-        kernel = t.Tensor(np.ascontiguousarray(array.reshape(shape)), t.float32, layout=t.ROW_MAJOR_LAYOUT)
-        if b is None:
-            return kernel, None
-        flat = np.ascontiguousarray(self.download(b).reshape(1, 1, 1, -1), np.float32)
-        return kernel, t.Tensor(flat, t.float32, layout=t.ROW_MAJOR_LAYOUT)
-
-    def _conv1d(
-        self, rule: Rule, x: Handle, w: Handle, b: Handle | None = None, *, stride: int, padding: int, dilation: int,
-        groups: int,
-    ) -> Handle:  # fmt: skip
-        out, _, k = w.shape
-        batch, time, channels = x.shape
-        length = (time + 2 * padding - dilation * (k - 1) - 1) // stride + 1
-        facts = {
-            "in_channels": channels, "out_channels": out, "batch_size": batch, "input_height": time, "input_width": 1,
-            "kernel_size": (k, 1), "stride": (stride, 1), "padding": (padding, 0), "dilation": (dilation, 1),
-            "groups": groups,
-        }  # fmt: skip
-        shape = (*w.shape, 1)
-        if stride > 1:  # along the height the library's index buffers come out too small for a stride
-            facts |= {"input_height": 1, "input_width": time, "kernel_size": (1, k), "stride": (1, stride)}
-            facts |= {"padding": (0, padding), "dilation": (1, dilation)}
-            shape = (out, channels // groups, 1, k)
-        y = self._conv("conv2d", rule, x, w, b, shape, facts)
-        return Handle(self.ttnn.reshape(y, (batch, length, out)), (batch, length, out))
-
-    def _conv_transpose1d(
-        self, rule: Rule, x: Handle, w: Handle, b: Handle | None = None, *, stride: int, padding: int
-    ) -> Handle:
-        channels, out, k = w.shape
-        batch, time, _ = x.shape
-        length = (time - 1) * stride + k - 2 * padding
-        facts = {  # time is the height: as the width it makes the library's slicing give up on long sound
-            "in_channels": channels, "out_channels": out, "batch_size": batch, "input_height": time, "input_width": 1,
-            "kernel_size": (k, 1), "stride": (stride, 1), "padding": (padding, 0), "output_padding": (0, 0),
-            "dilation": (1, 1), "groups": 1,
-        }  # fmt: skip
-        y = self._conv("conv_transpose2d", rule, x, w, b, (*w.shape, 1), facts)
-        return Handle(self.ttnn.reshape(y, (batch, length, out)), (batch, length, out))
-
-    def _conv2d(
-        self, rule: Rule, x: Handle, w: Handle, b: Handle | None = None, *, stride: Any, padding: Any
-    ) -> Handle:
-        out, _, kh, kw = w.shape
-        batch, height, width, channels = x.shape
-        facts = {
-            "in_channels": channels, "out_channels": out, "batch_size": batch, "input_height": height,
-            "input_width": width, "kernel_size": (kh, kw), "stride": tuple(stride), "padding": tuple(padding),
-            "dilation": (1, 1), "groups": 1,
-        }  # fmt: skip
-        y = self._conv("conv2d", rule, x, w, b, w.shape, facts)
-        shape = (batch, (height + 2 * padding[0] - kh) // stride[0] + 1, (width + 2 * padding[1] - kw) // stride[1] + 1)
-        return Handle(self.ttnn.reshape(y, (*shape, out)), (*shape, out))
-
-    def _conv(
-        self, name: str, rule: Rule, x: Handle, w: Handle, b: Handle | None, shape: Sequence[int], facts: dict[str, Any]
-    ) -> Any:
-        t = self.ttnn
-        key = (name, *facts.values())
-        kernel, bias = self._kernel(w, b, shape, key)
-        flat = t.to_layout(t.reshape(x.tensor, (1, 1, int(np.prod(x.shape[:-1])), x.shape[-1])), t.ROW_MAJOR_LAYOUT)
-        y, made = getattr(t, name)(
-            input_tensor=flat, weight_tensor=kernel, bias_tensor=bias, device=self.device, **facts,
-            conv_config=t.Conv2dConfig(weights_dtype=self._dtype(rule.dtype)), compute_config=self._compute(rule),
-            dtype=self._dtype(rule.output), return_output_dim=False, return_weights_and_bias=True,
-        )  # fmt: skip
-        w.made[key] = tuple(made)
-        return t.to_layout(t.to_memory_config(y, t.DRAM_MEMORY_CONFIG), t.TILE_LAYOUT)
 
     def _layer_norm(self, rule: Rule, x: Handle, w: Handle, b: Handle, *, eps: float) -> Handle:
         named = {"compute_kernel_config": self._compute(rule)}
@@ -307,63 +278,6 @@ class Card:
 
     def _cumsum(self, rule: Rule, x: Handle) -> Handle:
         return self._like(x, self.ttnn.cumsum(x.tensor, dim=1))
-
-    def _concat(self, rule: Rule, *xs: Handle, axis: int) -> Handle:
-        y = self.ttnn.concat([x.tensor for x in xs], dim=axis)
-        shape = list(xs[0].shape)
-        shape[axis] = sum(x.shape[axis] for x in xs)
-        return self._like(xs[0], y, shape)
-
-    def _slice(self, rule: Rule, x: Handle, *, begins: Any, ends: Any, steps: Any) -> Handle:
-        shape = [-(-(e - b) // s) for b, e, s in zip(begins, ends, steps)]
-        source, flat = x.tensor, len(x.shape) == 1
-        if flat:
-            begins, ends, steps = (0, *begins), (1, *ends), (1, *steps)
-            source = self.ttnn.reshape(source, (1, *x.shape))
-        y = self.ttnn.slice(source, list(begins), list(ends), list(steps))
-        return self._like(x, self.ttnn.reshape(y, tuple(shape)) if flat else y, shape)
-
-    def _reshape(self, rule: Rule, x: Handle, *, shape: Any) -> Handle:
-        return self._like(x, self.ttnn.reshape(x.tensor, tuple(shape) or (1, 1)), shape)
-
-    def _permute(self, rule: Rule, x: Handle, *, axes: Any) -> Handle:
-        return self._like(x, self.ttnn.permute(x.tensor, tuple(axes)), [x.shape[a] for a in axes])
-
-    def _pad(self, rule: Rule, x: Handle, *, before: int, after: int) -> Handle:
-        batch, _, channels = x.shape
-        zeros = [self._full(rule, shape=(batch, n, channels), value=0.0) for n in (before, after)]
-        parts = [zeros[0]] * (before > 0) + [x] + [zeros[1]] * (after > 0)
-        return self._concat(rule, *parts, axis=1)
-
-    def _repeat(self, rule: Rule, x: Handle, *, factor: int) -> Handle:
-        y = self.ttnn.repeat_interleave(x.tensor, factor, dim=1)
-        return self._like(x, y, (x.shape[0], x.shape[1] * factor, *x.shape[2:]))
-
-    def _gather(self, rule: Rule, x: Handle, index: Handle) -> Handle:
-        # The rows of a table: one lookup for each utterance of the batch.
-        t, parts = self.ttnn, []
-        for row in range(x.shape[0]):
-            table = self._slice(rule, x, begins=(row, 0, 0), ends=(row + 1, *x.shape[1:]), steps=(1, 1, 1))
-            flat = Handle(t.reshape(table.tensor, x.shape[1:]), x.shape[1:])
-            one = self._slice(rule, index, begins=(row, 0), ends=(row + 1, index.shape[1]), steps=(1, 1))
-            parts.append(self._embedding(Rule(dtype="float32"), one, flat))
-        return parts[0] if len(parts) == 1 else self._concat(rule, *parts, axis=0)
-
-    def _full(self, rule: Rule, *, shape: Any, value: float) -> Handle:
-        t = self.ttnn
-        y = t.full(tuple(shape), value, dtype=self._dtype(rule.output), layout=t.TILE_LAYOUT, device=self.device)
-        return Handle(y, shape)
-
-    def _write(self, rule: Rule, buffer: Handle, new: Handle, *, at: int) -> Handle:
-        end = at + new.shape[1]
-        batch, room, channels = buffer.shape
-        parts = [new]
-        if at:
-            parts.insert(0, self._slice(rule, buffer, begins=(0, 0, 0), ends=(batch, at, channels), steps=(1, 1, 1)))
-        if end < room:
-            begins = (0, end, 0)
-            parts.append(self._slice(rule, buffer, begins=begins, ends=buffer.shape, steps=(1, 1, 1)))
-        return parts[0] if len(parts) == 1 else self._concat(rule, *parts, axis=1)
 
 
 def _said(problem: Exception) -> str:

@@ -49,6 +49,8 @@ class Golden:
     def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Tensor:
         if operation in PRODUCTS:
             out = PRODUCTS[operation](self._product(rule), *tensors, **options)
+        elif operation in CACHES:
+            return CACHES[operation](rule, *tensors, **options)
         else:
             out = FUNCTIONS[operation](*tensors, **options)
         return out if operation in KEEPS else rounded(out, rule.output)
@@ -76,6 +78,8 @@ class Shapes(Golden):
     def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Tensor:
         if operation == "full":
             return torch.empty(options["shape"], device="meta")
+        if operation in CACHES or operation == "sdpa_decode":
+            return tensors[0]
         if operation in PRODUCTS:
             return PRODUCTS[operation](torch.matmul, *tensors, **options)
         return FUNCTIONS[operation](*tensors, **options)
@@ -124,7 +128,23 @@ def _conv2d(product: Product, x: Tensor, w: Tensor, b: Tensor | None = None, *, 
     return y if b is None else y + b
 
 
+def _sdpa_decode(
+    product: Product, q: Tensor, keys: Tensor, values: Tensor, positions: Tensor, *rest: Tensor, scale: float,
+    paged: bool,
+) -> Tensor:  # fmt: skip
+    """q [1, B, heads, D] to the steps up to each row's position; `rest`: a page table [B, blocks], scores to add."""
+    table, bias = (rest[0], rest[1:]) if paged else (None, rest)
+    k, v = (x if table is None else x[table].transpose(1, 2).flatten(2, 3) for x in (keys, values))
+    scores = product(q.transpose(0, 1).transpose(1, 2), k.transpose(2, 3)) * scale  # [B, heads, 1, S]
+    if bias:
+        scores = scores + bias[0].transpose(1, 2)
+    hidden = torch.arange(k.shape[2]) > positions[:, None, None, None]
+    weights = F.softmax(scores.masked_fill(hidden, -torch.inf), -1)
+    return product(weights, v).transpose(1, 2).transpose(0, 1)
+
+
 PRODUCTS: dict[str, Callable[..., Tensor]] = {
+    "sdpa_decode": _sdpa_decode,
     "linear": _linear,
     "matmul": lambda product, a, b: product(a, b),
     "conv1d": _conv1d,
@@ -146,6 +166,28 @@ def _gather(x: Tensor, index: Tensor) -> Tensor:
     return x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
 
 
+def _fill(rule: Rule, cache: Tensor, new: Tensor, table: Tensor | None = None, *, row: int) -> Tensor:
+    """new [1, heads, T, D] becomes the first steps of a row. What is left of its last block is zero."""
+    new = rounded(new[0], rule.dtype)
+    if table is None:
+        cache[row, :, : new.shape[1]] = new
+        return cache
+    for block, part in zip(table[row].tolist(), new.split(cache.shape[2], 1)):
+        cache[block, :, : part.shape[1]] = part
+    return cache
+
+
+def _update(rule: Rule, cache: Tensor, new: Tensor, positions: Tensor, table: Tensor | None = None) -> Tensor:
+    """new [1, B, heads, D] becomes one step of each row, at its position."""
+    new = rounded(new[0], rule.dtype)
+    for row, at in enumerate(positions.tolist()):
+        block, within = (row, at) if table is None else (int(table[row, at // cache.shape[2]]), at % cache.shape[2])
+        cache[block, :, within] = new[row]
+    return cache
+
+
+# Caches are updated in place, as on the card; `rule` is the schedule's [cache].
+CACHES: dict[str, Callable[..., Tensor]] = {"paged_fill_cache": _fill, "paged_update_cache": _update}
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "embedding": lambda ids, w: F.embedding(ids, w),
     "layer_norm": lambda x, w, b, *, eps: F.layer_norm(x, w.shape, w, b, eps),

@@ -50,6 +50,9 @@ OPERATIONS: dict[str, Operation] = {
     "gather": Operation("move", "ttnn.gather"),
     "full": Operation("move", "ttnn.full"),
     "write": Operation("move", "ttnn.update_cache"),
+    "paged_fill_cache": Operation("move", "ttnn.experimental.paged_fill_cache"),
+    "paged_update_cache": Operation("move", "ttnn.experimental.paged_update_cache"),
+    "sdpa_decode": Operation("matrix", "ttnn.transformer.scaled_dot_product_attention_decode"),
     "upload": Operation("move", "ttnn.from_torch"),
     "all_gather": Operation("move", "ttnn.all_gather"),
     "reduce_scatter": Operation("move", "ttnn.reduce_scatter"),
@@ -78,13 +81,15 @@ class Executor(Protocol):
 class Tensor:
     """A value on the card: arithmetic and slices are operations of the table too.
 
-    `ops` is the back end. A parameter has its `rule`, its path (`owner`), and how it was turned (`order`).
+    `ops` is the back end. A parameter has its `rule`, its path (`owner`), and how it was turned (`order`); what came
+    from the host has its array (`host`).
     """
 
-    __slots__ = ("handle", "ops", "order", "owner", "rule", "shape")
+    __slots__ = ("handle", "host", "ops", "order", "owner", "rule", "shape")
 
     def __init__(self, ops: Any, handle: Any, *, rule: Rule | None = None, owner: str = "", order: Any = None) -> None:
         self.ops, self.handle, self.rule, self.owner, self.order = ops, handle, rule, owner, order
+        self.host: Any = None
         self.shape = ops.executor.shape(handle)
 
     @property

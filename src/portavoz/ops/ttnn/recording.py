@@ -38,6 +38,8 @@ class Entry:
         if OPERATIONS[self.operation].unit != "matrix":
             return 0
         x, w = self.takes[0], self.takes[1]
+        if self.operation == "sdpa_decode":  # keys and values of all steps there is room for
+            return 2 * math.prod(w)
         if self.operation in ("linear", "matmul"):
             return math.prod(self.gives) * x[-1]
         if self.operation == "conv_transpose1d":
@@ -59,6 +61,7 @@ class Wrapper:
         return getattr(self.inner, name)
 
     def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Any:
+        self.inner.owner = self.owner
         return self.inner.upload(array, rule, parameter=parameter, kernel=kernel)
 
     def download(self, handle: Any) -> Any:
@@ -71,6 +74,7 @@ class Wrapper:
         return self.inner.kind(handle)
 
     def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Any:
+        self.inner.owner = self.owner
         return self.inner.run(operation, tensors, rule, **options)
 
 
@@ -119,8 +123,14 @@ class Recording(Wrapper):
         Raises BackendError naming the first operation that differs.
         """
         self.clear()
+        held = len(self.parameters)
         yield
         entries, uploads = self.traces[name]
+        if len(self.parameters) != held:
+            raise BackendError(
+                f"trace {name!r}: {len(self.parameters) - held} parameters were moved to the card behind its capture: "
+                "a trace cannot allocate; build the whole model before"
+            )
         for n, (now, then) in enumerate(zip(self.entries, entries)):
             if now != then:
                 raise BackendError(

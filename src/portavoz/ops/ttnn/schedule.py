@@ -7,6 +7,17 @@ dtype = "bfloat16"
 match = ["*.conv*", "*_postnet.*"]     # parameter paths, with * and ?
 fidelity = "hifi4"
 accumulation = "float32"
+
+[buckets]                   # axis of a stage → the lengths that a runner pads it to, or one number: its multiples
+T = [128, 256, 384, 512]
+
+[cache]                     # of decode attention: every key of `CacheRule`
+layout = "paged"
+lengths = [256, 512, 1024, 2048]
+
+[parallel]                  # on a mesh: which linear layers are cut along outputs, and which along inputs
+column = ["*.q_proj", "*.k_proj", "*.v_proj"]
+row = ["*.out_proj"]
 """
 
 from __future__ import annotations
@@ -44,6 +55,14 @@ CHOICES: dict[str, tuple[str, ...] | None] = {
     "shard": ("none", "height", "width", "block"),
     "grid": None,
 }
+CACHE: dict[str, tuple[str, ...]] = {
+    "layout": ("paged", "contiguous"),
+    "dtype": CHOICES["dtype"] or (),
+    "fidelity": CHOICES["fidelity"] or (),
+    "accumulation": CHOICES["accumulation"] or (),
+}
+TILE = 32  # rows and columns of a tile: what lengths are multiples of
+CUTS = ("column", "heads", "row")
 
 
 @dataclass(frozen=True)
@@ -70,13 +89,49 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class CacheRule:
+    """The caches of decode attention. `layout` "paged": blocks of `block` steps and a page table; or "contiguous".
+
+    `dtype` is what keys and values are kept in, `fidelity` and `accumulation` are the attention's. `lengths` are the
+    numbers of steps that a cache may have room for; () for any multiple of `block`.
+    """
+
+    layout: str = "paged"
+    block: int = TILE
+    dtype: str = "bfloat16"
+    fidelity: str = "hifi4"
+    accumulation: str = "float32"
+    lengths: tuple[int, ...] = ()
+    place: str = ""
+
+    @property
+    def rule(self) -> Rule:
+        """What the cache's own operations are run by."""
+        return Rule(self.dtype, self.dtype, self.fidelity, self.accumulation, place=self.place)
+
+    def room(self, steps: int) -> int:
+        """The least length that has room for `steps`. Raises BackendError over the largest one."""
+        if not self.lengths:
+            return -(-steps // self.block) * self.block
+        return _least(
+            self.lengths, steps, "a decoder's cache", "steps", f"{self.place}, lengths = {list(self.lengths)}"
+        )
+
+
+@dataclass(frozen=True)
 class Schedule:
-    """Rules in order; `buckets` axis → the multiples to which a runner pads it."""
+    """Rules in order; `buckets` axis → the lengths that a runner pads it to (a number: its multiples).
+
+    `cache` is about decode attention, `parallel` about a mesh: cut ("column", "heads", "row") → patterns of layers.
+    """
 
     name: str
     defaults: Rule = field(default_factory=Rule)
     rules: Sequence[tuple[tuple[str, ...], Rule]] = ()
-    buckets: Mapping[str, int] = field(default_factory=dict)
+    buckets: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    cache: CacheRule = field(default_factory=CacheRule)
+    parallel: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    file: str = ""
 
     def rule(self, path: str) -> Rule:
         """The first rule whose pattern is the parameter's path, else the defaults."""
@@ -84,6 +139,34 @@ class Schedule:
             if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns):
                 return rule
         return self.defaults
+
+    def bucket(self, stage: str, axis: str, n: int) -> int:
+        """The length to which a stage's axis of n is padded. Raises BackendError over the largest bucket."""
+        if axis == "S":  # the steps said: what a cache has room for
+            return self.cache.room(n)
+        lengths = self.buckets.get(axis)
+        if lengths is None:
+            return n
+        if isinstance(lengths, int):
+            return -(-n // lengths) * lengths
+        return _least(lengths, n, f"stage {stage}", f"along {axis}", f"{self.file}, buckets, {axis} = {list(lengths)}")
+
+    def cut(self, path: str) -> str:
+        """How a linear layer is cut over a mesh: "column", "heads" (results side by side, each cut), "row" or ""."""
+        for cut, patterns in self.parallel.items():
+            if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns):
+                return cut
+        return ""
+
+
+def _least(lengths: Sequence[int], n: int, who: str, what: str, line: str) -> int:
+    for length in lengths:
+        if n <= length:
+            return length
+    raise BackendError(
+        f"{who} has {n} {what}, the largest bucket has room for {lengths[-1]} ({line}): add a longer one there, or "
+        "give a shorter text"
+    )
 
 
 def names() -> list[str]:
@@ -105,7 +188,7 @@ def load(name: str | Path) -> Schedule:
 
 def read(about: Mapping[str, Any], name: str) -> Schedule:
     """A schedule from plain values. Raises BackendError."""
-    _known(about, ("defaults", "rule", "buckets"), name)
+    _known(about, ("defaults", "rule", "buckets", "cache", "parallel"), name)
     defaults = _rule(about.get("defaults", {}), Rule(), f"{name}, defaults")
     rules: list[tuple[tuple[str, ...], Rule]] = []
     found = about.get("rule", [])
@@ -118,14 +201,57 @@ def read(about: Mapping[str, Any], name: str) -> Schedule:
             raise BackendError(f"{name}, rule {n}: match is {match!r}: give a pattern of paths, or a list of them")
         values = {key: value for key, value in given.items() if key != "match"}
         rules.append((patterns, _rule(values, defaults, f"{name}, rule {n} ({', '.join(patterns)})")))
-    buckets = about.get("buckets", {})
-    if not isinstance(buckets, dict) or not all(_tiles(size) for size in buckets.values()):
-        raise BackendError(f"{name}: buckets are {buckets}: give multiples of 32, the side of a tile, up to {MOST}")
-    return Schedule(name.removesuffix(".toml"), defaults, tuple(rules), dict(buckets))
+    buckets = _section(about, "buckets", name)
+    buckets = {axis: _lengths(given, f"{name}, buckets, {axis}") for axis, given in buckets.items()}
+    cache = _cache(_section(about, "cache", name), defaults, f"{name}, cache")
+    parallel = _parallel(_section(about, "parallel", name), f"{name}, parallel")
+    return Schedule(name.removesuffix(".toml"), defaults, tuple(rules), buckets, cache, parallel, name)
+
+
+def _section(about: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+    given = about.get(key, {})
+    if not isinstance(given, Mapping):
+        raise BackendError(f"{name}: {key} is {str(given)[:60]!r}: write [{key}] and what belongs to it below")
+    return given
+
+
+def _lengths(given: Any, place: str) -> int | tuple[int, ...]:
+    if _tiles(given):
+        return given
+    if isinstance(given, list) and given and all(map(_tiles, given)) and given == sorted(set(given)):
+        return tuple(given)
+    raise BackendError(
+        f"{place} is {str(given)[:60]}: give rising multiples of 32, the side of a tile, or one of them, up to {MOST}"
+    )
+
+
+def _cache(given: Mapping[str, Any], base: Rule, place: str) -> CacheRule:
+    _known(given, (*CACHE, "block", "lengths"), place)
+    for key, words in CACHE.items():
+        if key in given and given[key] not in words:
+            raise BackendError(f"{place}: {key} is {given[key]!r}: choose one of {', '.join(words)}")
+    usual = {"dtype": base.output, "fidelity": base.fidelity, "accumulation": base.accumulation}
+    values = {**usual, **given}
+    if not _tiles(values.get("block", TILE)):
+        raise BackendError(f"{place}: block is {values['block']!r}: give a multiple of 32, the side of a tile")
+    if "lengths" in values:
+        lengths, block = _lengths(values["lengths"], f"{place}, lengths"), values.get("block", TILE)
+        values["lengths"] = lengths if isinstance(lengths, tuple) else (lengths,)
+        if any(n % block for n in values["lengths"]):
+            raise BackendError(f"{place}, lengths is {list(values['lengths'])}: give multiples of the block of {block}")
+    return CacheRule(**values, place=place)
+
+
+def _parallel(given: Mapping[str, Any], place: str) -> dict[str, tuple[str, ...]]:
+    _known(given, CUTS, place)
+    for key, patterns in given.items():
+        if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise BackendError(f"{place}: {key} is {patterns!r}: give a list of patterns of layers' paths")
+    return {key: tuple(patterns) for key, patterns in given.items()}
 
 
 def _tiles(size: Any) -> bool:
-    return isinstance(size, int) and 0 < size <= MOST and size % 32 == 0
+    return isinstance(size, int) and not isinstance(size, bool) and 0 < size <= MOST and size % TILE == 0
 
 
 def _rule(given: Any, base: Rule, place: str) -> Rule:

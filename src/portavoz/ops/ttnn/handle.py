@@ -1,0 +1,15 @@
+"""A tensor of the library with what the library does not keep of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class Handle:
+    """A tensor of the library, its logical shape and kind of number; a kernel's preparations by their key."""
+
+    __slots__ = ("host", "kind", "made", "shape", "tensor")
+
+    def __init__(self, tensor: Any, shape: Sequence[int], kind: str = "float32", host: Any = None) -> None:
+        self.tensor, self.shape, self.kind, self.host, self.made = tensor, tuple(shape), kind, host, {}

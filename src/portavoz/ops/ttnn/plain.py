@@ -1,0 +1,127 @@
+"""The words without parameters in TTNN's operations: activations, and what moves numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..base import Ops
+from ..shapes import Size
+from .operations import Tensor
+
+
+class PlainOps(Ops):
+    """What `TtnnOps` says with a tensor alone."""
+
+    def _apply(self, operation: str, *xs: Any, **options: Any) -> Tensor:
+        raise NotImplementedError
+
+    def _turned(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        return self._apply("permute", x, axes=axes)
+
+    # Activations
+
+    def relu(self, x: Any) -> Any:
+        return self._apply("relu", x)
+
+    def gelu(self, x: Any, approximate: bool = False) -> Any:
+        return self._apply("gelu", x, approximate=approximate)
+
+    def silu(self, x: Any) -> Any:
+        return self._apply("silu", x)
+
+    def mish(self, x: Any) -> Any:
+        return self._apply("mish", x)
+
+    def elu(self, x: Any) -> Any:
+        return self._apply("elu", x)
+
+    def tanh(self, x: Any) -> Any:
+        return self._apply("tanh", x)
+
+    def sigmoid(self, x: Any) -> Any:
+        return self._apply("sigmoid", x)
+
+    def leaky_relu(self, x: Any, slope: float) -> Any:
+        return self._apply("leaky_relu", x, slope=slope)
+
+    def softmax(self, x: Any) -> Any:
+        return self._apply("softmax", x)
+
+    def l2_normalize(self, x: Any) -> Any:
+        length = self.sqrt(self._apply("sum", x * x))
+        return x / self.clip(length, 1e-12, None)
+
+    # Structure
+
+    def concat(self, xs: list[Any], axis: int) -> Any:
+        return self._apply("concat", *xs, axis=axis % len(xs[0].shape))
+
+    def chunk(self, x: Any, n: int) -> list[Any]:
+        size = x.shape[-1] // n
+        return [x[..., i * size : (i + 1) * size] for i in range(n)]
+
+    def split_heads(self, x: Any, heads: Size) -> Any:
+        batch, time, channels = x.shape
+        return self._turned(self._apply("reshape", x, shape=(batch, time, heads, channels // heads)), (0, 2, 1, 3))
+
+    def merge_heads(self, x: Any) -> Any:
+        batch, heads, time, size = x.shape
+        return self._apply("reshape", self._turned(x, (0, 2, 1, 3)), shape=(batch, time, heads * size))
+
+    def swap(self, x: Any) -> Any:
+        n = len(x.shape)
+        return self._turned(x, (*range(n - 2), n - 1, n - 2))
+
+    def matmul(self, a: Any, b: Any) -> Any:
+        return self._apply("matmul", a, b)
+
+    def masked(self, x: Any, allowed: Any) -> Any:
+        return self._apply("where", allowed, x, other=-math.inf)
+
+    def full(self, shape: tuple[Size, ...], value: float) -> Any:
+        return self._apply("full", shape=tuple(shape), value=value)
+
+    def rows(self, table: Any, start: Size, n: Size) -> Any:
+        # One row of a table of the host's is an input of the step: a slice would be another program for each of them.
+        if table.host is not None and n == 1:
+            return self.tensor(table.host[start : start + n])
+        return table[start : start + n]
+
+    def write(self, buffer: Any, new: Any, at: Size) -> Any:
+        return self._apply("write", buffer, new, at=at)
+
+    def gather(self, x: Any, index: Any) -> Any:
+        return self._apply("gather", x, index)
+
+    def cumsum(self, x: Any) -> Any:
+        return self._apply("cumsum", x)
+
+    def pad(self, x: Any, before: Size, after: Size) -> Any:
+        return self._apply("pad", x, before=before, after=after) if before or after else x
+
+    def upsample(self, x: Any, factor: Size) -> Any:
+        return self._apply("repeat", x, factor=factor)
+
+    def rope(self, x: Any, cos: Any, sin: Any, heads: int) -> Any:
+        batch, time, channels = x.shape
+        x = self._apply("reshape", x, shape=(batch, time, heads, channels // heads))
+        a, b = self.chunk(x, 2)
+        cos, sin = cos[:, None], sin[:, None]
+        turned = self.concat([a * cos - b * sin, b * cos + a * sin], -1)
+        return self._apply("reshape", turned, shape=(batch, time, channels))
+
+    def exp(self, x: Any) -> Any:
+        return self._apply("exp", x)
+
+    def sqrt(self, x: Any) -> Any:
+        return self._apply("sqrt", x)
+
+    def sin(self, x: Any) -> Any:
+        return self._apply("sin", x)
+
+    def cos(self, x: Any) -> Any:
+        return self._apply("cos", x)
+
+    def clip(self, x: Any, low: float | None, high: float | None) -> Any:
+        return x if low is None and high is None else self._apply("clamp", x, low=low, high=high)
