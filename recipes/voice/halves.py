@@ -40,12 +40,14 @@ class Spectra:
     def __call__(self, chunk: TextChunk, steps: NDArray[np.int64], f0: Floats, loudness: Floats) -> Floats:
         """The wave of so many steps a symbol, and F0 and loudness of every frame."""
         ids, owner = self.timed.read(chunk)
-        ticks = spread(steps, np.asarray(owner))
+        return self.timed.wave(self.filters(ids, spread(steps, np.asarray(owner)), f0, loudness), f0)
+
+    def filters(self, ids: list[int], ticks: NDArray[np.int64], f0: Floats, loudness: Floats) -> Floats:
+        """The five spectra [frames, 5 · bins] of so many steps a phoneme."""
         condition = self.timed.run(ids, **{TICKS: ticks})[CONDITION].copy()
         condition[0, LOUDNESS - 1 : LOUDNESS + 1] = told(f0, loudness).T
         made = self.drawn.run(ids, **{TICKS: ticks, CONDITION: condition})
-        wave = self.drawn.synth(*(made[name][0] for name in FILTERS), f0, self.drawn.rng)
-        return np.asarray(wave, np.float32)
+        return np.concatenate([made[name][0] for name in FILTERS]).T
 
 
 def spread(steps: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """The corpus of the natural voice: a neural teacher speaks the plan's texts, and gives what its frames are made of.
 
     pip install hibari-tts onnx 'portavoz[train]'        (and the Debian package wordnet-base)
-    python recipes/voice/neural.py --out corpus-heart --hours 4.2
+    python recipes/voice/neural.py --out corpus-heart --hours 12
 
 hibari-tts (Apache-2.0) is a student of Kokoro's voice af_heart (Apache-2.0). It reads phonemes that the voice's own
 front end wrote, so nothing has to be aligned: durations, F0, loudness and the five spectra are tensors of its graph.
@@ -30,10 +30,12 @@ from portavoz.train.data.taught import CURVES, SPECTRA, write_about
 RATE, HOP, STEP = 24_000, 300, 2  # a step of two frames, 25 ms, is the teacher's unit of durations
 BEFORE, AFTER = 4, 8  # steps of silence that are kept in front and behind: 0.1 and 0.2 s
 DURATIONS, CONDITION, LOUDNESS = "/Clip_output_0", "/Concat_43_output_0", 129
+TEACHERS = "hibari-tts 0.2.1, a student of Kokoro-82M's af_heart; prosody and envelopes of other speakers: Kokoro-82M"
 FILTERS = ("lh", "theta", "ln", "lr", "phi")
 VOICED = 40.0  # Hz
 MOST = 500  # phonemes that it reads at once
 SPEAKER = "heart"
+Floats = NDArray[np.floating]
 
 
 class Lesson(NamedTuple):
@@ -88,15 +90,30 @@ class Teacher:
         if len(ids) > MOST:
             return None
         made = self.run(ids)
-        steps = np.bincount(owner, made[DURATIONS].ravel().astype(int), len(chunk.symbols)).astype(np.int64)
+        curves = np.stack([voiced(made["f0"][0]), made[CONDITION][0, LOUDNESS]], -1)
+        filters = np.concatenate([made[name][0] for name in FILTERS]).T
+        return self.lesson(chunk, owner, made[DURATIONS].ravel(), filters, curves)
+
+    def lesson(
+        self, chunk: TextChunk, owner: list[int], ticks: NDArray[Any], filters: Floats, curves: Floats
+    ) -> Lesson:
+        """What was made of a chunk (steps of phonemes, spectra, curves), less the silence around it, and its wave."""
+        steps = np.bincount(owner, ticks.astype(int), len(chunk.symbols)).astype(np.int64)
         first, last = max(0, steps[0] - BEFORE), max(0, steps[-1] - AFTER)
         kept = slice(STEP * first, STEP * (steps.sum() - last))
         steps[0], steps[-1] = steps[0] - first, steps[-1] - last
-        filters = [made[name][0] for name in FILTERS]
-        f0, loudness = made["f0"][0], made[CONDITION][0, LOUDNESS]
-        wave = self.synth(*filters, f0, self.rng)[kept.start * HOP : kept.stop * HOP]
-        curves = np.stack([np.where(f0 < VOICED, 0, f0), loudness], -1)[kept].astype(np.float32)
-        return Lesson(steps, np.concatenate(filters).T[kept].astype(np.float16), curves, wave)
+        wave = self.wave(filters, curves[:, 0])[kept.start * HOP : kept.stop * HOP]
+        return Lesson(steps, filters[kept].astype(np.float16), curves[kept].astype(np.float32), wave)
+
+    def wave(self, filters: Floats, f0: Floats) -> Floats:
+        """The sound of spectra [frames, 5 · bins] on pulses of F0 (Hz) and fresh noise."""
+        parts = np.split(np.ascontiguousarray(filters.T, np.float32), len(FILTERS))
+        return np.asarray(self.synth(*parts, f0.astype(np.float32), self.rng), np.float32)
+
+
+def voiced(f0: Floats) -> Floats:
+    """F0 in Hz, zero where there is none."""
+    return np.where(f0 < VOICED, np.float32(0), f0)
 
 
 def chunks(count: int) -> Iterator[tuple[str, str, str, TextChunk]]:
@@ -120,21 +137,23 @@ def finished(out: Path, width: int) -> list[dict[str, Any]]:
     return rows
 
 
-def build(out: Path, hours: float, count: int) -> None:
-    """Speak until there are so many hours."""
+def build(out: Path, teacher: Teacher, hours: float, count: int, *, speaker: str = SPEAKER, skip: int = 0) -> None:
+    """Speak until there are so many hours of a speaker; the first `skip` texts for training are left to others."""
     (out / "wavs").mkdir(parents=True, exist_ok=True)
-    teacher, began = Teacher(), time.monotonic()
-    rows = finished(out, 5 * 601)
-    seconds, known = sum(row["ends"][-1] for row in rows), {row["id"] for row in rows}
+    began, rows = time.monotonic(), finished(out, 5 * 601)
+    known = {row["id"] for row in rows}
+    seconds = sum(row["ends"][-1] for row in rows if row["speaker"] == speaker)
+    prefix = "" if speaker == SPEAKER else f"{speaker}-"
     with (
         (out / CURVES).open("ab") as curves,
         (out / SPECTRA).open("ab") as spectra,
         (out / "index.jsonl").open("a", encoding="utf-8") as index,
     ):
-        for key, text, split, chunk in chunks(count):
+        for number, (key, text, split, chunk) in enumerate(chunks(count)):
             if seconds >= hours * 3600:
                 break
-            if key in known or (lesson := teacher(chunk)) is None:
+            key = prefix + key
+            if (number < skip and split == "train") or key in known or (lesson := teacher(chunk)) is None:
                 continue
             curves.write(lesson.curves.tobytes())
             spectra.write(lesson.spectra.tobytes())
@@ -142,7 +161,7 @@ def build(out: Path, hours: float, count: int) -> None:
             spectra.flush()
             soundfile.write(out / "wavs" / f"{key}.wav", np.clip(lesson.wave, -1, 1), RATE, subtype="PCM_16")
             ends = (np.cumsum(lesson.steps) * STEP * HOP / RATE).round(5).tolist()
-            about = {"id": key, "text": text, "wav": f"wavs/{key}.wav", "speaker": SPEAKER, "split": split}
+            about = {"id": key, "text": text, "wav": f"wavs/{key}.wav", "speaker": speaker, "split": split}
             index.write(json.dumps({**about, "symbols": list(chunk.symbols), "ends": ends}) + "\n")
             index.flush()
             known.add(key)
@@ -150,18 +169,18 @@ def build(out: Path, hours: float, count: int) -> None:
             if len(known) % 500 == 0:
                 print(f"{len(known)} utterances, {seconds / 60:.0f} min, {time.monotonic() - began:.0f} s", flush=True)
     licences = "hibari-tts and Kokoro-82M: Apache-2.0; texts: WordNet-3.0"
-    teacher_of = "hibari-tts 0.2.1, a student of Kokoro-82M's af_heart"
-    write_about(out, rate=RATE, speakers=[SPEAKER], teacher=teacher_of, licence=licences)
+    speakers = list(dict.fromkeys([*(row["speaker"] for row in rows), speaker]))
+    write_about(out, rate=RATE, speakers=speakers, teacher=TEACHERS, licence=licences)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("corpus-heart"))
-    parser.add_argument("--hours", type=float, default=4.2)
-    parser.add_argument("--count", type=int, default=9000, help="texts of the plan; 9,000 are some 7 hours")
+    parser.add_argument("--hours", type=float, default=12)
+    parser.add_argument("--count", type=int, default=20_000, help="texts of the plan; 20,000 are some 16 hours")
     options = parser.parse_args()
-    build(options.out, options.hours, options.count)
+    build(options.out, Teacher(), options.hours, options.count)
 
 
 if __name__ == "__main__":
