@@ -12,9 +12,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,8 @@ from .families.synthesis import (
 from .flow import Wave
 from .loading import load_family
 from .loading.locate import locate
-from .speech import Phoneme, Speech, Word
+from .passages import Clock, Passage, warnings_of, words_of
+from .speech import Speech
 from .text.chunks import TextChunk
 from .text.markup import Document, Segment
 from .text.markup import read as read_markup
@@ -224,18 +224,18 @@ class Voice:
                 yield passage.segment.place(chunk), next(said) if chunk.symbols else None
 
     def _stream(self, document: Document, passages: Iterator[Passage], batch: int, text: str) -> Iterator[Speech]:
-        clock = _Clock(self.rate)
+        clock = Clock(self.rate)
         unsaid: list[str] = []
         marked = False
         for passage in passages:
             unsaid.extend(passage.notes)
             for chunk, said in self._said(passage, batch):
                 if said is None:
-                    unsaid.extend(_warnings(chunk))
+                    unsaid.extend(warnings_of(chunk))
                     continue
                 silence = clock.silence()
                 start = (clock.given + len(silence)) / self.rate
-                words, warnings = tuple(_words(chunk, said.ends, start)), (*unsaid, *_warnings(chunk))
+                words, warnings = tuple(words_of(chunk, said.ends, start)), (*unsaid, *warnings_of(chunk))
                 for wave in said.waves:
                     samples = np.concatenate([silence, soft_limit(wave)])
                     silence, clock.given = silence[:0], clock.given + len(samples)
@@ -258,38 +258,6 @@ class Voice:
     def describe(self) -> dict[str, Any]:
         """The voice's own description: voice.json with the folder and the runtime in use."""
         return {**self.about, "folder": str(self.folder), "runtime": self.runtime}
-
-
-class Passage(NamedTuple):
-    """A segment of the text, cut into pieces, and how they are said; `notes` are sentences for the listener."""
-
-    segment: Segment
-    chunks: Iterator[TextChunk]
-    manner: SynthesisOptions
-    notes: list[str]
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Samples given so far, and the silence that is due before the next; `exact`: a break that was asked for."""
-
-    rate: int
-    given: int = 0
-    pause: float = 0.0
-    exact: bool = False
-
-    def end(self, passage: Passage) -> None:
-        """The pause after a segment."""
-        segment, manner = passage.segment, passage.manner
-        if segment.pause is not None:
-            factor = 1.0 if segment.exact else manner.pauses / manner.speed
-            self.pause, self.exact = segment.pause * factor, segment.exact
-
-    def silence(self) -> NDArray[np.float32]:
-        """The silence that is due, once."""
-        samples = np.zeros(round(self.pause * self.rate), np.float32)
-        self.pause, self.exact = 0.0, False
-        return samples
 
 
 def _check_number(name: str, value: Any, low: float, high: float, wanted: str) -> None:
@@ -317,34 +285,6 @@ def _strings(chunks: Iterable[object]) -> Iterator[str]:
         if not isinstance(chunk, str):
             raise InputError(f"text has a {type(chunk).__name__} in it: give a str, or an iterable of them")
         yield chunk
-
-
-def _words(chunk: TextChunk, ends: tuple[float, ...], offset: float) -> Iterator[Word]:
-    """Each word's span from its phonemes' ends."""
-    if not ends:
-        return
-    starts = (0.0, *ends[:-1])
-    spans: dict[int, list[Phoneme]] = {}
-    for symbol, owner, start, end in zip(chunk.symbols, chunk.owner, starts, ends):
-        if owner >= 0:
-            spans.setdefault(owner, []).append(Phoneme(symbol, offset + start, offset + end))
-    for owner, phonemes in spans.items():
-        written = chunk.words[owner]
-        yield Word(
-            written.source,
-            phonemes[0].start,
-            phonemes[-1].end,
-            tuple(phonemes),
-            written.mark,
-            written.start,
-            written.end,
-        )
-
-
-def _warnings(chunk: TextChunk) -> list[str]:
-    guessed = [f"{word!r} is in no dictionary: pronounced from its spelling" for word in chunk.unknown]
-    unread = [f"{token!r} could not be read and was left out" for token in chunk.unread]
-    return [*guessed, *unread, *chunk.notes]
 
 
 def load(
