@@ -42,6 +42,30 @@ def test_a_sample_is_named_at_its_place(family: str) -> None:
         assert set(row) <= {"runs", "forced", "mirrored", "propagated"} and row["runs"] >= 1
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "certain"),
+    [
+        ("compact", "embedding row that no probe hears", False),
+        ("compact", "features of the place exchanged", False),
+        ("compact", "norm behind the sum", False),
+        ("stranger", "embedding one row off", False),
+        ("stranger", "norm's weight left at 1", True),
+    ],
+)
+def test_outputs_alone_are_named_at_their_place_and_what_could_be_the_input_is_not_certain(
+    family: str, name: str, certain: bool
+) -> None:
+    d = grade(family, clean=0, threes=0, methods=("outputs only",), only=lambda f: f.name == name).to_dict()
+    assert d["outputs_only"]["exact"] == d["outputs_only"]["faults"] == 1
+    assert d["outcomes"][0]["certain"] == certain
+
+
+def test_a_norm_behind_the_sum_is_named_in_a_file_too() -> None:
+    only = {"norm behind the sum"}
+    d = grade("compact", clean=0, threes=0, methods=("mirrored",), only=lambda f: f.name in only).to_dict()
+    assert d["outcomes"][0]["certain"] and d["outcomes"][0]["cause_right"]
+
+
 def test_three_faults_at_once_are_all_named() -> None:
     score = grade("compact", clean=0, threes=2, methods=("forced",), only=lambda f: not f.probe and "weight" in f.name)
     for method in ("triples", "triples_mirrored"):

@@ -22,7 +22,7 @@ from .views import bare, parts, queries
 
 
 def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None) -> Pairing:
-    """Pair a running program's units with a trace's. `by_hand` maps live paths to the trace's."""
+    """Pair a running program's units with a trace's. `mapping` maps live paths to the trace's."""
     out = Pairing()
     pair_layers(live, file, out, mapping or {})
     _calls(live, file, out)

@@ -12,7 +12,7 @@ class Pairing:
     """`units` live key → keys in the trace (several where the port packs layers), `layers` the same for paths.
 
     `rules` says for each live key or path how it was paired; `packed` live path → which part gives each channel;
-    `alone` live keys without a partner, `uncovered` trace keys that nobody stands for, `fused` trace keys that the
+    `unmatched` live keys without a partner, `uncovered` trace keys that nobody stands for, `fused` trace keys that the
     port works out between two units that are paired: they are judged at the next edge (`inside` its own keys there).
     `views` says for live keys whose calls are parts of the trace's, or the other way round, which part each one is;
     `dropped` are units that were compared and turned out to be fused, `own` their live keys → keys in the trace;

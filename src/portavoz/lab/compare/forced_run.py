@@ -65,10 +65,13 @@ class _Attempt:
 
     def __init__(self, file: Trace, port: Program, reference: Program | None, least: float) -> None:
         self.file, self.port, self.reference, self.least = file, port, reference, least
+        self.mappings: dict[str, str] = {}
 
     def __call__(self, tried: Pairing, watch: Watch | None = None) -> Forcing:
         if watch is None:
-            return self._walk(tried, self.reference, None)
+            walk = self._walk(tried, self.reference, None)
+            self.mappings = walk.mappings
+            return walk
         if self.reference is not None and not self.file.propagated_floors:
             # The floors of what is fused cost a run in float64: what no rounding makes speaks without them.
             least = max(COARSE, 32 * self.least)
@@ -80,6 +83,6 @@ class _Attempt:
 
     def _walk(self, tried: Pairing, reference: Program | None, watch: Watch | None) -> Forcing:
         walk = Forcing(tried, self.file, floors_for(self.file, tried, reference), least=self.least)
-        walk.watch = watch
+        walk.watch, walk.known = watch, self.mappings if watch is not None else None
         run_forced(self.port, walk)
         return walk

@@ -121,7 +121,7 @@ def floors_for(trace: Trace, pairing: Pairing, reference: Program | None = None)
 
 
 def traced(reference: Program | Trace, *, free_running: bool = False) -> Trace:
-    """A reference's trace with the floors of its units; with `spread` also the propagated ones."""
+    """A reference's trace with the floors of its units; with `free_running` also the propagated ones."""
     if isinstance(reference, Trace):
         return reference
     trace = record(reference)

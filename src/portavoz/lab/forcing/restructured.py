@@ -132,7 +132,7 @@ def dropped(pairing: Pairing, keys: Iterable[str], live: Trace, file: Trace) -> 
         pairing, layers=layers, units=units, fused=fused, uncovered=uncovered,
         views={key: view for key, view in pairing.views.items() if key not in gone},
         dropped=[*pairing.dropped, *(ref for ref in order if ref in refs)],
-        own={**pairing.own, **{key: pairing.units[key] for key in gone if key not in pairing.packed}},
+        own={**pairing.own, **{key: pairing.units[key] for key in gone}},
     )  # fmt: skip
 
 

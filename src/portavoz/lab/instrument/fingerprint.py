@@ -70,7 +70,7 @@ def digest(array: NDArray[Any]) -> int:
 
 
 def fingerprint(array: NDArray[Any], op: str = "", *, rows: bool = True) -> Fingerprint:
-    """The print of one tensor in PyTorch's order; `word` says which axis counts its outputs."""
+    """The print of one tensor in PyTorch's order; `op` says which axis counts its outputs."""
     array = np.asarray(array, np.float32)
     axis = OUTPUTS.get(op, 0)
     flat = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) if array.ndim > axis else array.reshape(1, -1)

@@ -183,7 +183,7 @@ def _pattern(unit: str) -> str:
 class Verdict:
     """The result of one comparison: the answer, the reason, every fault, and what was not judged.
 
-    `file` is the reference's trace. `arrived` and `mels` are of two plain runs, which nothing forced: every output
+    `file` is the reference's trace. `free_outputs` and `mels` are of two plain runs, which nothing forced: every output
     beside the reference's, and the mels that both sides name; `free` what both decided (see loops), if that was asked.
     """
 
