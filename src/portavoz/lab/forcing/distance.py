@@ -21,12 +21,13 @@ def relative(a: NDArray[Any], b: NDArray[Any], op: str = "") -> float:
         return math.inf
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":
         return 0.0 if np.array_equal(a, b) else math.inf
-    if a.dtype == b.dtype == np.float32 and op != "softmax":
+    plain = op != "softmax" or (_unmasked(a) and _unmasked(b))
+    if a.dtype == b.dtype == np.float32 and plain:
         quick = _plain_relative(a.ravel(), b.ravel())
         if quick is not None:
             return quick
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if op != "softmax" and a.dtype.kind == b.dtype.kind == "f":
+    if plain and a.dtype.kind == b.dtype.kind == "f":
         quick = _plain_relative(x.ravel(), y.ravel())
         if quick is not None:
             return quick
@@ -46,6 +47,14 @@ def _plain_relative(a: NDArray[Any], b: NDArray[Any]) -> float | None:
             return None
         off = a - b
         return math.sqrt(float(np.dot(off, off)) / size)
+
+
+def _unmasked(x: NDArray[Any]) -> bool:
+    """Whether no score can be masked: all lie within the range in which each has a weight."""
+    if not x.size or x.dtype.kind != "f":
+        return False
+    spread = float(x.max()) - float(x.min())
+    return spread < MASKED_BELOW  # false for undefined and infinite numbers
 
 
 def masked_out(x: NDArray[np.float64], op: str = "") -> NDArray[np.bool_]:
