@@ -8,7 +8,7 @@ import pytest
 
 from portavoz.errors import InputError
 from portavoz.families.faults import Fault
-from portavoz.lab.selftest.fault_injection import catalogue, catalogues, grade
+from portavoz.lab.selftest.fault_injection import catalogue, catalogues, grade, judge_one, target
 
 SAMPLE = {
     "compact": {
@@ -43,27 +43,21 @@ def test_a_sample_is_named_at_its_place(family: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "name", "certain"),
+    ("family", "alone"),
     [
-        ("compact", "embedding row that no probe hears", False),
-        ("compact", "features of the place exchanged", False),
-        ("compact", "norm behind the sum", False),
-        ("stranger", "embedding one row off", False),
-        ("stranger", "norm's weight left at 1", True),
+        # Faults whose place a file with outputs alone must show, and whether a cause may be certain there.
+        ("compact", {"embedding row that no probe hears": False, "features of the place exchanged": False}),
+        ("stranger", {"embedding one row off": False, "norm's weight left at 1": True}),
     ],
 )
-def test_outputs_alone_are_named_at_their_place_and_what_could_be_the_input_is_not_certain(
-    family: str, name: str, certain: bool
-) -> None:
-    d = grade(family, clean=0, threes=0, methods=("outputs only",), only=lambda f: f.name == name).to_dict()
-    assert d["outputs_only"]["exact"] == d["outputs_only"]["faults"] == 1
-    assert d["outcomes"][0]["certain"] == certain
-
-
-def test_a_norm_behind_the_sum_is_named_in_a_file_too() -> None:
-    only = {"norm behind the sum"}
-    d = grade("compact", clean=0, threes=0, methods=("mirrored",), only=lambda f: f.name in only).to_dict()
-    assert d["outcomes"][0]["certain"] and d["outcomes"][0]["cause_right"]
+def test_a_file_is_exact_and_certain_only_where_its_inputs_say_so(family: str, alone: dict[str, bool]) -> None:
+    ground, faults = target(family), {fault.name: fault for fault in catalogue(family)}
+    for name, certain in alone.items():
+        outcome = judge_one(ground, faults[name], "outputs only")
+        assert outcome.exact and outcome.certain == certain, outcome
+    if family == "compact":
+        outcome = judge_one(ground, faults["norm behind the sum"], "mirrored")
+        assert outcome.exact and outcome.certain and outcome.cause_right, outcome
 
 
 def test_three_faults_at_once_are_all_named() -> None:

@@ -22,7 +22,7 @@ from ...ops.tap import observing
 from . import torch_functions as functions
 from . import torch_products as products
 from . import torch_recurrent as recurrent
-from .base import Instrument
+from .base import Call, Instrument
 from .observer import Observer, flatten
 
 
@@ -206,6 +206,9 @@ class TorchInstrument(Instrument, TorchFunctionMode):
             return func(*args, **kwargs) if out is None else out
         if name == "scaled_dot_product_attention":
             return self._attention(*args, **kwargs)
+        if name == "multinomial" and args:
+            # A replayed draw does not depend on its chances, so they are compared where they arrive.
+            args = (self._chances(args[0]), *args[1:])
         if name in functions.DRAWS:
             return self._drawn(name, args, kwargs, func(*args, **kwargs))
         op = functions.op(func, args, kwargs) if given is not None else None
@@ -257,6 +260,11 @@ class TorchInstrument(Instrument, TorchFunctionMode):
         else:
             new = self.drawn(name, (value - mean) / deviation) * deviation + mean
         return value.copy_(new) if name.endswith("_") and new is not value else new
+
+    def _chances(self, given: Tensor) -> Any:
+        """The chances of a draw, as a unit that hands them on."""
+        self.seen += 1
+        return self.called("chances", Call([given], lambda t: t[0]))
 
     def _leaf(self, op: functions.Op, args: Any, kwargs: Any, owner: Tensor | None = None) -> Any:
         call = op.bind(args, kwargs)

@@ -110,7 +110,12 @@ class Written:
                 logits = self.penalised(self.kept(logits).clamp(min=-1e9), ids) / TEMPERATURE
             else:
                 logits = self.penalised(logits, ids) / TEMPERATURE
-            chances = torch.softmax(self.kept(logits), -1)
+            kept = self.kept(logits)
+            if self.how == "by hand":
+                shares = torch.exp(kept - kept.amax(-1, keepdim=True))
+                chances = shares / shares.sum(-1, keepdim=True)
+            else:
+                chances = torch.softmax(kept, -1)
             token = tap("token", torch.multinomial(chances, 1))
             ids = torch.cat([ids, token], 1)
             if bool((token == END).all()) and self.fault != "the end is not seen":
@@ -127,16 +132,17 @@ def _fault(name: str, want: str, cause: str, **how: object) -> Port:
     return Port(name, {"fault": name, **how}, want, cause)
 
 
-CHANCES = r"edge:/softmax\.\d+$"
+CHANCES = r"edge:/(softmax|chances)\.\d+$"
 SCENE = Scene(
     "tokens", Tokens, inputs, port,
     [
-        *(Port(how or "as the reference", {"how": how}) for how in ("", "a cache", "sorted")),
+        *(Port(how or "as the reference", {"how": how}) for how in ("", "a cache", "sorted", "by hand")),
         _fault("places late", r"(edge|leaf):(places|norm)$", "off|late|shift|position"),
         _fault("the place of the prompt", r"(edge|leaf|shape):(places|norm)$", "position|differ|off", how="a cache"),
         _fault("penalty of the sign", CHANCES, "differ|mask"), _fault("penalty of the new ones", CHANCES, "differ"),
         _fault("one fewer", CHANCES, "mask"), _fault("temperature times", CHANCES, "gain"),
-        _fault("kept before the penalty", CHANCES, "differ|mask"),
+        Port("one fewer, by hand", {"fault": "one fewer", "how": "by hand"}, CHANCES, "mask|differ"),
+        _fault("kept before the penalty", CHANCES[:-1] + r"$|value:result\.1$", "differ|mask"),
         _fault("prompt given back", r"(shape|value):result$", "in front"),
     ],
 )  # fmt: skip
