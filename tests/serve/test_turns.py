@@ -83,18 +83,19 @@ def test_no_turn_is_lost_or_doubled_whoever_gives_up() -> None:
 
 def test_whoever_comes_later_is_not_behind_those_who_are_far_ahead() -> None:
     """Streams that have ten seconds of sound more than they play do not keep back the first sound of another."""
-    order, gate = list[str](), threading.Event()
+    begun, order, permits = list[str](), list[str](), threading.Semaphore(0)
 
     def pieces(name: str) -> Iterator[Speech]:
         for _ in range(3):
-            assert gate.wait(10)
+            begun.append(name)
+            assert permits.acquire(timeout=60)
             order.append(name)
             yield Speech(np.zeros(10 * RATE, np.float32), RATE)
 
     async def play() -> None:
         turns = Turns(1, 1)
         turns.under_way = 1
-        turns.release(10.0)  # long steps
+        turns.release(100.0)  # long steps: one at once
         with ThreadPoolExecutor(1) as pool:
 
             async def all_of(name: str) -> None:
@@ -104,20 +105,18 @@ def test_whoever_comes_later_is_not_behind_those_who_are_far_ahead() -> None:
                 await sound.close()
 
             early = [asyncio.create_task(all_of(name)) for name in ("first", "second")]
-            await asyncio.sleep(0.01)
-            gate.set()
-            while len(order) < 3:
+            permits.release(3)
+            while len(begun) < 4 or turns.waiting < 1:
                 await asyncio.sleep(0.001)
-            gate.clear()
-            late = asyncio.create_task(all_of("late"))
-            await asyncio.sleep(0.01)
-            gate.set()
+            late = asyncio.create_task(all_of("late"))  # while the fourth step is under way
+            while turns.waiting < 2:
+                await asyncio.sleep(0.001)
+            permits.release(6)
             await asyncio.gather(*early, late)
 
     asyncio.run(play())
-    # One step was under way, or begun, when it came; then it is its turn.
-    assert "late" in order[3:5], order
-    assert order.count("late") == 3
+    assert "late" not in order[:4]
+    assert order[4] == "late", order
 
 
 def test_an_error_gives_its_turn_back() -> None:

@@ -31,6 +31,11 @@ class Turns:
         """How many may be under way."""
         return self.threads + self.workers * min(MOST, int(LEAD / max(self._typical, 1e-6)))
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     async def acquire(self, due: float) -> None:
         """Until a step may begin; `due` is when its sound is needed, on the clock of the others."""
         if self.under_way < self.limit and not self._waiting:
