@@ -1,6 +1,7 @@
 """Write docs/parity.md: every family's named values on every back end beside float64, and the mock lane's table.
 
 python scripts/parity_page.py            # the mock lane's table is kept where the lane cannot be built
+python scripts/parity_page.py --mock speecht5 t5 n300       # only these rows of that table
 """
 
 from __future__ import annotations
@@ -41,9 +42,13 @@ value of another shape is one where a decision was another one.
 
 def main() -> int:
     """Write the page."""
-    mock = PAGE.read_text(encoding="utf-8").partition(MOCK)[2] if PAGE.is_file() else ""
+    page, _, mock = PAGE.read_text(encoding="utf-8").partition(MOCK) if PAGE.is_file() else ("", "", "")
+    if sys.argv[1:2] == ["--mock"]:
+        PAGE.write_text(page + MOCK + (_mock(sys.argv[2:], mock) or mock).rstrip() + "\n", encoding="utf-8")
+        return 0
     text = [HEAD, _versions(), *(line for family in families.all() if family.probe for line in _family(family))]
-    PAGE.write_text("\n".join([*text, "", MOCK + (_mock() or mock)]).rstrip() + "\n", encoding="utf-8")
+    table = _mock([*families.names(), "t5", "n300"], "") or mock
+    PAGE.write_text("\n".join([*text, "", MOCK + table]).rstrip() + "\n", encoding="utf-8")
     return 0
 
 
@@ -95,8 +100,15 @@ def _of(right: list[Any], got: list[Any]) -> tuple[float, float, float]:
     return figures(*(np.concatenate([np.asarray(x, np.float64).ravel() for x in side]) for side in (right, got)))
 
 
-def _mock() -> str:
-    """The table of the mock lane; "" where it cannot be built."""
+ROW = "| {stage} | {board} | {schedule} | {told} |"
+CUT = ("speecht5:encode", "speecht5:step", "chatterbox:step")  # what is cut over two chips
+
+
+def _mock(names: list[str], before: str) -> str:
+    """The table of the mock lane, rows of other names as `before` has them; "" where it cannot be built.
+
+    "n300" are the stages that are cut over its two chips.
+    """
     lane = _module(ROOT / "scripts" / "ttnn_mock.py")
     try:
         lane.build()
@@ -104,21 +116,30 @@ def _mock() -> str:
         print(f"the mock lane cannot be built here, its table is kept: {problem}", file=sys.stderr)
         return ""
     lines = [
-        f"\n\nttnn {lane.VERSION}, a Wormhole n150 without kernels: `python scripts/ttnn_mock.py -- "
-        "scripts/ttnn_stages.py --schedule S FAMILY`. Every call was accepted by the library: shapes, dtypes, tiles, "
-        "sharding, L1. *Programs* are those it had compiled by then, *added* those of the second run, *L1* its own "
-        "count of the peak in all cores.\n",
-        "| stage | schedule | programs | added | peak L1 |\n| --- | --- | --- | --- | --- |",
+        f"\n\nttnn {lane.VERSION} without kernels on a Wormhole n150, and cut over the two chips of an n300: `python "
+        "scripts/ttnn_mock.py [--board n300] -- scripts/ttnn_stages.py --schedule S [--mesh 1x2] FAMILY`. Every call "
+        "was accepted by the library: shapes, dtypes, tiles, sharding, L1, collectives. *Programs* are those it had "
+        "compiled by then, *added* those of the second run, *L1* its own count of the peak in all cores.\n",
+        "| stage | board | schedule | programs | added | peak L1 |\n| --- | --- | --- | --- | --- | --- |",
     ]
+    kept = [line for line in before.splitlines() if line.count("|") == 7 and line[2:7] not in ("stage", "--- |")]
     for schedule in ("bfloat16", "fast"):
-        for family in families.names():
-            script = str(ROOT / "scripts" / "ttnn_stages.py")
-            done = lane.run([script, family, "--schedule", schedule], path=ROOT / "src")
+        for name in (*families.names(), "t5", "n300"):
+            board = "n300" if name == "n300" else "n150"
+            if name not in names:
+                lines += [
+                    row for row in kept
+                    if f"| {board} | {schedule} |" in row and (board == "n300" or row.startswith(f"| {name} "))
+                ]  # fmt: skip
+                continue
+            given = [*CUT, "--mesh", "1x2"] if name == "n300" else [name]
+            script = [str(ROOT / "scripts" / "ttnn_stages.py"), *given, "--schedule", schedule]
+            done = lane.run(script, path=ROOT / "src", board=board)
             for row in (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")):
                 told = (
                     f"{row['programs']} | {row['added']} | {row['l1'] / 1024:.0f} KiB" if "l1" in row else row["error"]
                 )
-                lines.append(f"| {row['stage']} | {schedule} | {told} |")
+                lines.append(ROW.format(stage=row["stage"], board=board, schedule=schedule, told=told))
     return "\n".join(lines)
 
 
