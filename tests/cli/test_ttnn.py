@@ -47,17 +47,16 @@ def test_a_checkpoint_speaks_on_one_device_and_on_a_mesh(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sounds = []
-    for n, more in enumerate(([], ["--mesh", "1x2"], ["--schedule", "fast"])):
+    for n, more in enumerate(([], ["--mesh", "1x2"])):
         out = str(tmp_path / f"{n}.wav")
         given = ["Yes.", "--voice", str(folder), "--speaker", str(folder / "x.npy"), "--backend", "ttnn", "-o", out]
         code, err = said(capsys, *given, *more)
         assert code == 0, err
-        assert err.startswith(GOLDEN.format("fast" if n == 2 else "bfloat16"))
+        assert err.startswith(GOLDEN.format("bfloat16"))
         assert ("on a mesh of 1 × 2 devices" in err) == (n == 1)
         sounds.append(soundfile.read(out, dtype="float32")[0])
-    one, two, fast = sounds
+    one, two = sounds
     assert len(one) == len(two) and 0 < np.linalg.norm(one - two) < 0.1 * np.linalg.norm(one)
-    assert len(fast) > 0
 
 
 BAD = [
@@ -69,7 +68,7 @@ BAD = [
     (["--backend", "ttnn", "--device", "card"], "golden"),
     (
         ["--backend", "ttnn", "--schedule", "short.toml"],
-        "stage encode has 40 along T, the largest bucket has room for 32 (short.toml, buckets, T = [32])",
+        " along T, the largest bucket has room for 32 (short.toml, buckets, T = [32]): add a longer one there",
     ),
 ]
 
@@ -83,6 +82,7 @@ def test_what_cannot_be_is_one_sentence(
     Path("short.toml").write_text("[buckets]\nT = [32]\n")
     text = "The birch canoe slid on the smooth pl."
     code, err = said(capsys, text, "--voice", str(folder), "--speaker", str(folder / "x.npy"), *options)
+    assert "buckets" not in what or "stage encode has " in err
     last = err.splitlines()[-1]
     assert code == 2 and what in last and "Traceback" not in err, err
     assert not Path("say.wav").exists()

@@ -129,6 +129,7 @@ def test_a_sentence_on_many_devices_is_that_of_one(devices: int) -> None:
     assert back.executor.moved["reduce_scatter"] == 4 * numbers * (devices - 1)
 
 
+@pytest.mark.slow
 def test_rounding_is_all_that_a_mesh_changes_in_bfloat16() -> None:
     one, many = (sentence(devices, "bfloat16")[0] for devices in (1, 2))
     theirs = sentence(1, "float32")[0]
