@@ -95,19 +95,19 @@ def _t5(back: Ops, only: str) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 class Recorded:
-    """A model on NumPy whose calls are kept: name, arguments, result."""
+    """A model on NumPy whose calls are kept: name, arguments, named ones, result."""
 
     def __init__(self, model: Any) -> None:
-        self.model, self.calls = model, list[tuple[str, tuple[Any, ...], Any]]()
+        self.model, self.calls = model, list[tuple[str, tuple[Any, ...], dict[str, Any], Any]]()
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.model, name)
         if not callable(value):
             return value
 
-        def call(*args: Any) -> Any:
-            self.calls.append((name, args, value(*args)))
-            return self.calls[-1][2]
+        def call(*args: Any, **named: Any) -> Any:
+            self.calls.append((name, args, named, value(*args, **named)))
+            return self.calls[-1][3]
 
         return call
 
@@ -121,14 +121,14 @@ def _calls(back: Ops, family: Any, probe: Any, config: Any, only: str) -> Iterat
     def here(value: Any) -> Any:
         return made.get(id(value), value)
 
-    for name, args, result in model.calls:
+    for name, args, named, result in model.calls:
         if name in seen or (only and name != only):
             continue
         seen.add(name)
 
-        def make(name: str = name, args: Any = args, result: Any = result) -> Callable[[], Any]:
+        def make(name: str = name, args: Any = args, named: Any = named, result: Any = result) -> Callable[[], Any]:
             def run() -> Any:
-                out = getattr(ours, name)(*map(here, args))
+                out = getattr(ours, name)(*map(here, args), **{key: here(value) for key, value in named.items()})
                 for theirs, mine in zip(*(x if isinstance(x, tuple) else (x,) for x in (result, out))):
                     if isinstance(mine, Tensor) or not hasattr(theirs, "shape"):
                         made[id(theirs)] = mine
