@@ -25,6 +25,7 @@ done
 portavoz say "A mixture." --voice "$folder/kokoro" --speaker af_heart:0.7+bf_emma:0.3 -o "$folder/mixture.wav"
 
 portavoz lab compare "$folder/piper/en_US-joe-medium.onnx"
+portavoz lab compare "$folder/kokoro/kokoro.onnx"
 
 for name in piper kokoro; do
     "$run" recipes/open_voices.py "$name" "$folder" --sentences "$sentences" --count 20

@@ -378,7 +378,7 @@ def test_which_file_is_meant(copy: Path, tmp_path: Path) -> None:
     refused(tmp_path / "other.onnx", InputError, "no family knows this file by what lies beside it; known are")
     assert portavoz.load(tmp_path).name == copy.stem  # the one with its JSON
     shutil.copy(copy.with_name(copy.name + ".json"), tmp_path / "other.onnx.json")
-    refused(tmp_path, InputError, "2 voices are in this folder")
+    refused(tmp_path, InputError, "2 models are in this folder")
     refused(copy, InputError, "vocoder 'x': a Piper voice has its own", vocoder="x")
     refused(copy, BackendError, "runtime 'openvino': the piper family runs on onnx or eager", runtime="openvino")
     refused(copy, WeightError, "holds no weights in float32 or float16 by their names", runtime="eager")

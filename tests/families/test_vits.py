@@ -45,8 +45,9 @@ def test_splines_run_backwards() -> None:
     np.testing.assert_allclose(spline.inverse(y, widths, heights, slopes, tail=5.0), x, atol=1e-6)
 
 
-def test_the_blocks_are_the_same_on_another_back_end() -> None:
-    (verdict,) = compare_backends(families.get("piper"), "numpy", "torch").values()
+@pytest.mark.parametrize(("reference", "backend"), [("numpy", "torch"), ("torch", "mlx")])
+def test_the_blocks_are_the_same_on_another_back_end(reference: str, backend: str) -> None:
+    (verdict,) = compare_backends(families.get("piper"), reference, backend).values()
     assert verdict.answer == "PASS"
 
 

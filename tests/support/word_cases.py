@@ -67,8 +67,11 @@ def conv1d(d: Draw) -> Any:
 def conv_transpose1d(d: Draw) -> Any:
     k, stride, out = d.size(6), d.size(4), d.size(4)
     padding = d.size((k - 1) // 2, 0)
-    weight, bias = d.normal(d.C, out, k), d.pick(None, d.normal(out))
-    return (d.x, layer("conv_transpose1d", weight=weight, bias=bias, stride=stride, padding=padding))
+    alone, extra = d.pick(False, True), d.size(stride - 1, 0) if stride > 1 else 0
+    out = 1 if alone else out
+    weight, bias = d.normal(d.C, out, k), d.pick(None, d.normal(d.C if alone else out))
+    facts = {"stride": stride, "padding": padding, "alone": alone, "extra": extra}
+    return (d.x, layer("conv_transpose1d", weight=weight, bias=bias, **facts))
 
 
 def conv2d(d: Draw) -> Any:

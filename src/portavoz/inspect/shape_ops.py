@@ -23,7 +23,8 @@ class ShapeOps(Ops):
 
     def conv_transpose1d(self, x: Array, p: Any) -> Array:
         _, out, k = p.weight.shape
-        return _zeros(x.shape[0], (x.shape[1] - 1) * p.stride + k - 2 * p.padding, out)
+        out = x.shape[2] if getattr(p, "alone", False) else out
+        return _zeros(x.shape[0], (x.shape[1] - 1) * p.stride + k - 2 * p.padding + getattr(p, "extra", 0), out)
 
     def conv2d(self, x: Array, p: Any) -> Array:
         out, _, *kernel = p.weight.shape

@@ -124,12 +124,18 @@ class Ops:
         return y if p.bias is None else y + p.bias
 
     def conv_transpose1d(self, x: Float[Array, "B T I"], p: Any) -> Float[Array, "B N O"]:
-        """The gradient of conv1d: [B, T, in] → [B, (T − 1) stride + k − 2 padding, out]."""
+        """The gradient of conv1d: [B, T, in] → [B, (T − 1) stride + k − 2 padding + extra, out].
+
+        Layers may have `extra` steps at the end (PyTorch's output_padding), and `alone`: each channel has a kernel of
+        its own, weight [in, 1, k].
+        """
         batch, time, _ = x.shape
         _, out, k = p.weight.shape
-        y = np.zeros((batch, (time - 1) * p.stride + k, out), x.dtype)
+        alone, extra = getattr(p, "alone", False), getattr(p, "extra", 0)
+        y = np.zeros((batch, (time - 1) * p.stride + k + extra, x.shape[2] if alone else out), x.dtype)
         for j in range(k):
-            y[:, j : j + (time - 1) * p.stride + 1 : p.stride] += x @ p.weight[:, :, j]
+            made = x * p.weight[:, 0, j] if alone else x @ p.weight[:, :, j]
+            y[:, j : j + (time - 1) * p.stride + 1 : p.stride] += made
         y = y[:, p.padding : y.shape[1] - p.padding]
         return y if p.bias is None else y + p.bias
 

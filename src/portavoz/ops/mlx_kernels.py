@@ -24,7 +24,22 @@ def native_conv1d(x: mx.array, p: Any) -> mx.array:
 
 def native_conv_transpose1d(x: mx.array, p: Any) -> mx.array:
     """MLX's own kernel."""
-    return mx.conv_transpose1d(x, p.weight, p.stride, p.padding)
+    if getattr(p, "alone", False):
+        return lone_conv_transpose1d(x, p)
+    return mx.conv_transpose1d(x, p.weight, p.stride, p.padding, 1, getattr(p, "extra", 0))
+
+
+def lone_conv_transpose1d(x: mx.array, p: Any) -> mx.array:
+    """Each channel by itself: the taps of each step, then overlap-add; weight [1, k, channels]."""
+    taps = x.swapaxes(1, 2)[..., None] * p.weight[0].T[None, :, None]  # [B, C, T, k]
+    return _cut(overlap_add(taps, p.stride), p)
+
+
+def _cut(waves: mx.array, p: Any) -> mx.array:
+    """[B, out, samples] without the padding, with the extra steps → [B, samples, out]."""
+    extra = getattr(p, "extra", 0)
+    waves = mx.pad(waves, [(0, 0), (0, 0), (0, extra)]) if extra else waves
+    return waves[..., p.padding : waves.shape[-1] - p.padding].swapaxes(1, 2)
 
 
 def shifted_conv1d(x: mx.array, p: Any) -> mx.array:
@@ -53,11 +68,12 @@ def shifted_conv1d(x: mx.array, p: Any) -> mx.array:
 
 def shifted_conv_transpose1d(x: mx.array, p: Any) -> mx.array:
     """One matrix product for all taps, then overlap-add; [B, T, in] → [B, (T − 1) stride + k − 2 padding, out]."""
+    if getattr(p, "alone", False):
+        return lone_conv_transpose1d(x, p)
     out, k, inputs = p.weight.shape
     batch, time, _ = x.shape
     taps = (x @ p.weight.reshape(out * k, inputs).T).reshape(batch, time, out, k)
-    waves = overlap_add(taps.swapaxes(1, 2), p.stride)
-    return waves[..., p.padding : waves.shape[-1] - p.padding].swapaxes(1, 2)
+    return _cut(overlap_add(taps.swapaxes(1, 2), p.stride), p)
 
 
 CONVOLUTIONS: dict[str, tuple[Callable[..., mx.array], Callable[..., mx.array]]] = {

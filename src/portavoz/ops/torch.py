@@ -65,7 +65,9 @@ class TorchOps(Ops):
         return F.conv1d(x.transpose(1, 2), p.weight, p.bias, p.stride, p.padding, p.dilation, p.groups).transpose(1, 2)
 
     def conv_transpose1d(self, x: Tensor, p: Any) -> Tensor:
-        return F.conv_transpose1d(x.transpose(1, 2), p.weight, p.bias, p.stride, p.padding).transpose(1, 2)
+        groups, extra = x.shape[2] if getattr(p, "alone", False) else 1, getattr(p, "extra", 0)
+        y = F.conv_transpose1d(x.transpose(1, 2), p.weight, p.bias, p.stride, p.padding, extra, groups)
+        return y.transpose(1, 2)
 
     def conv2d(self, x: Tensor, p: Any) -> Tensor:
         # One channel: PyTorch 2.13 takes the permuted strides for another layout, and some results are wrong.

@@ -21,7 +21,7 @@ from .feed import Feed
 from .problems import Problem, problem
 from .requests import Manner, SpeechRequest, given
 from .speaking import Part, Speaking
-from .voices import Model, speaker
+from .voices import Model, has, speaker
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -96,7 +96,7 @@ def check_markup(model: Model, voice: Voice, text: str, markup: str) -> None:
     In some families a speaker may also be a file, and what a client writes must never be opened.
     """
     for segment in read_markup(text, markup).segments:
-        if segment.speaker is not None and segment.speaker not in voice.speakers:
+        if segment.speaker is not None and not has(voice, segment.speaker):
             message = f"the model {model.id} has no voice {segment.speaker[:80]!r}, which the text asks for"
             raise Problem(400, message, param="input", code="voice_not_found")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..voice import Voice
     from .settings import Settings
 
+MIXED = 8  # speakers of a mixture
 Opener = Callable[[str], "Voice"]
 
 
@@ -215,11 +216,19 @@ def speaker(model: Model, voice: Voice, name: str, aliases: dict[str, str]) -> s
     name = aliases.get(name, name)
     if name == "default" and name not in voice.speakers:
         return None
-    if name not in voice.speakers:
+    if not has(voice, name):
         known = ", ".join([*voice.speakers[:20], "default"])
         message = f"the model {model.id} has no voice {name[:80]!r}; it has {known}"
         raise Problem(400, message, param="voice", code="voice_not_found")
     return name
+
+
+def has(voice: Voice, name: str) -> bool:
+    """Whether a voice has a speaker of that name, or mixes it of its own ("af_heart:0.7+bf_emma:0.3")."""
+    if name in voice.speakers:
+        return True
+    parts = [part.partition(":")[0].strip() for part in name.split("+")]
+    return getattr(voice.model, "mixes", False) and len(parts) <= MIXED and {*parts} <= {*voice.speakers}
 
 
 def listed(models: Sequence[Model] | Models) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ stress (Klatt's extensions: DX flap, AX schwa, AXR, IX), gaps as they are, and:
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import NamedTuple
 
 from .alphabet import GAPS, START, is_vowel
@@ -27,6 +29,17 @@ WEAK = frozenset(
 )
 # Before these American AO is the vowel of LOT in Britain: off, loss, cloth, dog, long.
 CLOTH = ("F", "S", "TH", "G", "NG")
+# Words whose American AE is the vowel of PALM in Southern England (Wells 1982, Accents of English, 2.2.7), and what
+# may end them. No rule of sounds tells them apart ("pass" and "mass", "dance" and "romance").
+BATH = frozenset(
+    "advance advantage after aghast answer ask aunt avalanche basket bath behalf blast branch brass broadcast calf "
+    "calve can't cast castle chance chancellor chant clasp class contrast craft daft dance demand disaster draft "
+    "draught enhance example fast fasten flask forecast france gasp ghastly giraffe glance glass graft grant graph "
+    "grasp grass half halve lance last lath laugh laughter mask mast master nasty overcast pass past pastor path "
+    "plant plaster prance raft rafter rasp rather repast sample shaft shan't slander slant staff stanch supplant "
+    "surpass task trance transplant vantage vast".split()
+)
+BATH_ENDINGS = re.compile(r"(?:'s|s|es|ed|d|ing|er|ers|ly|es'|y|ness|room|rooms|man|men|port|ports|ful|able)?$")
 BRITISH_R = {"IH": "IA", "IY": "IA", "EH": "EA", "UH": "UA", "UW": "UA"}
 
 
@@ -135,7 +148,7 @@ class _British(_Place):
     """What Southern British English does: no R but before a vowel, no flap, LOT and CLOTH, centring diphthongs.
 
     Where the American transcription does not say which of two British vowels it is, the more frequent one is taken:
-    AA is LOT but before R, DH and at a word's end; BATH keeps TRAP's vowel.
+    AA is LOT but before R, DH and at a word's end. BATH, which is no rule but a list of words, has PALM's vowel.
     """
 
     def consonant(self, i: int) -> str:
@@ -154,7 +167,14 @@ class _British(_Place):
             return "AA" if after in ("R", "DH") or self.ends(i) else "OH"
         if name == "AO":
             return "OH" if after in CLOTH else "AO"
+        if name == "AE" and self.symbols[i] != "AE0" and self.bath(i):
+            return "AA"
         return super().full(i)
+
+    def bath(self, i: int) -> bool:
+        """Whether the word of symbol number `i` is one of BATH's."""
+        words = self.chunk.words[self.chunk.owner[i]].words
+        return len(words) == 1 and of_bath(words[0])
 
     def phones(self, i: int) -> list[Phone]:
         """An R that ER holds is heard before a vowel."""
@@ -162,3 +182,14 @@ class _British(_Place):
         if found and self.symbols[i][:-1] == "ER" and self.linked(i):
             found.append(Phone("R", "", i, "R", last=self.ends(i)))
         return found
+
+
+@cache
+def of_bath(word: str) -> bool:
+    """Whether a word is one of BATH's, or one of these with an ending: "grass", "glasses", "dancing", "faster"."""
+    word = word.lower()
+    for cut in range(len(word), 2, -1):
+        stem, ending = word[:cut], word[cut:]
+        if BATH_ENDINGS.fullmatch(ending) and (stem in BATH or (ending[:1] in ("i", "e") and f"{stem}e" in BATH)):
+            return True
+    return False

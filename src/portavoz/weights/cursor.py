@@ -196,6 +196,13 @@ class Weights:
         facts = {"stride": stride, "padding": padding}
         return self._weighted("conv_transpose1d", name, (inputs, outputs, kernel), outputs, **facts)
 
+    def lone_conv_transpose1d(
+        self, name: str, channels: int, kernel: int, *, stride: int, padding: int, extra: int
+    ) -> Layer:
+        """weight [channels, 1, k]: each channel by itself; `extra` steps at the end (PyTorch's output_padding)."""
+        facts = {"stride": stride, "padding": padding, "alone": True, "extra": extra}
+        return self._weighted("conv_transpose1d", name, (channels, 1, kernel), channels, **facts)
+
     def conv2d(
         self,
         name: str,
@@ -211,9 +218,14 @@ class Weights:
         facts = {"stride": stride, "padding": padding}
         return self._weighted("conv2d", name, (outputs, inputs, *kernel), outputs if bias else 0, **facts)
 
-    def layer_norm(self, name: str, channels: int, eps: float = 1e-5) -> Layer:
-        """weight and bias [channels]."""
-        return self._layer("layer_norm", name, self._scale_and_shift(name, channels), eps=eps)
+    def layer_norm(self, name: str, channels: int, eps: float = 1e-5, *, affine: bool = True) -> Layer:
+        """weight and bias [channels]; without `affine` ones and zeros, which are not in the checkpoint."""
+        if affine:
+            return self._layer("layer_norm", name, self._scale_and_shift(name, channels), eps=eps)
+        plain = {"weight": np.ones(channels, np.float32), "bias": np.zeros(channels, np.float32)}
+        path = self._full(name)
+        tensors = {role: self.ops.parameter(a, f"{path}.{role}", "") for role, a in plain.items()}
+        return self._layer("layer_norm", name, tensors, eps=eps)
 
     def rms_norm(self, name: str, channels: int, eps: float = 1e-6) -> Layer:
         """weight [channels]."""

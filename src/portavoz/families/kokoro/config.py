@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from ...config_reader import Count, Range, Reader, check_size
+from .sizes import KokoroSizes
 
 READER = Reader("a Kokoro configuration")
 RATE = 24_000
@@ -26,12 +27,16 @@ NUMBERS: Mapping[str, int] = {letter: first + n for first, letters in _PHONEMES 
 
 @dataclass(frozen=True)
 class KokoroConfig:
-    """Rate in Hz, rows of the table of phonemes, the most tokens at once, the numbers of a style."""
+    """Rate in Hz, rows of the table of phonemes, the most tokens at once, the numbers of a style.
+
+    sizes: of the blocks; a file's own are read from its weights when blocks are asked for.
+    """
 
     rate: Annotated[int, Range(least=8000, most=96_000)] = RATE
     symbols: Count = 178
     longest: Annotated[int, Range(least=1, most=4096)] = LONGEST
     style: Count = STYLE
+    sizes: KokoroSizes = field(default_factory=KokoroSizes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `parse` is the inverse."""
@@ -42,4 +47,5 @@ def parse(values: Mapping[str, Any], folder: Path | None = None) -> KokoroConfig
     """The inverse of `KokoroConfig.to_dict`. Raises SpecError."""
     config = READER.read(KokoroConfig, values)
     check_size((config.longest + 1 + config.symbols) * config.style, READER.what)
+    config.sizes.checked()
     return config

@@ -27,12 +27,17 @@ def rewrite(model: Any, c: KokoroConfig, path: Path) -> None:
             for node in graph.graph.node:
                 node.input[:] = [TOKENS[0] if one == TOKENS[1] else one for one in node.input]
     for number, node in enumerate(graph.nodes(*RANDOM)):
-        graph.seeded(node, f"noise.{'uniform' if 'Uniform' in node.op_type else 'normal'}.{number}")
+        graph.seeded(node, draw_name(node, number))
     del graph.graph.output[1:]
     durations = next(filter(None, (_whole(graph, node) for node in graph.nodes("Round"))), "")
     if durations:
         graph.overridden(durations, "given", np.int64, 1)
     graph.settled()
+
+
+def draw_name(node: Any, number: int) -> str:
+    """What a random node's numbers are called."""
+    return f"noise.{'uniform' if 'Uniform' in node.op_type else 'normal'}.{number}"
 
 
 def _checked(graph: Graph, c: KokoroConfig, path: Path) -> None:

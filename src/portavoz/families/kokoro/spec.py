@@ -1,16 +1,16 @@
-"""The Kokoro family: phonemes and a style → durations, F0 → wave in one pass (StyleTTS 2); models as ONNX files."""
+"""The Kokoro family: phonemes and a style → durations, F0 → wave in one pass (StyleTTS 2); models as ONNX files
+or published weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import numpy as np
 
-from ...errors import BackendError
-from ...flow import Stage
-from ...weights.cursor import Weights
-from ..spec import FamilySpec, Lengths, Target
+from ..own_graph import joints
+from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
 from .checkpoint import KokoroFolder, recognises
 from .config import KokoroConfig, parse
+from .eager import NORMAL, Eager
+from .network import Kokoro
 from .voice import Session, synthesizer
 
 HERE = __name__.rpartition(".")[0]
@@ -23,20 +23,15 @@ SHOWN = (
 )
 
 
-def eager(w: Mapping[str, Weights], c: KokoroConfig) -> Any:
-    """Raises BackendError: the graph of the file is all there is."""
-    raise BackendError("the Kokoro family runs as the graph of its folder; choose runtime='onnx'")
-
-
-def exercise(model: Any, c: KokoroConfig, lengths: Lengths) -> None:
-    """Raises BackendError, as `eager` does."""
-    eager({}, c)
-
-
-def joints(c: KokoroConfig) -> tuple[Stage, ...]:
-    """What text and graph hand on."""
-    phonemes = f"{c.symbols} phonemes of misaki"
-    return (Stage("the text front end", "text", phonemes), Stage("the graph", phonemes, c.rate))
+def exercise(model: Eager, c: KokoroConfig, lengths: Lengths) -> None:
+    """One utterance of so many tokens and frames."""
+    count, frames = lengths["tokens"], lengths["frames"]
+    model.run(
+        tokens=np.arange(count)[None] % c.sizes.symbols,
+        style=np.zeros((1, 2 * c.sizes.style), np.float32),
+        speed=np.ones(1, np.float32),
+        given=np.full(count, frames // count, np.int64),
+    )
 
 
 FAMILY = FamilySpec(
@@ -44,20 +39,23 @@ FAMILY = FamilySpec(
     title="Kokoro",
     configs={"v1": KokoroConfig()},
     parse=parse,
-    parts=(),
+    parts=(CheckpointPart("model", lambda w, c: Kokoro(w, c.sizes), folds=True, key="predictor"),),
     stages=lambda c: (),
     shown=SHOWN,
-    runtimes={"onnx": ("as the file is",)},
+    runtimes={"onnx": ("as the file is",), "eager": ("float32",)},
     open=KokoroFolder.open,
-    eager=eager,
+    eager=lambda w, c: Eager(w["model"], c.sizes, draws=(f"{NORMAL}.0",)),
     runner=lambda sessions, host, c: Session(sessions),
     synthesizer=synthesizer,
     exercise=exercise,
-    lengths={"tokens": 100},
-    joints=joints,
+    lengths={"tokens": 50, "frames": 100},
+    joints=lambda c: joints(f"{c.symbols} phonemes of misaki", c.rate),
     recognises=recognises,
     speaks=("Kokoro",),
     hub_files=("onnx/model.onnx", "voices/*.bin"),
     rewrite=Target(f"{HERE}.rewrite:rewrite"),
+    twin=Target(f"{HERE}.twin:twin"),
+    probe=Target(f"{HERE}.probe:SPEC"),
+    faults={"kokoro": FaultCatalogue(faults=Target(f"{HERE}.faults:FAULTS"))},
     needs="a Kokoro model with voices-v1.0.bin or a folder voices/ beside it",
 )

@@ -17,6 +17,7 @@ from ..spec import Engine
 from ..surgery import draw
 from ..synthesis import SynthesisOptions, SynthesisStream
 from .checkpoint import KokoroFolder
+from .eager import Eager
 from .phonemes import LANGUAGES, split, tokens
 from .styles import Style, Styles, style
 
@@ -50,9 +51,10 @@ class KokoroVoice:
     """A Kokoro model with its speakers."""
 
     options: Mapping[str, str] = OPTIONS
+    mixes = True  # a speaker may be several: "af_heart:0.7+bf_emma:0.3"
 
-    def __init__(self, session: Session, folder: KokoroFolder) -> None:
-        self.session, self.c, self.name = session, folder.config, folder.graph.stem
+    def __init__(self, session: Session | Eager, folder: KokoroFolder) -> None:
+        self.session, self.c, self.name = session, folder.config, folder.path.stem
         self.styles: Styles = folder.styles
         self.timed = "given" in session.takes  # some exports do not tell their durations
 

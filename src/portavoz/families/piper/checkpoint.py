@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
 from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights.cursor import Weights
 from ..graph_file import opened
+from ..own_graph import chosen, not_replaced
 from ..spec import Lookup, Model, Tensors
 from . import names
 from .config import PiperConfig, read
@@ -45,13 +45,9 @@ class PiperFile:
     @classmethod
     def open(cls, place: Path, lookup: Lookup) -> PiperFile:
         """Read the JSON. Raises InputError where it is not clear which voice, SpecError for another kind of JSON."""
-        if lookup.vocoder is not None:
-            raise InputError(f"vocoder {str(lookup.vocoder)!r}: a Piper voice has its own; leave it out")
         found = [place] if place.suffix == ENDING else voices(place)
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found[:8])
-            raise InputError(f"{place}: {len(found)} voices are in this folder ({names}); give the file of one of them")
-        return cls(found[0], read(beside(found[0])))
+        graph = chosen(place, found, lookup, who="a Piper voice")
+        return cls(graph, read(beside(graph)))
 
     def about(self) -> dict[str, Any]:
         """What is known without opening the graph."""
@@ -85,7 +81,7 @@ class PiperFile:
 
     def replaced(self, weights: Path) -> PiperFile:
         """Raises InputError: the weights are in the graph."""
-        raise InputError(f"{weights}: a Piper voice's weights are in its graph; give another voice")
+        raise not_replaced(weights, "a Piper voice")
 
     def files(self) -> list[Path]:
         """The graph."""

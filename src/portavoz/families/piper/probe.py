@@ -72,5 +72,5 @@ SPEC = Probe(
     bring_up=lambda c: (("encode", "enc_p.*"), ("durations", "dp.*"), ("decode", "flow.*"), ("vocode", "dec.*")),
     notes=lambda c: NOTES,
     title=lambda c: "Piper (VITS), tiny",
-    parts=lambda model: (model.model,),
+    parts=lambda model: (model.model, model),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...flow import Stage
-from ..spec import CheckpointPart, FamilySpec, Lengths, Target
+from ..own_graph import joints
+from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
 from .checkpoint import PiperFile, recognises
 from .config import MEDIUM, PiperConfig, parse
 from .eager import Eager
@@ -40,12 +40,6 @@ def exercise(model: Eager, c: PiperConfig, lengths: Lengths) -> None:
     )
 
 
-def joints(c: PiperConfig) -> tuple[Stage, ...]:
-    """What text and graph hand on."""
-    phonemes = f"{c.symbols} phonemes of {c.kind}"
-    return (Stage("the text front end", "text", phonemes), Stage("the graph", phonemes, c.rate))
-
-
 FAMILY = FamilySpec(
     name="piper",
     title="Piper",
@@ -61,11 +55,12 @@ FAMILY = FamilySpec(
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"phonemes": 100, "frames": 300},
-    joints=joints,
+    joints=lambda c: joints(f"{c.symbols} phonemes of {c.kind}", c.rate),
     recognises=recognises,
     speaks=("Piper",),
     rewrite=Target(f"{HERE}.rewrite:rewrite"),
     probe=Target(f"{HERE}.probe:SPEC"),
+    faults={"piper": FaultCatalogue(faults=Target(f"{HERE}.faults:FAULTS"))},
     twin=Target(f"{HERE}.twin:twin"),
     needs="NAME.onnx with NAME.onnx.json beside it",
 )

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...weights.cursor import Weights
 from ..graph_file import opened
+from ..own_graph import spoken
 from ..spec import Arrays, GraphTwin
 from .checkpoint import beside
 from .config import BEGIN, END, PAD, read
 from .eager import Eager
 from .names import rename, sizes, tensors
 from .rewrite import LENGTHS, PRIOR, rewrite
-from .vits import VitsConfig
 
+NAMES = ("result", "result.1")  # as the lab calls a graph's outputs
 PHONEMES = 4  # that are spoken: the graph's nodes are computed one by one in NumPy, a second takes minutes
 
 
@@ -25,10 +24,12 @@ def twin(path: Path, seed: int = 0) -> GraphTwin:
     """A graph and our blocks, with a few phonemes and drawn noise as inputs. Raises WeightError for a rounded file."""
     c, model = read(beside(path)), opened(path)
     found = tensors(model, path)
-    shape = sizes(model, found)
+    shape = sizes(model, found, path)
     rewrite(model, c, path)
     rename(model)
-    return GraphTwin(model, inputs(c.ids, seed), found, lambda w, given, edit: build(w, shape, given, edit))
+    return GraphTwin(
+        model, inputs(c.ids, seed), found, lambda w, given, edit: spoken(Eager(w, shape, names=NAMES), given, edit)
+    )
 
 
 def inputs(ids: Any, seed: int) -> Arrays:
@@ -46,11 +47,3 @@ def inputs(ids: Any, seed: int) -> Arrays:
         LENGTHS: draw.standard_normal(2 * row.shape[1]).astype(np.float32),
         PRIOR: draw.standard_normal(8192).astype(np.float32),
     }
-
-
-def build(w: Weights, shape: VitsConfig, given: Arrays, edit: Callable[[Any], None] | None) -> Callable[[], Any]:
-    """Our blocks, ready to say it; the graph's outputs are named as it names them. `edit` may change the model."""
-    model = Eager(w, shape, names=("result", "result.1"))
-    if edit is not None:
-        edit(model.model)
-    return lambda: model.run(**given)

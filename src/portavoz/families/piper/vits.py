@@ -313,7 +313,7 @@ class Decoder(Block):
 class Vits(Block):
     """The whole model; its parts are called one after the other by `Eager`."""
 
-    entries = ("encode", "durations", "decode")
+    entries = ("encode", "speaker", "durations", "decode")
 
     def __init__(self, w: Weights, c: VitsConfig) -> None:
         super().__init__(w)

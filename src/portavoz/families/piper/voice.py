@@ -17,6 +17,7 @@ from ..surgery import draw
 from ..synthesis import SynthesisOptions, SynthesisStream
 from .checkpoint import PiperFile
 from .config import PiperConfig
+from .eager import Eager
 from .phonemes import Numbers, numbers, split
 from .rewrite import LENGTHS, PRIOR
 
@@ -54,7 +55,7 @@ class PiperVoice:
     timed = True
     options: Mapping[str, str] = OPTIONS
 
-    def __init__(self, session: Session, c: PiperConfig, name: str) -> None:
+    def __init__(self, session: Session | Eager, c: PiperConfig, name: str) -> None:
         self.session, self.c, self.name = session, c, name
 
     @property

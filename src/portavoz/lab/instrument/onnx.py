@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ...errors import InputError, MissingExtra
 from .base import Call, Instrument
 from .observer import Observer
+from .onnx_nodes import computed
 
 ACTIVATIONS = {
     "Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "Elu": "elu", "Gelu": "gelu", "Mish": "mish",
@@ -151,11 +152,8 @@ class _Graph(Instrument):
         if node.op_type == "Cast" and self.float64:
             return tuple(self.wide(np.asarray(a)) for a in node.run(*given))
 
-        if node.op_type == "GatherElements":
-            return [_gathered(given[0], given[1], getattr(node, "axis", 0) or 0)]
-
         def run(*arrays: Any) -> tuple[Any, ...]:
-            return tuple(self.wide(np.asarray(a)) for a in node.run(*arrays))
+            return tuple(self.wide(np.asarray(a)) for a in computed(node, *arrays))
 
         if node.output[0] in waiting:
             return given[:1]  # the product is computed together with its bias
@@ -252,9 +250,3 @@ class _Graph(Instrument):
 
 def _first(value: Any, default: int) -> int:
     return int(value[0]) if value is not None and len(value) else default
-
-
-def _gathered(data: NDArray[Any], index: NDArray[Any], axis: int) -> NDArray[Any]:
-    """GatherElements as ONNX has it: other axes of the data may be longer, which the package's own refuses."""
-    cut = tuple(slice(None) if a == axis % data.ndim else slice(n) for a, n in enumerate(index.shape))
-    return np.take_along_axis(data[cut], index, axis)

@@ -135,6 +135,10 @@ class TtnnOps(PlainOps):
 
     def conv_transpose1d(self, x: Any, p: Any) -> Any:
         facts = {"stride": p.stride, "padding": p.padding}
+        if getattr(p, "alone", False):
+            facts["groups"] = x.shape[2]
+        if getattr(p, "extra", 0):
+            facts["extra"] = p.extra
         return self._apply("conv_transpose1d", x, *self._biased(p), rule=self._rule(p), **facts)
 
     def conv2d(self, x: Any, p: Any) -> Any:

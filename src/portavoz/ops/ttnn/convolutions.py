@@ -54,15 +54,16 @@ class Convolutions:
         return Handle(self.ttnn.reshape(y, (batch, length, out)), (batch, length, out))
 
     def _conv_transpose1d(
-        self, rule: Rule, x: Handle, w: Handle, b: Handle | None = None, *, stride: int, padding: int
-    ) -> Handle:
+        self, rule: Rule, x: Handle, w: Handle, b: Handle | None = None, *, stride: int, padding: int, groups: int = 1,
+        extra: int = 0,
+    ) -> Handle:  # fmt: skip
         channels, out, k = w.shape
-        batch, time, _ = x.shape
-        length = (time - 1) * stride + k - 2 * padding
+        out, (batch, time, _) = out * groups, x.shape
+        length = (time - 1) * stride + k - 2 * padding + extra
         facts = {  # time is the height: as the width it makes the library's slicing give up on long sound
             "in_channels": channels, "out_channels": out, "batch_size": batch, "input_height": time, "input_width": 1,
-            "kernel_size": (k, 1), "stride": (stride, 1), "padding": (padding, 0), "output_padding": (0, 0),
-            "dilation": (1, 1), "groups": 1,
+            "kernel_size": (k, 1), "stride": (stride, 1), "padding": (padding, 0),
+            "output_padding": (extra, 0), "dilation": (1, 1), "groups": groups,
         }  # fmt: skip
         y = self._conv("conv_transpose2d", rule, x, w, b, (*w.shape, 1), facts)
         return Handle(self.ttnn.reshape(y, (batch, length, out)), (batch, length, out))

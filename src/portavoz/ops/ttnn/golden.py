@@ -107,11 +107,12 @@ def _conv1d(
 
 
 def _conv_transpose1d(
-    product: Product, x: Tensor, w: Tensor, b: Tensor | None = None, *, stride: int, padding: int
-) -> Tensor:
-    if product is torch.matmul:
-        return F.conv_transpose1d(x.transpose(1, 2), w, b, stride, padding).transpose(1, 2)
-    size = (x.shape[1] - 1) * stride + w.shape[2]
+    product: Product, x: Tensor, w: Tensor, b: Tensor | None = None, *, stride: int, padding: int, groups: int = 1,
+    extra: int = 0,
+) -> Tensor:  # fmt: skip
+    if product is torch.matmul or groups > 1:  # a channel by itself has no sum that another order could change
+        return F.conv_transpose1d(x.transpose(1, 2), w, b, stride, padding, extra, groups).transpose(1, 2)
+    size = (x.shape[1] - 1) * stride + w.shape[2] + extra
     columns = product(x, w.flatten(1)).transpose(1, 2)  # each step's kernel, then added where they overlap
     y = F.fold(columns, (1, size), (1, w.shape[2]), stride=(1, stride))[:, :, 0].transpose(1, 2)
     y = y[:, padding : size - padding]
