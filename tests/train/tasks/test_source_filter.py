@@ -99,20 +99,9 @@ def test_losses_are_zero_on_the_target_and_know_the_circle() -> None:
     assert float(spectral_losses(turned, target)["rest_phase"]) == pytest.approx(float(same["rest_phase"]), abs=1e-4)
 
 
-def test_a_speaker_is_added_to_a_voice(corpus: Path, tmp_path: Path) -> None:
-    first = Trainer(config(corpus, steps=2, every=2), tmp_path / "first")
-    first.run()
-    bundle(
-        [tmp_path / "first" / "source_filter.safetensors"],
-        tmp_path / "voice",
-        name="v",
-        speakers=["one", "two"],
-        card={},
-    )
+def test_a_speaker_is_added_to_a_voice(start: Path, tmp_path: Path) -> None:
     more = taught(tmp_path / "more", speakers=("three",))
-    tuned = Trainer(
-        config(more, model="start", start=str(tmp_path / "voice"), speakers="add", steps=2, every=2), tmp_path / "tuned"
-    )
+    tuned = Trainer(config(more, model="start", start=str(start), speakers="add", steps=2, every=2), tmp_path / "tuned")
     assert tuned.corpus.speakers == ["one", "two", "three"]
     table = tuned.weights.arrays()["vocoder.encoder.speaker.weight"]
     assert np.abs(table[2] - table[:2].mean(0)).max() < 1e-6
