@@ -3,7 +3,8 @@
     python bench/stages.py [--rounds 5] [--json FILE]
 
 Milliseconds for sentences of about one, three and eight seconds, the least of all rounds. `source` is the spectra of
-the pulses. `waves` is `source`, `vocode` and `inverse` in daily use: in blocks, each with its neighbours on both sides.
+the pulses, `filter` sends them and noise through the vocoder's filters. `waves` is `source`, `vocode`, `filter` and
+`inverse` in daily use: in blocks, which the vocoder is given with their neighbours on both sides.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SENTENCES = {
     "8s": "The old house stood at the end of the lane, and nobody who passed it by in the evening ever looked up at "
     "its windows, because there was never a light in any of them.",
 }
-STAGES = ("text", "encode", "durations", "decode", "source", "vocode", "inverse", "waves")
+STAGES = ("text", "encode", "durations", "decode", "source", "vocode", "filter", "inverse", "waves")
 VISITS = 3
 
 
@@ -50,8 +51,9 @@ def threads(name: str, count: int) -> None:
 def stages(model: Any, text: str) -> tuple[dict[str, Callable[[], object]], float]:
     """Each stage as a call on what the stage before it made, and the seconds of sound that come out."""
     from portavoz.audio.stft import OverlapAdd
+    from portavoz.blocks.filtered import filtered
     from portavoz.blocks.pulse_source import PulseSource
-    from portavoz.families.compact.source_loop import NOISE, noise_rows
+    from portavoz.families.compact.source_loop import noise_rows
     from portavoz.text.chunks import split_text
 
     symbols = next(iter(split_text(text, secondary=True))).symbols
@@ -61,14 +63,15 @@ def stages(model: Any, text: str) -> tuple[dict[str, Callable[[], object]], floa
     frames, bins = len(controls), model.c.mel.fft // 2 + 1
     f0 = np.expm1(5 * controls[:, -2]).astype(np.float32)
     pulses = PulseSource(model.c.mel, f0).spectra(frames)
-    noise = noise_rows(0, bins)[np.arange(frames) % NOISE]
+    noise = noise_rows(0, bins)
     text_of, place, told = np.split(controls, [model.c.hidden, model.c.hidden + 2], -1)
-    given = [np.ascontiguousarray(part[None]) for part in (text_of, place, told, pulses, noise)]
-    spectrum = model.stages.vocode(*given)[0]
+    given = [np.ascontiguousarray(part[None]) for part in (text_of, place, told)]
+    filters = model.stages.vocode(*given)[0]
+    spectrum = filtered(filters, pulses, noise)
 
     def inverse() -> None:
         overlap = OverlapAdd(model.c.mel)
-        overlap.push(spectrum[:, :bins] + 1j * spectrum[:, bins:])
+        overlap.push(spectrum)
         overlap.finish()
 
     work: dict[str, Callable[[], object]] = {
@@ -78,6 +81,7 @@ def stages(model: Any, text: str) -> tuple[dict[str, Callable[[], object]], floa
         "decode": lambda: model.controls(memory, durations),
         "source": lambda: PulseSource(model.c.mel, f0).spectra(frames),
         "vocode": lambda: model.stages.vocode(*given),
+        "filter": lambda: filtered(filters, pulses, noise),
         "inverse": inverse,
         "waves": lambda: list(model.spoken(controls)),
     }

@@ -248,7 +248,8 @@ def test_bundled_voice_says_the_same_on_every_runtime(bundled: Voice, backend: s
     eager = portavoz.load(runtime="eager", backend=backend)
     a, b = bundled.speak(TEXT), eager.speak(TEXT)
     assert a.samples.shape == b.samples.shape
-    assert np.abs(a.samples - b.samples).max() <= 1e-4
+    # The graph of the vocoder computes in eight bits, and no back end does.
+    assert np.linalg.norm(a.samples - b.samples) <= 0.1 * np.linalg.norm(b.samples)
 
 
 def test_threads_inside_a_stage_change_nothing_audible(tiny: Path, voice: Voice) -> None:

@@ -103,8 +103,8 @@ def test_both_sides_run_freely_too(run: Any) -> None:
     assert "run freely: 2 named values, as often and within 64 propagated floors" in text
 
 
-def test_a_compiled_voice_passes_at_stage_level(run: Any) -> None:
-    done = run("lab", "compare", "heart@numpy", "heart@onnx")
+def test_a_compiled_voice_passes_at_stage_level(run: Any, tiny: Path) -> None:
+    done = run("lab", "compare", f"{tiny}@numpy", f"{tiny}@onnx")
     assert done.code == 0 and done.out.decode().startswith("PASS at stage level: every unit within 16 floors")
     assert "units inside the stages: only what crosses their borders was seen" in done.out.decode()
 

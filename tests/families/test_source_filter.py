@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from portavoz import families, ops
 from portavoz.audio.stft import istft, stft
-from portavoz.blocks.pulse_source import PulseSource
+from portavoz.blocks.filtered import filtered
+from portavoz.blocks.pulse_source import PulseSource, halves
 from portavoz.blocks.source_filter import SourceFilterHead
 from portavoz.errors import InputError, SpecError
 from portavoz.families.compact import source_loop
@@ -42,9 +43,7 @@ def sound(spoken):
 
 def heard(f0):
     """The pulses of an F0 curve as a wave: their spectra back through the inverse transform."""
-    spectra = PulseSource(SPEC, f0).spectra(len(f0))
-    real, imag = np.split(spectra.astype(np.float64), 2, -1)
-    return istft(real + 1j * imag, SPEC) * (SPEC.fft / 4)
+    return istft(PulseSource(SPEC, f0).spectra(len(f0)).astype(np.complex128), SPEC) * (SPEC.fft / 4)
 
 
 def test_pulses_are_the_sum_of_their_harmonics():
@@ -103,6 +102,25 @@ def test_head_is_its_formula(backend):
     assert np.abs(o.numpy(wave) - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_the_sources_are_filtered_on_the_host_as_by_the_head(backend):
+    o, draw, bins, count = ops.open(backend), np.random.default_rng(3), 17, 70
+    head = SourceFilterHead(
+        Weights.fresh(o, 3), MelSpec(rate=24000, fft=32, hop=8, window=32), inputs=6, channels=10, inner=12, layers=2
+    )
+    filters = (3 * draw.standard_normal((count, 5 * bins))).astype(np.float32)  # some are as loud as may be
+    pulses, noise = (draw.standard_normal((2, n, bins)) for n in (count, 25))
+    pulses, noise = ((1j * imag + real).astype(np.complex64) for real, imag in (pulses, noise))
+    found = filtered(filters, pulses, noise, first=7)
+    rows = noise[np.arange(7, 7 + count) % 25]
+    given = (o.tensor(x[None]) for x in (filters, halves(pulses), halves(rows)))
+    expected = o.numpy(head.sum(*given))[0]
+    assert (filters[:, :bins] > 7).any()
+    assert np.abs(halves(found) - expected).max() < 1e-6 * np.abs(expected).max()
+    assert np.array_equal(filtered(filters[40:], pulses[40:], noise, first=47), found[40:])
+    assert filtered(filters[:0], pulses[:0], noise).shape == (0, bins)
+
+
 def test_back_ends_agree():
     numpy, torch_ = (sound(model(b).synthesize(SYMBOLS, seed=4)) for b in ("numpy", "torch"))
     assert np.abs(numpy - torch_).max() < 1e-4 * np.abs(numpy).max()
@@ -127,11 +145,10 @@ def test_pieces_are_the_whole_and_its_spectrum_inverted(monkeypatch):
     assert np.array_equal(np.concatenate(list(m.spoken(controls))), whole)
     assert len(asked) > 1
     # One run of the head over everything: the same sums in another order.
-    bins = c.mel.fft // 2 + 1
     f0 = np.expm1(5 * controls[:, -2]).astype(np.float32)
-    noise = source_loop.noise_rows(0, bins)[np.arange(330) % source_loop.NOISE]
-    once = m._vocode(np.concatenate([controls, PulseSource(c.mel, f0).spectra(330), noise], -1)[None])[0]
-    wave = istft(once[:, :bins] + 1j * once[:, bins:], c.mel)
+    noise = source_loop.noise_rows(0, c.mel.fft // 2 + 1)
+    once = filtered(m._vocode(controls[None])[0], PulseSource(c.mel, f0).spectra(330), noise)
+    wave = istft(once, c.mel)
     assert np.abs(wave - whole).max() < 1e-5 * np.abs(whole).max()
 
 
@@ -141,8 +158,7 @@ def test_reach_is_wide_enough_and_not_much_too_wide():
     controls = m.controls(memory, np.full(len(SYMBOLS), 6))
     other = controls.copy()
     other[33, : PROBE_SOURCE.hidden] += 10
-    wide = np.zeros((66, 4 * 33), np.float32)
-    one, two = (m._vocode(np.concatenate([x, wide], -1)[None])[0] for x in (controls, other))
+    one, two = (m._vocode(x[None])[0] for x in (controls, other))
     touched = np.flatnonzero(np.abs(one - two).max(1) > 0)
     assert touched[0] == 33 - far and touched[-1] == 33 + far
 

@@ -145,9 +145,10 @@ class OverlapAdd:
         if frames.ndim < 2 or frames.shape[-1] != bins:
             raise InputError(f"spectrum: got {frames.shape}, wanted [.., frames, {bins}] for an FFT of {spec.fft}")
         count = frames.shape[-2]
-        pieces = np.fft.irfft(frames, spec.fft, axis=-1) * self.window.astype(frames.real.dtype)
+        pieces = np.fft.irfft(frames, spec.fft, axis=-1)
+        pieces *= self.window.astype(frames.real.dtype)
         wave = _add_up(pieces, spec.hop)
-        envelope = _add_up(np.broadcast_to(self.window**2, (count, spec.fft)), spec.hop)
+        envelope = self._squares(count)
         if self._tail is not None:
             wave[..., : self._tail.shape[-1]] += self._tail
             envelope[: len(self._envelope)] += self._envelope
@@ -155,6 +156,14 @@ class OverlapAdd:
         self._tail, self._envelope = wave[..., done:], envelope[done:]
         self._frames += count
         return self._give(wave[..., :done], envelope[:done])
+
+    def _squares(self, count: int) -> NDArray[Any]:
+        """What the squared windows of so many frames add up to: between the ends it is the same at every hop."""
+        hop, overlap = self.spec.hop, -(-self.spec.fft // self.spec.hop)
+        few = min(count, 2 * overlap)
+        sums = _add_up(np.broadcast_to(self.window**2, (few, self.spec.fft)), hop).reshape(-1, hop)
+        middle = np.broadcast_to(sums[overlap - 1], (count - few, hop))
+        return np.concatenate([sums[:overlap], middle, sums[overlap:]]).reshape(-1)
 
     def finish(self, length: int | None = None) -> NDArray[np.floating]:
         """The last samples, up to frames * hop in all ("same"), (frames - 1) * hop ("center") or `length`."""

@@ -21,6 +21,7 @@ from ..audio.stft import margins, window_of
 from ..flow import MelSpec
 
 Floats = NDArray[np.float32]
+Complexes = NDArray[np.complex64]
 TOP = 11_000.0  # Hz: no harmonic above
 VOICED = 40.0  # Hz: no pulses at or below
 NEAR_PULSE = 2e-3  # of sin(t / 2): there the quotient is its limit
@@ -39,25 +40,30 @@ class PulseSource:
         self._window = (window_of(spec) * (4 / spec.fft)).astype(np.float32)
         self._turned, self._drawn, self._given = 0.0, 0, 0  # turns so far; frames pulsed; frames given
         self._held: Floats = np.zeros(margins(spec)[0], np.float32)
+        # A frame's window lies over so many of its neighbours, whose first samples run straight from theirs.
+        self._heard = self._near(0, self.frames, -(-margins(spec)[0] // spec.hop) + 1)
 
     @property
     def frames(self) -> int:
         """Frames of the utterance."""
         return len(self._f0) - 2
 
-    def spectra(self, stop: int) -> Floats:
-        """The next frames up to `stop` [frames, 2 · bins]: real parts, then imaginary ones."""
-        spec, count = self.spec, min(stop, self.frames) - self._given
-        if count <= 0:
-            return np.zeros((0, 2 * (spec.fft // 2 + 1)), np.float32)
+    def spectra(self, stop: int) -> Complexes:
+        """The next frames up to `stop` [frames, bins]."""
+        spec, count = self.spec, max(0, min(stop, self.frames) - self._given)
+        found = np.zeros((count, spec.fft // 2 + 1), np.complex64)
+        if count == 0:
+            return found
         wanted = (count - 1) * spec.hop + spec.fft
         ahead = -(-(wanted - len(self._held)) // spec.hop)
         self._held = np.concatenate([self._held, self._pulses(ahead)])
         missing = max(0, wanted - len(self._held))  # silence behind the last frame
-        frames = sliding_window_view(np.pad(self._held, (0, missing)), spec.fft)[:: spec.hop][:count] * self._window
-        found = np.fft.rfft(frames, axis=-1)
+        frames = sliding_window_view(np.pad(self._held, (0, missing)), spec.fft)[:: spec.hop][:count]
+        heard = self._heard[self._given : self._given + count]
+        if heard.any():
+            found[heard] = np.fft.rfft(frames[heard] * self._window, axis=-1)
         self._held, self._given = self._held[count * spec.hop :], self._given + count
-        return np.concatenate([found.real, found.imag], -1).astype(np.float32)
+        return found
 
     def _pulses(self, count: int) -> Floats:
         """The train of the next `count` frames, fewer at the end."""
@@ -66,28 +72,47 @@ class PulseSource:
             return np.zeros(0, np.float32)
         self._drawn = last
         hz = _between(self._f0[first : last + 2], hop)
-        voiced = hz > VOICED
-        hz = np.maximum(hz, np.float32(VOICED))
-        turns: Any = hz.astype(np.float64) / self.spec.rate
+        voiced = self._near(first, last, 1)
+        train = np.zeros(hz.shape, np.float32)
+        lifted = np.maximum(hz, np.float32(VOICED))
+        turns: Any = np.divide(lifted, self.spec.rate, dtype=np.float64).reshape(-1)
         turns[0] += self._turned
         np.cumsum(turns, out=turns)
         self._turned = float(turns[-1])  # whole turns too: any other sum would round otherwise
-        turns %= 1.0
-        angle = (2 * math.pi * turns).astype(np.float32)
-        harmonics = np.floor(np.float32(TOP) / hz) + np.float32(0.5)
-        below = 2 * np.sin(angle * np.float32(0.5))
-        near = np.abs(below) <= NEAR_PULSE
-        below[near] = 1
-        train = np.sin(harmonics * angle) / below
-        train[near] = harmonics[near]
-        return np.where(voiced, train - np.float32(0.5), np.float32(0))
+        if voiced.any():
+            pulses = _train(turns.reshape(hz.shape)[voiced], lifted[voiced])
+            train[voiced] = np.where(hz[voiced] > VOICED, pulses, np.float32(0))
+        return train.reshape(-1)
+
+    def _near(self, first: int, last: int, far: int) -> NDArray[np.bool_]:
+        """Whether frames have one with F0 at most `far` frames away."""
+        if last <= first:
+            return np.zeros(0, np.bool_)
+        marks = np.pad(self._f0[1:-1] > VOICED, far)
+        return sliding_window_view(marks[first : last + 2 * far], 2 * far + 1).any(-1)
+
+
+def halves(spectrum: Complexes) -> Floats:
+    """[F, bins] → [F, 2 · bins]: real parts, then imaginary ones, as `SourceFilterHead` takes them."""
+    return np.concatenate([spectrum.real, spectrum.imag], -1)
+
+
+def _train(turns: Any, hz: Floats) -> Floats:
+    """Pulses at phases in turns (float64), of F0 in Hz."""
+    turns -= np.floor(turns)
+    angle = (2 * math.pi * turns).astype(np.float32)
+    harmonics = np.floor(np.float32(TOP) / hz) + np.float32(0.5)
+    below = 2 * np.sin(angle * np.float32(0.5))
+    near = np.abs(below) <= NEAR_PULSE
+    train = np.sin(harmonics * angle) / np.where(near, np.float32(1), below)
+    return np.where(near, harmonics, train) - np.float32(0.5)
 
 
 def _between(values: Floats, hop: int) -> Floats:
-    """Values at the middles of frames, one more on either side → one value a sample, in straight lines."""
+    """Values at the middles of frames, one more on either side → one a sample [frames, hop], in straight lines."""
     half = hop // 2
     inside = ((np.arange(hop) + 0.5) / hop + 0.5).astype(np.float32) % np.float32(1)
     out = np.empty((len(values) - 2, hop), np.float32)
     out[:, :half] = values[:-2, None] * (1 - inside[:half]) + values[1:-1, None] * inside[:half]
     out[:, half:] = values[1:-1, None] * (1 - inside[half:]) + values[2:, None] * inside[half:]
-    return out.reshape(-1)
+    return out

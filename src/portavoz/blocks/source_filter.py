@@ -18,9 +18,8 @@ from ..flow import MelSpec
 from ..ops.shapes import Array, Float
 from ..weights.cursor import Weights
 from .block import Block
+from .filtered import LOUDEST
 from .istft_head import ConvNeXt
-
-LOUDEST = 7.0  # a log magnitude above this is a runaway
 
 
 class SourceFilterHead(Block):
@@ -63,7 +62,7 @@ class SourceFilterHead(Block):
     def sum(
         self, filters: Float[Array, "B F five"], pulses: Float[Array, "B F both"], noise: Float[Array, "B F both"]
     ) -> Float[Array, "B F both"]:
-        """The filtered sources and the rest, added: [B, F, 2 · bins]."""
+        """The filtered sources and the rest, added: [B, F, 2 · bins]. `blocks.filtered` is the same on the host."""
         ops = self.ops
         h, theta, n, r, phi = ops.chunk(filters, 5)
         loud, hush, rest = (ops.exp(ops.clip(x, None, LOUDEST)) for x in (h, n, r))

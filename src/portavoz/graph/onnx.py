@@ -95,6 +95,11 @@ def _reason(problem: BaseException) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in first[:300])
 
 
+def computes_in_whole_numbers(graph: Path) -> bool:
+    """Whether a file's products are those of `whole_numbers`: the names of its operations stand in it as text."""
+    return b"MatMulInteger" in graph.read_bytes()
+
+
 def basic(graph: Path, out: Path) -> Path:
     """Write a graph as it is after ONNX Runtime's basic pass, which any other runtime can read too; gives `out`."""
     runtime = _runtime()

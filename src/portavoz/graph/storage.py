@@ -45,7 +45,7 @@ def onnx() -> Any:
 
 
 def read(path: str | Path) -> Any:
-    """A graph with all its weights as float32, however they are stored.
+    """A graph as it is stored.
 
     Raises WeightError for a file that is no graph, or one that computes in eight bits.
     """
@@ -58,6 +58,12 @@ def read(path: str | Path) -> Any:
         raise WeightError(f"{path}: not a graph that can be read ({problem}); export the voice again") from problem
     if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
         raise WeightError(f"{path}: computes in eight bits already; compress the voice that it was made from")
+    return model
+
+
+def widened(model: Any) -> Any:
+    """The model, changed in place: all its weights as float32."""
+    library = onnx()
     arrays = {tensor.name: library.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     kept = []
     for node in model.graph.node:
@@ -65,10 +71,10 @@ def read(path: str | Path) -> Any:
             arrays[node.output[0]] = WIDENING[node.op_type](*(arrays[name] for name in node.input))
         else:
             kept.append(node)
-    _nodes(model, kept)
+    replace_nodes(model, kept)
     del model.graph.initializer[:]
     model.graph.initializer.extend(library.numpy_helper.from_array(array, name) for name, array in arrays.items())
-    _forget(model)
+    forget(model)
     return model
 
 
@@ -105,7 +111,7 @@ def narrow(model: Any, packed: Mapping[str, Rows]) -> int:
         added.append(make("Cast", [f"{name}.int8"], [f"{name}.wide"], to=library.TensorProto.FLOAT))
         added.append(make("Mul", [f"{name}.wide", f"{name}.scales"], [name]))
         count += 1
-    _nodes(model, [*added, *model.graph.node])
+    replace_nodes(model, [*added, *model.graph.node])
     return count
 
 
@@ -138,7 +144,7 @@ def eight_bits(model: Any, examples: Sequence[Mapping[str, NDArray[Any]]], *, ke
     onnx()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    _fold_shapes(model)
+    fold_shapes(model)
     # What its pre-processing would do is done: without this it says so on the log of whoever calls.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     stored = {tensor.name for tensor in model.graph.initializer}
@@ -160,7 +166,7 @@ def eight_bits(model: Any, examples: Sequence[Mapping[str, NDArray[Any]]], *, ke
         return onnx().load(str(out))
 
 
-def _fold_shapes(model: Any) -> None:
+def fold_shapes(model: Any) -> None:
     """Kernels that a graph reshapes into matrices are stored as those: only a stored weight is quantised."""
     helper, kept = onnx().numpy_helper, []
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -177,8 +183,8 @@ def _fold_shapes(model: Any) -> None:
                         reader.input[i] = name
         else:
             kept.append(node)
-    _nodes(model, kept)
-    _forget(model)
+    replace_nodes(model, kept)
+    forget(model)
 
 
 class _Reader:
@@ -200,13 +206,14 @@ def _layout(array: NDArray[Any], known: NDArray[Any]) -> Layout | None:
     return None
 
 
-def _nodes(model: Any, nodes: Sequence[Any]) -> None:
+def replace_nodes(model: Any, nodes: Sequence[Any]) -> None:
+    """Give a model these nodes, also such as are in it."""
     copied = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
     model.graph.node.extend(copied)
 
 
-def _forget(model: Any) -> None:
+def forget(model: Any) -> None:
     """Leave out the weights that nothing reads."""
     used = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
     kept = [type(t).FromString(t.SerializeToString()) for t in model.graph.initializer if t.name in used]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.durations import frames
-from ...blocks.pulse_source import PulseSource
+from ...blocks.pulse_source import PulseSource, halves
 from ...flow import MelSpec, Noise
 from ...ops.tap import tap
 from ...weights.cursor import Weights
@@ -105,7 +105,7 @@ def run_source_filter(model: Any, given: Arrays, c: CompactConfig) -> None:
     curves = ops.numpy(tap("curves", plan.decode(tap("memory", memory), each, where, steps)))[:, : index.shape[1]]
     curves = curves.astype(np.float32)
     controls = np.stack([told(row[:, 0], row[:, 1]) for row in curves])
-    pulses = tap("pulses", np.stack([PulseSource(c.mel, row[:, 0]).spectra(len(row)) for row in curves]))
+    pulses = tap("pulses", np.stack([halves(PulseSource(c.mel, row[:, 0]).spectra(len(row))) for row in curves]))
     noise = np.stack([Noise(1).draw("source.noise", pulses.shape[1:])] * len(pulses))
     text = ops.gather(tap("text", speech.encode(ids, speaker, real)), ops.tensor(index))
     tap("wave", speech.filters(text, *(ops.tensor(x) for x in (place, controls, pulses, noise))))

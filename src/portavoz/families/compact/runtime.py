@@ -50,7 +50,7 @@ def stages(c: CompactConfig) -> tuple[StageSpec, ...]:
 
 def source_filter_stages(c: CompactConfig) -> tuple[StageSpec, ...]:
     """Those of a source–filter voice."""
-    B, S, T, F, both = 2, 11, 22, 44, 2 * (c.mel.fft // 2 + 1)
+    B, S, T, F = 2, 11, 22, 44
     encode = {
         "ids": Input("batch symbols", np.arange(B * S).reshape(B, S) % c.symbols),
         "speaker": Input("batch", np.zeros(B, np.int64)),
@@ -60,7 +60,7 @@ def source_filter_stages(c: CompactConfig) -> tuple[StageSpec, ...]:
         "index": Input("batch steps", np.zeros((B, T), np.int64)),
         "place": Input("batch steps", np.zeros((B, T, 2), np.float32)),
     }
-    wide = {"text": c.hidden, "place": 2, "told": 2, "pulses": both, "noise": both}
+    wide = {"text": c.hidden, "place": 2, "told": 2}
     vocode = {name: Input("batch frames", np.zeros((B, F, size), np.float32)) for name, size in wide.items()}
     return (
         StageSpec(
@@ -72,7 +72,7 @@ def source_filter_stages(c: CompactConfig) -> tuple[StageSpec, ...]:
         ),
         StageSpec("decode", decode, {"curves": "batch frames"}, lambda w, c: Plan(w / "acoustic", c).decode),
         StageSpec(
-            "vocode", vocode, {"sound": "batch frames"}, lambda w, c: Speech(w / "vocoder", c).filters.spectrum
+            "vocode", vocode, {"filters": "batch frames"}, lambda w, c: Speech(w / "vocoder", c).filters.filters
         ),
     )  # fmt: skip
 
@@ -122,5 +122,5 @@ class SourceFilterSessions:
         given = {"memory": memory, "index": index, "place": place}
         return self.sessions["decode"].run(**{name: np.ascontiguousarray(a) for name, a in given.items()})[0]
 
-    def vocode(self, text: Floats, place: Floats, told: Floats, pulses: Floats, noise: Floats) -> Floats:
-        return self.sessions["vocode"].run(text=text, place=place, told=told, pulses=pulses, noise=noise)[0]
+    def vocode(self, text: Floats, place: Floats, told: Floats) -> Floats:
+        return self.sessions["vocode"].run(text=text, place=place, told=told)[0]

@@ -121,6 +121,5 @@ class EagerSourceFilter:
         t = self.ops.tensor
         return self.ops.numpy(self.acoustic.decode(t(memory), t(index), t(place)))
 
-    def vocode(self, text: Floats, place: Floats, told: Floats, pulses: Floats, noise: Floats) -> Floats:
-        given = (self.ops.tensor(x) for x in (text, place, told, pulses, noise))
-        return self.ops.numpy(self.vocoder.filters.spectrum(*given))
+    def vocode(self, text: Floats, place: Floats, told: Floats) -> Floats:
+        return self.ops.numpy(self.vocoder.filters.filters(*(self.ops.tensor(x) for x in (text, place, told))))

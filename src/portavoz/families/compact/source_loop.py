@@ -2,7 +2,9 @@
 
 encode   ids [1, S], speaker [1]                             → memory [1, S, 2 · hidden], log(1 + steps) [1, S, 1]
 decode   memory [1, S, hidden], index [1, T], place [1, T, 2] → curves [1, 2 · T, 2], of every second frame
-vocode   text [1, F, hidden], place, told [1, F, 2], pulses, noise [1, F, 2 · bins] → spectrum [1, F, 2 · bins]
+vocode   text [1, F, hidden], place, told [1, F, 2]           → filters [1, F, 5 · bins]
+
+The host draws pulses and noise, sends them through the filters and inverts the spectrum.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.durations import frames
-from ...blocks.pulse_source import VOICED, PulseSource
+from ...blocks.filtered import filtered
+from ...blocks.pulse_source import VOICED, Complexes, PulseSource
 from ...errors import InputError
 from ...flow import Noise
 from ...ops.tap import tap
@@ -28,9 +31,10 @@ NOISE = 256  # frames after which the noise repeats: 3.2 seconds, longer than an
 
 
 @lru_cache(maxsize=4)
-def noise_rows(seed: int, bins: int) -> Floats:
-    """The noise's spectrum [NOISE, 2 · bins], the same for every utterance of a seed."""
-    rows = Noise(seed).draw("source.noise", (NOISE, 2 * bins))
+def noise_rows(seed: int, bins: int) -> Complexes:
+    """The noise's spectrum [NOISE, bins], the same for every utterance of a seed."""
+    drawn = Noise(seed).draw("source.noise", (NOISE, 2 * bins))
+    rows = drawn[:, :bins] + np.complex64(1j) * drawn[:, bins:]
     rows.flags.writeable = False
     return rows
 
@@ -88,22 +92,26 @@ class SourceFilterLoop(Compact):
 
     def spoken(self, controls: Floats, *, seed: int = 0) -> Iterator[Floats]:
         """The wave of the controls [F, hidden + 4] in pieces, block after block as they are made."""
-        c, bins, far, at = self.c, self.c.mel.fft // 2 + 1, compact_wave.reach(self.c), 0
+        c, far, at = self.c, compact_wave.reach(self.c), 0
         source = PulseSource(c.mel, np.expm1(5 * controls[:, -2]).astype(np.float32))
-        rows = noise_rows(seed, bins)
-        state = compact_wave.Vocoding.start(c, controls.shape[1] + 4 * bins)
+        rows = noise_rows(seed, c.mel.fft // 2 + 1)
+
+        def spectrum(filters: Floats, first: int) -> Complexes:
+            return filtered(filters, source.spectra(first + len(filters)), rows, first)
+
+        state = compact_wave.Vocoding.start(c, controls.shape[1])
         while at < len(controls):
             stop = min(compact_wave.edge_after(state.done) + far, len(controls))
-            noise = rows[np.arange(at, stop) % NOISE]
-            given = np.concatenate([controls[at:stop], source.spectra(stop), noise], -1)
-            piece, state = compact_wave.vocode(self._vocode, c, state, given, final=stop == len(controls))
+            piece, state = compact_wave.vocode(
+                self._vocode, c, state, controls[at:stop], final=stop == len(controls), spectrum=spectrum
+            )
             at = stop
             yield piece
 
-    def _vocode(self, given: Floats) -> Floats:
-        bins, hidden = self.c.mel.fft // 2 + 1, self.c.hidden
-        cuts = np.cumsum([hidden, 2, 2, 2 * bins])
-        return self.stages.vocode(*(np.ascontiguousarray(part) for part in np.split(given, cuts, -1)))
+    def _vocode(self, controls: Floats) -> Floats:
+        hidden = self.c.hidden
+        parts = controls[..., :hidden], controls[..., hidden : hidden + 2], controls[..., hidden + 2 :]
+        return self.stages.vocode(*(np.ascontiguousarray(part) for part in parts))
 
 
 def loop(stages: Any, c: CompactConfig) -> Compact:

@@ -80,6 +80,12 @@ def edge_after(done: int) -> int:
     return next((edge for edge in FIRST if done < edge), done + STRIDE - (done - last) % STRIDE)
 
 
+def joined(spectrum: NDArray[np.float32], first: int) -> NDArray[np.complex64]:
+    """Real parts and imaginary ones [F, 2 · bins] → [F, bins]."""
+    bins = spectrum.shape[-1] // 2
+    return spectrum[:, :bins] + np.complex64(1j) * spectrum[:, bins:]
+
+
 def vocode(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     c: CompactConfig,
@@ -87,10 +93,12 @@ def vocode(
     mel: NDArray[np.float32],
     *,
     final: bool,
+    spectrum: Callable[[NDArray[np.float32], int], NDArray[np.complex64]] = joined,
 ) -> tuple[NDArray[np.float32], Vocoding]:
     """The next samples of a wave, given the next frames [frames, mels] of its mel; `final` with the last ones.
 
-    `run` is the vocoder's stage (see `stage`), [1, F, mels] → spectrum [1, F, 2 · bins] or wave [1, F · hop].
+    `run` is the vocoder's stage (see `stage`), [1, F, mels] → spectrum [1, F, 2 · bins] or wave [1, F · hop]. Where it
+    gives something else of each frame, `spectrum` makes frames [F, bins] of it, told which is their first.
     A block of frames is given out once `reach` frames after it are known:
 
         first        done            ready          end
@@ -109,9 +117,7 @@ def vocode(
         if overlap is None:
             pieces.append(out[(done - first) * c.mel.hop : (ready - first) * c.mel.hop])
         else:
-            part = out[done - first : ready - first]
-            bins = part.shape[-1] // 2
-            pieces.append(overlap.push(part[:, :bins] + 1j * part[:, bins:]))
+            pieces.append(overlap.push(spectrum(out[done - first : ready - first], done)))
         keep = max(first, ready - far)
         held, first, done = held[keep - first :], keep, ready
     if final and overlap is not None:

@@ -13,6 +13,7 @@ from ...families.pipeline import SENTENCE, Pipeline, PipelineSpec, Request
 from ...families.spec import FamilySpec
 from ...folder import voices
 from ...graph.compile import Origin, assemble, plan, prebuilt
+from ...graph.onnx import computes_in_whole_numbers
 from ...input_files import is_file, parse_json
 from ...loading import Source, open_checkpoint
 from ...ops.base import Ops
@@ -127,6 +128,8 @@ def _compiled(
         raise InputError(f"{name}: {spec.title} runs on {', '.join(spec.runtimes)}; choose one of them")
     choices = plan(spec, runtime, precision or spec.runtimes[runtime][0])
     graphs = found.graphs() if runtime == "onnx" and precision in (None, "float32") else {}
+    if any(computes_in_whole_numbers(graph) for graph in graphs.values()):
+        graphs = {}  # what is compared here is float32: exported once more, from the weights
     runner = prebuilt(spec, found.config, graphs) if graphs else assemble(Origin.of(spec, found), choices).runner
     return pipelines(spec).voice(runner, found, request, name)
 

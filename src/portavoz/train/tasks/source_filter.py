@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...blocks.durations import pad_rows
-from ...blocks.pulse_source import PulseSource
+from ...blocks.pulse_source import PulseSource, halves
 from ...errors import InputError, SpecError
 from ...families.compact.acoustic import keep, layout
 from ...families.compact.config import CompactConfig
@@ -218,7 +218,7 @@ class RecordedTask(SourceFilterTask):
 
     def _sound(self, rows: Sequence[Stretch], step: int) -> dict[str, Tensor]:
         made, curves, _ = self._filters(rows)
-        pulses = np.stack([PulseSource(self.c.mel, row).spectra(len(row)) for row in curves[..., 0]])
+        pulses = np.stack([halves(PulseSource(self.c.mel, row).spectra(len(row))) for row in curves[..., 0]])
         noise = np.random.default_rng((self.seed, step + 1, rows[0].start)).standard_normal(pulses.shape, np.float32)
         head, hop = self.speech.filters, self.c.mel.hop
         spectrum = head.sum(made.float(), self.ops.tensor(pulses), self.ops.tensor(noise))

@@ -18,6 +18,10 @@ from ...graph.compile import export_stages
 from ...weights import file
 from ..tasks.pretrained import FAMILY, joined
 
+# What computes its large products in eight bits, and whose weights do not: F0 is among the first layer's inputs, and
+# eight bits are too few for it.
+WHOLE = {"vocode": ("vocoder.filters.embed",)}
+
 
 def files(family: FamilySpec) -> tuple[str, ...]:
     """What a voice's folder has besides voice.json: its weights, and a graph for each stage."""
@@ -36,7 +40,8 @@ def bundle(
     """Write a voice folder from the files of an acoustic model and a vocoder (or one file that holds both).
 
     Weights are rounded to float16 once (unless `half` is false) and the graphs exported from the rounded ones, so every
-    runtime computes with the same numbers. Raises SpecError or WeightError when the parts do not fit together.
+    runtime computes with the same numbers; only the stage in WHOLE of a source–filter voice has eight bits there.
+    Raises SpecError or WeightError when the parts do not fit together.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +51,8 @@ def bundle(
     file.write(folder / "model.safetensors", {k: a.astype(kind) for k, a in tensors.items()}, metadata)
     family = families.get(FAMILY)
     assert family.bare is not None
-    export_stages(family, family.bare(folder / "model.safetensors", config), folder, half=half)
+    whole = WHOLE if half and config.vocoder == "source_filter" else None
+    export_stages(family, family.bare(folder / "model.safetensors", config), folder, half=half, whole=whole)
     about = {
         "format": FORMAT,
         "name": name,

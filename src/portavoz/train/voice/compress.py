@@ -19,6 +19,8 @@ from ...errors import InputError, SpecError
 from ...families.spec import StageSpec
 from ...folder import describe, find, verify
 from ...graph import storage
+from ...graph.compile import Origin
+from ...graph.onnx import computes_in_whole_numbers
 from ...voice import Voice, load
 from ...weights import file
 from ...weights.quantized import MOST, beside, rows, unpacked
@@ -146,7 +148,7 @@ def _graphs(
     # F0 comes out of a source–filter voice's decoder as a number of Hz: eight bits are too few for it.
     eight = [stage for stage, prefix in EIGHT.items() if any(path.startswith(prefix) for path in old)]
     for stage in (Path(name).stem for name in files(families.get(describe(source)["family"]))[1:]):
-        model = storage.read(source / f"{stage}.onnx")
+        model = _graph(source, stage)
         storage.change(model, old, new)
         if kind == "static-int8" and stage in eight:
             model = storage.eight_bits(model, examples[stage], keep=SENSITIVE)
@@ -154,6 +156,20 @@ def _graphs(
         if packed:
             storage.round_tables(model, old)
         yield stage, model
+
+
+def _graph(source: Path, stage: str) -> Any:
+    """A stage's graph in float32: exported once more (with torch) where the voice has it in whole numbers."""
+    path = source / f"{stage}.onnx"
+    model = storage.read(path)
+    if computes_in_whole_numbers(path):
+        about = describe(source)
+        family = families.get(about["family"])
+        bare: Any = family.bare
+        weights = bare(source / "model.safetensors", family.parse(about["config"], source))
+        exported = Origin.of(family, weights, transient=True).exported(stage)
+        model = storage.onnx().load_model_from_string(exported)
+    return storage.widened(model)
 
 
 def _spoken(source: Path, sentences: Iterable[str]) -> dict[str, list[dict[str, NDArray[Any]]]]:
