@@ -135,10 +135,10 @@ def test_pieces_are_the_whole_and_its_spectrum_inverted(monkeypatch):
     asked = []
     own = compact_wave.vocode
 
-    def in_twos(run, c, state, given, *, final):
+    def in_twos(run, c, state, given, *, final, spectrum):
         asked.append(len(given))
-        first, state = own(run, c, state, given[:2], final=False)
-        rest, state = own(run, c, state, given[2:], final=final)
+        first, state = own(run, c, state, given[:2], final=False, spectrum=spectrum)
+        rest, state = own(run, c, state, given[2:], final=final, spectrum=spectrum)
         return np.concatenate([first, rest]), state
 
     monkeypatch.setattr(compact_wave, "vocode", in_twos)
