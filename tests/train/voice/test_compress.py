@@ -13,7 +13,9 @@ import voices
 
 import portavoz
 from portavoz.errors import InputError, SpecError, WeightError
+from portavoz.folder import describe, find
 from portavoz.graph import storage
+from portavoz.graph.onnx import computes_in_whole_numbers
 from portavoz.ops import open as open_ops
 from portavoz.train.tasks.pretrained import trained
 from portavoz.train.voice.bundle import bundle
@@ -126,6 +128,26 @@ def test_fine_tuning_can_begin_with_eight_bits(made: dict[str, Path]) -> None:
     w = Weights.load(made["int8"] / "model.safetensors", open_ops("numpy"))
     taken = w.embedding("acoustic.encoder.embedding", c.symbols, c.hidden).weight
     assert np.array_equal(taken, arrays["acoustic.encoder.embedding.weight"])
+
+
+@pytest.mark.slow
+def test_a_vocoder_in_whole_numbers_comes_out_of_bundling_and_is_compressed_from_its_weights(tmp_path: Path) -> None:
+    source = find(None)
+    about = describe(source)
+    names = {"name": about["name"], "speakers": about["speakers"], "card": {}}
+    again = bundle([source / "model.safetensors"], tmp_path / "again", **names)
+    plain = bundle([source / "model.safetensors"], tmp_path / "plain", **names, half=False)
+    assert [computes_in_whole_numbers(folder / "vocode.onnx") for folder in (source, again, plain)] == [
+        True,
+        True,
+        False,
+    ]
+    compress(again, tmp_path / "half", "float16")
+    assert not computes_in_whole_numbers(tmp_path / "half" / "vocode.onnx")
+    said, once_more, whole = (portavoz.load(v).speak(TEXT).samples for v in (plain, tmp_path / "half", again))
+    level = np.linalg.norm(said)
+    assert np.linalg.norm(once_more - said) < 1e-3 * level
+    assert 1e-3 * level < np.linalg.norm(whole - said) < 0.1 * level
 
 
 def test_rows() -> None:
