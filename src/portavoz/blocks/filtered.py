@@ -21,7 +21,7 @@ def filtered(filters: Floats, pulses: Complexes, noise: Complexes, first: int = 
     · e^{iφ}, [F, bins]. Noise that is
     shorter begins again; the frames' own begins at `first`."""
     out = np.empty(pulses.shape, np.complex64)
-    turned = np.empty((min(FRAMES, len(out)), out.shape[1]), np.complex64)
+    turned = np.empty_like(out[:FRAMES])
     for at in range(0, len(out), FRAMES):
         h, theta, n, r, phi = np.split(filters[at : at + FRAMES], 5, -1)
         sound, other = out[at : at + FRAMES], turned[: len(h)]

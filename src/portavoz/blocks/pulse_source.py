@@ -89,12 +89,20 @@ class PulseSource:
         if last <= first:
             return np.zeros(0, np.bool_)
         marks = np.pad(self._f0[1:-1] > VOICED, far)
-        return sliding_window_view(marks[first : last + 2 * far], 2 * far + 1).any(-1)
+        return np.any(sliding_window_view(marks[first : last + 2 * far], 2 * far + 1), axis=-1)
 
 
 def halves(spectrum: Complexes) -> Floats:
     """[F, bins] → [F, 2 · bins]: real parts, then imaginary ones, as `SourceFilterHead` takes them."""
     return np.concatenate([spectrum.real, spectrum.imag], -1)
+
+
+def joined(halves: Floats) -> Complexes:
+    """[F, 2 · bins], real parts first → [F, bins]."""
+    bins = halves.shape[-1] // 2
+    spectrum = np.empty((len(halves), bins), np.complex64)
+    spectrum.real, spectrum.imag = halves[:, :bins], halves[:, bins:]
+    return spectrum
 
 
 def _train(turns: Any, hz: Floats) -> Floats:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...blocks.durations import frames
 from ...blocks.filtered import filtered
-from ...blocks.pulse_source import VOICED, Complexes, PulseSource
+from ...blocks.pulse_source import VOICED, Complexes, PulseSource, joined
 from ...errors import InputError
 from ...flow import Noise
 from ...ops.tap import tap
@@ -33,8 +33,7 @@ NOISE = 256  # frames after which the noise repeats: 3.2 seconds, longer than an
 @lru_cache(maxsize=4)
 def noise_rows(seed: int, bins: int) -> Complexes:
     """The noise's spectrum [NOISE, bins], the same for every utterance of a seed."""
-    drawn = Noise(seed).draw("source.noise", (NOISE, 2 * bins))
-    rows = drawn[:, :bins] + np.complex64(1j) * drawn[:, bins:]
+    rows = joined(Noise(seed).draw("source.noise", (NOISE, 2 * bins)))
     rows.flags.writeable = False
     return rows
 

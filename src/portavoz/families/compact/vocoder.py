@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...audio.stft import OverlapAdd
 from ...blocks.hifigan import HifiGan, HifiGanConfig
 from ...blocks.istft_head import IstftHead
+from ...blocks.pulse_source import joined
 from ...weights.cursor import Weights
 from .config import CompactConfig
 
@@ -80,12 +81,6 @@ def edge_after(done: int) -> int:
     return next((edge for edge in FIRST if done < edge), done + STRIDE - (done - last) % STRIDE)
 
 
-def joined(spectrum: NDArray[np.float32], first: int) -> NDArray[np.complex64]:
-    """Real parts and imaginary ones [F, 2 · bins] → [F, bins]."""
-    bins = spectrum.shape[-1] // 2
-    return spectrum[:, :bins] + np.complex64(1j) * spectrum[:, bins:]
-
-
 def vocode(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     c: CompactConfig,
@@ -93,7 +88,7 @@ def vocode(
     mel: NDArray[np.float32],
     *,
     final: bool,
-    spectrum: Callable[[NDArray[np.float32], int], NDArray[np.complex64]] = joined,
+    spectrum: Callable[[NDArray[np.float32], int], NDArray[np.complex64]] = lambda both, first: joined(both),
 ) -> tuple[NDArray[np.float32], Vocoding]:
     """The next samples of a wave, given the next frames [frames, mels] of its mel; `final` with the last ones.
 
