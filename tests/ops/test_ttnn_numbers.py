@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from portavoz.errors import BackendError
+from portavoz.ops.ttnn.handle import owned
 from portavoz.ops.ttnn.number import block_float, matmul, rounded, split
 
 
@@ -86,3 +88,10 @@ def test_what_there_is_not_is_one_sentence() -> None:
         rounded(torch.ones(2), "float8")
     with pytest.raises(BackendError, match=r"no fidelity 'hifi9'.*: choose one of lofi, hifi2"):
         matmul(torch.ones(2, 2), torch.ones(2, 2), "hifi9")
+
+
+def test_a_table_that_may_only_be_read_is_copied_for_the_library() -> None:
+    table = np.ones((2, 3), np.float32)
+    assert owned(table) is table
+    table.setflags(write=False)
+    assert owned(table).flags.writeable and np.array_equal(owned(table), table)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .handle import Handle
+from .handle import Handle, owned
 from .schedule import Rule
 
 
@@ -27,10 +27,10 @@ class Convolutions:
             return w.made[key]
         t = self.ttnn
         array = w.host if w.host is not None else self.download(w)
-        kernel = t.Tensor(np.ascontiguousarray(array.reshape(shape)), t.float32, layout=t.ROW_MAJOR_LAYOUT)
+        kernel = t.Tensor(owned(array.reshape(shape)), t.float32, layout=t.ROW_MAJOR_LAYOUT)
         if b is None:
             return kernel, None
-        flat = np.ascontiguousarray(self.download(b).reshape(1, 1, 1, -1), np.float32)
+        flat = owned(self.download(b).reshape(1, 1, 1, -1), np.float32)
         return kernel, t.Tensor(flat, t.float32, layout=t.ROW_MAJOR_LAYOUT)
 
     def _conv1d(

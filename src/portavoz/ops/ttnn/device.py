@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import BackendError
 from .caches import Caches
 from .convolutions import Convolutions
-from .handle import Handle
+from .handle import Handle, owned
 from .moves import Moves
 from .operations import Refused
 from .schedule import TILE, Rule
@@ -115,7 +115,7 @@ class Card(Convolutions, Moves, Caches):
     def _up(self, a: Any, dtype: Any, layout: Any, memory: Any = None) -> Any:
         t = self.ttnn
         a = a.reshape(1, 1) if a.ndim == 0 else a
-        made = t.Tensor(np.ascontiguousarray(a), dtype, layout=layout)
+        made = t.Tensor(owned(a), dtype, layout=layout)
         try:
             return t.to_device(made, self.device, memory_config=memory or t.DRAM_MEMORY_CONFIG)
         except RuntimeError as problem:
