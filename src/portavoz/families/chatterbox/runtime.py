@@ -44,13 +44,17 @@ HOST = ("text_emb", "speech_emb", "text_pos_emb", "speech_pos_emb", "cond_enc", 
 def precisions(runtime: str, precision: str, bfloat16: bool) -> dict[str, str]:
     """The stages whose precision is another one; `bfloat16`: the processor multiplies it itself.
 
-    int8 is about T3, whose weights are read for every token, and the flow's estimator. The vocoder, whose phases add
-    up, and what turns a prompt into tokens stay in float32.
+    int8 is about T3, whose weights are read for every token. The flow's estimator, arithmetic more than weights, runs in
+    bfloat16 where OpenVINO and the processor have it, in int8 on OpenVINO else; on ONNX Runtime int8 is slower than
+    float32. The vocoder, whose phases add up, and what turns a prompt into tokens stay in float32.
     """
     kept = dict.fromkeys(EXACT, "float32")
     if precision == "bfloat16":
         return {**kept, "vocode": "float32"}
-    return {**kept, "vocode": "float32", "mu": "float32"} if precision == "int8" else {}
+    if precision != "int8":
+        return {}
+    flow = "float32" if runtime != "openvino" else "bfloat16" if bfloat16 else "int8"
+    return {**kept, "vocode": "float32", "mu": "float32", "velocity": flow}
 
 
 def prepare(parts: Mapping[str, Tensors], c: ChatterboxConfig) -> dict[str, Tensors]:
