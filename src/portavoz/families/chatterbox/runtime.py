@@ -44,8 +44,8 @@ HOST = ("text_emb", "speech_emb", "text_pos_emb", "speech_pos_emb", "cond_enc", 
 def precisions(runtime: str, precision: str, bfloat16: bool) -> dict[str, str]:
     """The stages whose precision is another one; `bfloat16`: the processor multiplies it itself.
 
-    int8 is about T3, whose weights are read for every token. The flow's estimator, arithmetic more than weights, runs in
-    bfloat16 where OpenVINO and the processor have it, in int8 on OpenVINO else; on ONNX Runtime int8 is slower than
+    int8 is about T3, whose weights are read for every token. The flow's estimator, more arithmetic than weights, is in
+    bfloat16 where OpenVINO and the processor have it, else on OpenVINO in int8; on ONNX Runtime int8 is slower than
     float32. The vocoder, whose phases add up, and what turns a prompt into tokens stay in float32.
     """
     kept = dict.fromkeys(EXACT, "float32")
