@@ -162,7 +162,7 @@ class OverlapAdd:
         hop, overlap = self.spec.hop, -(-self.spec.fft // self.spec.hop)
         few = min(count, 2 * overlap)
         sums = _add_up(np.broadcast_to(self.window**2, (few, self.spec.fft)), hop).reshape(-1, hop)
-        middle = np.broadcast_to(sums[overlap - 1], (count - few, hop))
+        middle = np.broadcast_to(sums[overlap - 1 : overlap], (count - few, hop))
         return np.concatenate([sums[:overlap], middle, sums[overlap:]]).reshape(-1)
 
     def finish(self, length: int | None = None) -> NDArray[np.floating]:
