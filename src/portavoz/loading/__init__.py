@@ -74,13 +74,14 @@ def load_family(folder: Path, options: Options) -> Opened:
             raise BackendError(f"{name} is of a back end that has one: give backend 'ttnn' with it, or leave it out")
     _, family, found = open_checkpoint(folder, options.vocoder)
     # On a back end or a device of the caller's choice the blocks run as they are written, in the first precision.
-    default = _default(family, found)
+    bare = _bare(family, found)
+    default = "eager" if bare else next(iter(family.runtimes))
     usual = options.runtime or ("eager" if options.backend or options.device else default)
     precisions = family.runtimes.get(usual, ("",))
     if options.backend or options.device:
         precisions = precisions[:1]
     runtime, precision = options.choose(family.name, tuple(family.runtimes), precisions, first=default)
-    if default == "eager" != runtime:
+    if bare and runtime != "eager":
         raise BackendError(f"{folder}: has weights and no graph, so no runtime {runtime!r}; leave it out")
     said = options.runtime or options.precision or options.backend or options.device
     engine, about = (None if said else _tuned(family, found, options)) or _asked(
@@ -93,11 +94,9 @@ def load_family(folder: Path, options: Options) -> Opened:
     return Opened(family.synthesizer(found, engine), shown, used)
 
 
-def _default(family: FamilySpec, found: Checkpoint) -> str:
-    """The runtime that is taken where none was asked for: eager for weights that nothing makes graphs of."""
-    first = next(iter(family.runtimes))
-    bare = "eager" in family.runtimes and not family.stages(found.config) and not found.graphs()
-    return "eager" if bare else first
+def _bare(family: FamilySpec, found: Checkpoint) -> bool:
+    """Whether there are weights that nothing makes graphs of."""
+    return "eager" in family.runtimes and not family.stages(found.config) and not found.graphs()
 
 
 Running = tuple[Engine, dict[str, Any]]
