@@ -198,11 +198,12 @@ def height(speech: portavoz.Speech) -> float:
 ROOF = "There was a roof on salaries, and we all knew it."
 
 
-def test_the_bundled_speaker_is_a_woman(bundled: Voice) -> None:
+def test_the_bundled_speakers_are_two_women_and_a_man(bundled: Voice) -> None:
     assert bundled.name == "heart"
-    assert bundled.speakers == ("heart",)
+    assert bundled.speakers == ("heart", "bella", "eric")
     assert bundled.rate == 24000
-    assert 140 < height(bundled.speak(ROOF)) < 240
+    heights = [height(bundled.speak(ROOF, speaker=name)) for name in bundled.speakers]
+    assert all(140 < found < 240 for found in heights[:2]) and all(80 < found < 170 for found in heights[2:])
     assert same(bundled.speak(SHORT), bundled.speak(SHORT, speaker="heart"))
 
 

@@ -1,9 +1,9 @@
 """The voice folder of a training's result, with its card.
 
-    python recipes/voice/heart.py runs/heart/source_filter.safetensors OUT [--report judged.json]
+    python recipes/voice/heart.py runs/heart/source_filter.safetensors OUT [--report heart=judged.json …]
 
-The report is what ``portavoz evaluate OUT --corpus corpus-heart --asr whisper --mos distillmos --json judged.json``
-wrote: the figures of the voice and of its teacher, whose recordings the corpus has, go on the card.
+A report is what ``portavoz evaluate OUT --speaker NAME --text held-out.txt --asr whisper --mos distillmos --json FILE``
+wrote: the figures of that speaker (and of the teacher, with ``--corpus``, which has recordings) go on the card.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from portavoz.train.tasks.pretrained import trained
 from portavoz.train.voice.bundle import bundle
 
 NAME = "heart"
+KOKORO = "hibari-tts 0.2.1's spectra with durations, F0, loudness and envelopes of Kokoro-82M's"
+TEACHERS = {
+    NAME: "hibari-tts 0.2.1, itself a student of Kokoro-82M's af_heart",
+    "bella": f"{KOKORO} af_bella",
+    "eric": f"{KOKORO} am_eric",
+}
 CARD: dict[str, Any] = {
-    "summary": "One synthetic American woman, distilled from a freely licensed neural teacher.",
-    "teachers": {NAME: "hibari-tts 0.2.1, itself a student of Kokoro-82M's af_heart"},
+    "summary": "Three synthetic American speakers, two women and a man, distilled from freely licensed neural teachers.",
+    "teachers": TEACHERS,
     "texts": "example sentences of WordNet 3.0; made ones: questions, exclamations, lists, dialogue, numbers",
     "licences": {
         "this voice": "Apache-2.0",
-        NAME: "hibari-tts and Kokoro-82M: Apache-2.0",
+        **dict.fromkeys(TEACHERS, "hibari-tts and Kokoro-82M: Apache-2.0"),
         "texts": "WordNet-3.0 (Princeton University)",
     },
-    "limits": "English only, one speaker, no emotions.",
-    "hours": 4.2,
+    "limits": "English only, three speakers, no emotions.",
+    "hours": {NAME: 12.1, "bella": 1.2, "eric": 1.0},
 }
 FIGURES = {"mos_estimate": "naturalness", "word_error": "word errors"}
 
@@ -50,7 +56,7 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
         }
         if key in columns.get("recording", {}):
             found[name]["teacher"] = round(columns["recording"][key]["value"], 4)
-    return {NAME: found}
+    return found
 
 
 def main() -> None:
@@ -58,15 +64,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--report", type=Path, help="what evaluate wrote, for the card")
+    parser.add_argument("--report", action="append", default=[], metavar="SPEAKER=FILE", help="what evaluate wrote")
     parser.add_argument("--minutes", type=float, help="how many processor minutes the training took")
     options = parser.parse_args()
     card = {**CARD, "parameters": sum(a.size for a in trained(options.weights)[0].values())}
     if options.minutes is not None:
         card["training_minutes"] = options.minutes
-    if options.report is not None:
-        card["figures"] = figures(json.loads(options.report.read_text(encoding="utf-8")))
-    print(bundle([options.weights], options.out, name=NAME, speakers=[NAME], card=card))
+    reports = [report.partition("=")[::2] for report in options.report]
+    if reports:
+        card["figures"] = {who: figures(json.loads(Path(file).read_text(encoding="utf-8"))) for who, file in reports}
+    print(bundle([options.weights], options.out, name=NAME, speakers=list(TEACHERS), card=card))
 
 
 if __name__ == "__main__":
