@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from portavoz.audio.limit import soft_limit
 from portavoz.audio.mel import mel_spectrogram
 from portavoz.errors import InputError
 from portavoz.families.compact import pipeline
+from portavoz.families.compact.voice import CompactFolder
 from portavoz.families.pipeline import Pipeline
 from portavoz.flow import MelSpec, Wave
 from portavoz.lab.pipeline.pipeline_loader import Request, on, other_speaker
@@ -295,8 +295,11 @@ def test_speakers_that_are_all_one_are_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert not found["memory → mel"].dead
 
 
-def test_a_voice_with_one_speaker_has_no_other(tiny: Path) -> None:
+def test_another_speaker_of_a_voice(tiny: Path) -> None:
     assert other_speaker(str(tiny), Request()) == Request(speaker=1)
     assert other_speaker("heart", Request()) == Request(speaker=1)
-    alone: Any = SimpleNamespace(about=lambda: {"speakers": ["alone"]})
-    assert pipeline.other_speaker(alone, Request()) is None
+
+
+def test_a_folder_with_one_speaker_has_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CompactFolder, "about", lambda self: {"speakers": ["alone"]})
+    assert pipeline.other_speaker(object.__new__(CompactFolder), Request()) is None
