@@ -24,7 +24,7 @@ TEACHERS = {
     "eric": f"{KOKORO} am_eric",
 }
 CARD: dict[str, Any] = {
-    "summary": "Three synthetic American speakers, two women and a man, distilled from freely licensed neural teachers.",
+    "summary": "Three synthetic Americans, two women and a man, distilled from freely licensed neural teachers.",
     "teachers": TEACHERS,
     "texts": "example sentences of WordNet 3.0; made ones: questions, exclamations, lists, dialogue, numbers",
     "licences": {
