@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,3 +59,13 @@ def parity_weights(build: Callable[[Weights], Any], seed: int) -> Arrays:
             value = draw.standard_normal(shape) * (1.0 if "embedding" in path or "speaker" in path else 1.2 / fan**0.5)
         out[path] = value.astype(np.float32)
     return out
+
+
+def run_once(model: Any, given: Arrays, config: Any) -> None:
+    """One utterance, of a model whose `run` takes a probe's inputs by name."""
+    model.run(**given)
+
+
+def length(config: Any, values: Mapping[str, Sequence[NDArray[Any]]]) -> dict[str, Any]:
+    """What such a model decides: how many samples the wave has."""
+    return {"samples": int(values["wave"][0].shape[-1])}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from ..probe import parity_weights
+from ..probe import length, parity_weights, run_once
 from ..spec import Arrays, Probe
 from .config import KokoroConfig
-from .eager import NORMAL, Eager
+from .eager import NORMAL
 from .network import Kokoro
 from .sizes import KokoroSizes
 
@@ -60,22 +56,12 @@ def weights(c: KokoroConfig) -> Arrays:
     return found
 
 
-def run(model: Eager, given: Arrays, c: KokoroConfig) -> None:
-    """One utterance."""
-    model.run(**given)
-
-
-def decisions(c: KokoroConfig, values: Mapping[str, Sequence[NDArray[Any]]]) -> dict[str, Any]:
-    """How long it gets."""
-    return {"samples": int(values["wave"][0].shape[-1])}
-
-
 SPEC = Probe(
     configs={"tiny": TINY},
     weights=weights,
     inputs=inputs,
-    run=run,
-    decisions=decisions,
+    run=run_once,
+    decisions=length,
     bring_up=lambda c: (
         ("read", "bert.*"), ("durations", "predictor.text_encoder.*"), ("curves", "predictor.shared*"),
         ("source", "decoder.generator.m_source.*"), ("text", "text_encoder.*"), ("decode", "decoder.F0_conv*"),

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..probe import parity_weights
+from ..probe import length, parity_weights, run_once
 from ..spec import Arrays, Probe
 from .config import MEDIUM, PiperConfig
-from .eager import Eager
 from .rewrite import LENGTHS, PRIOR
 from .vits import Vits, VitsConfig
 
@@ -53,22 +49,12 @@ def weights(c: PiperConfig) -> Arrays:
     return parity_weights(lambda w: Vits(w, c.sizes), 0)
 
 
-def run(model: Eager, given: Arrays, c: PiperConfig) -> None:
-    """One utterance."""
-    model.run(**given)
-
-
-def decisions(c: PiperConfig, values: Mapping[str, Sequence[NDArray[Any]]]) -> dict[str, Any]:
-    """How long it gets."""
-    return {"samples": int(values["wave"][0].shape[-1])}
-
-
 SPEC = Probe(
     configs={"tiny": TINY},
     weights=weights,
     inputs=inputs,
-    run=run,
-    decisions=decisions,
+    run=run_once,
+    decisions=length,
     bring_up=lambda c: (("encode", "enc_p.*"), ("durations", "dp.*"), ("decode", "flow.*"), ("vocode", "dec.*")),
     notes=lambda c: NOTES,
     title=lambda c: "Piper (VITS), tiny",
