@@ -143,3 +143,8 @@ def test_weights_that_lack_a_part_and_strides_without_bounds_are_refused() -> No
                 fact.ints[:] = [10**9]
     with pytest.raises(SpecError, match=r"upsampling is .*: wanted a list of lists of 2 whole numbers from 1 to 1024"):
         names.sizes(graph, found, path)
+
+
+def test_the_probe_says_how_long_the_wave_is() -> None:
+    """What two runs have to agree on, whatever their sound."""
+    assert probe.SPEC.decisions(probe.TINY, {"wave": [np.zeros((1, 7), np.float32)]}) == {"samples": 7}
