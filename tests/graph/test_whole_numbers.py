@@ -17,8 +17,8 @@ def graph() -> bytes:
     """x [F, WIDE] → (x @ first + a) · g, gelu, then @ second, and @ small of the same."""
     draw, make = np.random.default_rng(0), onnx.helper.make_node
 
-    def drawn(name: str, *shape: int) -> onnx.TensorProto:
-        numbers = (draw.standard_normal(shape) / 14).astype(np.float16)  # which is how a voice keeps them
+    def drawn(name: str, *shape: int, size: float = 1 / 14) -> onnx.TensorProto:
+        numbers = (size * draw.standard_normal(shape)).astype(np.float16)  # which is how a voice keeps them
         return onnx.numpy_helper.from_array(numbers.astype(np.float32), name)
 
     nodes = [
@@ -27,7 +27,8 @@ def graph() -> bytes:
         make("MatMul", ["4", "second.weight"], ["y"]), make("MatMul", ["4", "small.weight"], ["z"]),
     ]  # fmt: skip
     tensors = [
-        drawn("first.weight", WIDE, WIDE), drawn("first.bias", WIDE), drawn("gamma", WIDE),
+        drawn("first.weight", WIDE, WIDE), drawn("first.bias", WIDE, size=1.0),
+        drawn("gamma", WIDE, size=1.0),
         drawn("second.weight", WIDE, WIDE), drawn("small.weight", WIDE, 8),
     ]  # fmt: skip
     value = onnx.helper.make_tensor_value_info
