@@ -44,7 +44,7 @@ def strange(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 
 READERS: tuple[Callable[[str], Any], ...] = (
-    lambda path: input_files.opened(path, SMALL),
+    lambda path: input_files.open_input(path, SMALL),
     lambda path: input_files.check(path, SMALL),
     lambda path: input_files.read_bytes(path, SMALL),
     lambda path: input_files.read_text(path, SMALL),

@@ -79,7 +79,7 @@ def is_closed(path: Named) -> bool:
     return False
 
 
-def opened(path: Named, kind: Kind, *, remedy: str = "check the path", error: Refusal = InputError) -> BinaryIO:
+def open_input(path: Named, kind: Kind, *, remedy: str = "check the path", error: Refusal = InputError) -> BinaryIO:
     """The file, open for reading bytes. Raises `error` for a file that is missing, no regular file, or too large."""
     try:
         # Opening a pipe would wait for somebody who writes into it.
@@ -95,15 +95,15 @@ def opened(path: Named, kind: Kind, *, remedy: str = "check the path", error: Re
 
 
 def check(path: Named, kind: Kind, *, remedy: str = "check the path", error: Refusal = InputError) -> int:
-    """The size in bytes of a file that a library opens by its name. Raises `error` as `opened` does."""
-    with opened(path, kind, remedy=remedy, error=error) as file:
+    """The size in bytes of a file that a library opens by its name. Raises `error` as `open_input` does."""
+    with open_input(path, kind, remedy=remedy, error=error) as file:
         return os.fstat(file.fileno()).st_size
 
 
 def read_bytes(path: Named, kind: Kind, *, remedy: str = "check the path", error: Refusal = InputError) -> bytes:
-    """The content of a file. Raises `error` as `opened` does."""
+    """The content of a file. Raises `error` as `open_input` does."""
     content = bytearray()
-    with opened(path, kind, remedy=remedy, error=error) as file:
+    with open_input(path, kind, remedy=remedy, error=error) as file:
         try:
             # Block by block: nothing is reserved for the most that there may be, and a file that grows ends here.
             while block := file.read(1 << 20):
@@ -118,7 +118,7 @@ def read_bytes(path: Named, kind: Kind, *, remedy: str = "check the path", error
 def read_text(path: Named, kind: Kind = TEXT, *, remedy: str = "check the path", error: Refusal = InputError) -> str:
     """The content of a UTF-8 file, with or without a byte order mark; line ends are "\\n".
 
-    Raises `error` as `opened` does, and naming the first byte that is not UTF-8.
+    Raises `error` as `open_input` does, and naming the first byte that is not UTF-8.
     """
     try:
         text = read_bytes(path, kind, remedy=remedy, error=error).decode("utf-8-sig")
@@ -128,9 +128,9 @@ def read_text(path: Named, kind: Kind = TEXT, *, remedy: str = "check the path",
 
 
 def sha256(path: Named, *, kind: Kind = WEIGHTS, remedy: str = "check the path", error: Refusal = InputError) -> str:
-    """The SHA-256 of a file's content, hexadecimal, read block by block. Raises `error` as `opened` does."""
+    """The SHA-256 of a file's content, hexadecimal, read block by block. Raises `error` as `open_input` does."""
     digest = hashlib.sha256()
-    with opened(path, kind, remedy=remedy, error=error) as file:
+    with open_input(path, kind, remedy=remedy, error=error) as file:
         try:
             while block := file.read(1 << 22):
                 digest.update(block)
@@ -185,7 +185,7 @@ def read_arrays(path: Named, kind: Kind = ARRAY, only: str | None = None) -> dic
     import zlib
 
     left, out = kind.most, dict[str, Any]()
-    with opened(path, kind, remedy="save arrays with numpy.savez") as file:
+    with open_input(path, kind, remedy="save arrays with numpy.savez") as file:
         try:
             packed = zipfile.ZipFile(file)
             members = packed.infolist() if only is None else [packed.getinfo(f"{only}.npy")]

@@ -89,7 +89,7 @@ class Voice:
         `Lexicon`, its file or its entries. durations: called with the
         symbols and frames of each piece, gives back the frames to use. options: settings of the voice's family by name,
         see `options`.
-        markup: "plain", "markdown", "html", "ssml", or "auto": markup is read as such where it is certain, and told.
+        markup: "plain", "markdown", "html", "ssml", or "auto": markup is read as such where it is certain, with a note.
         Raises InputError when there is nothing to say, a value cannot be, or the voice's family has nothing to do it
         with.
         """

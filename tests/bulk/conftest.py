@@ -15,7 +15,7 @@ from portavoz.bulk.folders import JobFolder
 from portavoz.bulk.job import Plan, run
 from portavoz.bulk.ledger import Ledger
 from portavoz.bulk.local import Pool
-from portavoz.bulk.worker import opened
+from portavoz.bulk.worker import open_job
 
 
 def pool(folder: JobFolder, items: Any, numbers: Iterator[int], workers: int, run: int, own: Ledger) -> Any:
@@ -24,7 +24,7 @@ def pool(folder: JobFolder, items: Any, numbers: Iterator[int], workers: int, ru
 
 
 def _here(folder: JobFolder, numbers: Iterator[int], run: int) -> Iterator[dict[str, Any]]:
-    speaker, items = opened(folder)
+    speaker, items = open_job(folder)
     speaker.ledger = Ledger(folder.ledgers / f"{run:06d}-0.jsonl")
     with closing(items), closing(speaker.ledger):
         for number in numbers:

@@ -88,7 +88,7 @@ def _kit(path: Path) -> None:
     for name in ("weights", "inputs"):
         header = {"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
         (path.parent / f"{name}.safetensors").write_bytes(tensors(header, bytes(24)))
-    kit.opened(path.parent)
+    kit.open_kit(path.parent)
 
 
 def _stored(path: Path) -> None:

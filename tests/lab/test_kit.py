@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judged(made: Path, trace: Path) -> tuple[Verdict, list[kit.Progress]]:
-    opened = kit.opened(made)
+    opened = kit.open_kit(made)
     verdict = compare(opened.subject, read(trace))
     return verdict, kit.progress(opened, verdict)
 
@@ -165,7 +165,7 @@ def test_durations_are_decisions(made: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_other_vocoder(tmp_path: Path) -> None:
     kit.write("compact", tmp_path, config="hifigan")
-    opened = kit.opened(tmp_path)
+    opened = kit.open_kit(tmp_path)
     verdict = compare(opened.subject, record(compact(CONFIGS["hifigan"], ops="torch")))
     assert [s.done for s in kit.progress(opened, verdict)] == [False, True, True, True] and not verdict.faults
 
@@ -218,11 +218,11 @@ def test_what_is_refused(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder can be made"):
         kit.write("compact", tmp_path / "file")
     with pytest.raises(InputError, match="no kit"):
-        kit.opened(tmp_path)
+        kit.open_kit(tmp_path)
     (tmp_path / "kit.json").write_text('{"format": "other"}')
     with pytest.raises(InputError, match="make the kit again"):
-        kit.opened(tmp_path)
+        kit.open_kit(tmp_path)
     shutil.copytree(made, tmp_path / "copy")
     (tmp_path / "copy" / "weights.safetensors").write_bytes(b"short")
     with pytest.raises(InputError, match="the kit is damaged"):
-        kit.opened(tmp_path / "copy")
+        kit.open_kit(tmp_path / "copy")

@@ -12,7 +12,7 @@ import numpy as np
 from portavoz.blocks.hifigan import HifiGanConfig
 from portavoz.families.compact.config import MINIMAL
 from portavoz.families.speecht5.config import TINY, SpeechT5Config
-from portavoz.lab.checkpoint.models import Part, opened
+from portavoz.lab.checkpoint.models import Part, open_models
 from portavoz.weights import store
 from portavoz.weights.layout import order
 from portavoz.weights.store import Stored
@@ -50,7 +50,7 @@ def speecht5(folder: Path, config: SpeechT5Config = TINY) -> Path:
     described(folder, config)
     places = (folder / "model.safetensors", folder / "vocoder" / "model.safetensors")
     for place, which in zip(places, ("model", "vocoder")):
-        part = opened(place, part=which, family="speecht5")[0]
+        part = open_models(place, part=which, family="speecht5")[0]
         written(place, numbers(part), {"format": "pt"})
     return folder
 
@@ -59,7 +59,7 @@ def compact(path: Path, seed: int = 0) -> Path:
     """A compact model's file that says what it is."""
     about = {"layout": "torch", "family": "compact", "config": json.dumps(MINIMAL.to_dict())}
     written(path, {}, about)
-    return written(path, numbers(opened(path)[0], seed), about)
+    return written(path, numbers(open_models(path)[0], seed), about)
 
 
 def written(path: Path, arrays: Arrays, metadata: dict[str, str] | None = None) -> Path:
@@ -83,7 +83,7 @@ def spoiled(path: Path, target: Path, change: Any, metadata: dict[str, str] | No
 
 def turned(path: Path, held: Arrays, names: list[str] | None = None, layout: str = "mlx", **chosen: Any) -> None:
     """Move the kernels of `held` (all, or those named) from PyTorch's order into another."""
-    roles = opened(path, **chosen)[0].roles
+    roles = open_models(path, **chosen)[0].roles
     for name in names if names is not None else list(held):
         axes = order(roles.get(name, ""), "torch", layout)
         if axes is not None:

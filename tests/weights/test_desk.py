@@ -19,7 +19,7 @@ from portavoz.families.compact.config import MINIMAL
 from portavoz.families.compact.loop import Eager
 from portavoz.families.speecht5.config import TINY
 from portavoz.lab.checkpoint.ledger import Ledger, account, even
-from portavoz.lab.checkpoint.models import opened
+from portavoz.lab.checkpoint.models import open_models
 from portavoz.lab.checkpoint.relayout import relayout
 from portavoz.lab.checkpoint.repair import repair
 from portavoz.lab.checkpoint.report import lines, to_dict
@@ -34,8 +34,8 @@ SQUARES = ["resblocks.1.convs1.0.weight", "resblocks.1.convs1.1.weight", "resblo
 
 def ledger(path: Path, against: Path | None = None, **chosen: Any) -> Ledger:
     layout = chosen.pop("layout", None)
-    part = opened(path, beside=against, **chosen)[0]
-    there = None if against is None else account(opened(against, part=chosen.get("part"))[0])
+    part = open_models(path, beside=against, **chosen)[0]
+    there = None if against is None else account(open_models(against, part=chosen.get("part"))[0])
     return account(part, there, layout=layout)
 
 
@@ -56,7 +56,7 @@ def test_346_kernels_in_one_order_and_1_in_the_other(tmp_path: Path) -> None:
     )  # fmt: skip
     folder = desks.described(tmp_path / "ours", dataclasses.replace(TINY, vocoder=vocoder)) / "vocoder"
     path = folder / "model.safetensors"
-    desks.written(path, desks.numbers(opened(path, part="vocoder")[0]), {})
+    desks.written(path, desks.numbers(open_models(path, part="vocoder")[0]), {})
     held, odd = desks.arrays(path), "resblocks.4.convs2.7.weight"
     desks.turned(path, held, [name for name in held if name != odd])
     desks.written(path, held, {"format": "mlx"})
@@ -95,7 +95,7 @@ def test_what_shapes_cannot_tell_is_told_by_declaration_or_by_function_and_never
     assert moved.layouts()["conv1d"]["mlx"] == 1
     with pytest.raises(WeightError, match=r"1 tensor is in doubt; .*by function.* say --fix"):
         relayout(moved, tmp_path / "out.safetensors", layout="mlx")
-    done = repair(moved, account(opened(square)[0]))
+    done = repair(moved, account(open_models(square)[0]))
     assert file.read(done["output"])[0][SQUARES[1]].tolist() == file.read(path)[0][SQUARES[1]].tolist()
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_declares_the_other_layout(tmp_path: Path) -> None:
         found = ledger(desks.written(tmp_path / "m.safetensors", held, about), path.parent)
         assert kinds(found) == {("declared", "")}
         assert f"the file {said}, and all 20 kernels whose order can be told are in mlx's" in lines(found)[-2]
-    repair(found, account(opened(path.parent)[0]), tmp_path / "fixed.safetensors")
+    repair(found, account(open_models(path.parent)[0]), tmp_path / "fixed.safetensors")
     assert ledger(tmp_path / "fixed.safetensors", path.parent).ok
     assert ledger(tmp_path / "m.safetensors", path.parent, layout="mlx").ok
 
@@ -236,7 +236,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
         relayout(ledger(stranger), out, layout="mlx")
     cut = desks.spoiled(good, tmp_path / "c.safetensors", lambda h: h.pop("acoustic.durations.out.bias"))
     with pytest.raises(WeightError, match=r"1 of 1 faults have no certain remedy.*durations.out.bias: is not in"):
-        repair(ledger(cut, good), account(opened(good)[0]))
+        repair(ledger(cut, good), account(open_models(good)[0]))
     assert not out.exists() and not (tmp_path / "c_fixed.safetensors").exists()
 
 
@@ -267,7 +267,7 @@ def test_a_fresh_model_is_untrained_and_the_bundled_voice_is_clean(root: Path, t
     untrained = {path for kind, path in kinds(found) if kind == "untrained"}
     large = {p for p, h in found.held.items() if h.tensor.bits.ndim > 1 and h.tensor.bits.size >= 128}
     assert large <= untrained and {kind for kind, _ in kinds(found)} == {"untrained"}
-    voice = account(opened(root / "src/portavoz/families/compact/voice/heart")[0])
+    voice = account(open_models(root / "src/portavoz/families/compact/voice/heart")[0])
     assert voice.ok, lines(voice)
     assert json.loads(json.dumps(to_dict(voice), allow_nan=False))["counts"]["missing"] == 0
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from portavoz.lab.checkpoint.ledger import Ledger, account
-from portavoz.lab.checkpoint.models import opened
+from portavoz.lab.checkpoint.models import open_models
 from portavoz.lab.checkpoint.repair import repair
 from portavoz.lab.checkpoint.report import lines
 from portavoz.weights.cursor import initial
@@ -146,11 +146,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(folder: Path) -> Ledger:
-    return account(opened(folder)[0])
+    return account(open_models(folder)[0])
 
 
 def ledger(path: Path, against: Ledger | None, folder: Path, **chosen: Any) -> Ledger:
-    return account(opened(path, beside=folder, **chosen)[0], against)
+    return account(open_models(path, beside=folder, **chosen)[0], against)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -172,9 +172,9 @@ def test_a_planted_fault_is_named(name: str, folder: Path, reference: Ledger, tm
 
 
 def test_whole_checkpoints_have_no_fault(folder: Path, reference: Ledger, tmp_path: Path) -> None:
-    for part in opened(folder):
+    for part in open_models(folder):
         assert account(part).faults == []
-    assert account(opened(desks.compact(tmp_path / "c.safetensors"))[0]).faults == []
+    assert account(open_models(desks.compact(tmp_path / "c.safetensors"))[0]).faults == []
     assert ledger(folder / "model.safetensors", reference, folder).faults == []
 
 
@@ -232,7 +232,7 @@ def test_faults_in_the_other_parts(where: str, name: str, folder: Path, tmp_path
     if where == "compact":
         good = desks.compact(tmp_path / "good.safetensors")
     beside = good if where == "compact" else good.parent
-    right = account(opened(beside)[0])
+    right = account(open_models(beside)[0])
     edit, kinds = EDITS[name]
     kernels = [p for p, role in right.part.roles.items() if role.startswith("conv") and p.endswith("weight")]
     for path in (kernels[0], kernels[-1]):
@@ -246,7 +246,7 @@ def test_faults_in_the_other_parts(where: str, name: str, folder: Path, tmp_path
 def test_no_false_alarm_in_any_layout_and_kind_of_number(which: str, folder: Path, tmp_path: Path) -> None:
     good = {"model": folder / "model.safetensors", "vocoder": folder / "vocoder" / "model.safetensors"}.get(which)
     good = good or desks.compact(tmp_path / "good.safetensors")
-    part = opened(good)[0]
+    part = open_models(good)[0]
     for seed in range(2):
         numbers, right = desks.numbers(part, seed), None
         for kind in ("F32", "F16", "BF16"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..atomic import atomic
 from ..errors import InputError
 from ..flow import Wave
-from ..input_files import SOUND, opened
+from ..input_files import SOUND, open_input
 from ..interrupts import check, deferred
 from . import claims
 from .callbacks import FileSink, FileSource
@@ -50,7 +50,7 @@ def read(source: str | os.PathLike[str] | BinaryIO, *, rate: int | None = None, 
         return _decode(source, "audio data", rate, max_seconds)
     path = os.fspath(source)
     try:
-        with opened(path, SOUND) as file:
+        with open_input(path, SOUND) as file:
             return _decode(file, path, rate, max_seconds)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its rights") from error

@@ -40,10 +40,13 @@ class SourceFilterHead(Block):
         self.istft = w.transform("istft", "istft", spec)
 
     def filters(
-        self, text: Float[Array, "B F C"], place: Float[Array, "B F 2"], told: Float[Array, "B F 2"]
+        self, text: Float[Array, "B F C"], place: Float[Array, "B F 2"], prosody: Float[Array, "B F 2"]
     ) -> Float[Array, "B F five"]:
-        """text [B, F, inputs], place, told (log(1 + F0) / 5, loudness) [B, F, 2] → h, θ, n, r, φ [B, F, 5 · bins]."""
-        x = self.embed(self.ops.concat([text + self.place(place), told], -1))
+        """text [B, F, inputs], place [B, F, 2], prosody [B, F, 2] → h, θ, n, r, φ [B, F, 5 · bins].
+
+        prosody is (log(1 + F0) / 5, loudness).
+        """
+        x = self.embed(self.ops.concat([text + self.place(place), prosody], -1))
         for block in self.blocks:
             x = block(x)
         return self.head(self.last(x)) * self.scale + self.mean
@@ -52,12 +55,12 @@ class SourceFilterHead(Block):
         self,
         text: Float[Array, "B F C"],
         place: Float[Array, "B F 2"],
-        told: Float[Array, "B F 2"],
+        prosody: Float[Array, "B F 2"],
         pulses: Float[Array, "B F both"],
         noise: Float[Array, "B F both"],
     ) -> Float[Array, "B F both"]:
         """With the sources' spectra [B, F, 2 · bins], real parts first → that of the sound [B, F, 2 · bins]."""
-        return self.sum(self.filters(text, place, told), pulses, noise)
+        return self.sum(self.filters(text, place, prosody), pulses, noise)
 
     def sum(
         self, filters: Float[Array, "B F five"], pulses: Float[Array, "B F both"], noise: Float[Array, "B F both"]
@@ -77,10 +80,10 @@ class SourceFilterHead(Block):
         self,
         text: Float[Array, "B F C"],
         place: Float[Array, "B F 2"],
-        told: Float[Array, "B F 2"],
+        prosody: Float[Array, "B F 2"],
         pulses: Float[Array, "B F both"],
         noise: Float[Array, "B F both"],
     ) -> Float[Array, "B samples"]:
         """The same → wave [B, F · hop]."""
-        real, imag = self.ops.chunk(self.spectrum(text, place, told, pulses, noise), 2)
+        real, imag = self.ops.chunk(self.spectrum(text, place, prosody, pulses, noise), 2)
         return self.istft(real, imag)

@@ -77,7 +77,7 @@ class Actor:
         self._folder = JobFolder(out, state)
         self._problem = ""
         try:
-            self._speaker, self._items = worker.opened(self._folder)
+            self._speaker, self._items = worker.open_job(self._folder)
         except PortavozError as problem:
             self._problem = str(problem)
 

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parent = os.getppid()
     try:
         folder = JobFolder(out, state)
-        speaker, items = opened(folder, lambda: os.getppid() == parent)
+        speaker, items = open_job(folder, lambda: os.getppid() == parent)
         speaker.ledger = own = Ledger(folder.ledgers / f"{int(run):06d}-{number}.jsonl")
         _send(channel, {"ready": True})
         for line in sys.stdin:
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def opened(folder: JobFolder, alive: Callable[[], bool] = lambda: True) -> tuple[Speaker, Snapshot]:
+def open_job(folder: JobFolder, alive: Callable[[], bool] = lambda: True) -> tuple[Speaker, Snapshot]:
     """What speaks the items of a job (it still needs a ledger), and these. Raises JobError."""
     job = folder.job()
     if job is None:

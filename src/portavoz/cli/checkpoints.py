@@ -57,14 +57,14 @@ def ledgers(args: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     refuse_pickle(args.file)
     args.against = reference_folder(args.against)
     from ..lab.checkpoint.ledger import account
-    from ..lab.checkpoint.models import opened
+    from ..lab.checkpoint.models import open_models
 
     chosen = {"family": args.family, "part": args.part, "config": args.config}
-    parts = opened(args.file, **chosen, beside=args.against)
+    parts = open_models(args.file, **chosen, beside=args.against)
     if args.against is None:
         return [account(part, layout=args.layout) for part in parts], [None] * len(parts)
     refuse_pickle(args.against)
-    there = {part.part: account(part) for part in opened(args.against, **chosen, beside=args.file)}
+    there = {part.part: account(part) for part in open_models(args.against, **chosen, beside=args.file)}
     other = next((ledger.part.family for ledger in there.values() if ledger.part.family != parts[0].family), None)
     if other is not None:
         raise InputError(f"--against {args.against}: is a {other}, {args.file} a {parts[0].family}; give its reference")

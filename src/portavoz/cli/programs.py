@@ -53,9 +53,9 @@ def side(name: str, config: str = "tiny") -> Any:
         if family.references:
             return probes.reference_program(family, probes.configured(family, config))[0]
         return probes.program(family, probes.configured(family, config), ops="numpy")
-    from ..lab.kit.kit import opened
+    from ..lab.kit.kit import open_kit
 
-    return opened(name).subject
+    return open_kit(name).subject
 
 
 def _graph(path: Path) -> Any:

@@ -27,7 +27,7 @@ class Sink(Protocol):
 
 
 @contextmanager
-def opened(out: str, rate: int, *, format: str | None, stream: bool) -> Iterator[Sink]:
+def open_sink(out: str, rate: int, *, format: str | None, stream: bool) -> Iterator[Sink]:
     """A sink for `out`, a path or "-" for standard output. Raises InputError for what cannot be written.
 
     Standard output gets the finished sound in `format`, or with `stream` (or the format "raw") each piece at once.

@@ -39,7 +39,7 @@ def hint(unknown: Sequence[str]) -> str:
     return "" if any(word.startswith("-") for word in unknown) else "; put a text of several words in quotes"
 
 
-def opened(args: argparse.Namespace) -> Source:
+def open_text(args: argparse.Namespace) -> Source:
     """The text of a command line. Raises InputError when there is none, or its file cannot be read."""
     if (args.text is None) == (args.file is None):
         raise InputError("give one text: as an argument, as '-' for standard input, or with --file")

@@ -144,15 +144,15 @@ def _of_onnx(path: Path) -> Estimate:
     from ..graph.onnx import Session
 
     session = Session(path)
-    shapes, told = session.describe()["inputs"], session.metadata().get("rate", str(RATE))
-    if len(shapes) != 1 or len(shapes[0][1]) not in (1, 2) or not told.isdigit():
+    shapes, declared = session.describe()["inputs"], session.metadata().get("rate", str(RATE))
+    if len(shapes) != 1 or len(shapes[0][1]) not in (1, 2) or not declared.isdigit():
         raise InputError(
-            f"{path}: takes {shapes} at {told!r} Hz, wanted one input [1, samples] or [samples] and a whole rate"
+            f"{path}: takes {shapes} at {declared!r} Hz, wanted one input [1, samples] or [samples] and a whole rate"
         )
     name, shape = shapes[0]
 
     def estimate(samples: NDArray[np.float32], rate: int) -> Any:
-        wave = resample(samples, rate, int(told))
+        wave = resample(samples, rate, int(declared))
         try:
             return session.run(**{name: wave[None] if len(shape) == 2 else wave})[0]
         except BackendError as problem:

@@ -24,7 +24,7 @@ OLDEST = 11  # opset
 _LOCATION = re.compile(rb"\x0a\x08location\x12[\x01-\x7f]([^\x00-\x1f/]{1,127})")
 
 
-def opened(path: Path) -> Any:
+def open_graph(path: Path) -> Any:
     """An `onnx.ModelProto` with its weights. Raises WeightError for a damaged one and for what no stranger may have."""
     check_size(path)
     try:

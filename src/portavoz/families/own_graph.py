@@ -30,7 +30,7 @@ def not_replaced(weights: Path, who: str) -> InputError:
     return InputError(f"{weights}: {who}'s weights are in its own file; give another voice")
 
 
-def joints(phonemes: str, rate: int) -> tuple[Stage, ...]:
+def interfaces(phonemes: str, rate: int) -> tuple[Stage, ...]:
     """What text and graph hand on."""
     return (Stage("the text front end", "text", phonemes), Stage("the graph", phonemes, rate))
 

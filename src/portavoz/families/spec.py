@@ -194,7 +194,7 @@ class FamilySpec:
     lengths: Lengths  # the usual ones
 
     values: Callable[[Any], dict[str, Any]] = lambda config: config.to_dict()
-    joints: Callable[[Any], tuple[Stage, ...]] = lambda config: ()  # from the text to the wave, see flow.join
+    interfaces: Callable[[Any], tuple[Stage, ...]] = lambda config: ()  # from the text to the wave, see flow.join
     # Checkpoints without a voice.json: whether a folder is one, which architectures they name, what is fetched beside
     # weights and JSON, and where further parts lie.
     recognises: Callable[[Path], bool] = lambda folder: False

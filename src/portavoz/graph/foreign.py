@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..families.graph_file import check_size, mentioned, opened
+from ..families.graph_file import check_size, mentioned, open_graph
 from ..families.spec import FamilySpec
 from .cache import Cache, digest
 
@@ -20,7 +20,7 @@ def prepared(path: Path, family: FamilySpec, config: Any, cache: Cache | None = 
     check_size(path)
 
     def build(folder: Path) -> None:
-        model = opened(path)
+        model = open_graph(path)
         edit(model, config, path)
         _float_doors(model)
         (folder / "graph.onnx").write_bytes(model.SerializeToString())

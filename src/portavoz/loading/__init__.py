@@ -40,7 +40,7 @@ def open_checkpoint(voice: str | Path | None, vocoder: str | Path | None = None)
     beside = Lookup(vocoder, locate.folder, lambda name: _sibling(folder, name))
     found = family.open(folder, beside)
     about = found.about()
-    join(*family.joints(found.config), Stage(f"the voice {about['name']}", about["rate"], about["rate"]))
+    join(*family.interfaces(found.config), Stage(f"the voice {about['name']}", about["rate"], about["rate"]))
     return Source(folder, family, found)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic
 from ..errors import WeightError
-from ..input_files import WEIGHTS, opened, parse_json
+from ..input_files import WEIGHTS, open_input, parse_json
 from . import file, shards
 
 # Kind in the file → NumPy's number of that size. A bfloat16 is kept as its sixteen bits.
@@ -120,7 +120,7 @@ def read(path: str | Path) -> Store:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    with opened(path, WEIGHTS, error=WeightError) as file:
+    with open_input(path, WEIGHTS, error=WeightError) as file:
         size = int.from_bytes(file.read(8), "little")
         try:
             return parse_json(file.read(size))

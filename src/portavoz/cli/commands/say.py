@@ -154,12 +154,12 @@ def run(args: argparse.Namespace) -> int:
     if args.play and command is None:
         note("no player here (afplay, paplay, aplay, ffplay or play): the sound is only written")
     with _target(args, playing=command is not None) as out:
-        text = source.opened(args)
+        text = source.open_text(args)
         voice = open_voice(args)
         _check_times(args, voice)
         began, report = time.perf_counter(), Report(args.rate or voice.rate)
         with ExitStack() as stack:
-            file = stack.enter_context(sink.opened(out, report.rate, format=args.format, stream=args.stream))
+            file = stack.enter_context(sink.open_sink(out, report.rate, format=args.format, stream=args.stream))
             sound = stack.enter_context(leveled(file, voice.rate, args))
             beside = [stack.enter_context(extra) for extra in _beside(args, out, voice.rate)]
             diagnostics = _diagnostics(args, voice.rate)

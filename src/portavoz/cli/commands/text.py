@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from ...text.chunks import explain, split_text
     from ...text.normalize import spoken
 
-    given = source.opened(args).text
+    given = source.open_text(args).text
     text = given if isinstance(given, str) else "".join(given)
     document, lexicon = markup.read(text, args.markup), open_lexicon(args)
     for remark in document.notes:
@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     unread = list(dict.fromkeys(left))
     if args.json:
         tokens = [_token(token) for chunk in chunks for token in chunk.words]
-        told = {"words": words, "phonemes": phonemes, "unknown": unknown, "unread": unread}
+        summary = {"words": words, "phonemes": phonemes, "unknown": unknown, "unread": unread}
         if args.explain:
             tokens = [_explained(e, s) for s in document.segments for e in explain(s.text, lexicon=lexicon)]
-        print_json({**told, "markup": document.kind, "tokens": tokens})
+        print_json({**summary, "markup": document.kind, "tokens": tokens})
         return 0
     if args.explain:
         for segment in document.segments:
@@ -87,11 +87,11 @@ def _explained(each: Explained, segment: Segment) -> dict[str, object]:
     return {**_token(token), "class": kind, "rule": each.token.rule, "said": words}
 
 
-def _print(told: dict[str, Any]) -> None:
+def _print(token: dict[str, Any]) -> None:
     """One token: what is written, its class and rule, and a line for each word that is said."""
-    rule = f" ({told['rule']})" if told["rule"] else ""
-    print(f"{told['text']}  {told['class']}{rule}{'  pause ' + told['mark'] if told['mark'] else ''}")
-    for word in told["said"]:
+    rule = f" ({token['rule']})" if token["rule"] else ""
+    print(f"{token['text']}  {token['class']}{rule}{'  pause ' + token['mark'] if token['mark'] else ''}")
+    for word in token["said"]:
         print(f"    {word['word']:<16} {word['tag']:<5} {word['source']:<11} {word['phonemes']}")
 
 

@@ -70,7 +70,7 @@ def exercise(model: Eager, c: ChatterboxConfig, lengths: Lengths) -> None:
     loop.wave(Mel(mu[:, voice.mel.shape[1] :], c.spec), Noise(0))
 
 
-def joints(c: ChatterboxConfig) -> tuple[Stage, ...]:
+def interfaces(c: ChatterboxConfig) -> tuple[Stage, ...]:
     """What tokenizer, T3, flow and vocoder hand on."""
     letters, codes = f"{c.tokens.text_vocab} symbols", f"{CODES} codes"
     return (
@@ -103,7 +103,7 @@ FAMILY = FamilySpec(
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"symbols": 40, "prompt": 25, "tokens": 25},  # a second of speech behind a second of a prompt
-    joints=joints,
+    interfaces=interfaces,
     recognises=is_chatterbox,
     part_files=part_files,
     speaks=("Chatterbox",),

@@ -40,8 +40,9 @@ SOURCE_FILTER = """\
 - Curves, at every second frame 0, 2, 4, …: `x = enter(memory[index] + place(place))`, then the blocks `x + narrow(gelu(
   wide(norm(depthwise(x))))) · gamma`, each on `x · real`, then `out(norm(x)) · scale + mean`: four numbers, F0 (Hz)
   and loudness of this frame and of the next. `curves` has them as rows of two, one row a frame.
-- `vocoder.encoder` reads the symbols once more: `text`. The head is told `place` and `(log(1 + F0) / 5, loudness)`:
-  `x = embed([text[index] + place(place), told])`, the blocks, `head(last(x)) · scale + mean`: h, θ, n, r, φ.
+- `vocoder.encoder` reads the symbols once more: `text`. The head takes `place` and `prosody`, which is
+  `(log(1 + F0) / 5, loudness)`:
+  `x = embed([text[index] + place(place), prosody])`, the blocks, `head(last(x)) · scale + mean`: h, θ, n, r, φ.
 - `pulses` is the short-time spectrum (real parts, then imaginary ones; window · 4 / fft) of a train with every
   harmonic of F0 below 11 kHz at amplitude 1: `sin((H + ½) t) / (2 sin(t / 2)) − ½`, H = floor(11000 / F0), t the
   phase, summed in float64; F0 runs straight between the middles of frames. `noise` is normal noise, in the goldens.

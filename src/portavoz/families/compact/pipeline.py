@@ -90,5 +90,5 @@ def pipeline(
         Stage("decode", "controls" if isinstance(model, SourceFilterLoop) else "mel", decode),
         Stage("vocode", "wave", vocode),
     )
-    told = Conditioning("durations", lambda name: name == "memory")
-    return Pipeline(name, stages, model.rate, model.c.mel, conditioning=told)
+    conditioning = Conditioning("durations", lambda name: name == "memory")
+    return Pipeline(name, stages, model.rate, model.c.mel, conditioning=conditioning)

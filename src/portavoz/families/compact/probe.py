@@ -20,7 +20,7 @@ from .acoustic import keep, layout
 from .config import CompactConfig, HifiConfig, IstftConfig, SourceFilterConfig
 from .notes import NOTES
 from .runtime import eager_stages
-from .source_loop import told
+from .source_loop import prosody
 
 PROBE = CompactConfig(
     hidden=24, heads=2, inner=40, encoder_layers=2, decoder_layers=2, duration_channels=20, speakers=3, longest=512,
@@ -104,7 +104,7 @@ def run_source_filter(model: Any, given: Arrays, c: CompactConfig) -> None:
     each, where = ops.tensor(index[:, ::2].copy()), ops.tensor(place[:, ::2].copy())
     curves = ops.numpy(tap("curves", plan.decode(tap("memory", memory), each, where, steps)))[:, : index.shape[1]]
     curves = curves.astype(np.float32)
-    controls = np.stack([told(row[:, 0], row[:, 1]) for row in curves])
+    controls = np.stack([prosody(row[:, 0], row[:, 1]) for row in curves])
     pulses = tap("pulses", np.stack([halves(PulseSource(c.mel, row[:, 0]).spectra(len(row))) for row in curves]))
     noise = np.stack([Noise(1).draw("source.noise", pulses.shape[1:])] * len(pulses))
     text = ops.gather(tap("text", speech.encode(ids, speaker, real)), ops.tensor(index))

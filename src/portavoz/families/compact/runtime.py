@@ -60,7 +60,7 @@ def source_filter_stages(c: CompactConfig) -> tuple[StageSpec, ...]:
         "index": Input("batch steps", np.zeros((B, T), np.int64)),
         "place": Input("batch steps", np.zeros((B, T, 2), np.float32)),
     }
-    wide = {"text": c.hidden, "place": 2, "told": 2}
+    wide = {"text": c.hidden, "place": 2, "prosody": 2}
     vocode = {name: Input("batch frames", np.zeros((B, F, size), np.float32)) for name, size in wide.items()}
     return (
         StageSpec(
@@ -122,5 +122,5 @@ class SourceFilterSessions:
         given = {"memory": memory, "index": index, "place": place}
         return self.sessions["decode"].run(**{name: np.ascontiguousarray(a) for name, a in given.items()})[0]
 
-    def vocode(self, text: Floats, place: Floats, told: Floats) -> Floats:
-        return self.sessions["vocode"].run(text=text, place=place, told=told)[0]
+    def vocode(self, text: Floats, place: Floats, prosody: Floats) -> Floats:
+        return self.sessions["vocode"].run(text=text, place=place, prosody=prosody)[0]

@@ -121,5 +121,5 @@ class EagerSourceFilter:
         t = self.ops.tensor
         return self.ops.numpy(self.acoustic.decode(t(memory), t(index), t(place)))
 
-    def vocode(self, text: Floats, place: Floats, told: Floats) -> Floats:
-        return self.ops.numpy(self.vocoder.filters.filters(*(self.ops.tensor(x) for x in (text, place, told))))
+    def vocode(self, text: Floats, place: Floats, prosody: Floats) -> Floats:
+        return self.ops.numpy(self.vocoder.filters.filters(*(self.ops.tensor(x) for x in (text, place, prosody))))

@@ -2,7 +2,7 @@
 
 encode   ids [1, S], speaker [1]                             → memory [1, S, 2 · hidden], log(1 + steps) [1, S, 1]
 decode   memory [1, S, hidden], index [1, T], place [1, T, 2] → curves [1, 2 · T, 2], of every second frame
-vocode   text [1, F, hidden], place, told [1, F, 2]           → filters [1, F, 5 · bins]
+vocode   text [1, F, hidden], place, prosody [1, F, 2]           → filters [1, F, 5 · bins]
 
 The host draws pulses and noise, sends them through the filters and inverts the spectrum.
 """
@@ -38,8 +38,8 @@ def noise_rows(seed: int, bins: int) -> Complexes:
     return rows
 
 
-def told(f0: Floats, loudness: Floats) -> Floats:
-    """F0 in Hz and loudness [F] as the head is told them [F, 2]."""
+def prosody(f0: Floats, loudness: Floats) -> Floats:
+    """F0 in Hz and loudness [F] as the head takes them [F, 2]."""
     return np.stack([np.log1p(f0) / 5, loudness], -1).astype(np.float32)
 
 
@@ -83,7 +83,7 @@ class SourceFilterLoop(Compact):
         f0 = np.where(curves[:, 0] > VOICED, curves[:, 0], np.float32(0)) * np.float32(2 ** (pitch / 12))
         f0 = np.minimum(f0, np.float32(self.c.mel.rate / 2))  # what no rate can carry is no F0
         text = memory[0, index[0], self.c.hidden :]
-        return np.concatenate([text, place[0], told(f0, curves[:, 1])], -1)
+        return np.concatenate([text, place[0], prosody(f0, curves[:, 1])], -1)
 
     def sound(self, memory: Floats, durations: NDArray[np.int64], pitch: float, seed: int) -> Iterator[Floats]:
         """The sound of durations [S] in pieces, F0 moved by `pitch` semitones, its noise drawn from `seed`."""

@@ -50,7 +50,7 @@ def exercise(model: Any, c: CompactConfig, lengths: Lengths) -> None:
     model.vocode(model.decode(memory, index, place))
 
 
-def joints(c: CompactConfig) -> tuple[Stage, ...]:
+def interfaces(c: CompactConfig) -> tuple[Stage, ...]:
     """What text, acoustic model and vocoder hand on."""
     alphabet = f"alphabet {c.alphabet}"
     if c.vocoder == "source_filter":
@@ -87,7 +87,7 @@ FAMILY = FamilySpec(
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"symbols": 64, "frames": 384},  # about four and a half seconds of speech
-    joints=joints,
+    interfaces=interfaces,
     bare=CompactFolder.bare,
     probe=Target(f"{HERE}.probe:SPEC"),
     faults={"compact": FaultCatalogue(faults=Target(f"{HERE}.faults:FAULTS"))},

@@ -11,7 +11,7 @@ from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights import file
 from ...weights.cursor import Weights
-from ..graph_file import opened
+from ..graph_file import open_graph
 from ..own_graph import chosen, not_replaced
 from ..spec import Lookup, Model, Tensors
 from ..surgery import RANDOM, Graph
@@ -105,7 +105,7 @@ class KokoroFolder:
         if self.path.suffix == WEIGHTS:
             found = names.published(file.read(self.path)[0], self.path)
             return found, names.of(found), (f"{NORMAL}.0",)
-        model = opened(self.path)
+        model = open_graph(self.path)
         drawn = Graph(model, self.path).nodes(*RANDOM)
         widen(model, self.path)
         found = names.tensors(model, self.path)

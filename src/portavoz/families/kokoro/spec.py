@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..own_graph import joints
+from ..own_graph import interfaces
 from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
 from .checkpoint import KokoroFolder, recognises
 from .config import KokoroConfig, parse
@@ -49,7 +49,7 @@ FAMILY = FamilySpec(
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"tokens": 50, "frames": 100},
-    joints=lambda c: joints(f"{c.symbols} phonemes of misaki", c.rate),
+    interfaces=lambda c: interfaces(f"{c.symbols} phonemes of misaki", c.rate),
     recognises=recognises,
     speaks=("Kokoro",),
     hub_files=("onnx/model.onnx", "voices/*.bin"),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, WeightError
-from ...input_files import Kind, is_file, opened, read_arrays, read_bytes
+from ...input_files import Kind, is_file, open_input, read_arrays, read_bytes
 from .config import LONGEST, STYLE
 from .phonemes import LANGUAGES
 
@@ -83,7 +83,7 @@ class Styles:
 
 def _names(archive: Path) -> list[str]:
     try:
-        with opened(archive, STYLES, error=WeightError) as file, zipfile.ZipFile(file) as held:
+        with open_input(archive, STYLES, error=WeightError) as file, zipfile.ZipFile(file) as held:
             names = [name.removesuffix(".npy") for name in held.namelist() if name.endswith(".npy")]
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as problem:
         raise WeightError(f"{archive}: no archive of styles, or one that is cut short; fetch it again") from problem

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...flow import Noise
-from ..graph_file import opened
+from ..graph_file import open_graph
 from ..own_graph import spoken
 from ..spec import Arrays, GraphTwin
 from ..surgery import draw
@@ -27,7 +27,7 @@ NOISE = 1 << 14
 
 def twin(path: Path, seed: int = 0) -> GraphTwin:
     """A graph and our blocks, with a few phonemes of a real style. Raises WeightError for a file without paths."""
-    model = opened(path)
+    model = open_graph(path)
     rewrite(model, KokoroConfig(), path)
     draws = tuple(value.name for value in model.graph.input if value.name.startswith("noise."))
     widen(model, path)

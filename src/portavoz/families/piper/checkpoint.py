@@ -9,7 +9,7 @@ from typing import Any
 from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights.cursor import Weights
-from ..graph_file import opened
+from ..graph_file import open_graph
 from ..own_graph import chosen, not_replaced
 from ..spec import Lookup, Model, Tensors
 from . import names
@@ -75,7 +75,7 @@ class PiperFile:
         return model
 
     def _weights(self) -> tuple[dict[str, Any], VitsConfig]:
-        model = opened(self.graph)
+        model = open_graph(self.graph)
         found = names.tensors(model, self.graph)
         return found, names.sizes(model, found, self.graph)
 

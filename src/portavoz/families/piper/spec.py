@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..own_graph import joints
+from ..own_graph import interfaces
 from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
 from .checkpoint import PiperFile, recognises
 from .config import MEDIUM, PiperConfig, parse
@@ -55,7 +55,7 @@ FAMILY = FamilySpec(
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"phonemes": 100, "frames": 300},
-    joints=lambda c: joints(f"{c.symbols} phonemes of {c.kind}", c.rate),
+    interfaces=lambda c: interfaces(f"{c.symbols} phonemes of {c.kind}", c.rate),
     recognises=recognises,
     speaks=("Piper",),
     rewrite=Target(f"{HERE}.rewrite:rewrite"),

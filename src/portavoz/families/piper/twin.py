@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph_file import opened
+from ..graph_file import open_graph
 from ..own_graph import spoken
 from ..spec import Arrays, GraphTwin
 from .checkpoint import beside
@@ -22,7 +22,7 @@ PHONEMES = 4  # that are spoken: the graph's nodes are computed one by one in Nu
 
 def twin(path: Path, seed: int = 0) -> GraphTwin:
     """A graph and our blocks, with a few phonemes and drawn noise as inputs. Raises WeightError for a rounded file."""
-    c, model = read(beside(path)), opened(path)
+    c, model = read(beside(path)), open_graph(path)
     found = tensors(model, path)
     shape = sizes(model, found, path)
     rewrite(model, c, path)

@@ -66,7 +66,7 @@ def exercise(model: Eager, c: SpeechT5Config, lengths: Lengths) -> None:
     model.vocode(model.postnet(mel))
 
 
-def joints(c: SpeechT5Config) -> tuple[Stage, ...]:
+def interfaces(c: SpeechT5Config) -> tuple[Stage, ...]:
     """What tokenizer, acoustic model and vocoder hand on."""
     letters, heard = f"{c.vocab_size} symbols", replace(c.mel, mels=c.vocoder.model_in_dim)
     return (
@@ -95,7 +95,7 @@ FAMILY = FamilySpec(
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"symbols": 60, "steps": 50},  # of two frames each at the published size: 1.6 seconds of speech
-    joints=joints,
+    interfaces=interfaces,
     recognises=recognises,
     speaks=(ARCHITECTURE,),
     prepare=runtime.prepare,

@@ -133,16 +133,16 @@ def _axes(out: Ledger, homes: Mapping[str, str], against: Ledger | None) -> None
         )
         out.held[path] = held._replace(order=order, tensor=held.tensor.transposed(order.axes))
     kernels = {p: h.order for p, h in out.held.items() if roles[p] in ROLES and h.order.how not in ("", EITHER)}
-    told = Counter(order.layout for order in kernels.values() if order.layout and order.how != layouts.DECLARED)
-    most = told.most_common(1)[0][0] if told else None
+    decided = Counter(order.layout for order in kernels.values() if order.layout and order.how != layouts.DECLARED)
+    most = decided.most_common(1)[0][0] if decided else None
     out.layout = out.declared or most or "torch"
-    if most and set(told) == {most} and most != (out.declared or "torch"):
+    if most and set(decided) == {most} and most != (out.declared or "torch"):
         said = f"declares {out.declared}" if out.declared else "declares no layout"
-        text = f"the file {said}, and all {told[most]} kernels whose order can be told are in {most}'s"
+        text = f"the file {said}, and all {decided[most]} kernels whose order can be told are in {most}'s"
         out.faults.append(Fault("declared", "", text, {"op": "declare", "layout": most}))
         out.layout = most
     for path, held in out.held.items():
-        _order(out, path, held, told)
+        _order(out, path, held, decided)
 
 
 def _looks(tensor: Stored, right: MappedTensor | None) -> Any:
@@ -152,7 +152,7 @@ def _looks(tensor: Stored, right: MappedTensor | None) -> Any:
     return lambda axes: causes.explain(tensor.transposed(axes), right.tensor) is None
 
 
-def _order(out: Ledger, path: str, held: MappedTensor, told: Counter[Any]) -> None:
+def _order(out: Ledger, path: str, held: MappedTensor, decided: Counter[Any]) -> None:
     role, (layout, how, _) = out.part.roles[path], held.order
     if how == UNDECIDABLE:
         text = f"{held.shape} reads the same in every layout and the file declares none: say --layout, or --against"
@@ -163,7 +163,8 @@ def _order(out: Ledger, path: str, held: MappedTensor, told: Counter[Any]) -> No
             text = f"is stored as {held.shape}, out in; this file's matrices of its kind are in out"
         out.faults.append(Fault("transposed", path, text, {"op": "layout"}))
     elif layout and how != EITHER and layout != out.layout:
-        rest = f"as the file declares; {told[out.layout]} kernels are" if out.declared else f"as {told[out.layout]} are"
+        count = decided[out.layout]
+        rest = f"as the file declares; {count} kernels are" if out.declared else f"as {count} are"
         text = (
             f"this {role} kernel is in {layout}'s order ({layouts.words(role, layout)}), known {how}, not in "
             f"{out.layout}'s ({layouts.words(role, out.layout)}), {rest}"
@@ -253,12 +254,12 @@ def even(values: NDArray[Any]) -> bool:
 
 
 def _duplicates(out: Ledger, report: audit.Report, against: Ledger | None) -> None:
-    told = {f.path for f in out.faults if f.kind in ("copied", "swapped")}
+    explained = {f.path for f in out.faults if f.kind in ("copied", "swapped")}
     for group in report.duplicates:
         paths = [p for p in group if p in out.held and out.held[p].tensor.bits.size >= 8]
         if paths and set(paths) <= out.part.wanted.fixed:
             continue  # statistics may well be the same in two places
-        if len(paths) < 2 or told & set(paths) or (against is not None and _twins(against, paths)):
+        if len(paths) < 2 or explained & set(paths) or (against is not None and _twins(against, paths)):
             continue
         out.faults.append(Fault("duplicate", paths[1], f"has the same numbers as {', '.join([paths[0], *paths[2:]])}"))
 

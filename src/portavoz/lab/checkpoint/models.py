@@ -64,7 +64,7 @@ class Part:
         return self.wanted.roles
 
 
-def opened(
+def open_models(
     path: str | Path,
     *,
     family: str | None = None,

@@ -7,8 +7,8 @@
     expected.json          decisions: durations, or the step at which each row stops
     README.md              what to do first, second, …
 
-The goldens are traces (docs/porting.md), and so is what a port hands in: `opened` makes the kit's reference run on the
-kit's own weights and inputs, and `progress` says how far a port has come.
+The goldens are traces (docs/porting.md), and so is what a port hands in: `open_kit` makes the kit's reference run on
+the kit's own weights and inputs, and `progress` says how far a port has come.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def checksum(a: NDArray[Any]) -> float:
     return float(f"{float((flat * (1 + np.arange(flat.size) % 251)).sum()):.9g}")
 
 
-def opened(folder: str | Path) -> Kit:
+def open_kit(folder: str | Path) -> Kit:
     """A kit that `write` made. Raises InputError for a folder that is none, or whose files are damaged."""
     folder = Path(folder)
     about = read_object(folder / "kit.json", "no kit without it: make one with portavoz lab kit FAMILY")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...input_files import WEIGHTS, opened, parse_json
+from ...input_files import WEIGHTS, open_input, parse_json
 from ..instrument.fingerprint import Fingerprint, fingerprint
 from . import schema
 from .trace import DTYPES, ENTRY, FORMAT, KINDS_1, UNIT_NAMES_1, VERSIONS, Trace, UnitInfo
@@ -75,7 +75,7 @@ def _head(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
         return seen
 
     try:
-        with opened(path, WEIGHTS, remedy="give a trace file") as file:
+        with open_input(path, WEIGHTS, remedy="give a trace file") as file:
             length = int.from_bytes(file.read(8), "little")
             size = os.fstat(file.fileno()).st_size
             if length > size - 8:

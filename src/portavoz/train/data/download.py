@@ -103,12 +103,12 @@ def _more(url: str, part: Path, say: Callable[[str], None]) -> None:
             have = 0
         length = answer.headers.get("Content-Length")
         whole = have + int(length) if length else None
-        told = have // (BLOCK * 100)
+        reported = have // (BLOCK * 100)
         while block := answer.read(BLOCK):
             out.write(block)
             have += len(block)
-            if have // (BLOCK * 100) > told:
-                told = have // (BLOCK * 100)
+            if have // (BLOCK * 100) > reported:
+                reported = have // (BLOCK * 100)
                 say(f"{have >> 20} of {whole >> 20 if whole else '?'} MiB")
         out.flush()
         os.fsync(out.fileno())

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...input_files import TABLE, is_file, is_folder, opened, parse_json, read_text
+from ...input_files import TABLE, is_file, is_folder, open_input, parse_json, read_text
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 # Usual names of each column; the first one found counts.
@@ -215,7 +215,7 @@ def _vctk_sounds(folder: Path) -> Path | None:
 
 def _ljspeech(folder: Path) -> bool:
     try:
-        with opened(folder / "metadata.csv", TABLE) as lines:
+        with open_input(folder / "metadata.csv", TABLE) as lines:
             return lines.readline(64).removeprefix(b"\xef\xbb\xbf").startswith(b"LJ0")
     except InputError:
         return False

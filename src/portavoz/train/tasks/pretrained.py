@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ... import folder
 from ...errors import InputError, WeightError
 from ...families.compact.config import CompactConfig
-from ...families.compact.spec import joints
+from ...families.compact.spec import interfaces
 from ...flow import join
 from ...input_files import is_file, parse_json
 from ...weights import file
@@ -68,7 +68,7 @@ def joined(parts: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], Compac
     if acoustic is None:
         raise WeightError(f"{where}: no acoustic model among them; name it too")
     for config in configs:
-        join(*joints(acoustic)[:2], joints(config)[2])
+        join(*interfaces(acoustic)[:2], interfaces(config)[2])
     if len(vocoders) > 1:
         raise WeightError(f"{where}: trained for different vocoders; train both under one configuration")
     return tensors, acoustic

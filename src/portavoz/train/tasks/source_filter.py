@@ -23,7 +23,7 @@ from ...errors import InputError, SpecError
 from ...families.compact.acoustic import keep, layout
 from ...families.compact.config import CompactConfig
 from ...families.compact.source_filter import EagerSourceFilter, Plan, Speech
-from ...families.compact.source_loop import SourceFilterLoop, told
+from ...families.compact.source_loop import SourceFilterLoop, prosody
 from ...families.compact.vocoder import reach
 from ...ops.torch import TorchOps
 from ...text.alphabet import ALPHABET
@@ -162,7 +162,7 @@ class SourceFilterTask(Task):
         outer = np.stack([np.clip(frame, 0, s.utterance.length - 1) for frame, s in zip(wide, rows)])
         first = np.array([s.utterance.frames.start for s in rows])[:, None]
         curves = self.corpus.curves[first + outer]
-        given = (np.take_along_axis(place, outer[..., None], 1), told(curves[..., 0], curves[..., 1]))
+        given = (np.take_along_axis(place, outer[..., None], 1), prosody(curves[..., 0], curves[..., 1]))
         text = self.ops.gather(
             self.speech.encode(ids, speaker, real), self.ops.tensor(np.take_along_axis(index, outer, 1))
         )

@@ -48,13 +48,13 @@ def run(args: argparse.Namespace) -> int:
 
 def judged(name: str, verdict: Any, stage: str | None) -> list[Any]:
     """How far a port of a kit has come; with `stage` its verdict becomes that of this stage. Raises InputError."""
-    from ....lab.kit.kit import is_kit, opened, progress, settle
+    from ....lab.kit.kit import is_kit, open_kit, progress, settle
 
     if not is_kit(name):
         if stage is not None:
             raise InputError(f"--stage {stage}: is for a kit as the reference, and {name} is none; leave it out")
         return []
-    found = progress(opened(name), verdict)
+    found = progress(open_kit(name), verdict)
     chosen = [one for one in found if one.stage == stage]
     if stage is not None and not chosen:
         raise InputError(f"--stage {stage}: the kit has {', '.join(one.stage for one in found)}; name one of them")

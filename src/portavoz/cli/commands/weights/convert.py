@@ -73,21 +73,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _relayout(args: argparse.Namespace, source: str, target: str, about: dict[str, str]) -> dict[str, Any]:
     from ....lab.checkpoint.ledger import account
-    from ....lab.checkpoint.models import opened
+    from ....lab.checkpoint.models import open_models
     from ....lab.checkpoint.relayout import relayout
 
     chosen = {"family": args.family, "part": args.part, "config": args.config}
     beside = args.source if source != args.source else args.against
-    part = opened(source, **chosen, beside=beside)[0]
+    part = open_models(source, **chosen, beside=beside)[0]
     against = None
     if args.against is not None:
-        there = [p for p in opened(args.against, **chosen, beside=beside) if p.part == part.part]
+        there = [p for p in open_models(args.against, **chosen, beside=beside) if p.part == part.part]
         against = account(there[0]) if there else None
     return relayout(account(part, against), target, layout=args.layout, dtype=args.dtype, fix=args.fix, metadata=about)
 
 
 def _prepared(args: argparse.Namespace) -> dict[str, Any]:
-    from ....lab.checkpoint.models import opened
+    from ....lab.checkpoint.models import open_models
     from ....lab.checkpoint.prepare import prepared, refuse
 
     refuse(args.backend)
@@ -96,5 +96,5 @@ def _prepared(args: argparse.Namespace) -> dict[str, Any]:
     refuse_pickle(args.source)
     if not args.target.endswith(".safetensors"):
         raise InputError(f"{args.target}: change the ending to .safetensors")
-    part = opened(args.source, family=args.family, part=args.part, config=args.config, beside=args.against)[0]
+    part = open_models(args.source, family=args.family, part=args.part, config=args.config, beside=args.against)[0]
     return prepared(part, args.target, args.schedule or "bfloat16", classes=args.classes)

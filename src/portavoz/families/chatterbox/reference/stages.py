@@ -163,10 +163,10 @@ def stages(checkpoint: Checkpoint | None) -> ReferenceStages:
     """A checkpoint's stages in the reference; the probe's for None."""
     if checkpoint is None:
         return fresh(CONFIGS["tiny"])
-    return opened(checkpoint)
+    return open_stages(checkpoint)
 
 
-def opened(checkpoint: Any) -> ReferenceStages:
+def open_stages(checkpoint: Any) -> ReferenceStages:
     """A checkpoint in the reference's classes. Raises InputError when its tensors are not the reference's."""
     made = fresh(checkpoint.config)
     for root, tensors in checkpoint.tensors().items():
@@ -181,6 +181,6 @@ def opened(checkpoint: Any) -> ReferenceStages:
 
 def probe_run(source: ChatterboxConfig | Checkpoint, seed: int = 0, steps: int | None = None) -> ReferenceRun:
     """The probe in the reference, with sensitised weights or a checkpoint's, and its tensors for ours."""
-    made = fresh(source) if isinstance(source, ChatterboxConfig) else opened(source)
+    made = fresh(source) if isinstance(source, ChatterboxConfig) else open_stages(source)
     given = probe.inputs(made.c, seed, steps)
     return ReferenceRun(lambda: probe.run(made, given, made.c), made.modules, made.tensors())
