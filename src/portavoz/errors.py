@@ -4,9 +4,15 @@ Each message is one sentence that says where, what was there, what was wanted an
 line prints it alone and exits 2.
 """
 
+LONGEST = 1500  # characters of a message; a value out of a file, repeated in it, may have any length
+
 
 class PortavozError(Exception):
     """The parent of all of them: catching this catches what portavoz refuses, and nothing else."""
+
+    def __init__(self, message: str = "") -> None:
+        cut = len(message) > LONGEST
+        super().__init__(f"{message[: LONGEST - 500]} … {message[-400:]}" if cut else message)
 
 
 class InputError(PortavozError):

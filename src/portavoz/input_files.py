@@ -189,7 +189,10 @@ def read_arrays(path: Named, kind: Kind = ARRAY, only: str | None = None) -> dic
         try:
             packed = zipfile.ZipFile(file)
             members = packed.infolist() if only is None else [packed.getinfo(f"{only}.npy")]
+            length = os.fstat(file.fileno()).st_size
             for about in members:
+                if about.compress_size > length:
+                    raise zipfile.BadZipFile("an entry claims more bytes than the file has")
                 left -= about.file_size
                 if left < 0:
                     raise InputError(f"{_shown(path)}: unpacks to more than {kind.most // MIB} MiB; save fewer arrays")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from model_targets import KIT, PREPARED, SAVED
 from targets import PIPER, TRACE, UNITS, tensors
 
@@ -23,6 +25,16 @@ def _trace(units: Any = None, **changes: Any) -> bytes:
 def _npy(header: bytes) -> bytes:
     padded = header + b" " * (53 - len(header) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
+
+
+def _claiming(size: int) -> bytes:
+    """A .npz file of one array; its directory says that the entry has so many bytes."""
+    file = io.BytesIO()
+    np.savez(file, a=np.zeros(4))
+    content = bytearray(file.getvalue())
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 20 : at + 28] = size.to_bytes(4, "little") * 2
+    return bytes(content)
 
 
 def _weights(**entry: Any) -> bytes:
@@ -87,6 +99,7 @@ FOUND: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("mel", "an infinite floor", lambda: {"floor": float("inf")}),
     ("speecht5 config", "architectures that are a number", lambda: _speecht5(architectures=5)),
     ("speecht5 config", "a width of a billion", lambda: _speecht5(hidden_size=10**9)),
+    ("speecht5 config", "five thousand architectures", lambda: _speecht5(architectures=[0] * 5000)),
     ("chatterbox config", "a variant that is a list", lambda: b'{"variant": []}'),
     ("chatterbox config", "a billion layers", lambda: b'{"tokens": {"layers": 1000000000}}'),
     ("voice.json", "nesting without end", lambda: b'{"a":' * 50_000),
@@ -114,5 +127,6 @@ FOUND: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("kit.json", "stages that are numbers", lambda: json.dumps({**KIT, "stages": [1]})),
     ("stored recording", "nesting without end", lambda: b'{"id":' * 50_000),
     ("digests", "a list", lambda: "[1]"),
+    ("npz", "an entry of two billion bytes in a small file", lambda: _claiming(2 * 10**9)),
     ("WAV PCM_16", "an ID3 mark and nothing behind it", lambda: b"ID3"),
 )  # fmt: skip
