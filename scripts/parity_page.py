@@ -1,11 +1,13 @@
 """Write docs/parity.md: every family's named values on every back end beside float64, and the mock lane's table.
 
-python scripts/parity_page.py            # the mock lane's table is kept where the lane cannot be built
-python scripts/parity_page.py --mock FAMILY t5 n300         # only these rows of that table
+python scripts/parity_page.py                     # the mock lane's table is kept where the lane cannot be built
+python scripts/parity_page.py --values kokoro     # only these families' values, all else is kept
+python scripts/parity_page.py --mock kokoro t5 n300         # only these rows of the mock lane's table
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import json
@@ -42,13 +44,23 @@ value of another shape is one where a decision was another one.
 
 def main() -> int:
     """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    spoken_of = [family for family in families.all() if family.probe]
+    rows = [*(family.name for family in spoken_of), "t5", "n300"]
+    parser.add_argument("--values", nargs="+", metavar="FAMILY", choices=rows[:-2])
+    parser.add_argument("--mock", nargs="+", metavar="ROWS", choices=rows)
+    args = parser.parse_args()
     page, _, mock = PAGE.read_text(encoding="utf-8").partition(MOCK) if PAGE.is_file() else ("", "", "")
-    if sys.argv[1:2] == ["--mock"]:
-        PAGE.write_text(page + MOCK + (_mock(sys.argv[2:], mock) or mock).rstrip() + "\n", encoding="utf-8")
-        return 0
-    text = [HEAD, _versions(), *(line for family in families.all() if family.probe for line in _family(family))]
-    table = _mock([*families.names(), "t5", "n300"], "") or mock
-    PAGE.write_text("\n".join([*text, "", MOCK + table]).rstrip() + "\n", encoding="utf-8")
+    kept = {part.partition("\n")[0]: part.rstrip() for part in page.split("\n## ")[1:]}
+    whole = args.values is args.mock is None
+    text = [HEAD, _versions()]
+    for family in spoken_of:
+        if whole or family.name in (args.values or ()):
+            text += _family(family)
+        elif family.title in kept:
+            text += ["\n## " + kept[family.title]]
+    table = _mock(rows if whole else args.mock, rows, mock) if whole or args.mock else mock
+    PAGE.write_text("\n".join([*text, "", MOCK + (table or mock)]).rstrip() + "\n", encoding="utf-8")
     return 0
 
 
@@ -104,8 +116,8 @@ ROW = "| {stage} | {board} | {schedule} | {told} |"
 CUT = ("encode", "step")  # the stages that are cut over two chips
 
 
-def _mock(names: list[str], before: str) -> str:
-    """The table of the mock lane, rows of other names as `before` has them; "" where it cannot be built.
+def _mock(names: list[str], rows: list[str], before: str) -> str:
+    """The table of the mock lane, those of `rows` that are not in `names` from `before`; "" where it cannot be built.
 
     "n300" are the stages that are cut over its two chips.
     """
@@ -124,7 +136,7 @@ def _mock(names: list[str], before: str) -> str:
     ]
     kept = [line for line in before.splitlines() if line.count("|") == 7 and line[2:7] not in ("stage", "--- |")]
     for schedule in ("bfloat16", "fast"):
-        for name in (*families.names(), "t5", "n300"):
+        for name in rows:
             board = "n300" if name == "n300" else "n150"
             if name not in names:
                 lines += [
@@ -132,16 +144,23 @@ def _mock(names: list[str], before: str) -> str:
                     if f"| {board} | {schedule} |" in row and (board == "n300" or row.startswith(f"| {name} "))
                 ]  # fmt: skip
                 continue
-            cut = [f"{family.name}:{stage}" for family in families.all() if family.probe for stage in CUT]
-            given = [*cut, "--mesh", "1x2"] if name == "n300" else [name]
-            script = [str(ROOT / "scripts" / "ttnn_stages.py"), *given, "--schedule", schedule]
-            done = lane.run(script, path=ROOT / "src", board=board)
-            for row in (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")):
+            for row in _ran(lane, name, board, schedule):
                 told = (
                     f"{row['programs']} | {row['added']} | {row['l1'] / 1024:.0f} KiB" if "l1" in row else row["error"]
                 )
                 lines.append(ROW.format(stage=row["stage"], board=board, schedule=schedule, told=told))
     return "\n".join(lines)
+
+
+def _ran(lane: ModuleType, name: str, board: str, schedule: str) -> list[dict[str, Any]]:
+    cut = [f"{family.name}:{stage}" for family in families.all() if family.probe for stage in CUT]
+    given = [*cut, "--mesh", "1x2"] if name == "n300" else [name]
+    script = [str(ROOT / "scripts" / "ttnn_stages.py"), *given, "--schedule", schedule]
+    done = lane.run(script, path=ROOT / "src", board=board)
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if not found:  # a row that is missing would look like one that nobody asked for
+        raise SystemExit(f"{name}, schedule {schedule}: no stage ran: {done.stderr[-2000:]}")
+    return found
 
 
 def _module(path: Path) -> ModuleType:

@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,11 @@ def _calls(back: Ops, family: Any, probe: Any, config: Any, only: str) -> Iterat
     """Each stage's first call. What a stage gave another one is what the same stage gave here."""
     model = Recorded(family.whole(_fresh(Ops()), config))
     probe.run(model, probe.inputs(config, 0, None), config)
-    ours, made, seen = family.whole(_fresh(back), config), dict[int, Any](), set[str]()
+    made, seen = dict[int, Any](), set[str]()
+
+    @cache
+    def ours() -> Any:
+        return family.whole(_fresh(back), config)
 
     def here(value: Any) -> Any:
         return made.get(id(value), value)
@@ -128,7 +133,7 @@ def _calls(back: Ops, family: Any, probe: Any, config: Any, only: str) -> Iterat
 
         def make(name: str = name, args: Any = args, named: Any = named, result: Any = result) -> Callable[[], Any]:
             def run() -> Any:
-                out = getattr(ours, name)(*map(here, args), **{key: here(value) for key, value in named.items()})
+                out = getattr(ours(), name)(*map(here, args), **{key: here(value) for key, value in named.items()})
                 for theirs, mine in zip(*(x if isinstance(x, tuple) else (x,) for x in (result, out))):
                     if isinstance(mine, Tensor) or not hasattr(theirs, "shape"):
                         made[id(theirs)] = mine

@@ -108,5 +108,14 @@ def test_too_much_in_l1_names_the_tensor_and_the_line() -> None:
     s = schedule.read({"rule": [{"match": "big.*", "memory": "l1", "dtype": "float32"}]}, "mine.toml")
     back = ops.open("ttnn", schedule=s)
     w = Weights({"big.weight": np.zeros((8192, 3000), np.float32)}, back)
-    with pytest.raises(BackendError, match=r"big.weight: .* in L1 need 94 MiB, .* 85 \(mine.toml, rule 1 .big"):
+    said = r"big.weight: .* in L1 need 1504 KiB of each core, which has 1329 \(mine.toml, rule 1 \(big"
+    with pytest.raises(BackendError, match=said):
         w.linear("big", 3000, 8192, bias=False)
+
+
+def test_the_smallest_tensor_in_l1_takes_a_tile_of_every_core() -> None:
+    back = ops.open("ttnn", schedule=schedule.read({"defaults": {"memory": "l1"}}, "mine.toml"))
+    for n in range(664):  # of 2 KiB: the library's mock device refuses the 665th as well
+        back.parameter(np.zeros(122, np.float32), f"norms.{n}.weight", "vector")
+    with pytest.raises(BackendError, match=r"norms.664.weight: .* need 1330 KiB .* 1329 \(mine.toml, defaults\)"):
+        back.parameter(np.zeros(122, np.float32), "norms.664.weight", "vector")

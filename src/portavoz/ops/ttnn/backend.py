@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +15,9 @@ from . import fourier
 from .operations import OPERATIONS, Executor, Refused, Tensor
 from .paged import Paged, View
 from .plain import PlainOps
-from .schedule import BYTES, Rule, Schedule, load
+from .schedule import BYTES, TILE, Rule, Schedule, load
 
-L1 = 64 * 1_395_424  # bytes: what the 64 cores of a Wormhole leave for tensors
+CORES, L1 = 64, 1_360_544  # of a Wormhole: cores that share a tensor, bytes that the library leaves it in each one's L1
 
 
 class TtnnOps(PlainOps):
@@ -44,7 +45,7 @@ class TtnnOps(PlainOps):
         self.executor = executor or _executor(device or "golden", self.schedule, emulate=emulate, mesh=mesh)
         self.device = self.executor.name
         self.note = f"ttnn, schedule {self.schedule.name}: {self.executor.about}"
-        self.l1 = 0.0  # bytes of parameters that stay in L1
+        self.l1 = 0.0  # bytes of each core's L1 that parameters stay in
         self.cache, self.bucket = Paged, self.schedule.bucket  # what runners ask for (see Ops)
         self._made: dict[Any, Any] = {}
         self._at: dict[int, tuple[int, Tensor]] = {}  # batch → the position of the step, and its tensor
@@ -88,7 +89,7 @@ class TtnnOps(PlainOps):
         rule, order = self.schedule.rule(path), (1, 0) if role == "linear" else None
         array = np.asarray(a) if order is None else np.asarray(a).T
         if rule.memory == "l1" and role not in ROLES:
-            self._in_l1(array.size * BYTES[rule.dtype], path, rule)
+            self._in_l1(array.shape, path, rule)
         self.executor.owner = path
         try:
             handle = self.executor.upload(array, rule, parameter=True, kernel=role in ROLES)
@@ -96,15 +97,20 @@ class TtnnOps(PlainOps):
             raise BackendError(self._refusal(f"{path} {list(array.shape)}", rule, problem)) from problem
         return Tensor(self, handle, rule=rule, owner=path, order=order)
 
-    def _in_l1(self, size: float, path: str, rule: Rule) -> None:
-        """Count what stays in L1, which all cores together have so much of. Raises BackendError when it overflows."""
-        self.l1 += size
+    def _in_l1(self, shape: tuple[int, ...], path: str, rule: Rule) -> None:
+        """Count what stays in L1 as the library does: tiles dealt out to the cores, all of which keep the same room.
+
+        Raises BackendError when it overflows.
+        """
+        *rows, columns = (1, 1, *shape)
+        tiles = math.prod(rows[:-1]) * -(-rows[-1] // TILE) * -(-columns // TILE)
+        self.l1 += -(-tiles // CORES) * TILE**2 * BYTES[rule.dtype]
         if self.l1 > L1:
-            stage, need = f"stage {self.stage}: " if self.stage else "", self.l1 / 2**20
-            line = rule.place or f"{self.schedule.name}, defaults"
+            stage = f"stage {self.stage}: " if self.stage else ""
             raise BackendError(
-                f"{stage}{path}: with it the parameters in L1 need {need:.0f} MiB, the cores have {L1 / 2**20:.0f} "
-                f'({line}): Not enough space; set memory = "dram" there'
+                f"{stage}{path}: with it the parameters in L1 need {self.l1 / 1024:.0f} KiB of each core, which has "
+                f"{L1 / 1024:.0f} ({rule.place or f'{self.schedule.name}, defaults'}): Not enough space; set "
+                'memory = "dram" there'
             )
 
     def numpy(self, x: Any) -> np.ndarray:
