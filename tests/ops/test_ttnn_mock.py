@@ -88,7 +88,7 @@ def test_what_the_library_refuses_names_the_tensor_and_the_line_of_the_schedule(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["bfloat16", "fast"])
-@pytest.mark.parametrize("family", ["speecht5", "t5", "compact", "chatterbox", "piper"])
+@pytest.mark.parametrize("family", ["speecht5", "t5", "compact", "chatterbox", "kokoro", "piper"])
 def test_the_library_accepts_every_stage(lane: Any, family: str, schedule: str) -> None:
     accepted(rows(lane, family, "--schedule", schedule))
 

@@ -16,9 +16,11 @@ from portavoz.families.speecht5 import probe as speecht5
 from portavoz.families.speecht5.runtime import Sessions, runner
 from portavoz.graph.eager import Function
 from portavoz.lab.pipeline.card_precision import audited
+from portavoz.ops.ttnn.audit import Audit
 from portavoz.ops.ttnn.backend import TtnnOps
 from portavoz.ops.ttnn.cost import by_unit, cost
 from portavoz.ops.ttnn.golden import Golden
+from portavoz.ops.ttnn.paged import Paged
 from portavoz.ops.ttnn.recording import Recording
 from portavoz.ops.ttnn.schedule import read
 from portavoz.weights.cursor import Weights
@@ -137,10 +139,28 @@ def test_where_bfloat16_cannot_tell_it_says_so() -> None:
     assert next(drift for drift in found if drift.name == "log_durations").pcc > 0.99
 
 
+def test_what_mends_decode_attention_is_a_line_that_its_cache_has() -> None:
+    about = {"defaults": {"output": "float32"}, "cache": {"dtype": "bfloat8_b", "fidelity": "lofi"}}
+    audit = Audit()
+    back, draw = TtnnOps(schedule=read(about, "lofi.toml"), executor=audit), np.random.default_rng(0)
+    cache = Paged.empty(back, 1, 40, 64, 2)
+    for _ in range(5):
+        q, k, v = (back.tensor(draw.normal(size=(1, 1, 64)).astype(np.float32)) for _ in range(3))
+        cache = cache.extend(back, k, v)
+        cache.decode(q, 0.2)
+    (row,) = audit.rows()
+    assert (row.operation, row.calls, row.answer) == ("sdpa_decode", 5, "LOSS")
+    assert row.remedy == '[cache]; fidelity = "hifi2"'
+    # The result has the defaults' dtype, not the cache's, so the loss is the fidelity's alone.
+    assert row.floor < 1e-6 < 5e-3 < row.error and row.slope < 0.99
+
+
 def test_the_audits_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lab", "precision", "compact", "--schedule", "fast", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["schedule"] == "fast" and said["layers"][0]["error"] >= said["layers"][-1]["error"]
+    assert all("; " in row["remedy"] for row in said["layers"] if row["remedy"])
+    assert not any("fidelity" in row["remedy"] for row in said["layers"] if row["operation"] == "layer_norm")
     assert {"durations", "mel", "wave"} <= {row["name"] for row in said["free_run"]}
     assert main(["lab", "precision", "compact", "--schedule", "fast", "--layers"]) == 2
     assert "leave --layers" in capsys.readouterr().err

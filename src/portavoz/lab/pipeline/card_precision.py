@@ -99,11 +99,12 @@ def audited(
 
 def report(rows: Sequence[Any], found: Sequence[Drift], *, most: int = 20) -> list[str]:
     """The audit as lines for a person."""
-    lines = [f"{'layer':<58} {'operation':<10} {'relative L2':>11} {'slope':>8} {'PCC':>9}  answer"]
-    for row in rows[:most]:
-        owner = (row.owner or "(no parameter)")[-58:]
+    shown = rows[:most]
+    wide = max((len(row.owner) for row in shown), default=5)
+    lines = [f"{'layer':<{wide}} {'operation':<16} {'relative L2':>11} {'slope':>8} {'PCC':>9}  answer"]
+    for row in shown:
         figures = f"{row.error:>11.2e} {row.slope:>8.4f} {row.pcc:>9.6f}  {row.answer}"
-        lines.append(f"{owner:<58} {row.operation[:10]:<10} {figures}")
+        lines.append(f"{row.owner:<{wide}} {row.operation:<16} {figures}")
         lines += [f"    {row.remedy}"] if row.remedy else []
     lines.append("")
     lines.append(f"{'free run':<20} {'calls':>5} {'relative L2':>11} {'slope':>8} {'PCC':>9}  at call")

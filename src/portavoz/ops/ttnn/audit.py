@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .golden import FUNCTIONS, PRODUCTS, Golden
 from .number import rounded
+from .operations import OPERATIONS
 from .recording import Wrapper
 from .schedule import Rule
 
@@ -93,7 +94,7 @@ class Audit(Wrapper):
         self.kept: list[Tensor] = []
         self.sums: dict[tuple[str, str], tuple[Sums, Rule, list[Sums]]] = {}
         self.count: dict[tuple[str, str], int] = {}
-        self.first: dict[tuple[str, str], float] = {}  # the error of the first call, which remedies are tried on
+        self.own: dict[tuple[str, str], Sums] = {}  # of the calls that remedies are tried on: 1, 2, 4, 8, …
 
     def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Any:
         handle = super().upload(array, rule, parameter=parameter, kernel=kernel)
@@ -114,12 +115,12 @@ class Audit(Wrapper):
         exact = self._plain(operation, wide, options)
         key = (self.owner or f"{BEHIND}{self.last}", operation)
         sums, _, tried = self.sums.setdefault(key, (Sums(), rule, [Sums() for _ in REMEDIES]))
-        self.count[key] = self.count.get(key, 0) + 1
+        self.count[key] = calls = self.count.get(key, 0) + 1
         right = rounded(exact.float(), rule.output).double()
         sums.add(exact, out.double(), right)
-        if self.count[key] > 1:
+        if calls & (calls - 1):
             return
-        self.first[key] = sums.figures()[0]
+        self.own.setdefault(key, Sums()).add(exact, out.double(), right)
         for change, one in zip(REMEDIES, tried):
             better = dataclasses.replace(rule, **change)
             given = [
@@ -144,22 +145,21 @@ class Audit(Wrapper):
             error, slope, pcc, floor = sums.figures()
             row = Row(owner, operation, rule, self.count[owner, operation], error, slope, pcc, floor)
             if row.answer == "LOSS":
-                least = BETTER * self.first[owner, operation]
-                found = [c for c, one in zip(REMEDIES, tried) if one.figures()[0] <= least]
-                row.remedy = _line(_section(owner, operation), rule, found[0]) if found else ""
+                most = BETTER * self.own[owner, operation].figures()[0]
+                found = [c for c, one in zip(REMEDIES, tried) if one.figures()[0] <= most]
+                row.remedy = _line(owner, operation, rule, found[0]) if found else ""
             out.append(row)
         return sorted(out, key=lambda row: -row.error)
 
 
-def _section(owner: str, operation: str) -> str:
-    """Where the schedule decides about an operation."""
-    if not owner.startswith(BEHIND):
-        return f'[[rule]] match = "{owner}"'
-    return "[cache]" if operation == "sdpa_decode" else "[defaults]"
-
-
-def _line(section: str, rule: Rule, change: dict[str, str]) -> str:
-    changed = {key: value for key, value in change.items() if getattr(rule, key) != value}
-    if section == "[cache]":  # what it keeps, and what it gives, have one dtype
-        changed.pop("output", None)
-    return "; ".join([section, *(f'{key} = "{value}"' for key, value in changed.items())])
+def _line(owner: str, operation: str, rule: Rule, change: dict[str, str]) -> str:
+    """Where the schedule decides about an operation, and what to write there; "" where it can say nothing."""
+    section, keys = f'[[rule]] match = "{owner}"', {"dtype", "output", "fidelity", "accumulation"}
+    if OPERATIONS[operation].unit == "vector":  # numbers one by one: the matrix unit has no part in it
+        keys -= {"fidelity", "accumulation"}
+    if owner.startswith(BEHIND):
+        section, keys = "[defaults]", keys - {"dtype"}
+    if operation == "sdpa_decode":  # it reads what its cache holds, and gives what the defaults say
+        section, keys = "[cache]", keys - {"dtype", "output"}
+    changed = [f'{key} = "{value}"' for key, value in change.items() if key in keys and getattr(rule, key) != value]
+    return "; ".join([section, *changed]) if changed else ""

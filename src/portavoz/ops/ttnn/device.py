@@ -19,7 +19,7 @@ from .caches import Caches
 from .convolutions import Convolutions
 from .handle import Handle, owned
 from .moves import Moves
-from .operations import Refused
+from .operations import KEEPS, Refused
 from .schedule import TILE, Rule
 
 GOLDEN = "device='golden' needs no card, and docs/ttnn.md says how to build the mock device"
@@ -149,10 +149,19 @@ class Card(Convolutions, Moves, Caches):
         method = getattr(self, f"_{operation}", None)
         try:
             if method is not None:
-                return method(rule, *tensors, **options)
-            return self._like(tensors[0], getattr(self.ttnn, operation)(tensors[0].tensor))
+                made = method(rule, *tensors, **options)
+            else:
+                made = self._like(tensors[0], getattr(self.ttnn, operation)(tensors[0].tensor))
+            return made if operation in KEEPS else self._kept(made, rule)
         except (RuntimeError, TypeError) as problem:
             raise Refused(_said(problem)) from problem
+
+    def _kept(self, made: Handle, rule: Rule) -> Handle:
+        """In the rule's dtype: what has no parameter gives its input's by itself, decode attention bfloat16."""
+        dtype = self._dtype(rule.output)
+        if made.kind != "float32" or made.tensor.dtype == dtype:
+            return made
+        return self._like(made, self.ttnn.typecast(made.tensor, dtype))
 
     def programs(self) -> int:
         """How many programs the device has compiled."""

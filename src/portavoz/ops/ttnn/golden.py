@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .number import matmul, rounded
+from .operations import KEEPS
 from .schedule import Rule
 
 
@@ -225,5 +226,3 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "full": lambda *, shape, value: torch.full(shape, value),
     "write": _write,
 }
-# Bits are moved, not computed: nothing is rounded.
-KEEPS = {"concat", "slice", "reshape", "permute", "pad", "repeat", "gather", "write", "embedding"}

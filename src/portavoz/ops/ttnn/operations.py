@@ -57,6 +57,8 @@ OPERATIONS: dict[str, Operation] = {
     "all_gather": Operation("move", "ttnn.all_gather"),
     "reduce_scatter": Operation("move", "ttnn.reduce_scatter"),
 }  # fmt: skip
+# Bits are moved, not computed: nothing is rounded.
+KEEPS = {name for name, operation in OPERATIONS.items() if operation.unit == "move"} - {"full"}
 
 
 class Refused(Exception):

@@ -127,7 +127,7 @@ class Paged:
         given = [x, self.keys, self.values, self._positions(self.length - 1), *given]
         if bias is not None:
             given.append(ops._apply("permute", bias, axes=(0, 2, 1, 3)))
-        named = {"scale": scale, "paged": self.table is not None, "rule": ops.schedule.cache.rule}
+        named = {"scale": scale, "paged": self.table is not None, "rule": ops.schedule.cache.attention}
         y = ops._apply("sdpa_decode", *given, **named)
         return ops._apply("reshape", y, shape=(batch, 1, channels))
 

@@ -92,8 +92,9 @@ class Rule:
 class CacheRule:
     """The caches of decode attention. `layout` "paged": blocks of `block` steps and a page table; or "contiguous".
 
-    `dtype` is what keys and values are kept in, `fidelity` and `accumulation` are the attention's. `lengths` are the
-    numbers of steps that a cache may have room for; () for any multiple of `block`.
+    `dtype` is what keys and values are kept in, `fidelity` and `accumulation` are the attention's, whose result is kept
+    in the defaults' `output`. `lengths` are the numbers of steps that a cache may have room for; () for any multiple of
+    `block`.
     """
 
     layout: str = "paged"
@@ -102,12 +103,18 @@ class CacheRule:
     fidelity: str = "hifi4"
     accumulation: str = "float32"
     lengths: tuple[int, ...] = ()
+    output: str = "bfloat16"
     place: str = ""
 
     @property
     def rule(self) -> Rule:
         """What the cache's own operations are run by."""
         return Rule(self.dtype, self.dtype, self.fidelity, self.accumulation, place=self.place)
+
+    @property
+    def attention(self) -> Rule:
+        """What attention to it is run by."""
+        return dataclasses.replace(self.rule, output=self.output)
 
     def room(self, steps: int) -> int:
         """The least length that has room for `steps`. Raises BackendError over the largest one."""
@@ -239,7 +246,7 @@ def _cache(given: Mapping[str, Any], base: Rule, place: str) -> CacheRule:
         values["lengths"] = lengths if isinstance(lengths, tuple) else (lengths,)
         if any(n % block for n in values["lengths"]):
             raise BackendError(f"{place}, lengths is {list(values['lengths'])}: give multiples of the block of {block}")
-    return CacheRule(**values, place=place)
+    return CacheRule(**values, output=base.output, place=place)
 
 
 def _parallel(given: Mapping[str, Any], place: str) -> dict[str, tuple[str, ...]]:
