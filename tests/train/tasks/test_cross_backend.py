@@ -30,6 +30,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "adversarial": {"part": "vocoder", "losses": {"adversarial": 0.2, "features": 0.4}, "discriminator_channels": 4},
 }
 
+# Of a step: its gradients, the weights after it, their average.
+TOLERANCES = {"istft": (4e-3, 4e-4, 1e-3), "adversarial": (4e-3, 4e-4, 1e-3), "hifigan": (5e-5, 1e-5, 1e-4)}
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,12 +67,13 @@ def test_one_step_is_torchs(kind: str, corpus: Path, tmp_path: Path) -> None:
     want, got = here.train_step(), there.train_step()
     assert got == pytest.approx(want, rel=1e-5)
     # What a fresh iSTFT vocoder says is nearly nothing, and the loss takes its log: to move torch's own weights by 1e-7
-    # moves its gradients by 6e-4. The next test holds the model itself to 1e-5.
-    steep = kind in ("istft", "adversarial")
-    assert far(gathered(there), gathered(here)) <= (4e-3 if steep else 1e-5)
-    assert far(there.tensors, here.tensors) <= (4e-4 if steep else 1e-5)
+    # moves its gradients by 6e-4. HiFi-GAN's move by up to 1.5e-5 with the processor that sums them. The next test holds
+    # the models themselves to 1e-5.
+    gradients, steps, averages = TOLERANCES.get(kind, (1e-5, 1e-5, 1e-4))
+    assert far(gathered(there), gathered(here)) <= gradients
+    assert far(there.tensors, here.tensors) <= steps
     assert far(here.tensors, first) > 1e-4  # it was a step
-    assert there.averaged() == pytest.approx(here.averaged(), rel=1e-3 if steep else 1e-4)
+    assert there.averaged() == pytest.approx(here.averaged(), rel=averages)
 
 
 @pytest.mark.parametrize("kind", ["istft", "hifigan"])
