@@ -31,7 +31,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 # Of a step: its gradients, the weights after it, their average.
-TOLERANCES = {"istft": (4e-3, 4e-4, 1e-3), "adversarial": (4e-3, 4e-4, 1e-3), "hifigan": (5e-5, 1e-5, 1e-4)}
+TOLERANCES = {"istft": (4e-3, 4e-4, 1e-3), "adversarial": (4e-3, 4e-4, 1e-3), "hifigan": (5e-5, 5e-5, 1e-4)}
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_one_step_is_torchs(kind: str, corpus: Path, tmp_path: Path) -> None:
     want, got = here.train_step(), there.train_step()
     assert got == pytest.approx(want, rel=1e-5)
     # What a fresh iSTFT vocoder says is nearly nothing, and the loss takes its log: to move torch's own weights by 1e-7
-    # moves its gradients by 6e-4. HiFi-GAN's move by up to 1.5e-5 with the processor that sums them. The next test holds
-    # the models themselves to 1e-5.
+    # moves its gradients by 6e-4. HiFi-GAN's move by up to 1.5e-5 with the processor that sums them. The next test
+    # holds the models themselves to 1e-5.
     gradients, steps, averages = TOLERANCES.get(kind, (1e-5, 1e-5, 1e-4))
     assert far(gathered(there), gathered(here)) <= gradients
     assert far(there.tensors, here.tensors) <= steps
