@@ -21,7 +21,7 @@ import portavoz
 from portavoz.audio.limit import soft_limit
 from portavoz.evaluate.intervals import difference, figure
 from portavoz.evaluate.judges import Judges
-from portavoz.families.compact.source_loop import SourceFilterLoop, told
+from portavoz.families.compact.source_loop import SourceFilterLoop, prosody
 from portavoz.flow import Wave
 from portavoz.text.chunks import TextChunk, split_text
 from portavoz.train.data.corpus import index
@@ -45,7 +45,7 @@ class Spectra:
     def filters(self, ids: list[int], ticks: NDArray[np.int64], f0: Floats, loudness: Floats) -> Floats:
         """The five spectra [frames, 5 · bins] of so many steps a phoneme."""
         condition = self.timed.run(ids, **{TICKS: ticks})[CONDITION].copy()
-        condition[0, LOUDNESS - 1 : LOUDNESS + 1] = told(f0, loudness).T
+        condition[0, LOUDNESS - 1 : LOUDNESS + 1] = prosody(f0, loudness).T
         made = self.drawn.run(ids, **{TICKS: ticks, CONDITION: condition})
         return np.concatenate([made[name][0] for name in FILTERS]).T
 
@@ -69,7 +69,7 @@ def crossed(model: SourceFilterLoop, spectra: Spectra, chunk: TextChunk, lesson:
     steps = np.array([n if i in known else 0 for i, n in enumerate(steps)])
     own = model.controls(memory, STEP * steps)
     theirs = model.controls(memory, STEP * lesson.steps)
-    theirs[:, -2:] = told(lesson.curves[:, 0], lesson.curves[:, 1])
+    theirs[:, -2:] = prosody(lesson.curves[:, 0], lesson.curves[:, 1])
     f0 = np.expm1(5 * own[:, -2]).astype(np.float32)
     return {
         "teacher": lesson.wave,
