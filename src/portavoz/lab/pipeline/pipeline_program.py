@@ -52,12 +52,15 @@ class PipelineProgram:
                     calls[name] += 1
 
     def _wide(self) -> Pipeline:
-        base, runtime = parted(self.name)
-        if runtime not in names():
-            raise InputError(
-                f"{self.name}: this runtime has no float64, so it cannot be the reference; give {base}@numpy first"
-            )
-        return on(Wide(), base, self.request, name=self.name)
+        return on(Wide(), check_reference(self.name), self.request, name=self.name)
+
+
+def check_reference(name: str) -> str:
+    """``heart@numpy`` → heart. Raises InputError for a runtime that has no float64, which a reference's floor takes."""
+    base, runtime = parted(name)
+    if runtime not in names():
+        raise InputError(f"{name}: this runtime has no float64, so it cannot be the reference; give {base}@numpy first")
+    return base
 
 
 def _seen(observer: Observer, name: str, call: int, value: Any) -> Any:

@@ -81,9 +81,12 @@ def _compare(args: argparse.Namespace) -> int:
     check_names(*args.names)
     from ....lab import probes
     from ....lab.compare import compare
+    from ....lab.pipeline.pipeline_program import check_reference
     from ....lab.report import html
     from ....lab.report.text import exit_code, lines, since, to_dict
 
+    if "@" in args.names[0]:
+        check_reference(args.names[0])
     alone = len(args.names) == 1
     twins = probes.graph_and_blocks(Path(args.names[0]), ops=args.backend) if alone else None
     reference, port = twins or (side(name, args.config) for name in args.names)
