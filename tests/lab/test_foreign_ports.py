@@ -8,10 +8,14 @@ from portavoz.lab.selftest.strangers.all import SCENES
 from portavoz.lab.selftest.strangers.grade import grade, summary
 
 CLEAN = ["encoder: packed and x @ w.T", "vocoder: columns and a matrix", "head: overlap and add by fold",
-         "conformer: halves folded", "styled: one product", "couplings: channels last", "tokens: a cache"]  # fmt: skip
+         "conformer: halves folded", "styled: one product", "couplings: channels last", "tokens: a cache",
+         "window: by distance", "buckets: as a mask", "speaker: columns", "grouped: scales folded",
+         "shared: steps in reverse", "recurrent: a direction by flips"]  # fmt: skip
 FAULTS = ["encoder: no scale", "encoder: k and v exchanged", "vocoder: slope 2", "flow: linear times",
           "conformer: gate and value exchanged", "couplings: skip first", "couplings: one size for all",
-          "tokens: one fewer"]  # fmt: skip
+          "tokens: one fewer", "conformer: u and w exchanged", "window: not scaled", "buckets: one late",
+          "generator: unbiased", "styled: interleaved style", "grouped: slopes upwards", "shared: undefined numbers",
+          "couplings: no noise"]  # fmt: skip
 
 
 def test_there_are_enough_of_each_kind() -> None:

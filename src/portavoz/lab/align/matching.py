@@ -8,7 +8,7 @@ only where values cannot; a mapping by hand overrides. Each pair records the rul
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -40,9 +40,10 @@ def align(live: Trace, file: Trace, *, mapping: Mapping[str, str] | None = None)
 
 
 def _calls(live: Trace, file: Trace, out: Pairing) -> None:
+    calls = _other_calls(live, file, out.layers)
     for key, unit in live.units.items():
         others = out.layers.get(unit.path, []) if unit.weighted else []
-        keys = [f"{p}#{unit.call}" for p in others]
+        keys = [calls.get((key, p), f"{p}#{unit.call}") for p in others]
         if keys and all(k in file.units for k in keys):
             if unit.op == "embedding" and _looked_up_otherwise(live, file, key, keys[0]):
                 # Each looks its rows up in its own way (a table of distances): the next edge judges what came of it.
@@ -58,11 +59,63 @@ def _calls(live: Trace, file: Trace, out: Pairing) -> None:
     out.fused += [key for key, unit in file.units.items() if unit.path in tables and key not in out.fused]
 
 
+def _other_calls(live: Trace, file: Trace, paired: Mapping[str, list[str]]) -> Mapping[tuple[str, str], str]:
+    """Calls of tables that are products elsewhere (tied weights): (the live call, a path) → the same call there."""
+    uses: list[dict[tuple[str, bool], list[str]]] = [defaultdict(list), defaultdict(list)]
+    for trace, found in zip((live, file), uses):
+        for key, unit in trace.units.items():
+            if unit.weighted:
+                found[unit.path, unit.op == "embedding"].append(key)
+    twice = [{path for path, table in found if table and (path, False) in found} for found in uses]
+    out: dict[tuple[str, str], str] = {}
+    for (path, table), keys in uses[0].items():
+        for (other, lookup), theirs in uses[1].items():
+            if (path in twice[0] or other in twice[1]) and table == lookup:
+                out |= {(key, other): one for key, one in zip(keys, theirs)}
+    return {**out, **_oftener(live, file, paired, uses)}
+
+
+def _oftener(
+    live: Trace, file: Trace, paired: Mapping[str, list[str]], uses: list[dict[tuple[str, bool], list[str]]]
+) -> Mapping[tuple[str, str], str]:
+    """Calls of layers that one side calls more often, by size, where the numbers of the calls pair other sizes."""
+    out: dict[tuple[str, str], str] = {}
+    for (path, table), keys in uses[0].items():
+        other = paired.get(path, [""])[0]
+        theirs = uses[1].get((other, table), [])
+        short, long = sorted((keys, theirs), key=len)
+        traces = (live, file) if short is keys else (file, live)
+        if not short or len(short) == len(long) or len(paired[path]) > 1:
+            continue
+        if all(same_size(traces[0].units[a], traces[1].units[b]) for a, b in zip(short, long)):
+            continue
+        left, found = list(long), {}
+        for key in short:
+            one = next((k for k in left if same_size(traces[0].units[key], traces[1].units[k])), None)
+            if one is None:
+                break
+            found[key] = one
+            left = left[left.index(one) + 1 :]
+        if len(found) == len(short):
+            pairs = found.items() if short is keys else ((b, a) for a, b in found.items())
+            out |= {(key, other): "" for key in keys}
+            out |= {(a, other): b for a, b in pairs}
+    return out
+
+
 def _looked_up_otherwise(live: Trace, file: Trace, key: str, other: str) -> bool:
     """Whether two calls of a table have other numbers of rows, and not because symbols are lost or added."""
     traces, keys = (live, file), (key, other)
     if same_size(live.units[key], file.units[other]):
         return False
+    sizes = [
+        [u.shapes.get("in0", ())[-1:] for u in t.units.values() if u.path == t.units[k].path]
+        for t, k in zip(traces, keys)
+    ]
+    if all(all(one) for one in sizes) and len(sizes[0]) == len(sizes[1]) > 2:
+        mine, theirs = ([n for (n,) in one] for one in sizes)
+        if _grows(mine, theirs) or _grows(theirs, mine):
+            return True  # one reads a whole history at every call
     calls = [sum(u.path == t.units[k].path for u in t.units.values()) for t, k in zip(traces, keys)]
     if calls[0] != calls[1] or any("in0" not in t.units[k].shapes for t, k in zip(traces, keys)):
         return True
@@ -88,9 +141,9 @@ def _histories(live: Trace, file: Trace, out: Pairing) -> None:
     out.histories.discard("")
 
 
-def _grows(long: tuple[int, ...], short: tuple[int, ...]) -> bool:
-    steps = {b - a for a, b in zip(long, long[1:])}
-    return len(steps) == 1 and len(set(short)) == 1 and steps == {short[0]} and long[0] >= short[0]
+def _grows(long: Sequence[int], short: Sequence[int]) -> bool:
+    steps = [b - a for a, b in zip(long, long[1:])]
+    return steps == list(short[1:]) and min(steps, default=0) > 0 and long[0] >= short[0]
 
 
 def _parts(live: Trace, file: Trace, out: Pairing) -> None:
@@ -204,13 +257,19 @@ def left(trace: Trace, met: set[str], reached: set[str], fused: set[str]) -> tup
     """
     order = list(trace.units)
     last = max((i for i, key in enumerate(order) if key in met), default=-1)
+    # A table that is a product elsewhere is two layers: the one may be met without the other.
+    tables = {u.path for u in trace.units.values() if u.weighted and u.op == "embedding"}
+    tied = {u.path for u in trace.units.values() if u.weighted and u.op != "embedding" and u.path in tables}
+    used = {(trace.units[key].path, trace.units[key].op == "embedding") for key in met if key in trace.units}
     inside: list[str] = []
     never: list[str] = []
     for i, key in enumerate(order):
         unit = trace.units[key]
         if key in met or key in fused or unit.kind == "random":
             continue
-        (inside if i < last and unit.kind == "leaf" and unit.path not in reached else never).append(key)
+        apart = unit.path in tied and (unit.path, unit.op == "embedding") not in used
+        free = unit.kind == "leaf" and (apart or unit.path not in reached)
+        (inside if i < last and free else never).append(key)
     return inside, never
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..align.matching import Pairing, align
-from ..diagnose.diagnosis import diagnose
+from ..diagnose.diagnosis import diagnose, doubted
 from ..diagnose.layer_weights import layer_structure, reference_weights
 from ..forcing.free_running import free_outputs, mels
 from ..forcing.noise_floor import floors_for, propagated_floors_of
@@ -52,6 +52,7 @@ def forced(
     weights = reference_weights(reference, verdict.faults, file) if reference is not None else {}
     for fault in verdict.faults:
         diagnose(fault, file, weights=weights)
+    doubted(verdict.faults, pairing)
     if attempt.least:
         return undecidable(verdict, precision)
     ledger(verdict, live, file, pairing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..align.matching import Pairing, align, turned
-from ..diagnose.diagnosis import diagnose
+from ..diagnose.diagnosis import diagnose, doubted
 from ..diagnose.layer_weights import layer_structure
 from ..forcing.free_running import free_outputs, mels
 from ..forcing.restructured import restructured
@@ -47,6 +47,8 @@ def mirrored(
     for fault in found:
         diagnose(fault, file, mirrored=True, later=_later(fault, live, pairing))
         fault.cause = _by_reference(fault.cause, pairing)
+    doubted(found, pairing)
+    doubted(found, turned(pairing, live))
     verdict = _judged(walked, pairing, live, file, found)
     verdict.names = (reference.name, file.name)
     if attempt.least:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..align.lengths import lengths
+from ..align.pairing import Pairing
 from ..forcing.checks import FAIL, Check
 from ..forcing.distance import MIN_FLOOR, relative
 from ..report.verdict import Fault
@@ -23,7 +24,7 @@ from ..trace.trace import Trace
 from .certainty import Hypothesis, earned, independent, kind_of
 from .guesses import SOURCES, WHOLE, Question, Source, Weights
 from .ode_hypotheses import other_steps
-from .places import place
+from .places import place, undefined
 from .sampling import judged, sampled
 from .whole_numbers import is_whole, whole_hypotheses
 
@@ -48,41 +49,17 @@ def diagnose(
     """
     check = fault.check
     if fault.kind in ("facts", "shape", "crash") and check.note:
-        fault.cause, fault.certain, fault.residual = check.note, fault.kind == "facts", 0.0
-        if fault.kind == "shape" and check.actual is not None and check.expected is not None:
-            # `made` is the running program's, which is the reference where it is mirrored.
-            pair = (check.expected, check.actual) if mirrored else (check.actual, check.expected)
-            said = other_steps(*pair) or lengths(*pair)
-            fault.cause, fault.certain = f"{said}; {check.note}" if said else check.note, bool(said)
+        _declared(fault, mirrored)
         return
     if check.actual is None or check.expected is None or check.actual.shape != check.expected.shape:
         return
     if is_whole(check.actual, check.expected):
         _decided(fault, file, mirrored)
         return
-    alike = [one for one in (check, *fault.also) if one.actual is not None and one.actual.shape == check.actual.shape]
-    # The call that shows most decides; what explains it must explain another one too.
-    alike.sort(key=lambda one: -independent(*_pair(one, mirrored)) if len(alike) > 1 else 0)
-    others = [one for one in alike[1:] if one.place == alike[0].place]
-
-    def ask(one: Check, rivals: int) -> _Ranked:
-        port, ref = _pair(one, mirrored)
-        whole = Question(fault.kind, one, file, port, ref, mirrored, weights or {}, one.inputs, later=later)
-        return _ranked(whole, fault, rivals)
-
-    ranked = ask(alike[0], RIVALS if others else 1)
-    if ranked.explained is not None and others and ranked.sure:
-        again = ask(others[0], RIVALS)
-        kind = kind_of(ranked.explained.text)
-        if kind not in again.kinds and others[0].whole is not None:
-            # What an earlier call's error happens to explain of it was taken away.
-            again = ask(replace(others[0], actual=others[0].whole), RIVALS)
-        if kind not in again.kinds:
-            both = [guess for guess in again.all if kind_of(guess.text) in ranked.kinds]
-            if both:
-                ranked = ranked._replace(explained=both[0])
-            else:
-                ranked = ranked._replace(sure=False)
+    if said := undefined(*_pair(check, mirrored), check.op):
+        fault.cause = said
+        return
+    ranked = _over_calls(fault, file, mirrored, {} if weights is None else weights, later)
     if ranked.explained is not None:
         fault.cause, fault.residual, fault.certain = ranked.explained.text, ranked.left, ranked.sure
         _input_or_weight(fault, check, file)
@@ -90,6 +67,51 @@ def diagnose(
         fault.residual, fault.cause = ranked.left, f"mostly {ranked.nearest}"
     elif not fault.cause:
         fault.cause = place(*_pair(check, mirrored), check.op)
+
+
+def _declared(fault: Fault, mirrored: bool) -> None:
+    """The cause of another fact, shape or crash: what the check says, and what the values say of a length."""
+    check = fault.check
+    fault.cause, fault.certain, fault.residual = check.note, fault.kind == "facts", 0.0
+    if fault.kind == "shape" and check.actual is not None and check.expected is not None:
+        # `made` is the running program's, which is the reference where it is mirrored.
+        pair = (check.expected, check.actual) if mirrored else (check.actual, check.expected)
+        said = other_steps(*pair) or lengths(*pair)
+        fault.cause, fault.certain = f"{said}; {check.note}" if said else check.note, bool(said)
+
+
+def _over_calls(fault: Fault, file: Trace, mirrored: bool, weights: Weights, later: frozenset[str]) -> _Ranked:
+    """What explains the call that shows most, and another call too."""
+    check = fault.check
+    shape = None if check.actual is None else check.actual.shape
+    alike = [one for one in (check, *fault.also) if one.actual is not None and one.actual.shape == shape]
+    alike.sort(key=lambda one: -independent(*_pair(one, mirrored)) if len(alike) > 1 else 0)
+    others = [one for one in alike[1:] if one.place == alike[0].place]
+
+    def ask(one: Check, rivals: int) -> _Ranked:
+        port, ref = _pair(one, mirrored)
+        return _ranked(
+            Question(fault.kind, one, file, port, ref, mirrored, weights, one.inputs, later=later), fault, rivals
+        )
+
+    ranked = ask(alike[0], RIVALS if others else 1)
+    if ranked.explained is None or not others or not ranked.sure:
+        return ranked
+    again, kind = ask(others[0], RIVALS), kind_of(ranked.explained.text)
+    if kind not in again.kinds and others[0].whole is not None:
+        # What an earlier call's error happens to explain of it was taken away.
+        again = ask(replace(others[0], actual=others[0].whole), RIVALS)
+    if kind in again.kinds:
+        return ranked
+    both = [guess for guess in again.all if kind_of(guess.text) in ranked.kinds]
+    return ranked._replace(explained=both[0]) if both else ranked._replace(sure=False)
+
+
+def doubted(faults: list[Fault], pairing: Pairing) -> None:
+    """Where calls of layers are left over, others may stand in their places: what names one is not certain."""
+    over = [key for key in pairing.unmatched if key.rpartition("#")[0] in pairing.layers]
+    for fault in faults if pairing.uncovered or over else ():
+        fault.certain &= "in its place" not in fault.cause
 
 
 # What a layer makes with such weights, it also makes of another input.

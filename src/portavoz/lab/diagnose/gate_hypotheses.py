@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
 from .certainty import Hypothesis
-from .edge_hypotheses import halves, unusable
+from .edge_hypotheses import halves, spread, unusable
 from .layer_hypotheses import ACTIVATIONS, OPS, OPS_ACTIVATIONS
 
 Floats = NDArray[np.float64]
@@ -27,10 +27,9 @@ def gated(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothes
     near = [k for k in reversed(order[max(0, place - NEAR) : place]) if "out" in file.units[k].shapes]
     values: dict[str, Floats] = {}
     for one in near:
-        if int(np.prod(file.units[one].shapes["out"])) == ref.size:
-            value = np.asarray(file.array(one, "out"), np.float64).reshape(ref.shape)
-            if not unusable(value):
-                values[one] = value
+        value = spread(file, one, "out", ref)
+        if value is not None and not unusable(value):
+            values[one] = value
     size = float(np.linalg.norm(ref))
     # An activation that is a unit of its own comes first; a plain product explains any of them.
     for a, b in sorted(
@@ -46,7 +45,8 @@ def gated(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothes
         for name, form in forms.items():
             if not size or float(np.linalg.norm(form * values[b] - ref)) > CLOSE * size:
                 continue
-            raw = np.asarray(file.array(a, "in0"), np.float64).reshape(ref.shape) if known else values[a]
+            given = spread(file, a, "in0", ref) if known else None
+            raw = values[a] if given is None else given
             yield from _others(raw, values[b], name, (unit_of(a), unit_of(b)), port)
             return
 

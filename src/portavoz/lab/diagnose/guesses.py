@@ -14,14 +14,18 @@ from ..instrument.observer import Arrays, Unit
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
 from .certainty import Hypothesis
-from .edge_hypotheses import beside, exchanged, other_functions, others, replaced, scores, too_late, unusable
+from .edge_hypotheses import beside, other_functions, others, replaced, too_late, unusable
 from .gate_hypotheses import gated, halves_of_a_gate
 from .layer_hypotheses import leaf_hypotheses, rounded
 from .ode_hypotheses import sums, times
 from .order_hypotheses import paddings, shifts, turns
+from .prior_hypotheses import sampled_priors
 from .recurrent_hypotheses import recurrent
+from .relative_hypotheses import relative_positions
+from .score_hypotheses import exchanged, scores
 from .spectral_hypotheses import spectral
 from .step_hypotheses import euler, other_calls, taken
+from .style_hypotheses import conditioned
 from .value_hypotheses import among, blocks, channels, for_every_query, functions, gains, lengths, masks, norms
 
 Floats = NDArray[np.float64]
@@ -126,6 +130,7 @@ def _scores(q: Question) -> Iterator[Hypothesis]:
     if q.inside and q.check.op == "softmax":
         yield from (Hypothesis(*g) for g in scores(q.check.ref, q.file, q.port, q.ref, q.wanted))
         yield from (Hypothesis(*g) for g in exchanged(q.check.ref, q.file, q.port, q.ref, q.wanted))
+        yield from (Hypothesis(*g) for g in relative_positions(q.check.ref, q.file, q.port, q.ref, q.wanted))
 
 
 def _blocks(q: Question) -> Iterator[Hypothesis]:
@@ -190,7 +195,8 @@ def _before(q: Question) -> Iterator[Hypothesis]:
 # In this order; among equals the first counts. Those in WHOLE need every step, and are never asked about a sample.
 SOURCES: tuple[Source, ...] = (
     _masks, _leaf, _times, _calls, _orders, _gains, _paddings, _shifts, _turns, _functions,
-    _run(spectral, euler, taken, sums, others), _exchanges, _run(other_functions, gated, halves_of_a_gate), _before,
+    _run(spectral, euler, taken, sums, others), _exchanges,
+    _run(other_functions, gated, halves_of_a_gate, conditioned, sampled_priors), _before,
     _scores, _run(replaced), _blocks, _among, _channels, _positions, _queries, _precisions, _norms,
 )  # fmt: skip
 WHOLE = (_masks, _times, _paddings, _turns, _among)

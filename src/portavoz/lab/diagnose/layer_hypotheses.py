@@ -13,10 +13,10 @@ from ...ops.base import Ops
 from ..instrument.observer import Unit
 from ..numbers import figure, fit_one
 from ..trace.trace import Trace
+from .norm_hypotheses import NORMS, norm_hypotheses
 
 Floats = NDArray[np.float64]
 OPS = Ops()
-EPS = (1e-3, 1e-5, 1e-6, 1e-8, 1e-12, 0.0)
 
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "relu": OPS.relu,
@@ -74,16 +74,8 @@ def leaf_hypotheses(
         with np.errstate(invalid="ignore"):
             e = np.exp(x - x.max(-2, keepdims=True))
         yield "a softmax over the other axis", e / e.sum(-2, keepdims=True), port
-    if unit.op in ("layer_norm", "rms_norm", "batch_norm"):
-        # What is all but the running program's declared formula explains nothing.
-        declared = {"weight": 1.0, "bias": 0.0, "eps": 1e-5, **weights, **facts}
-        own = getattr(OPS, unit.op)(x, SimpleNamespace(**declared))
-        least = 0.05 * float(np.linalg.norm(live - other))
-        for guess in _norms(unit.op, x, weights, port):
-            if not float(np.linalg.norm(guess[1] - own)) <= least:
-                yield guess
-        yield from _statistics(unit.op, x, weights, declared, other)
-        yield from _affine(weights, live, other)
+    if unit.op in NORMS:
+        yield from norm_hypotheses(unit.op, x, weights, facts, live, other, mirrored)
     if unit.op in LINEAR:
         for text, changed in _weights(unit.op, weights):
             actual = _run(unit.op, x, changed, facts)
@@ -174,89 +166,6 @@ def _gain(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[G
     # Which side's weight is larger depends on which side runs, so the text says both.
     times = figure(gain, error, 6) if abs(gain) >= 1 or not gain else figure(1 / gain, error / gain**2, 6)
     yield f"a weight {times} times too large or too small", (live - bias) * gain + bias, other, 1
-
-
-def _statistics(
-    op: str, x: Floats, weights: dict[str, Floats], declared: dict[str, Any], other: Floats
-) -> Iterator[Guessed]:
-    """The running program's statistics and weights, put right or wrong, give what the other side has."""
-    if op != "batch_norm" or not {"running_mean", "running_var"} <= set(weights):
-        return
-    mean, var = weights["running_mean"], weights["running_var"]
-    changes = [
-        ("mean and variance exchanged", {"running_mean": var, "running_var": mean}),
-        ("a deviation where the variance is wanted, or a variance squared", {"running_var": np.sqrt(np.abs(var))}),
-        ("a deviation where the variance is wanted, or a variance squared", {"running_var": var**2}),
-        ("a mean of the opposite sign", {"running_mean": -mean}),
-        ("a running mean that is left out", {"running_mean": mean * 0}),
-    ]
-    if {"weight", "bias"} <= set(weights):
-        changes.append(("weight and bias exchanged", {"weight": weights["bias"], "bias": weights["weight"]}))
-    for text, changed in changes:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            yield text, OPS.batch_norm(x, SimpleNamespace(**{**declared, **changed})), other
-
-
-def _affine(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator[Guessed]:
-    """What the running program makes, with another weight and bias for each channel."""
-    a, b = live.reshape(-1, live.shape[-1]), other.reshape(-1, other.shape[-1])
-    if len(a) < 4:
-        return
-    centre = a - a.mean(0)
-    size = (centre * centre).sum(0)
-    slope = np.where(size > 0, (centre * b).sum(0) / np.where(size > 0, size, 1), 1.0)
-    shift = b.mean(0) - slope * a.mean(0)
-    even = float(np.abs(slope - 1).max()) < 1e-4
-    text = "a bias that is left out or wrong" if even else "a weight and bias that are not the reference's"
-    if not even and (weights.get("weight", np.zeros(1)) == 1).all():
-        text = "a weight left at 1"
-    # Whatever is wrong with a norm's weights or statistics looks so, so it is never certain.
-    yield text, live * slope + shift, other, max(2 * len(slope), other.size)
-
-
-def _norms(op: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iterator[Guessed]:
-    plain = {"weight": 1.0, "bias": 0.0, **weights}
-    for eps in EPS:
-        p = SimpleNamespace(**plain, eps=eps)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            yield f"an eps of {eps:g}", getattr(OPS, op)(x, p), port
-    for eps in EPS[:5]:
-        if op == "layer_norm":
-            d = x - x.mean(-1, keepdims=True)
-            n = x.shape[-1]
-            deviation = np.sqrt((d * d).sum(-1, keepdims=True) / max(1, n - 1) + eps)
-            yield "a variance divided by n − 1", d / deviation * plain["weight"] + plain["bias"], port
-            yield (
-                "a norm without subtracting the mean",
-                (x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * plain["weight"] + plain["bias"]),
-                port,
-            )
-            yield "a norm without its weight and bias", d / np.sqrt((d * d).mean(-1, keepdims=True) + eps), port
-            rest = d / np.sqrt((d * d).mean(-1, keepdims=True) + eps)
-            yield "a norm without its weight (a weight left at 1)", rest + plain["bias"], port
-            yield "a norm without its bias", rest * plain["weight"], port
-            whole = x - x.mean(-2, keepdims=True)
-            over = whole / np.sqrt((whole * whole).mean(-2, keepdims=True) + eps)
-            yield "a norm over time", over * plain["weight"] + plain["bias"], port
-        if op == "batch_norm":
-            axes = tuple(range(x.ndim - 1))
-            d = x - x.mean(axes)
-            actual = d / np.sqrt((d * d).mean(axes) + eps) * plain["weight"] + plain["bias"]
-            yield "statistics of the batch (training mode)", actual, port
-            deviation = np.sqrt(plain["running_var"] + eps)
-            no_mean = x / deviation * plain["weight"] + plain["bias"]
-            yield "a running mean that is left out", no_mean, port
-            yield (
-                "a running variance that is left out",
-                ((x - plain["running_mean"]) * plain["weight"] + plain["bias"]),
-                port,
-            )
-            yield (
-                "a variance that is not rooted",
-                ((x - plain["running_mean"]) / (plain["running_var"] + eps) * plain["weight"] + plain["bias"]),
-                port,
-            )
-    yield "a norm that is left out", x, port
 
 
 def _cropped(x: Floats, weights: dict[str, Floats], facts: dict[str, Any], port: Floats) -> Iterator[Guessed]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,12 @@ VAGUE = ("weight: other", "bias: other", "running", "mostly", "a weight and bias
 BEFORE = 3  # units before a wrong edge that the port may work out by itself
 
 
+class _Found(Exception):
+    """All that was wanted is there."""
+
+
 class _Weights(Observer):
-    """Takes the weights of some layers, and nothing else."""
+    """Takes the weights of some layers, and ends the run with the last of them."""
 
     def __init__(self, paths: set[str]) -> None:
         self.paths = paths
@@ -28,11 +34,39 @@ class _Weights(Observer):
     def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
         if unit.path in self.paths and unit.weights and unit.path not in self.found:
             self.found[unit.path] = {role: np.array(a, copy=True) for role, a in unit.weights.items()}
+            if len(self.found) == len(self.paths):
+                raise _Found
         return None
 
 
-def reference_weights(reference: Program, faults: list[Fault], file: Trace) -> dict[str, dict[str, NDArray[Any]]]:
-    """The reference's weights of wrong layers, and of those right before wrong edges; one more run of it."""
+class _Lazy(Mapping[str, Mapping[str, NDArray[Any]]]):
+    """Weights by path, taken in a run of the program when the first of them is asked for."""
+
+    def __init__(self, program: Program, paths: set[str]) -> None:
+        self.program, self.paths = program, paths
+
+    @cached_property
+    def found(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """The weights."""
+        taker = _Weights(self.paths)
+        with suppress(_Found):
+            self.program.run(taker)
+        return taker.found
+
+    def __getitem__(self, path: str) -> Mapping[str, NDArray[Any]]:
+        if path not in self.paths:
+            raise KeyError(path)
+        return self.found[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+def reference_weights(reference: Program, faults: list[Fault], file: Trace) -> Weights:
+    """The reference's weights of wrong layers, and of those right before wrong edges; at most one more run of it."""
     order = list(file.units)
     paths: set[str] = set()
     for fault in faults:
@@ -42,11 +76,7 @@ def reference_weights(reference: Program, faults: list[Fault], file: Trace) -> d
             place = order.index(fault.check.ref)
             near = [file.units[key] for key in order[max(0, place - BEFORE) : place]]
             paths |= {unit.path for unit in near if unit.weighted}
-    if not paths:
-        return {}
-    taker = _Weights(paths)
-    reference.run(taker)
-    return taker.found
+    return _Lazy(reference, paths) if paths else {}
 
 
 def layer_structure(fault: Fault, weights: Weights, *, mirrored: bool) -> None:

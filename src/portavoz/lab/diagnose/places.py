@@ -12,8 +12,6 @@ Floats = NDArray[np.float64]
 
 def place(port: Floats, ref: Floats, op: str = "") -> str:
     """Where the values differ, when no hypothesis explains them."""
-    if np.isnan(port).any() and not np.isnan(ref).any():
-        return f"{int(np.isnan(port).sum())} numbers are NaN"
     if ref.ndim < 2:
         return ""
     # Masked scores are as large as a mask is written, so they set no scale.
@@ -30,6 +28,15 @@ def place(port: Floats, ref: Floats, op: str = "") -> str:
             parts.append(f"{name} {few}")
     said = f"only {' and '.join(parts)} differ" if parts else ""
     return _growing(off, b) or said
+
+
+def undefined(port: Floats, ref: Floats, op: str = "") -> str:
+    """Which numbers are none, where the reference's are: no hypothesis explains them. Scores may be infinite."""
+    for name, which in (("NaN", np.isnan), ("infinite", np.isinf)):
+        found = which(port) & np.isfinite(ref)
+        if found.any() and (op != "softmax" or name == "NaN"):
+            return f"{int(found.sum())} numbers are {name}"
+    return ""
 
 
 def _growing(off: Floats, ref: Floats) -> str:

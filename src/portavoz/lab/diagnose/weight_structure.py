@@ -70,6 +70,8 @@ def _moved(a: Floats, b: Floats) -> str:
         moves.append(("transposed and flipped", b.swapaxes(0, 1)[..., ::-1]))
     if b.ndim == 2:
         moves.append(("its rows in reverse order", b[::-1]))
+    if b.ndim == 4 and b.shape[2] == b.shape[3]:
+        moves.append(("transposed in its height and width", b.swapaxes(2, 3)))
     for text, made in moves:
         if made.shape == a.shape and np.allclose(a, made, rtol=CLOSE, atol=1e-7) and not np.allclose(a, b, rtol=CLOSE):
             return text

@@ -50,6 +50,8 @@ def restructured(
             whole = attempt(everything)
             if not any(c.failed for c in whole.checks) and _used(walked.checks, whole, chosen, live):
                 return everything, whole
+    if len(suspects) == 1 and {c.key for c in walked.checks if c.failed} <= set(*suspects.values()):
+        return pairing, walked  # that was the only trial: whatever failed in it agreed before
     size = sum(math.prod(shape) for unit in file.units.values() for shape in unit.shapes.values())
     for group in _groups(suspects, MOST if size < LARGE else FEWER):
         tried = dropped(pairing, group, live, file)

@@ -86,7 +86,7 @@ class Forcing(Observer):
                 ys = run(None)
                 self._shapes(info, ys)
                 self._own(unit, ys)
-            return None
+            return self._followed(unit, xs)
         ref = refs[0]
         if unit.kind == "random":
             return self._drawn(unit, ref, xs[0])
@@ -109,9 +109,17 @@ class Forcing(Observer):
         for i, y in enumerate(ys):
             fitted = self._compare(unit, ref, f"out.{i}" if i else "out", y, self._output(unit, refs, i))
             if self.checks[-1].failed:
-                self.checks[-1].unit, self.checks[-1].inputs = unit, forced
+                self.checks[-1].unit, self.checks[-1].inputs = unit, [np.array(x, copy=True) for x in forced]
             out.append(y if fitted is None else fitted.whole)
         return out
+
+    def _followed(self, unit: Unit, xs: Arrays) -> Arrays | None:
+        """A named value that the plain run did not come to: the file's, as a loop may decide otherwise there."""
+        there = self.file.units.get(unit.key)
+        if unit.kind != "value" or there is None or there.kind != "value":
+            return None
+        fitted = fit(self.file.array(unit.key, "out"), xs[0], unit.op)
+        return None if fitted is None else [fitted.whole]
 
     def _own(self, unit: Unit, ys: Arrays) -> None:
         """How far a fused unit's own output is from the reference's."""
@@ -186,7 +194,7 @@ class Forcing(Observer):
         def compare(place: str, actual: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any] | None:
             fitted = self._compare(unit, refs[0], place, actual, expected)
             if self.checks[-1].failed and place == "out":
-                self.checks[-1].unit, self.checks[-1].inputs = unit, [xs[0]]
+                self.checks[-1].unit, self.checks[-1].inputs = unit, [np.array(xs[0], copy=True)]
             return None if fitted is None or (place == "in0" and self.checks[-1].failed and by < 0) else fitted.whole
 
         def ran(given: Arrays | None) -> Arrays:

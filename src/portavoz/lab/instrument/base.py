@@ -60,7 +60,7 @@ class Instrument:
         raise NotImplementedError
 
     def array(self, tensor: Any) -> NDArray[Any]:
-        """A copy in NumPy."""
+        """The numbers in NumPy, maybe of the tensor's own memory."""
         raise NotImplementedError
 
     def like(self, array: NDArray[Any], tensor: Any) -> Any:

@@ -25,6 +25,8 @@ DECLARED = {
     "layer_norm": ("eps",),
     "rms_norm": ("eps",),
     "batch_norm": ("eps",),
+    "instance_norm": ("eps",),
+    "group_norm": ("eps", "num_groups"),
 }
 
 
@@ -90,6 +92,8 @@ LAYERS: dict[type[Any], tuple[str, Binder]] = {
     nn.LayerNorm: _layer("layer_norm"),
     nn.RMSNorm: _layer("rms_norm"),
     nn.BatchNorm: _layer("batch_norm"),
+    nn.InstanceNorm: _layer("instance_norm"),
+    nn.GroupNorm: _layer("group_norm"),
     nn.QuantizedLinear: _quantized("linear"),
     nn.QuantizedEmbedding: _quantized("embedding"),
     nn.ReLU: _activation("relu"),

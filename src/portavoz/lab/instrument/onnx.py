@@ -27,13 +27,14 @@ ACTIVATIONS = {
 }  # fmt: skip
 WEIGHTED = {
     "Gemm": "linear", "MatMul": "linear", "Conv": "conv1d", "ConvTranspose": "conv_transpose1d",
-    "LayerNormalization": "layer_norm", "BatchNormalization": "batch_norm", "Gather": "embedding",
+    "LayerNormalization": "layer_norm", "BatchNormalization": "batch_norm",
+    "InstanceNormalization": "instance_norm", "Gather": "embedding",
 }  # fmt: skip
 FACTS = ("strides", "dilations", "pads", "group", "epsilon", "alpha", "axis")
 ROLES = {
     "layer_norm": ("weight", "bias"), "batch_norm": ("weight", "bias", "running_mean", "running_var"),
     "conv1d": ("weight", "bias"), "conv_transpose1d": ("weight", "bias"), "linear": ("weight", "bias"),
-    "embedding": ("weight",),
+    "embedding": ("weight",), "instance_norm": ("weight", "bias"),
 }  # fmt: skip
 
 
@@ -239,10 +240,11 @@ class _Graph(Instrument):
             known = {"stride": _first(facts["strides"], 1), "padding": _first(facts["pads"], 0)}
             if op == "conv1d":
                 known |= {"dilation": _first(facts["dilations"], 1), "groups": facts["group"] or 1}
-        if op in ("layer_norm", "batch_norm"):
+        if op in ("layer_norm", "batch_norm", "instance_norm"):
             known = {"eps": float(np.float32(facts["epsilon"] if facts["epsilon"] is not None else 1e-5))}
             known["eps"] = float(f"{known['eps']:.6g}")
-        axis = {"conv1d": -2, "conv_transpose1d": -2, "batch_norm": 1 - given[0].ndim}.get(op, -1)
+        second = 1 - given[0].ndim
+        axis = {"conv1d": -2, "conv_transpose1d": -2, "batch_norm": second, "instance_norm": second}.get(op, -1)
         if op == "embedding":
             return op, Call([given[1]], lambda t: run(weight, t[0])[0], weights, known, weight)
         return op, Call([given[0]], lambda t: run(t[0], *given[1:])[0], weights, known, weight, axis)

@@ -44,6 +44,8 @@ ARGUMENTS = {
     "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
     "rms_norm": ("input", "normalized_shape", "weight", "eps"),
     "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "instance_norm": ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps"),
+    "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
     "leaky_relu": ("input", "negative_slope", "inplace"),
     "gelu": ("input",),
     "elu": ("input", "alpha", "inplace"),
@@ -62,6 +64,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "layer_norm": {"eps": 1e-5},
     "batch_norm": {"eps": 1e-5},
     "rms_norm": {"eps": None},
+    "instance_norm": {"eps": 1e-5},
+    "group_norm": {"eps": 1e-5},
 }
 # The facts that a word of ours declares too, under our names.
 DECLARED = {
@@ -69,7 +73,10 @@ DECLARED = {
     "conv_transpose1d": ("stride", "padding"),
     "layer_norm": ("eps",),
     "batch_norm": ("eps",),
+    "instance_norm": ("eps",),
+    "group_norm": ("eps", "num_groups"),
 }
+CHANNELS_SECOND = ("batch_norm", "instance_norm", "group_norm")
 AXES = {"conv1d": -2, "conv_transpose1d": -2, "conv2d": -3}  # where the channels are, with or without a batch
 ROLES = ("weight", "bias", "running_mean", "running_var")
 
@@ -80,7 +87,7 @@ def _weighted(name: str) -> Callable[[Any, dict[str, Any]], Call]:
         x = given["input"]
         weights = {role: given[role] for role in ROLES if isinstance(given.get(role), Tensor)}
         facts = {k: _one(whole[k]) for k in DECLARED.get(name, ()) if not isinstance(whole[k], str)}
-        axis = AXES.get(name, 1 - x.dim() if name == "batch_norm" else -1)
+        axis = AXES.get(name, 1 - x.dim() if name in CHANNELS_SECOND else -1)
         rest = {k: v for k, v in given.items() if k != "input"}
         return Call([x], lambda t: func(t[0], **rest), weights, facts, next(iter(weights.values()), None), axis)
 
@@ -200,18 +207,25 @@ def is_tensor(value: Any) -> bool:
 
 
 def array(t: Tensor) -> NDArray[Any]:
-    """A copy in NumPy; bfloat16 and half as float32, complex numbers as pairs on a last axis."""
-    t = t.detach().cpu().resolve_conj()
+    """The numbers in NumPy, of the tensor's own memory where they can be; what keeps them copies them.
+
+    bfloat16 and half as float32, complex numbers as pairs on a last axis.
+    """
+    t = t.detach().cpu().resolve_conj().resolve_neg()
     if t.is_complex():
         t = torch.view_as_real(t)
-    return np.array((t.float() if t.dtype in (torch.bfloat16, torch.float16) else t).numpy(), copy=True)
+    return (t.float() if t.dtype in (torch.bfloat16, torch.float16) else t).numpy()
 
 
 def like(a: NDArray[Any], t: Tensor) -> Tensor:
-    """An array as a tensor of another's kind and place."""
+    """An array as a tensor of another's kind and place, in memory of its own."""
     if t.is_complex():
         return torch.view_as_complex(torch.from_numpy(np.array(a, order="C", copy=True))).to(t.device, t.dtype)
-    return torch.from_numpy(np.array(a, order="C", copy=True)).to(t.device, t.dtype)
+    if not a.flags.writeable or any(step < 0 for step in a.strides):
+        a = np.array(a, order="C", copy=True)
+    given = torch.from_numpy(a)
+    out = given.to(t.device, t.dtype, memory_format=torch.contiguous_format)
+    return out.clone() if out.data_ptr() == given.data_ptr() else out
 
 
 def _one(value: Any) -> Any:

@@ -239,7 +239,10 @@ def judge(
 
 
 # Words whose formula has twins that low precision cannot tell apart; their declared facts can.
-TWINS = {"layer_norm": "eps", "batch_norm": "eps", "rms_norm": "eps", "gelu": "approximate", "leaky_relu": "slope"}
+TWINS = {
+    **dict.fromkeys(("layer_norm", "batch_norm", "rms_norm", "instance_norm", "group_norm"), "eps"),
+    "gelu": "approximate", "leaky_relu": "slope",
+}  # fmt: skip
 
 
 def _coarse(checks: list[Check], file: Trace) -> list[str]:

@@ -8,7 +8,7 @@ itself implies hold without either. What nobody can judge is said to be unjudged
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ...audio.mel import filterbank, mel_spectrogram
 from ...audio.stft import frame_count, window_of
 from ...errors import InputError
 from ...flow import MelSpec, Wave
+from .mel_figures import mel_figures
 
 Floats = NDArray[Any]
 WINDOW, FEWEST, MOST = 0.5, 4, 32  # seconds; windows of a reference
@@ -28,7 +29,6 @@ PAUSE_DB = -20.0  # a window so far below the loudest is mostly pause, and a pau
 # Student's t beyond which one value in a thousand lies (half of them on either side), by degrees of freedom.
 FREE = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 31)
 BEYOND = (31.6, 12.92, 8.61, 6.87, 5.96, 5.41, 5.04, 4.78, 4.59, 4.32, 4.07, 3.85, 3.73, 3.63)
-QUARTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,70 +66,6 @@ class Measurement:
         numbers = {"value": self.value, "low": self.low, "high": self.high}
         finite = {k: v if math.isfinite(v) else None for k, v in numbers.items()}
         return {"name": self.name, **finite, "basis": self.basis, "wrong": self.wrong}
-
-
-# Figures of a mel [frames, mels]. Each is about the whole or about a window.
-
-
-def positive(mel: Floats) -> float:
-    """The share of values above 0."""
-    return float((mel > 0).mean())
-
-
-def lowest(mel: Floats) -> float:
-    """The value that one in a thousand is below."""
-    return float(np.quantile(mel, 0.001))
-
-
-def highest(mel: Floats) -> float:
-    """The value that one in a thousand is above."""
-    return float(np.quantile(mel, 0.999))
-
-
-def over_channels(mel: Floats) -> float:
-    """How far the channels' means lie apart (their standard deviation): nearly 0 when all channels are alike."""
-    return float(mel.mean(0).std())
-
-
-def over_time(mel: Floats) -> float:
-    """How far the frames' means lie apart: nearly 0 for a hum, and for noise."""
-    return float(mel.mean(1).std())
-
-
-def between_channels(mel: Floats) -> float:
-    """The mean step from a channel to the next: large when channels have changed places."""
-    return float(np.abs(np.diff(mel, axis=1)).mean())
-
-
-def between_frames(mel: Floats) -> float:
-    """The mean step from a frame to the next: small when it is smeared, large for noise."""
-    return float(np.abs(np.diff(mel, axis=0)).mean())
-
-
-def quarter(i: int) -> Callable[[Floats], float]:
-    """The mean of a quarter of the channels, less that of all."""
-
-    def figure(mel: Floats) -> float:
-        n = mel.shape[1]
-        return float(mel[:, i * n // QUARTERS : (i + 1) * n // QUARTERS].mean() - mel.mean())
-
-    return figure
-
-
-def mel_figures(spec: MelSpec) -> dict[str, Callable[[Floats], float]]:
-    """Every figure of a mel by its name."""
-    edges = [i * spec.mels // QUARTERS for i in range(QUARTERS + 1)]
-    bands = {f"channels {a}–{b - 1}": quarter(i) for i, (a, b) in enumerate(zip(edges, edges[1:]))}
-    return {
-        "positive values": positive,
-        "lowest value": lowest,
-        "highest value": highest,
-        "spread over channels": over_channels,
-        "spread over time": over_time,
-        "steps between channels": between_channels,
-        "steps between frames": between_frames,
-        **bands,
-    }
 
 
 # What may be

@@ -116,7 +116,7 @@ class Selection:
 
 
 class Recorder(Observer):
-    """Records every unit into a sink. Arrays are copied at once, since a program may write in place later.
+    """Records every unit into a sink, inputs before the unit runs, as a program may write in place later.
 
     `fingerprints=False` leaves out the fingerprints of the weights.
     """
@@ -133,23 +133,25 @@ class Recorder(Observer):
     def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
         if not self.selection.includes(unit):
             return None
-        arrays = {f"in{i}": np.array(x, copy=True) for i, x in enumerate(xs)}
-        ys = run(None)
-        arrays |= {f"out.{i}" if i else "out": y for i, y in enumerate(ys)}
-        if unit.kind in ("value", "random"):
-            arrays = {"out": xs[0]}
         info = UnitInfo(unit.key, unit.kind, unit.op, unit.path, unit.call, unit.facts)
-        info.shapes = {place: tuple(a.shape) for place, a in arrays.items()}
+        if info.key in self.trace.units and self.trace.units[info.key].kind != info.kind:
+            raise InputError(f"{info.key}: a layer and a named value have this name; choose another one for tap")
+        given = {} if unit.kind in ("value", "random") else {f"in{i}": x for i, x in enumerate(xs)}
+        if self.selection.last:
+            given = {place: np.array(x, copy=True) for place, x in given.items()}
+        else:
+            self.sink.put(info, given)
+        ys = xs[:1] if unit.kind in ("value", "random") else run(None)
+        made = {f"out.{i}" if i else "out": y for i, y in enumerate(ys)}
+        info.shapes = {place: tuple(a.shape) for place, a in (*given.items(), *made.items())}
         if self.fingerprints and unit.weights and unit.path not in self.trace.layers:
             self.trace.layers[unit.path] = {
                 role: fingerprint(w, unit.op if role == "weight" else "") for role, w in unit.weights.items()
             }
-        self._keep(info, arrays)
+        self._keep(info, {**given, **made} if self.selection.last else made)
         return None
 
     def _keep(self, info: UnitInfo, arrays: dict[str, NDArray[Any]]) -> None:
-        if info.key in self.trace.units and self.trace.units[info.key].kind != info.kind:
-            raise InputError(f"{info.key}: a layer and a named value have this name; choose another one for tap")
         if not self.selection.last:
             self.trace.units[info.key] = info
             self.sink.put(info, arrays)

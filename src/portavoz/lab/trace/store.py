@@ -6,7 +6,7 @@ import tempfile
 import weakref
 from collections import deque
 from collections.abc import Iterator, MutableMapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ class ArrayStore(MutableMapping[str, NDArray[Any]]):
         self.memory: dict[str, NDArray[Any]] = {}
         self.places: dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
         self.recent: deque[tuple[str, NDArray[Any]]] = deque(maxlen=RECENT)
-        self.file: IO[bytes] | None = None
+        self.file: Any = None  # unbuffered: arrays go there and back without a copy between
         self.end = 0
 
     def __setitem__(self, name: str, value: NDArray[Any]) -> None:
@@ -47,10 +47,12 @@ class ArrayStore(MutableMapping[str, NDArray[Any]]):
 
     def _spill(self, name: str, array: NDArray[Any]) -> None:
         if self.file is None:
-            self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the store)
+            self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with the store)
             weakref.finalize(self, self.file.close)
         self.file.seek(self.end)
-        self.file.write(np.ascontiguousarray(array).tobytes())
+        left = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        while left:
+            left = left[self.file.write(left) :]
         self.places[name] = (self.end, array.dtype, array.shape)
         self.end += array.nbytes
 
@@ -61,8 +63,11 @@ class ArrayStore(MutableMapping[str, NDArray[Any]]):
         if self.file is None:
             raise KeyError(name)
         self.file.seek(start)
-        raw = bytearray(self.file.read(int(np.prod(shape)) * kind.itemsize))
-        return np.frombuffer(raw, kind).reshape(shape)
+        array = np.empty(shape, kind)
+        left = array.reshape(-1).view(np.uint8).data
+        while left:
+            left = left[self.file.readinto(left) :]
+        return array
 
     def __delitem__(self, name: str) -> None:
         self.recent = deque((pair for pair in self.recent if pair[0] != name), maxlen=RECENT)

@@ -9,8 +9,12 @@ from . import (
     encoder_ports,
     flow,
     generator,
+    grouped,
+    pooled,
     recurrent,
+    relative,
     rotary,
+    shared,
     spectral,
     streaming,
     styled,
@@ -21,5 +25,5 @@ from . import (
 SCENES = [
     *encoder_ports.SCENES, *vocoder.SCENES, recurrent.SCENE, flow.SCENE, *spectral.SCENES, *durations.SCENES,
     rotary.SCENE, generator.SCENE, streaming.SCENE, conformer.SCENE, styled.SCENE, couplings.SCENE,
-    tokens.SCENE,
+    tokens.SCENE, *relative.SCENES, pooled.SCENE, grouped.SCENE, shared.SCENE,
 ]  # fmt: skip

@@ -117,6 +117,8 @@ class Written:
         mean, logs = (self.conv(text, "prior") * mask).chunk(2, 1)
         spread = torch.exp(0.5 * logs) if self.fault == "logs as a variance" else torch.exp(logs)
         spread = logs if self.fault == "no exponential" else spread
+        spread = spread * 0 if self.fault == "no noise" else spread
+        spread = torch.ones_like(logs) if self.fault == "noise alone" else spread
         noise = torch.randn(mean.mT.shape).mT if self.how == "channels last" else torch.randn_like(mean)
         z = (mean + noise * spread * (1.0 if self.fault == "noise scale of 1" else 0.667)) * mask
         order = range(FLOWS) if self.fault == "flows forwards" else reversed(range(FLOWS))
@@ -156,9 +158,10 @@ SCENE = Scene(
         _fault("gate first", r"edge:flows\.1/(tanh|sigmoid)\.0$", "other order|sigmoid|tanh|exchanged"),
         _fault("skip first", F1 + "(ins.1|post)$", "other half"),
         _fault("mask forgotten", F0 + "ins.1$", "differ"),
-        _fault("logs as a variance", F1 + "pre$", "root|exp|deviation|gain"),
-        _fault("no exponential", F1 + "pre$", "exp|log"),
-        _fault("noise scale of 1", F1 + "pre$", "times|noise"),
+        _fault("logs as a variance", F1 + "pre$", "as that of a variance"),
+        _fault("no exponential", F1 + "pre$", "without its exp"),
+        _fault("noise scale of 1", F1 + "pre$", "scale 1 where"),
+        _fault("no noise", F1 + "pre$", "no noise"), _fault("noise alone", F1 + "pre$", "spread left out"),
         _fault("flows forwards", r"(edge|leaf):flows\.[01]\.", "place|way round"),
         _fault("no flip", F0 + "pre$", "way round|place"),
         _fault("direction of the flow", F0 + "pre$", "-2|sign|times"),

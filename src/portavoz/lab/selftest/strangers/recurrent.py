@@ -46,6 +46,14 @@ class Written:
         inner.load_state_dict({k[len(name) + 1 :]: v for k, v in self.w.items() if k.startswith(name + ".")})
         return inner(x)[0]
 
+    def flipped(self, x: Tensor) -> Tensor:
+        """Each direction by a module of its own, the second one on the steps in reverse."""
+        back = {k.removesuffix("_reverse"): v for k, v in self.w.items() if k.endswith("_reverse")}
+        other = Written(back).module(nn.LSTM, "lstm", x if self.fault == "not turned" else x.flip(1))
+        there = {k: v for k, v in self.w.items() if not k.endswith("_reverse")}
+        one = Written(there).module(nn.LSTM, "lstm", x)
+        return torch.cat([one, other if self.fault == "not turned back" else other.flip(1)], -1)
+
     def gates(self, x: Tensor, h: Tensor, name: str, end: str) -> list[Tensor]:
         """What goes into the gates: of the input, and of the state."""
         roles = [[self.w[f"{name}.{r}_{s}_l0{end}"] for r in ("weight", "bias")] for s in ("ih", "hh")]
@@ -86,6 +94,8 @@ class Written:
         x = F.embedding(ids, self.w["letters.weight"])
         if self.how.get("cells") == "module":
             x = self.module(nn.LSTM, "lstm", x, bidirectional=True)
+        elif self.how.get("cells") == "flips":
+            x = self.flipped(x)
         else:
             parts = [self.lstm(x, ""), self.lstm(x, "_reverse")]
             x = torch.cat(parts[::-1] if self.fault == "directions exchanged" else parts, -1)
@@ -114,12 +124,15 @@ SCENE = Scene(
     [
         Port("modules", {"cells": "module"}),
         Port("modules, row by row", {"cells": "module", "rows": "apart"}),
+        Port("a direction by flips", {"cells": "flips"}),
         Port("cells by hand", {}),
         Port("cells by hand, x @ w.T", {"linear": "matmul"}),
         Port("cells by hand, row by row", {"rows": "apart"}),
         _fault("gates in another order", LSTM, "gate"),
         _fault("no tanh of the state", LSTM, "tanh|gate"),
         _fault("not turned back", LSTM, "way round|direction"),
+        Port("flips, not turned back", {"fault": "not turned back", "cells": "flips"}, LSTM, "way round|in channels"),
+        Port("flips, not turned", {"fault": "not turned", "cells": "flips"}, LSTM, "way round|direction"),
         _fault("both forward", LSTM, "way round|direction", linear="matmul"),
         _fault("directions exchanged", LSTM, "other order|direction"),
         _fault("no reset", GRU, "reset|gate"),

@@ -155,7 +155,7 @@ def _fault(name: str, want: str, cause: str, **how: object) -> Port:
 
 
 # Packed sequences are no unit, so what their cells make is judged at the next edge.
-LSTM = r"edge:(dur|/leaky_relu\.0)$"
+LSTM = r"edge:(dur|a1\.norm|/leaky_relu\.0)$"
 A1, A2 = r"(edge|leaf):(a1\S*|/leaky_relu\.0)$", r"(edge|leaf):(a2\S*|/leaky_relu\.1)$"
 SCENE = Scene(
     "styled", Styled, inputs, port,
