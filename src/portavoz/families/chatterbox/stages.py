@@ -33,7 +33,7 @@ from .speaker import VoiceEncoder, XVector
 from .tokens import T3, State, empty_past
 from .vocoder import HiFT
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32, or float64 where a judge computes in it
 Whole = NDArray[np.int64]
 ROOM = 256  # steps that a cache grows by
 

@@ -117,7 +117,7 @@ def _tensor(word: str, name: str) -> str:
 def _written(name: str, node: Node, fields: list[tuple[str, str, str]], texts: dict[str, str]) -> str:
     body = "\n".join(f"    {field}: {kind}" for field, kind, _ in fields)
     made = "\n".join(f"            {field}={value}," for field, _, value in fields)
-    what = f"A {node.word} layer's" if node.word else "A group's"
+    what = f"One {node.word} layer's" if node.word else "A group's"
     text = (
         f'@dataclass\nclass {{name}}:\n    """{what} parameters."""\n\n{body}\n\n    @classmethod\n'
         "    def from_torch(cls, state: dict[str, Any], *, dtype: Any, device: Any) -> {name}:\n"
