@@ -79,6 +79,11 @@ def costs(schedule: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def thousands(size: float | None) -> float | None:
+    """None for a mesh that does not divide the heads."""
+    return None if size is None else size / 1e3
+
+
 COLUMNS = {
     "dispatches": lambda row: row["dispatches"],
     "M multiply–adds": lambda row: row["products"] / 1e6,
@@ -86,7 +91,7 @@ COLUMNS = {
     "MB activations": lambda row: row["activations"] / 1e6,
     "KiB L1 a core": lambda row: row["l1"] / 1024,
     "estimate ≥ µs": lambda row: row["bound"] * 1e6,
-    **{f"KB moved on {mesh}": lambda row, mesh=mesh: row["moved"].get(mesh, 0.0) / 1e3 for mesh in MESHES},
+    **{f"KB moved on {mesh}": lambda row, mesh=mesh: thousands(row["moved"].get(mesh)) for mesh in MESHES},
 }
 
 
