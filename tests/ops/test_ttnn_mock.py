@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,16 @@ def test_what_the_library_refuses_names_the_tensor_and_the_line_of_the_schedule(
     assert "big.weight" in said[1] and "mine.toml, rule 1 (big.*)" in said[1] and "L1 buffer" in said[1]
     assert "choose memory or shard otherwise there" in said[1]
     assert "ttnn.linear of big.weight on [1, 32, 48], [64, 64] was refused (mine.toml, rule 1 (big.*))" in said[0]
+
+
+def test_a_machine_without_a_card_is_one_sentence(lane: Any) -> None:
+    code = "from portavoz.ops.ttnn.backend import TtnnOps; TtnnOps('card')"
+    given = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TT_LOGGER_LEVEL": "FATAL"}
+    python = lane.root() / "venv" / "bin" / "python"
+    done = subprocess.run([python, "-c", code], env=given, capture_output=True, text=True, cwd=lane.root(), timeout=60)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "BackendError: ttnn finds no card (No chips detected in the cluster)" in last, last
+    assert "device='golden' needs no card" in last
 
 
 @pytest.mark.slow

@@ -45,8 +45,7 @@ class Card(Convolutions, Moves, Caches):
         try:
             self.device = self._opened(mesh)
         except RuntimeError as problem:
-            reason = " ".join(str(problem).split())[:160]
-            raise BackendError(f"ttnn finds no card ({reason}): {GOLDEN}") from problem
+            raise BackendError(f"ttnn finds no card ({_said(problem)}): {GOLDEN}") from problem
 
     def _opened(self, mesh: tuple[int, int] | None) -> Any:
         t = self.ttnn
