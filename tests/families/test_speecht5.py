@@ -56,6 +56,10 @@ NARROW = dataclasses.replace(
 )  # fmt: skip
 CONFIGS = {"tiny": TINY, "odd": ODD, "plain": PLAIN, "narrow": NARROW}
 ALL = pytest.mark.parametrize("name", CONFIGS)
+# For what takes seconds: the two that differ most, and the others in the slow lane.
+TWO = pytest.mark.parametrize(
+    "name", ["tiny", "odd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("plain", "narrow"))]
+)
 BACK_ENDS = pytest.mark.parametrize("back", sorted(ops.BACKENDS))
 
 
@@ -102,13 +106,21 @@ def run_of(c: SpeechT5Config, length: int, steps: int, threshold: float = 9.0) -
 
 @ALL
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("length", "steps"), [(5, 205), (33, 40), (122, 40)], ids=["long", "middle", "text"])
+@pytest.mark.parametrize(
+    ("length", "steps"),
+    [pytest.param(5, 205, id="long", marks=pytest.mark.slow), (33, 40), (122, 40)],
+    ids=[None, "middle", "text"],
+)
 def test_whole_loops_sound_like_the_reference(name: str, seed: int, length: int, steps: int) -> None:
     c, own = CONFIGS[name], model(name, seed=seed)
     (text,) = lab.rows(c, (length,), seed)
     lines = lab.whole(reference(name, seed), own, text, seed=seed, stop=run_of(c, length, steps))
     assert failed(lines) == []
     assert next(line for line in lines if line.name == "mel").distance.l2 < 2e-5
+
+
+def test_a_long_loop_sounds_like_the_reference() -> None:
+    test_whole_loops_sound_like_the_reference("tiny", 0, 5, 205)
 
 
 @ALL
@@ -275,7 +287,7 @@ def test_steps_with_a_cache_equal_one_pass_over_all(back: str) -> None:
 
 
 @BACK_ENDS
-@pytest.mark.parametrize("name", ["tiny", "odd"])
+@pytest.mark.parametrize("name", ["tiny", pytest.param("odd", marks=pytest.mark.slow)])
 def test_rows_of_a_batch_equal_their_solo_runs(name: str, back: str) -> None:
     c, m = CONFIGS[name], model(name, back)
     texts = lab.rows(c, (4, 17, 9, 17), 3)
@@ -321,7 +333,7 @@ def test_where_the_decoder_looks_is_the_references() -> None:
     assert np.allclose(said.alignment.sum(-1), 1, atol=1e-6)
 
 
-@ALL
+@TWO
 def test_a_stream_is_the_whole_in_pieces(name: str) -> None:
     c, m = CONFIGS[name], model(name)
     (text,) = lab.rows(c, (30,), 0)

@@ -21,7 +21,14 @@ HIFI = CompactConfig.from_dict({**MINIMAL.to_dict(), "vocoder": "hifigan", "hifi
 PITCHED = CompactConfig.from_dict({**MINIMAL.to_dict(), "pitch": True, "energy": True})
 
 
-@pytest.fixture(scope="module", params=[MINIMAL, HIFI, PITCHED], ids=["istft", "hifigan", "pitch"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(MINIMAL, id="istft"),
+        pytest.param(HIFI, id="hifigan"),
+        pytest.param(PITCHED, id="pitch", marks=pytest.mark.slow),
+    ],
+)
 def exported(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     w = Weights.fresh(ops.open("numpy"), 11)

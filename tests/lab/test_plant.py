@@ -12,12 +12,10 @@ from portavoz.lab.selftest.fault_injection import catalogue, catalogues, grade, 
 
 SAMPLE = {
     "compact": {
-        "transposed square weight", "missing scale", "mask ignored", "eps 1e-12", "gelu by tanh in one layer",
-        "clamp for the last tanh", "embedding row that no probe hears",
+        "missing scale", "mask ignored", "gelu by tanh in one layer", "embedding row that no probe hears",
     },
     "speecht5": {
-        "kernel flipped", "text mask ignored", "cache row lost at step 4", "speaker before the frame",
-        "kernel without its scale",
+        "text mask ignored", "cache row lost at step 4", "kernel without its scale",
     },
     "stranger": {"mask one off", "residual twice", "transposed matrix", "gelu by tanh"},
 }  # fmt: skip
@@ -61,10 +59,10 @@ def test_a_file_is_exact_and_certain_only_where_its_inputs_say_so(family: str, a
 
 
 def test_three_faults_at_once_are_all_named() -> None:
-    score = grade("compact", clean=0, threes=2, methods=("forced",), only=lambda f: not f.probe and "weight" in f.name)
+    score = grade("compact", clean=0, threes=1, methods=("forced",), only=lambda f: not f.probe and "weight" in f.name)
     for method in ("triples", "triples_mirrored"):
         triples = score.to_dict()[method]
-        assert triples["planted"] == 6 and triples["named"] >= 5
+        assert triples["planted"] == 3 == triples["named"]
 
 
 def test_the_catalogue_is_large_and_its_names_are_its_own() -> None:
