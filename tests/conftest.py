@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 # Two test processes share two cores: one thread each. Threads that wait for each other would cost ten times more.
@@ -26,6 +27,18 @@ def tiny() -> Path:
     import voices
 
     return built.made("tiny", voices.tiny)
+
+
+# Where types and shapes are checked at every call inside the model; everywhere that takes more than half of the time.
+# `TYPES=all` checks them in every test, as the slow lane does.
+TYPED = ("tests/blocks/", "tests/ops/", "tests/weights/", "tests/families/test_types.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Switch the checks of `--jaxtyping-packages` on or off, before the test's fixtures are made."""
+    everywhere = os.environ.get("TYPES") == "all" or item.get_closest_marker("slow") is not None
+    jaxtyping.config.update("jaxtyping_disable", not (everywhere or item.nodeid.startswith(TYPED)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -15,7 +15,8 @@ SAMPLE = {
         "missing scale", "mask ignored", "gelu by tanh in one layer", "embedding row that no probe hears",
     },
     "speecht5": {
-        "text mask ignored", "cache row lost at step 4", "kernel without its scale",
+        "kernel flipped", "text mask ignored", "cache row lost at step 4", "speaker before the frame",
+        "kernel without its scale",
     },
     "stranger": {"mask one off", "residual twice", "transposed matrix", "gelu by tanh"},
 }  # fmt: skip
