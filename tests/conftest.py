@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
@@ -42,6 +43,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder where a module's tests keep what they compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PORTAVOZ_CACHE", str(folder := tmp_path_factory.mktemp("cache")))
+        yield folder
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """A file's tests stay in one process, as they share what is expensive to make; a page of the docs goes alone."""
     from xdist.scheduler import LoadScopeScheduling

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .deadline import time_limit
     from .speech import Phoneme, Speech, Word
     from .voice import Voice, load
 
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Phoneme", "Speech", "Voice", "Word", "__version__", "load"]
+__all__ = ["Phoneme", "Speech", "Voice", "Word", "__version__", "load", "time_limit"]
 
 
 def __getattr__(name: str) -> Any:
     # Importing portavoz costs nothing; NumPy comes with the first thing that needs it.
+    if name == "time_limit":
+        from . import deadline
+
+        return deadline.time_limit
     if name in __all__:
         from . import voice
 

@@ -40,6 +40,10 @@ class BackendError(PortavozError):
     """A device or a runtime that is not there, or that cannot do what was asked of it."""
 
 
+class DeadlineError(PortavozError):
+    """Work that was stopped because it took longer than it may; see `deadline.time_limit`."""
+
+
 class JobError(PortavozError):
     """A long job (training, bulk synthesis) that cannot go on; what was finished is kept."""
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .audio.files import read
 from .audio.limit import soft_limit
+from .deadline import check
 from .errors import InputError
 from .families.synthesis import (
     MOST_ROWS,
@@ -85,13 +86,11 @@ class Voice:
         seconds. pitch: semitones up or down, for voices that were trained with a pitch of their own. speaker: a name or
         number of `speakers`; in some families also an embedding, its file, or a mixture
         ("a.npy:0.7+b.npy:0.3"). seed: the same number means the same sound; a family that draws nothing at random
-        sounds the same for all. lexicon: the user's own pronunciations, as a
-        `Lexicon`, its file or its entries. durations: called with the
-        symbols and frames of each piece, gives back the frames to use. options: settings of the voice's family by name,
-        see `options`.
-        markup: "plain", "markdown", "html", "ssml", or "auto": markup is read as such where it is certain, with a note.
-        Raises InputError when there is nothing to say, a value cannot be, or the voice's family has nothing to do it
-        with.
+        sounds the same for all. lexicon: the user's own pronunciations, as a `Lexicon`, its file or its entries.
+        durations: called with the symbols and frames of each piece, gives back the frames to use. options: settings of
+        the voice's family by name, see `options`. markup: "plain", "markdown", "html", "ssml", or "auto": markup is
+        read as such where it is certain, with a note. Raises InputError when there is nothing to say, a value cannot
+        be, or the voice's family has nothing to do it with, and DeadlineError under `portavoz.time_limit`.
         """
         pieces = list(
             self.stream(
@@ -215,6 +214,7 @@ class Voice:
         """Each chunk with its sound, None where it has no symbols; up to `batch` of them are said together."""
         manner = passage.manner
         while group := list(itertools.islice(passage.chunks, batch)):
+            check()
             spoken = [chunk for chunk in group if chunk.symbols]
             if len(spoken) > 1 and isinstance(self.model, BatchSynthesizer):
                 said = iter(self.model.synthesize_batch(spoken, [manner] * len(spoken)))

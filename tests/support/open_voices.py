@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from portavoz.text.chunks import TextChunk, split_text
+
 RATE, HOP, CHANNELS = 16000, 64, 4
 LETTERS = "_^$ !'(),-.:;?abcdefhijklmnopqrstuvwxyzæçðøħŋœɐɑɒɔəɚɛɜɡɪɹɾʃʊʌʒˈˌːθβᵻʔ\u0329\u0303"
 OPSET = 17
@@ -125,6 +127,69 @@ def kokoro_graph(path: Path, *, rows: int = 178, style: int = 256, drawn: bool =
     return g.save(path, inputs, g("Reshape", g("Tanh", sound), g.const([-1])), "audio", 1)
 
 
+def kokoro_named(path: Path, seed: int = 3) -> dict[str, Any]:
+    """A graph with the signature of Kokoro's whose weights and nodes are called as in its exports; gives the weights.
+
+    A table, a linear layer, an LSTM of both directions and a convolution: one of each kind that is quantised.
+    """
+    g, width, half = Builder(seed), 8, 4
+
+    def named(name: str, *shape: int) -> str:
+        g.weights.append(numpy_helper.from_array(g.rng.normal(size=shape).astype(np.float32) / 4, name))
+        return name
+
+    def last(out: str, name: str) -> str:
+        g.nodes[-1].name = name
+        return out
+
+    x = g("Gather", named("encoder.bert.module.embeddings.word_embeddings.weight", 178, width), "tokens")
+    x = g("Add", x, g.const(0.1, np.float32))  # so that the table is widened before the first product
+    x = last(g("MatMul", x, named("onnx::MatMul_7", width, width)), "/encoder/bert_encoder/MatMul")
+    x = g("Add", named("encoder.bert_encoder.bias", width), x)
+    plain = g("Sigmoid", g("ReduceSum", x, g.const([2]), keepdims=0))
+    length = g("Round", g("Div", g("Mul", plain, g.const(6, np.float32)), "speed"))
+    whole = g("Cast", g("Clip", length, g.const(1, np.float32)), to=TensorProto.INT64)
+    durations = g("Cast", g("Gather", whole, g.const(0)), to=TensorProto.FLOAT)
+    y = g("Transpose", g.spread(g("Transpose", x, perm=[0, 2, 1]), durations), perm=[2, 0, 1])
+    recurrent = (named(f"onnx::LSTM_{n}", 2, *shape) for n, shape in enumerate(((16, width), (16, half), (32,))))
+    y = last(g("LSTM", y, *recurrent, hidden_size=half, direction="bidirectional"), "/encoder/shared/LSTM")
+    y = g("Reshape", g("Transpose", y, perm=[2, 1, 3, 0]), g.const([1, width, -1]))
+    post = [f"decoder.generator.conv_post.{role}" for role in ("weight", "bias")]
+    y = g("Conv", y, named(post[0], HOP, width, 3), named(post[1], HOP), pads=[1, 1])
+    last(y, "/decoder/generator/conv_post/Conv")
+    sound = g("Add", g("Transpose", y, perm=[0, 2, 1]), g("MatMul", "style", g.weight(256, 1)))
+    inputs = [value("tokens", 7, 1, "length"), value("style", 1, 1, 256), value("speed", 1, 1)]
+    g.save(path, inputs, g("Reshape", g("Tanh", sound), g.const([-1])), "audio", 1)
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in g.weights}
+
+
+def eight_bits(path: Path, *, per_channel: bool, signed: bool) -> None:
+    """A file with its weights in eight bits and whole-number products, by ONNX Runtime's tool, as people publish."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    kinds, kind = ["Conv", "MatMul", "Gather", "LSTM"], QuantType.QInt8 if signed else QuantType.QUInt8
+    quantize_dynamic(path, path, op_types_to_quantize=kinds, per_channel=per_channel, weight_type=kind)
+
+
+def slowed(path: Path, trips: int = 5_000_000) -> Path:
+    """A graph that goes round so many times before it gives its sound: some ten seconds."""
+    model = onnx.load(str(path))
+    graph = model.graph
+    step = helper.make_graph(
+        [helper.make_node("Sin", ["x"], ["y"]), helper.make_node("Identity", ["on"], ["still"])], "step",
+        [value("turn", 7), value("on", TensorProto.BOOL), value("x", 1)],
+        [value("still", TensorProto.BOOL), value("y", 1)],
+    )  # fmt: skip
+    for name, one in (("trips", np.array(trips)), ("on0", np.array(True)), ("x0", np.array(0, np.float32))):
+        graph.initializer.append(numpy_helper.from_array(one, name))
+    last, out = graph.node[-1], graph.output[0].name
+    last.output[0] = "quick"
+    graph.node.append(helper.make_node("Loop", ["trips", "on0", "x0"], ["turned"], name="slow", body=step))
+    graph.node.append(helper.make_node("Add", ["quick", "turned"], [out]))
+    onnx.save(model, str(path))
+    return path
+
+
 def styles(seed: int = 0) -> dict[str, np.ndarray]:
     """Styles [510, 1, 256] of three speakers."""
     rng = np.random.default_rng(seed)
@@ -144,6 +209,11 @@ def kokoro(folder: Path, *, packed: bool = False, **graph: Any) -> Path:
     for name, table in styles().items():
         table.tofile(folder / "voices" / f"{name}.bin")
     return folder
+
+
+def chunk(text: str) -> TextChunk:
+    """The first sentence, with secondary stress."""
+    return next(iter(split_text(text, secondary=True)))
 
 
 def run(path: Path, **inputs: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
+from ..deadline import check
 from ..ops.wrapper import OpsWrapper
 from ..weights.cursor import Weights
 
@@ -34,6 +35,7 @@ def _followed(body: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(body)
     def call(self: Block, *args: Any, **named: Any) -> Any:
         ops = self.ops
+        check()
         if not ops.wrapped:
             # A back end of one thread runs the whole block there: between two words it does arithmetic itself.
             return body(self, *args, **named) if ops.worker is None else ops.worker.call(body, self, *args, **named)

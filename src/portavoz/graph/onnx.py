@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..deadline import current
 from ..errors import BackendError, MissingExtra, WeightError
 from ..input_files import GRAPH, check, is_there
 
@@ -31,10 +33,14 @@ class Session:
         check(self.path, GRAPH, remedy="install or export the voice again", error=WeightError)
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """The stage's outputs in order. Raises WeightError for a damaged file, BackendError when a run fails."""
+        """The stage's outputs in order.
+
+        Raises WeightError for a damaged file, BackendError when a run fails, DeadlineError when it takes too long.
+        """
         session = self._open()
         try:
-            return session.run(None, inputs)
+            with _run_options() as options:
+                return session.run(None, inputs, options)
         except _failures() as problem:
             raise _failed(self.path.name, problem) from problem
 
@@ -79,9 +85,22 @@ class _Bound:
 
     def __call__(self) -> None:
         try:
-            self.session.run_with_iobinding(self.binding)
+            with _run_options() as options:
+                self.session.run_with_iobinding(self.binding, options)
         except _failures() as problem:
             raise _failed(self.name, problem) from problem
+
+
+@contextmanager
+def _run_options() -> Iterator[Any]:
+    """The options of one run that ends with the caller's deadline; None where there is none."""
+    deadline = current()
+    if deadline is None:
+        yield None
+        return
+    options = _runtime().RunOptions()
+    with deadline.interrupting(lambda: setattr(options, "terminate", True)):
+        yield options
 
 
 def _failed(name: str, problem: BaseException) -> BackendError:

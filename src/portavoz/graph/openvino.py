@@ -21,6 +21,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..deadline import current
 from ..errors import BackendError, MissingExtra, WeightError
 from ..input_files import GRAPH, check, is_there
 from .onnx import basic
@@ -93,7 +94,10 @@ class Session:
         check(self.path, GRAPH, remedy="remove its folder, and it is made again", error=WeightError)
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """The stage's outputs in order. Raises WeightError for a damaged file, BackendError when a run fails."""
+        """The stage's outputs in order.
+
+        Raises WeightError for a damaged file, BackendError when a run fails, DeadlineError when it takes too long.
+        """
         request = self._request()
         try:
             return [y.copy() for y in self._infer(request, inputs).values()]
@@ -116,8 +120,16 @@ class Session:
         return call
 
     def _infer(self, request: Any, inputs: Any) -> Any:
+        deadline = current()
         try:
-            return request.infer(inputs, share_inputs=True)
+            if deadline is None:
+                return request.infer(inputs, share_inputs=True)
+            with deadline.interrupting(request.cancel):
+                request.start_async(inputs, share_inputs=True)  # `infer` cannot be cancelled
+                if deadline.reason:  # in the moment before it was started
+                    request.cancel()
+                request.wait()
+            return request.results
         except RuntimeError as problem:
             reason = str(problem).strip().splitlines()[-1]
             raise BackendError(f"{self.path.parent.name}: OpenVINO failed ({reason}); try runtime='onnx'") from problem

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 from ..audio.encoders import Encoder
+from ..deadline import Deadline
 from ..speech import Speech, Word
 from .turns import Turns
 
@@ -37,6 +38,7 @@ class Speaking:
     ) -> None:  # fmt: skip
         self._executor, self._start, self._make_encoder = executor, start, encoder
         self._turns = turns or Turns()
+        self._deadline = Deadline()
         self._heard: float | None = None  # when what was made is heard to its end, if it is played as it comes
         self._took: float | None = None
         self._pieces: Iterator[Speech] | None = None
@@ -68,7 +70,8 @@ class Speaking:
     def _step(self) -> Part:
         began = time.monotonic()
         try:
-            return self._make()
+            with self._deadline.active():
+                return self._make()
         finally:
             self._took = time.monotonic() - began
 
@@ -84,7 +87,8 @@ class Speaking:
         return Part(self._encoder.encode(piece.samples), piece.duration, piece.words, piece.warnings)
 
     async def close(self) -> None:
-        """Wait for the step that runs, and let go of the stream and the encoder."""
+        """Stop the step that runs, wait for its end, and let go of the stream and the encoder."""
+        self._deadline.stop("the request has ended")
         running, self._running = self._running, None
         if running is not None and not running.done():
             await asyncio.wait([running])

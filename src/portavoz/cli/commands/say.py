@@ -21,11 +21,12 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...deadline import time_limit
 from ...errors import InputError
 from .. import progress, sink, source
 from ..leveling import check_levels, level_options, leveled
@@ -106,6 +107,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--signals", action="store_true", help="print what `lab signals` finds in the sound (beside --prompt, if given)"
     )
     json_option(also)
+    also.add_argument(
+        "--timeout", metavar="SECONDS", type=float, help="give up when it is not finished by then (default: never)"
+    )
     also.add_argument("--quiet", action="store_true", help="no progress, warnings or summary, only errors")
 
 
@@ -153,7 +157,8 @@ def run(args: argparse.Namespace) -> int:
     command = player(args.format or Path(args.output or "").suffix.lstrip(".").lower() or "wav") if args.play else None
     if args.play and command is None:
         note("no player here (afplay, paplay, aplay, ffplay or play): the sound is only written")
-    with _target(args, playing=command is not None) as out:
+    limit = nullcontext() if args.timeout is None else time_limit(args.timeout)
+    with limit, _target(args, playing=command is not None) as out:
         text = source.open_text(args)
         voice = open_voice(args)
         _check_times(args, voice)

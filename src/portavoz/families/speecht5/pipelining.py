@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 Given = TypeVar("Given")
@@ -52,7 +53,7 @@ def ordered_map(
     for thing in given:
         which = lane(thing)
         # Jobs begin in the order in which they are handed over, so the one that is waited for has begun.
-        last[which] = worker.submit(_after, last.get(which), work, thing)
+        last[which] = worker.submit(copy_context().run, _after, last.get(which), work, thing)
         waiting.append(last[which])
         while waiting and waiting[0].done():
             yield from waiting.popleft().result()
