@@ -12,7 +12,7 @@ from portavoz.serve.voices import MIXED, has, speaker
 
 
 def voice(*, mixes: bool) -> Any:
-    return SimpleNamespace(speakers=("af_heart", "bf_emma"), model=SimpleNamespace(mixes=mixes))
+    return SimpleNamespace(speakers=("af_heart", "bf_emma"), about={"mixes": mixes})
 
 
 @pytest.mark.parametrize("name", ["af_heart", "af_heart:0.7+bf_emma:0.3", "af_heart + bf_emma"])

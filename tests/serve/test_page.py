@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import fake_voice
+import open_voices
 import pytest
 import served
 from browser import Browser
@@ -24,11 +25,13 @@ DRAWN = """(id => { const c = document.getElementById(id); const d = c.getContex
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[served.Served]:
-    def opener(source: str) -> Voice:
-        return portavoz.load() if source == "heart" else fake_voice.fake()
+def server(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[served.Served]:
+    mixing = open_voices.kokoro(tmp_path_factory.mktemp("mixing"))
 
-    with served.in_thread(opener, voices=("heart", "other=fake")) as running:
+    def opener(source: str) -> Voice:
+        return fake_voice.fake() if source == "fake" else portavoz.load(source)
+
+    with served.in_thread(opener, voices=("heart", "other=fake", f"mixing={mixing}")) as running:
         yield running
 
 
@@ -91,6 +94,45 @@ def test_the_keyboard_alone_is_enough_and_escape_stops(page: Browser) -> None:
     page.wait("document.body.dataset.state == 'idle'")
     assert page("document.getElementById('stop').disabled")
     assert page("document.getElementById('status').textContent") == "Stopped."
+
+
+def choose(page: Browser, control: str, value: str) -> None:
+    page(f"document.getElementById('{control}').value = '{value}'")
+    page(f"document.getElementById('{control}').dispatchEvent(new Event('change'))")
+
+
+def test_speakers_are_mixed_by_the_keyboard_and_warnings_are_listed(page: Browser, tmp_path: Path) -> None:
+    assert page("document.getElementById('mixing').hidden")
+    choose(page, "model", "mixing")
+    assert page("[...document.querySelectorAll('#second option')].map(o => o.value).join()") == ",bf_emma,ef_dora"
+    assert page("document.getElementById('sharing').hidden")
+    page("document.getElementById('second').focus()")
+    page.press("ArrowDown")
+    page.wait("!document.getElementById('sharing').hidden")
+    page.press("\ue004", *["ArrowRight"] * 4)  # the tabulator leads to the share
+    said = "30 % af_heart, 70 % bf_emma"
+    assert page("document.activeElement.id") == "share"
+    assert page("document.activeElement.getAttribute('aria-valuetext')") == said
+    assert page("document.activeElement.labels[0].textContent") == f"Mixture {said}"
+    page("window.sent = [], window.plain = fetch, window.fetch = (...a) => (sent.push(a[1].body), plain(...a))")
+    write(page, "Say zzyxqv and qqwrtp to both of them.")
+    page.click("#speak")
+    page.wait("document.body.dataset.state == 'done'")
+    assert page("JSON.parse(sent[0]).voice") == "af_heart:30+bf_emma:70"
+    warned = page("[...document.querySelectorAll('#warnings li')].map(i => i.textContent)")
+    assert len(warned) == 2 and "'zzyxqv' is in no dictionary" in warned[0]
+    assert str(page("document.getElementById('status').textContent")).endswith(" seconds.")
+    assert page("document.documentElement.scrollWidth <= innerWidth")
+    page.picture(tmp_path / "mixture.png")
+    choose(page, "voice", "bf_emma")
+    assert page("[...document.querySelectorAll('#second option')].map(o => o.value).join()") == ",af_heart,ef_dora"
+    assert page("document.getElementById('sharing').hidden")
+    choose(page, "voice", "default")
+    assert page("document.getElementById('mixing').hidden")
+    choose(page, "format", "wav")
+    page.click("#download")
+    page.wait((page.folder / "downloads" / "speech.wav").exists)
+    page.wait("document.querySelectorAll('#warnings li').length == 2")
 
 
 def test_another_model_has_other_voices_and_errors_are_told(page: Browser) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
+import open_voices
 import pytest
 import served
 
@@ -98,7 +100,12 @@ def test_wyoming_has_no_keys() -> None:
         (["--port", "x"], "port is 'x'"),
         (["--prot", "1"], "unrecognized arguments: --prot"),
         (["--voice-aliases", "alloy"], "--voice-aliases 'alloy': write NAME=VALUE"),
-        (["--voices", "nowhere", "--model-aliases", "x=y"], "there is no such model"),
+        (["--voices", "nobody"], "voice 'nobody': there is no such folder, and no voice of that name; check it"),
+        (["--voices", "heart,b=/nowhere"], "voice '/nowhere': there is no such folder"),
+        (["--model-aliases", "x=y"], "there is no such model"),
+        (["--voice-aliases", "alloy=nobody"], "voice_aliases: alloy=nobody: no model has such a voice"),
+        (["--port", "0", "--runtime", "none"], "runtime 'none'"),
+        (["--port", "0", "--memory-mb", "0.1"], "heart is larger than the memory for models"),
         (["--voices", "a=heart,a=heart"], "same name"),
         (["--host", "192.0.2.1", "--no-auth"], "cannot listen there"),
     ],
@@ -109,6 +116,20 @@ def test_the_command_line_refuses_in_one_line(
     assert main(["serve", *words]) == 2
     err = capsys.readouterr().err
     assert message in err.splitlines()[-1]
+
+
+def test_what_shows_only_while_it_starts_ends_it_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAVOZ_CACHE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", "0", "--wyoming-port", str(port), "--no-preload"]) == 2
+    assert f"wyoming 127.0.0.1:{port}: cannot listen there" in capsys.readouterr().err.splitlines()[-1]
+    graph = open_voices.piper(tmp_path)
+    graph.write_bytes(graph.read_bytes()[:200])
+    assert main(["serve", "--port", "0", "--voices", str(graph), "--log-level", "error"]) == 2
+    assert "or one that is cut short; fetch it again" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_every_setting_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,14 @@ REST = ("*.json",)  # and what the families ask for
 
 def locate(voice: str | Path | None) -> Path:
     """The folder of a voice, see `portavoz.load`. Raises InputError when there is none, MissingExtra without `hub`."""
+    found, name = here(voice), str(voice)
+    if found is not None:
+        return found
+    return catalogue.fetched(name) if name in catalogue.available() else hub(name)
+
+
+def here(voice: str | Path | None) -> Path | None:
+    """The folder of a voice on this machine; None for a name that the hub is asked for. Raises InputError."""
     name = str(voice)
     if voice is not None and name not in voices():
         if _recognised(Path(voice)):
@@ -34,13 +42,13 @@ def locate(voice: str | Path | None) -> Path:
         if own is not None and _recognised(own):
             return own
         if name in catalogue.available() and not is_there(name):
-            return catalogue.fetched(name)
+            return None
     if name.endswith(GRAPH) and is_file(name):
         needed = "; ".join(family.needs for family in families.all() if family.needs)
         raise InputError(f"voice {name!r}: no family knows this file by what lies beside it; known are {needed}")
     if voice is None or not NAME.fullmatch(name) or is_there(name) or is_closed(name):
         return find(voice)
-    return hub(name)
+    return None
 
 
 def _recognised(place: Path) -> bool:

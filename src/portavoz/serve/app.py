@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..audio.encoders import available
+from ..errors import InputError, MissingExtra, PortavozError, WeightError
 from . import consents, metrics, page, problems, uploads, websocket
 from .guard import Guard
 from .problems import Problem
@@ -70,7 +71,11 @@ def create_app(settings: Settings | None = None, *, opener: Opener | None = None
 async def _running(service: Service) -> AsyncIterator[None]:
     """Open the first voice beside the server, so that /health answers from the start; close all at the end."""
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(service.models.watch())]
-    home = await _wyoming(service)
+    try:
+        home = await _wyoming(service)
+    except PortavozError as error:
+        service.fault = error
+        raise
     if service.settings.preload:
         tasks.append(asyncio.create_task(warm(service)))
     try:
@@ -89,7 +94,10 @@ async def _wyoming(service: Service) -> asyncio.Server | None:
     settings = service.settings
     if settings.wyoming_port is None:
         return None
-    from . import wyoming  # only who serves it needs its package
+    try:
+        from . import wyoming  # only who serves it needs its package
+    except ImportError as problem:
+        raise MissingExtra("wyoming", "serve", "--wyoming-port") from problem
 
     home = await wyoming.serve(service, settings.wyoming_host, settings.wyoming_port)
     service.log.info("wyoming", port=home.sockets[0].getsockname()[1])
@@ -97,15 +105,24 @@ async def _wyoming(service: Service) -> asyncio.Server | None:
 
 
 async def warm(service: Service) -> None:
-    """Open the first voice and let it speak once: the first call of a model takes longer than all others."""
+    """Open the first voice and let it speak once: the first call of a model takes longer than all others.
+
+    A server whose first voice cannot be opened, or is damaged, has a `fault`.
+    """
     model = service.models.first
     try:
         async with service.models.lease(model) as voice:
             await asyncio.get_running_loop().run_in_executor(model.pool, lambda: list(voice.stream(WARM)))
     except Problem as problem:
         service.log.error("model", model=model.id, problem=problem.message)
+        cause = problem.__cause__
+        service.fault = cause if isinstance(cause, PortavozError) else InputError(problem.message)
         return
-    except problems.PortavozError as error:
+    except (WeightError, MissingExtra) as error:
+        service.log.error("model", model=model.id, problem=str(error))
+        service.fault = error
+        return
+    except PortavozError as error:
         # It may need a recording to speak with: it is open, and that is all that can be done now.
         service.log.info("model", model=model.id, problem=str(error))
     service.models.warm = True
@@ -160,6 +177,7 @@ def _listed(model: Any) -> dict[str, Any]:
         "language": model.about.get("language", ""),
         "open": model.voice is not None,
         "clones": model.clones,
+        "mixes": model.mixes,
         "timed": model.timed,
     }
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": "portavoz", **about}

@@ -20,6 +20,7 @@ from starlette.middleware import Middleware
 from ..errors import BackendError, MissingExtra
 from .ray_errors import RETRY_AFTER, Answers
 from .settings import Settings, check_address
+from .voices import Models
 
 NAME = "portavoz"
 # Ray gives up on its own parts sooner than a busy machine starts them, kills a proxy that is only slow, would run
@@ -68,6 +69,7 @@ def middlewares() -> list[Middleware]:
 def run(settings: Settings, *, ready: Callable[[str], None]) -> int:
     """Serve until a signal, then let running requests end. Raises InputError, MissingExtra and BackendError."""
     check_address(settings)
+    Models(settings)  # what is wrong with their names is said here, not by a replica
     application = build(settings)
     # Ray reports its use to its makers unless told not to; this server calls nobody.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

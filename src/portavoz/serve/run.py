@@ -66,6 +66,10 @@ class DrainingServer(uvicorn.Server):
         self.service.log.info("draining", running=self.service.admission.running)
         self._draining = asyncio.get_running_loop().create_task(self._drain())
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end: also when the service cannot go on."""
+        return await super().on_tick(counter) or self.service.fault is not None
+
     async def _drain(self) -> None:
         await asyncio.sleep(self.service.settings.drain_delay)
         self.should_exit = True
@@ -105,18 +109,24 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def run(settings: Settings, app: FastAPI | None = None, *, ready: Callable[[str], None] | None = None) -> int:
-    """Serve until a signal; `ready` gets the address. Raises InputError for one that needs a key and has none."""
+    """Serve until a signal; `ready` gets the address. Raises InputError for one that needs a key and has none.
+
+    Raises what the first voice, or Wyoming's address, is refused with.
+    """
     check_address(settings)
     app = app or create_app(settings)
-    listening = bind(settings.host, settings.port)
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     if settings.no_auth and settings.api_key is None:
         app.state.service.log.warning("open", problem="no API key: everybody who reaches this address can use it")
-    if ready is not None:
-        ready(f"http://{shown}:{port}")
-    sys.setswitchinterval(SWITCH)
-    asyncio.run(_serve(server(app), listening))
+    with bind(settings.host, settings.port) as listening:
+        host, port = listening.getsockname()[:2]
+        if ready is not None:
+            ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        sys.setswitchinterval(SWITCH)
+        try:
+            asyncio.run(_serve(server(app), listening))
+        finally:  # uvicorn raises SystemExit where the application could not start
+            if (fault := app.state.service.fault) is not None:
+                raise fault
     return 0
 
 

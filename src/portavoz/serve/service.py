@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import PortavozError
 from .admission import Admission
 from .logs import logger
 from .metrics import Metrics
@@ -14,9 +15,9 @@ from .settings import Settings
 from .voices import Models, Opener
 
 
-@dataclass(frozen=True)
+@dataclass
 class Service:
-    """Settings, models, slots, counters and the log."""
+    """Settings, models, slots, counters and the log; `fault` is why the server cannot go on."""
 
     settings: Settings
     models: Models
@@ -25,6 +26,7 @@ class Service:
     recordings: Recordings
     consents: Consents
     log: Any
+    fault: PortavozError | None = None
 
     def check_uploads(self) -> None:
         """Raises Problem where an upload would reach one of several replicas only."""

@@ -15,6 +15,8 @@ from ..errors import InputError, PortavozError
 from ..families.synthesis import BatchSynthesizer
 from ..folder import describe, find
 from ..input_files import is_file, is_folder
+from ..loading import open_checkpoint
+from ..loading.locate import here, owner
 from .batching import Batching
 from .problems import Problem
 from .turns import Turns
@@ -55,6 +57,11 @@ class Model:
         return self.voice.model.timed if self.voice else None
 
     @property
+    def mixes(self) -> bool:
+        """Whether a speaker may be a mixture of its own ones."""
+        return bool((self.voice or self).about.get("mixes"))
+
+    @property
     def clones(self) -> bool | None:
         """Whether it speaks as a recording does; None while it is not known."""
         from ..families.synthesis import CloningSynthesizer
@@ -68,12 +75,18 @@ class Models:
     def __init__(self, settings: Settings, opener: Opener | None = None) -> None:
         self.settings = settings
         self._opener = opener or _opener(settings)
-        self._models = {model.id: model for model in map(_model, settings.voices or (_bundled(),))}
+        look = here if opener is None else _named
+        self._models = {model.id: model for model in (_model(v, look) for v in settings.voices or (_bundled(),))}
         if len(self._models) < len(settings.voices):
             raise InputError("voices: two of them have the same name; rename one with NAME=FOLDER")
         for alias, target in settings.model_aliases.items():
             if target and target not in self._models:
                 raise InputError(f"model_aliases: {alias}={target}: there is no such model; see voices")
+        if all(model.speakers for model in self):
+            known = {"default"}.union(*(model.speakers for model in self))
+            for alias, target in settings.voice_aliases.items():
+                if target not in known:
+                    raise InputError(f"voice_aliases: {alias}={target}: no model has such a voice; see 'portavoz show'")
         self.opened = self.closed = 0
         self.warm = False  # the first one has spoken once
 
@@ -197,18 +210,39 @@ def _bundled() -> str:
     return find(None).name
 
 
-def _model(given: str) -> Model:
-    """NAME=SOURCE or SOURCE: what is known without opening it. A name on the hub is opened as late as any other."""
+def _named(source: str) -> Path | None:
+    """The folder of a voice, None where an opener of its own makes one."""
+    with suppress(InputError):
+        return here(source)
+    return None
+
+
+def _model(given: str, look: Callable[[str], Path | None]) -> Model:
+    """NAME=SOURCE or SOURCE: what is known without opening it. Raises InputError for one that is nowhere.
+
+    A name on the hub is opened as late as any other.
+    """
     name, equals, source = given.partition("=")
     if not equals:
         source = given
         name = Path(given).name if "/" in given and is_folder(Path(given)) else given
     model = Model(name, source)
-    with suppress(InputError):  # a checkpoint, or a name on the hub: known when it is opened
-        folder = find(source)
-        model.bytes = sum(file.stat().st_size for file in folder.iterdir() if is_file(file))
-        model.about = describe(folder)
+    folder = look(source)
+    if folder is not None:
+        files = [folder] if is_file(folder) else folder.iterdir()
+        model.bytes = sum(file.stat().st_size for file in files if is_file(file))
+        model.about = _about(folder)
     return model
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What is known of a voice before it is opened; {} for a checkpoint that lacks something. Raises InputError."""
+    if is_file(folder / "voice.json"):
+        return describe(folder)
+    with suppress(PortavozError):
+        # What lies beside a checkpoint in the hub's cache may have to be fetched: later, when it is opened.
+        return {} if owner(folder) else open_checkpoint(folder).checkpoint.about()
+    return {}
 
 
 def speaker(model: Model, voice: Voice, name: str, aliases: dict[str, str]) -> str | None:
@@ -228,7 +262,7 @@ def has(voice: Voice, name: str) -> bool:
     if name in voice.speakers:
         return True
     parts = [part.partition(":")[0].strip() for part in name.split("+")]
-    return getattr(voice.model, "mixes", False) and len(parts) <= MIXED and {*parts} <= {*voice.speakers}
+    return voice.about.get("mixes", False) and len(parts) <= MIXED and {*parts} <= {*voice.speakers}
 
 
 def listed(models: Sequence[Model] | Models) -> list[dict[str, Any]]:

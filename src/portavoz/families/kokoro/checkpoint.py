@@ -84,6 +84,7 @@ class KokoroFolder:
             "language": "en-us",
             "rate": self.config.rate,
             "speakers": list(self.styles),
+            "mixes": True,  # a speaker may be several: "af_heart:0.7+bf_emma:0.3"
             "config": self.config.to_dict(),
             "bytes": self.path.stat().st_size,
         }

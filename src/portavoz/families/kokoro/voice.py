@@ -51,7 +51,6 @@ class KokoroVoice:
     """A Kokoro model with its speakers."""
 
     options: Mapping[str, str] = OPTIONS
-    mixes = True  # a speaker may be several: "af_heart:0.7+bf_emma:0.3"
 
     def __init__(self, session: Session | Eager, folder: KokoroFolder) -> None:
         self.session, self.c, self.name = session, folder.config, folder.path.stem

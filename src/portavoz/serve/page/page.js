@@ -7,8 +7,14 @@ const drawing = new Drawing($("wave"), $("mel"));
 let running = null; // {abort, audio, pieces, words, end, seconds}
 let voices = [], models = [];
 
-function say(text, state) {
+function say(text, state, warnings = []) {
   $("status").textContent = text;
+  $("warnings").hidden = !warnings.length;
+  $("warnings").replaceChildren(...warnings.map(warning => {
+    const item = document.createElement("li");
+    item.textContent = warning;
+    return item;
+  }));
   if (state) document.body.dataset.state = state;
 }
 
@@ -35,6 +41,29 @@ function fill(select, entries) {
 function fillVoices() {
   const own = voices.filter(v => v.model === $("model").value || v.model === null);
   fill($("voice"), own.map(v => [v.id, v.name]));
+  fillMixture();
+}
+
+/** Whom the voice can be mixed with, where its model mixes its speakers. */
+function fillMixture() {
+  const model = $("model").value, voice = $("voice").value;
+  const named = voices.filter(v => v.model === model && v.id !== "default").map(v => v.id);
+  const others = models.find(m => m.id === model)?.mixes && named.includes(voice) ? named.filter(v => v !== voice) : [];
+  $("mixing").hidden = !others.length;
+  fill($("second"), [["", "none"], ...others.map(v => [v, v])]);
+  showMixture();
+}
+
+function showMixture() {
+  const second = $("second").value, share = Number($("share").value);
+  $("sharing").hidden = !second;
+  $("mixture").value = second ? `${100 - share} % ${$("voice").value}, ${share} % ${second}` : "";
+  $("share").setAttribute("aria-valuetext", $("mixture").value);
+}
+
+function speaker() {
+  const second = $("second").value, share = Number($("share").value);
+  return second ? `${$("voice").value}:${100 - share}+${second}:${share}` : $("voice").value;
 }
 
 async function load() {
@@ -52,7 +81,7 @@ async function load() {
 }
 
 function request() {
-  return {model: $("model").value, voice: $("voice").value, input: $("text").value, speed: Number($("speed").value)};
+  return {model: $("model").value, voice: speaker(), input: $("text").value, speed: Number($("speed").value)};
 }
 
 /** The values of server-sent events as they come. */
@@ -115,7 +144,7 @@ function watch(run) {
   drawing.draw(now);
   mark(run, now);
   if (run.complete && run.audio.currentTime >= run.end) {
-    return finish(run, [`${run.seconds.toFixed(1)} seconds.`, ...run.warnings].join(" "), "done");
+    return finish(run, `${run.seconds.toFixed(1)} seconds.`, "done");
   }
   requestAnimationFrame(() => watch(run));
 }
@@ -127,7 +156,7 @@ function finish(run, text, state) {
   mark(run, Infinity);
   running = null;
   $("stop").disabled = true;
-  say(text, state);
+  say(text, state, run.warnings);
 }
 
 async function speak() {
@@ -173,7 +202,8 @@ async function download() {
     link.download = `speech.${format}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    say(`speech.${format} is saved.`);
+    const warnings = answer.headers.get("X-Portavoz-Warnings");
+    say(`speech.${format} is saved.`, "done", warnings ? JSON.parse(warnings) : []);
   } catch (error) {
     say(error.message, "failed");
   } finally {
@@ -185,6 +215,9 @@ $("form").addEventListener("submit", event => { event.preventDefault(); speak();
 $("stop").addEventListener("click", () => running && finish(running, "Stopped.", "idle"));
 $("download").addEventListener("click", download);
 $("model").addEventListener("change", fillVoices);
+$("voice").addEventListener("change", fillMixture);
+$("second").addEventListener("change", showMixture);
+$("share").addEventListener("input", showMixture);
 $("key").addEventListener("change", load);
 $("speed").addEventListener("input", () => { $("shown").value = Number($("speed").value).toFixed(1); });
 document.addEventListener("keydown", event => {
