@@ -7,23 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import open_voices
 import pytest
+from onnx import numpy_helper
+from open_voices import chunk
 
 import portavoz
 from portavoz.audio.limit import soft_limit
 from portavoz.errors import BackendError, InputError, PortavozError, WeightError
-from portavoz.families.kokoro.config import LONGEST, NUMBERS
+from portavoz.families.graph_file import opened
+from portavoz.families.kokoro.config import LONGEST, NUMBERS, KokoroConfig
+from portavoz.families.kokoro.names import tensors
 from portavoz.families.kokoro.phonemes import AMERICAN, BRITISH, LIMIT, ligated, phonemes, tokens
+from portavoz.families.kokoro.rewrite import rewrite
+from portavoz.families.kokoro.widen import widen
 from portavoz.text.chunks import TextChunk, split_text
 from portavoz.voice import Voice
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PORTAVOZ_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,6 @@ def voice(folder: Path) -> Voice:
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
-
-
-def chunk(text: str) -> TextChunk:
-    return next(iter(split_text(text, secondary=True)))
 
 
 def written(text: str, *, british: bool = False) -> str:
@@ -74,6 +72,50 @@ def test_styles_mix(voice: Voice) -> None:
 def test_an_archive_and_other_names_of_the_inputs(voice: Voice, tmp_path: Path) -> None:
     other = portavoz.load(open_voices.kokoro(tmp_path, packed=True, ids="input_ids"))
     np.testing.assert_array_equal(other.speak("Hello.").samples, voice.speak("Hello.").samples)
+
+
+@pytest.mark.parametrize(("per_channel", "signed"), [(False, False), (True, True)])
+def test_a_file_in_eight_bits(copy: Path, per_channel: bool, signed: bool) -> None:
+    """It sounds as its own graph does, and its weights are the numbers that were rounded, to half a step."""
+    path = copy / "kokoro-v1.0.onnx"
+    given = open_voices.kokoro_named(path)
+    open_voices.eight_bits(path, per_channel=per_channel, signed=signed)
+    model = opened(path)
+    kinds = {node.op_type for node in model.graph.node}
+    assert {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DequantizeLinear", "DynamicQuantizeLSTM"} <= kinds
+    steps = {t.name: numpy_helper.to_array(t).max() for t in model.graph.initializer if t.name.endswith("_scale")}
+
+    voice = portavoz.load(path)
+    ids, _ = tokens(chunk("A button."), "en-us")
+    style = open_voices.styles()["af_heart"][len(ids) - 2]
+    alone = open_voices.run(path, tokens=np.array([ids]), style=style, speed=np.ones(1, np.float32))
+    said = voice.speak("A button.")
+    np.testing.assert_array_equal(said.samples, soft_limit(alone))
+    assert [word.text for word in said.words] == ["A", "button."]
+
+    widen(model, path)
+    found = tensors(model, path)
+    gates = [slice(4 * n, 4 * n + 4) for n in (0, 2, 3, 1)]
+    for name, wanted, step in (
+        ("bert.embeddings.word_embeddings.weight", "encoder.bert.module.embeddings.word_embeddings.weight", ""),
+        ("bert_encoder.weight", "onnx::MatMul_7", ".T"),
+        ("decoder.generator.conv_post.weight", "decoder.generator.conv_post.weight", ""),
+        *((f"predictor.shared.{role}_l0{end}", f"onnx::LSTM_{n}", way)
+          for n, role in enumerate(("weight_ih", "weight_hh")) for way, end in enumerate(("", "_reverse"))),
+    ):  # fmt: skip
+        there = given[wanted].T if step == ".T" else given[wanted]
+        if isinstance(step, int):
+            there = np.concatenate([there[step][gate] for gate in gates])
+        scale = steps[f"{wanted}_scale"]
+        error = np.abs(found[name] - there).max()
+        assert 0.02 * scale < error <= 0.5001 * scale + 1e-7, name
+    sounds = []
+    for one in (model, opened(path)):
+        rewrite(one, KokoroConfig(), path)
+        session = onnxruntime.InferenceSession(one.SerializeToString(), providers=["CPUExecutionProvider"])
+        frames = {"given": np.full(len(ids), 2), "speed": np.ones(1, np.float32)}
+        sounds.append(session.run(None, {"tokens": np.array([ids]), "style": style, **frames})[0])
+    assert np.linalg.norm(sounds[0] - sounds[1]) < 0.1 * np.linalg.norm(sounds[1])
 
 
 def test_what_is_drawn_inside_has_a_seed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from safetensors.numpy import save_file
 
 import portavoz
 from portavoz import families
+from portavoz.cli import main
 from portavoz.errors import BackendError, SpecError, WeightError
 from portavoz.families.kokoro import names, probe, source
 from portavoz.families.kokoro.config import parse
@@ -117,6 +120,24 @@ def test_published_weights_speak_by_the_blocks(checkpoint: Path) -> None:
     np.testing.assert_array_equal(voice.speak("A button.", seed=3).samples, said.samples)
     with pytest.raises(BackendError, match="has weights and no graph, so no runtime 'onnx'"):
         portavoz.load(checkpoint, runtime="onnx")
+
+
+def test_the_published_pickle_is_converted_and_speaks(checkpoint: Path, tmp_path: Path) -> None:
+    """kokoro-v1_0.pth: a dictionary of five state dicts."""
+    import torch
+
+    parts: dict[str, Any] = {}
+    for name, array in published(SMALL).items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, OrderedDict())[rest] = torch.from_numpy(array)
+    assert list(parts) == ["bert", "bert_encoder", "predictor", "text_encoder", "decoder"]
+    shutil.copytree(checkpoint / "voices", tmp_path / "voices")
+    torch.save(parts, tmp_path / "kokoro-v1_0.pth")
+    target = tmp_path / "kokoro-v1_0.safetensors"
+    assert main(["weights", "convert", str(tmp_path / "kokoro-v1_0.pth"), str(target)]) == 2
+    assert main(["weights", "convert", str(tmp_path / "kokoro-v1_0.pth"), str(target), "--trust-pickle"]) == 0
+    one, two = (portavoz.load(place, backend="torch").speak("A button.").samples for place in (tmp_path, checkpoint))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_weights_of_another_model_are_refused(checkpoint: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import open_voices
 import pytest
+from open_voices import chunk
 
 import portavoz
 from portavoz.audio.limit import soft_limit
@@ -19,18 +20,12 @@ from portavoz.families.piper import ipa
 from portavoz.families.piper.config import read
 from portavoz.families.piper.phonemes import numbers
 from portavoz.text import allophones, espeak
-from portavoz.text.chunks import TextChunk, split_text
 from portavoz.text.lexicon import Lexicon
 from portavoz.voice import Voice
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 TEXT = "A little button, please. It is better."
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PORTAVOZ_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +44,6 @@ def copy(graph: Path, tmp_path: Path) -> Path:
     for path in (graph, graph.with_name(graph.name + ".json")):
         shutil.copy(path, tmp_path)
     return tmp_path / graph.name
-
-
-def chunk(text: str) -> TextChunk:
-    return next(iter(split_text(text, secondary=True)))
 
 
 def written(text: str, *, british: bool = False) -> str:

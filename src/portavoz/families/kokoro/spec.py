@@ -57,5 +57,6 @@ FAMILY = FamilySpec(
     twin=Target(f"{HERE}.twin:twin"),
     probe=Target(f"{HERE}.probe:SPEC"),
     faults={"kokoro": FaultCatalogue(faults=Target(f"{HERE}.faults:FAULTS"))},
+    page=Target(f"{HERE}.page:PAGE"),
     needs="a Kokoro model with voices-v1.0.bin or a folder voices/ beside it",
 )

@@ -82,11 +82,13 @@ class _Widening(Graph):
         return numpy_helper.to_array(self.weights[name])
 
     def wide(self, name: str, scale: str, zero: str, axis: int) -> NDArray[np.float32]:
-        """Rounded numbers as float32; a scale for each step of `axis`, or one for all."""
+        """Rounded numbers as float32; a scale for each step of `axis`, one for all, or [first axis, last axis]."""
         a, s = self.array(name).astype(np.float32), self.array(scale).astype(np.float32)
         z = self.array(zero).astype(np.float32) if zero else np.float32(0)
 
         def along(x: Any) -> Any:
+            if np.ndim(x) == 2:
+                return x[:, None]
             return x.reshape([-1 if n == axis else 1 for n in range(a.ndim)]) if np.size(x) > 1 else np.reshape(x, ())
 
         return (a - along(z)) * along(s)
@@ -137,7 +139,7 @@ class _Widening(Graph):
         x, w, r, b, lengths, h, c, peep, w_scale, w_zero, r_scale, r_zero = node.input
         names = []
         for name, scale, zero in ((w, w_scale, w_zero), (r, r_scale, r_zero)):
-            made = self.wide(name, scale, zero, 0 if self.array(scale).ndim < 2 else 2)
+            made = self.wide(name, scale, zero, 0)
             names.append(self._weight(f"{name}/wide", np.ascontiguousarray(made.swapaxes(1, 2))))
         kept = _copy(node, "LSTM", [x, *names, b, lengths, h, c, peep], *node.output)
         self.replaced(node, [kept])

@@ -62,5 +62,6 @@ FAMILY = FamilySpec(
     probe=Target(f"{HERE}.probe:SPEC"),
     faults={"piper": FaultCatalogue(faults=Target(f"{HERE}.faults:FAULTS"))},
     twin=Target(f"{HERE}.twin:twin"),
+    page=Target(f"{HERE}.page:PAGE"),
     needs="NAME.onnx with NAME.onnx.json beside it",
 )
