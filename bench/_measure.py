@@ -110,6 +110,14 @@ class Report:
         if above in self.figures and below in self.figures:
             self.ratios[f"{above} / {below}"] = self.figures[above] / self.figures[below]
 
+    def finish(self, path: Path | None, *, digits: int | None = None) -> None:
+        """Print figures with so many digits (None: they are shown already), ratios, what is absent; write the JSON."""
+        if digits is not None:
+            for name, value in self.figures.items():
+                print(f"{name:<40}{value:12.{digits}f}")
+        self.show()
+        self.write(path)
+
     def show(self) -> None:
         """Print the ratios, and what is absent."""
         width = max((len(name) for name in self.ratios), default=0)

@@ -108,8 +108,7 @@ def main() -> None:
             report.ratio(f"{name}_alone", f"{name}_batch_{rows}")
         shown = [report.figures[f"{name}_{case}"] for case in cases]
         table("processor s a second of sound", list(cases), {name: shown})
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 if __name__ == "__main__":

@@ -154,10 +154,7 @@ def main() -> None:
             command = ["-m", "portavoz", "bulk", str(short), str(folder / f"out{lines}"), "--workers", "2", "--json"]
             report.figures[f"peak_mb_{lines}_lines"] = launch([sys.executable, *command]).peak
         report.ratio(f"peak_mb_{args.lines}_lines", f"peak_mb_{args.lines // 10}_lines")
-    for figure, value in report.figures.items():
-        print(f"{figure:<28}{value:10.3f}")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json, digits=3)
 
 
 def _figures(report: Report, least: dict[str, Took], items: int) -> None:

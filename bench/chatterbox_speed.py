@@ -198,8 +198,7 @@ def main() -> None:
                 report.ratio(f"hf_{part}_s", name)
         report.ratio(f"eager_{part}_s", f"openvino_int8_{part}_s")
     report.ratio("eager_step_s", "read_float32_step_s")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,7 @@ def main() -> None:
     table("text", ["words/s", "ms", "cpu ms"], rows, ",.1f")
     for above, below in (("spell", "look_up"), ("read_figures", "read_prose"), ("read_prose", "normalize_prose")):
         report.ratio(f"{above}_s_per_word", f"{below}_s_per_word")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 if __name__ == "__main__":

@@ -88,10 +88,7 @@ def main() -> None:
     report.settings["verdict"] = verdict.answer
     for above, below in (("forced_s", "plain_port_s"), ("capture_s", "plain_reference_s")):
         report.ratio(above, below)
-    for name, value in report.figures.items():
-        print(f"{name:<20} {value:10.3f}")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json, digits=3)
 
 
 if __name__ == "__main__":

@@ -100,8 +100,7 @@ def main() -> None:
             print(f"{name}: {one['answer']}, {one['first']}", file=sys.stderr)
             report.ratio(f"{word}_cpu_s", "plain_cpu_s")
             report.ratio(f"{word}_peak_mb", "plain_peak_mb")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 def case(name: str, width: int, layers: int, steps: int) -> dict[str, Any]:

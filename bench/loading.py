@@ -54,10 +54,7 @@ def main() -> None:
         report.figures[f"{part}_step_s"] = min(whole) / STEPS
         report.figures[f"{part}_batch_s"] = max(loading) / STEPS
         report.figures[f"{part}_loading_share"] = max(loading) / min(whole)
-    for name, value in report.figures.items():
-        print(f"{name:<28}{value:9.5f}")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json, digits=5)
 
 
 if __name__ == "__main__":

@@ -281,8 +281,7 @@ def main() -> None:
         low = [name for name in rows if report.ratios[f"nn_{name}_s / ours_{name}_s"] < ENOUGH]
         print(f"slower than {ENOUGH} of mlx.nn: {', '.join(low) or 'none'}")
         print(f"handing a call to the model's thread and back: {report.figures['hand_over_s'] * 1e6:.0f} µs\n")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 if __name__ == "__main__":

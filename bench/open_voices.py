@@ -106,10 +106,7 @@ def main() -> None:
             report.figures[f"{name}_{case}_first_s"] = min(row[1] for row in rows)
         for what in ("cpu_s", "first_s"):
             report.ratio(f"{name}_package_{what}", f"{name}_portavoz_{what}")
-    for name, value in report.figures.items():
-        print(f"{name:<28}{value:9.5f}")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json, digits=5)
 
 
 if __name__ == "__main__":

@@ -157,10 +157,7 @@ def main() -> None:
                 "piper_server": Side(other, theirs, "/synthesize", {"text": TEXT}, 44, rate),
             }
             measure(report, sides, args.rounds)
-    for name, value in report.figures.items():
-        print(f"{name:<40}{value:9.2f}")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json, digits=2)
 
 
 if __name__ == "__main__":

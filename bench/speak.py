@@ -232,8 +232,7 @@ def main() -> None:
     measure(report, args)
     ratios(report)
     show(report)
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 if __name__ == "__main__":

@@ -308,8 +308,7 @@ def main() -> None:
     for part in chosen.values():
         part(work, report, args.rounds)
     ratios(report)
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 def ratios(report: Report) -> None:

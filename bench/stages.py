@@ -136,8 +136,7 @@ def main() -> None:
     for name in names[1:]:
         for stage in ("encode", "decode", "vocode"):
             report.ratio(f"onnx_1t_{stage}_8s_s", f"{name}_{stage}_8s_s")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 if __name__ == "__main__":

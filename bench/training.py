@@ -165,10 +165,7 @@ def main() -> None:
         report.figures[f"{name}_steps_per_s"] = STEPS / one.seconds
     report.figures["loading_share"] = loading / took["portavoz"].seconds
     report.ratio("portavoz_steps_per_s", "torch_nn_steps_per_s")
-    for name, value in report.figures.items():
-        print(f"{name:<28}{value:8.3f}")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json, digits=3)
 
 
 if __name__ == "__main__":

@@ -116,8 +116,7 @@ def main() -> None:
     for name, took in interleaved(cases, args.rounds).items():
         report.figures[f"{name}_sentence_s"] = took.seconds
     report.ratio("ttnn_sentence_s", "torch_sentence_s")
-    report.show()
-    report.write(args.json)
+    report.finish(args.json)
 
 
 if __name__ == "__main__":
