@@ -16,7 +16,7 @@ from open_voices import chunk
 import portavoz
 from portavoz.audio.limit import soft_limit
 from portavoz.errors import BackendError, InputError, PortavozError, WeightError
-from portavoz.families.graph_file import opened
+from portavoz.families.graph_file import open_graph
 from portavoz.families.kokoro.config import LONGEST, NUMBERS, KokoroConfig
 from portavoz.families.kokoro.names import tensors
 from portavoz.families.kokoro.phonemes import AMERICAN, BRITISH, LIMIT, ligated, phonemes, tokens
@@ -80,7 +80,7 @@ def test_a_file_in_eight_bits(copy: Path, per_channel: bool, signed: bool) -> No
     path = copy / "kokoro-v1.0.onnx"
     given = open_voices.kokoro_named(path)
     open_voices.eight_bits(path, per_channel=per_channel, signed=signed)
-    model = opened(path)
+    model = open_graph(path)
     kinds = {node.op_type for node in model.graph.node}
     assert {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DequantizeLinear", "DynamicQuantizeLSTM"} <= kinds
     steps = {t.name: numpy_helper.to_array(t).max() for t in model.graph.initializer if t.name.endswith("_scale")}
@@ -110,7 +110,7 @@ def test_a_file_in_eight_bits(copy: Path, per_channel: bool, signed: bool) -> No
         error = np.abs(found[name] - there).max()
         assert 0.02 * scale < error <= 0.5001 * scale + 1e-7, name
     sounds = []
-    for one in (model, opened(path)):
+    for one in (model, open_graph(path)):
         rewrite(one, KokoroConfig(), path)
         session = onnxruntime.InferenceSession(one.SerializeToString(), providers=["CPUExecutionProvider"])
         frames = {"given": np.full(len(ids), 2), "speed": np.ones(1, np.float32)}
