@@ -87,6 +87,28 @@ def test_what_the_library_refuses_names_the_tensor_and_the_line_of_the_schedule(
     assert "ttnn.linear of big.weight on [1, 32, 48], [64, 64] was refused (mine.toml, rule 1 (big.*))" in said[0]
 
 
+KEPT = """
+import numpy as np
+from portavoz.ops.ttnn.backend import TtnnOps
+from portavoz.ops.ttnn.schedule import read
+from portavoz.weights.cursor import Weights
+
+wide = {"match": ["a.*", "n.*"], "output": "float32"}
+back = TtnnOps("card", read({"rule": [wide]}, "wide.toml"))
+w = Weights.fresh(back)
+x = back.tensor(np.zeros((1, 32, 64), np.float32))
+y = w.linear("a", 64, 64)(x)
+for made in (x, y, back.relu(y), w.layer_norm("n", 64)(x), back.concat([y, y], 1)):
+    print("kept:", str(made.handle.tensor.dtype).rpartition(".")[2].lower())
+"""
+
+
+def test_results_are_kept_in_the_dtype_of_the_rule_as_golden_keeps_them(lane: Any) -> None:
+    done = lane.run(["-c", KEPT], path=ROOT / "src")
+    kept = [line[6:] for line in done.stdout.splitlines() if line.startswith("kept: ")]
+    assert kept == ["bfloat16", "float32", "bfloat16", "float32", "float32"], done.stderr[-2000:]
+
+
 def test_a_machine_without_a_card_is_one_sentence(lane: Any) -> None:
     code = "from portavoz.ops.ttnn.backend import TtnnOps; TtnnOps('card')"
     given = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TT_LOGGER_LEVEL": "FATAL"}
