@@ -2,7 +2,7 @@
 
     python bench/ttnn.py [--rounds 3] [--schedule bfloat16] [--json FILE]
 
-For each family with stages, in its largest configuration: dispatches, multiply–adds, bytes, L1 and the least time that
+For each family's stages, in its largest configuration: dispatches, multiply–adds, bytes, L1 and the least time that
 262 TFLOPS of block floats (in one phase) and 288 GB/s of DRAM allow (Wormhole n150, as published), and the bytes that
 go between the devices of a mesh in one call. No figure of a device is measured. `ttnn_sentence_s / torch_sentence_s` is
 how much longer a sentence takes on golden, here.
@@ -10,6 +10,7 @@ how much longer a sentence takes on golden, here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -21,22 +22,54 @@ SENTENCE = "Hello there, my friend."
 MESHES = ("1x2", "1x4")
 
 
-def called(spec: Any, config: Any, back: Any, begin: Any = lambda: None) -> Any:
-    """Build a stage on shapes alone, and call it once behind `begin`; the back end."""
+class Calls:
+    """A model of which the first call of each stage is kept in `found`: what `count` says of it, behind `begin`."""
+
+    def __init__(self, model: Any, begin: Any, count: Any, found: dict[str, Any]) -> None:
+        self.model, self.begin, self.count, self.found = model, begin, count, found
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.model, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            self.begin()
+            made = value(*args, **named)
+            self.found.setdefault(name, self.count())
+            return made
+
+        return call if callable(value) else value
+
+
+def stages(family: Any, config: Any, back: Any, begin: Any, count: Any, *without: type[Exception]) -> dict[str, Any]:
+    """Stage → what `count` says of one call, on shapes alone; `without` one that raises this."""
     from portavoz.graph.eager import Function
     from portavoz.lab.checkpoint.models import ShapeOnlyWeights
 
-    w = ShapeOnlyWeights.fresh(back)
-    w.train = False
-    stage = spec.build(w, config)
-    given = Function(stage, back, spec).examples()
-    begin()
-    stage(*given)
-    return back
+    def fresh() -> Any:
+        w = ShapeOnlyWeights.fresh(back)
+        w.train = False
+        return w
+
+    found: dict[str, Any] = {}
+    # Where a runner needs tensors of the host beside its graphs, a card runs the blocks: the probe calls them.
+    specs = () if family.hosted else family.stages(config)
+    if not specs:
+        with suppress(*without):
+            probe = family.probe()
+            model = Calls(family.whole(fresh(), config), begin, count, found)
+            probe.run(model, probe.inputs(config, 0, None), config)
+    for spec in specs:
+        with suppress(*without):
+            stage = spec.build(fresh(), config)
+            given = Function(stage, back, spec).examples()
+            begin()
+            stage(*given)
+            found[spec.name] = count()
+    return found
 
 
-def moved(spec: Any, config: Any, schedule: str) -> dict[str, float]:
-    """Mesh → bytes between its devices in one call of the stage; without a mesh that does not divide the heads."""
+def moved(family: Any, config: Any, schedule: str) -> dict[str, dict[str, float]]:
+    """Mesh → stage → bytes between its devices in one call; without a stage whose heads it does not divide."""
     from portavoz.errors import BackendError
     from portavoz.ops.ttnn.backend import TtnnOps
     from portavoz.ops.ttnn.golden import Shapes
@@ -44,14 +77,12 @@ def moved(spec: Any, config: Any, schedule: str) -> dict[str, float]:
     from portavoz.ops.ttnn.schedule import load
     from portavoz.ops.ttnn.spread import shape_of
 
-    found: dict[str, float] = {}
-    for mesh in MESHES:
-        shape, about = shape_of(mesh), load(schedule)
-        try:
-            back = called(spec, config, TtnnOps(schedule=about, executor=Mesh(Shapes(), shape or (1, 1), about)))
-        except BackendError:
-            continue
-        found[mesh] = sum(back.executor.moved.values())
+    found: dict[str, dict[str, float]] = {}
+    for name in MESHES:
+        about = load(schedule)
+        mesh = Mesh(Shapes(), shape_of(name) or (1, 1), about)
+        back, total = TtnnOps(schedule=about, executor=mesh), lambda mesh=mesh: sum(mesh.moved.values())
+        found[name] = stages(family, config, back, mesh.moved.clear, total, BackendError)
     return found
 
 
@@ -59,24 +90,23 @@ def costs(schedule: str) -> dict[str, dict[str, Any]]:
     """Stage → its cost, from shapes alone."""
     from portavoz import families
     from portavoz.ops.ttnn.backend import TtnnOps
-    from portavoz.ops.ttnn.cost import by_unit, cost
+    from portavoz.ops.ttnn.cost import cost
     from portavoz.ops.ttnn.golden import Shapes
     from portavoz.ops.ttnn.recording import Recording
 
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for family in families.all():
+        if family.probe is None:
+            continue
         label, config = list(family.configs.items())[-1]
-        # Where a runner needs tensors of the host beside its graphs, a card runs the blocks.
-        for spec in () if family.hosted else family.stages(config):
-            recording = Recording(Shapes())
-            called(spec, config, TtnnOps(schedule=schedule, executor=recording), recording.clear)
-            made = cost(recording.entries)
-            sizes = {name: list(i.example.shape) for name, i in spec.takes.items()}
-            found[f"{family.name} {label} {spec.name}"] = {
-                **asdict(made), "bound": made.bound, "units": by_unit(recording.entries), "inputs": sizes,
-                "moved": moved(spec, config, schedule),
-            }  # fmt: skip
-    return found
+        recording = Recording(Shapes())
+        back = TtnnOps(schedule=schedule, executor=recording)
+        found = stages(family, config, back, recording.clear, lambda r=recording: cost(r.entries))
+        between = moved(family, config, schedule)
+        for stage, made in found.items():
+            each = {mesh: sizes[stage] for mesh, sizes in between.items() if stage in sizes}
+            rows[f"{family.name} {label} {stage}"] = {**asdict(made), "bound": made.bound, "moved": each}
+    return rows
 
 
 def thousands(size: float | None) -> float | None:
