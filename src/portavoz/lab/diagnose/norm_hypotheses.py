@@ -52,6 +52,9 @@ def norm_hypotheses(
     op: str, x: Floats, weights: dict[str, Floats], facts: dict[str, Any], live: Floats, other: Floats, mirrored: bool
 ) -> Iterator[Guessed]:
     """Hypotheses about one norm: `live` is what the running program made of `x`, `other` what the trace has."""
+    if op == "batch_norm" and not {"running_mean", "running_var"} <= set(weights):
+        yield from _affine(weights, live, other)  # it takes the batch's own statistics
+        return
     port = other if mirrored else live
     # What is all but the running program's declared formula explains nothing.
     declared = {"weight": 1.0, "bias": 0.0, "eps": 1e-5, **weights, **facts}

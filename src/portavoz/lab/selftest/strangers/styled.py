@@ -105,6 +105,8 @@ class Written:
             centre = x - x.mean(-1, keepdim=True)
             y = centre * torch.rsqrt((centre * centre).mean(-1, keepdim=True) + 1e-5)
             return y * (gain * weight[:, None]) + (gain * bias[:, None] + shift)
+        if self.fault == "batch statistics" and name == "a1":
+            return gain * F.batch_norm(x, None, None, weight, bias, training=True) + shift
         if self.fault == "instance unbiased" and name == "a1":
             y = (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-5).sqrt() * weight[:, None] + bias[
                 :, None
@@ -167,6 +169,7 @@ SCENE = Scene(
         _fault("padding kept", LSTM, "differ"), _fault("style in front", LSTM, "order"),
         _fault("interleaved style", A1, "exchanged|order|interleaved"),
         _fault("style without one", A2, "left out|times"),
+        _fault("batch statistics", r"(leaf|edge):(a1\.norm|/leaky_relu\.0)$", "batch|weight and bias"),
         _fault("instance unbiased", A1, "n − 1|gain"), _fault("pool flipped", r"(leaf|weights):pool$", "way round"),
         _fault("pool early", r"(facts|shape|leaf|edge):(pool|c1)$", "padding|cropped|shift"),
         _fault("short linear", r"edge:(short|f0)$", "differ|linear"),
