@@ -1,8 +1,8 @@
 """Write docs/parity.md: every family's named values on every back end beside float64, and the mock lane's table.
 
 python scripts/parity_page.py                     # the mock lane's table is kept where the lane cannot be built
-python scripts/parity_page.py --values kokoro     # only these families' values, all else is kept
-python scripts/parity_page.py --mock kokoro t5 n300         # only these rows of the mock lane's table
+python scripts/parity_page.py --values FAMILY     # only these families' values, all else is kept
+python scripts/parity_page.py --mock FAMILY t5 n300   # only these rows of the mock lane's table
 """
 
 from __future__ import annotations
