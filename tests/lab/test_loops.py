@@ -14,15 +14,12 @@ from torch import nn
 
 from portavoz.errors import InputError
 from portavoz.lab import tap
-from portavoz.lab.compare import compare, forced, inventory, mirrored
+from portavoz.lab.compare import compare, forced, mirrored
 from portavoz.lab.forcing.loops import free, stepwise, summary
 from portavoz.lab.forcing.noise_floor import traced
-from portavoz.lab.instrument.observer import Program
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import exit_code, first_line, lines, to_dict
-from portavoz.lab.selftest.strangers import tokens
 from portavoz.lab.trace.recorder import record
-from portavoz.lab.trace.trace import Trace
 
 STEPS, WIDTH = 10, 6
 
@@ -307,22 +304,3 @@ def test_a_trace_without_floors_is_compared_too() -> None:
     reference, port = record(solver()), record(solver(rate=0.7))
     assert all(row.same for row in free(reference, port))
     assert np.isfinite(free(reference, port)[0].worst)
-
-
-def test_a_file_whose_sampled_loop_went_on_for_longer_is_followed_to_its_end() -> None:
-    port = next(one for one in tokens.SCENE.ports if one.name == "a cache")
-    reference, made = tokens.SCENE.reference(0), tokens.SCENE.ported(port, 0)
-
-    def run(program: Program, seed: int) -> Trace:
-        torch.manual_seed(seed)
-        return inventory(program)[0]
-
-    def steps(trace: Trace) -> int:
-        return sum(unit.path == "token" for unit in trace.units.values())
-
-    with torch.random.fork_rng():
-        longest = max((run(made, seed) for seed in range(30)), key=steps)
-        counts = [steps(run(reference, seed)) for seed in range(30)]
-        assert min(counts) < steps(longest)
-        torch.manual_seed(counts.index(min(counts)))
-        assert mirrored(reference, longest).answer == "PASS"
