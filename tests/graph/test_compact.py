@@ -25,7 +25,7 @@ PITCHED = CompactConfig.from_dict({**MINIMAL.to_dict(), "pitch": True, "energy":
     scope="module",
     params=[
         pytest.param(MINIMAL, id="istft"),
-        pytest.param(HIFI, id="hifigan"),
+        pytest.param(HIFI, id="hifigan", marks=pytest.mark.slow),
         pytest.param(PITCHED, id="pitch", marks=pytest.mark.slow),
     ],
 )
