@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from portavoz.families.faults import Fault
 from portavoz.families.speecht5.config import TINY
@@ -12,7 +14,9 @@ from portavoz.families.speecht5.reference import handwritten_port as handwritten
 from portavoz.families.speecht5.reference.handwritten_faults import FAULTS
 from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.lab.compare import compare, forced, inventory, mirrored
+from portavoz.lab.diagnose.relative_hypotheses import relative_positions
 from portavoz.lab.forcing.noise_floor import traced
+from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.probes import torch_program
 from portavoz.lab.trace.recorder import record
 from portavoz.lab.trace.trace import Trace
@@ -82,3 +86,19 @@ def test_a_map_by_hand_overrides(model: Reference, trace: Trace) -> None:
     wrong = {"blk1.up": f"{LAYERS}1.feed_forward.intermediate_dense"}
     verdict = compare(trace, port, mapping=wrong)
     assert verdict.pairing.rules["blk1.up"] == "by hand" and verdict.answer == "FAIL"
+
+
+def test_scores_of_one_key_show_no_positions() -> None:
+    """The first step of a cached loop: a softmax over one key."""
+    draw = torch.Generator().manual_seed(0)
+    q, k = (torch.randn(2, 1, 8, generator=draw) for _ in range(2))
+    layers = nn.ModuleDict({"q": nn.Linear(8, 8), "k": nn.Linear(8, 8)})
+
+    def run() -> torch.Tensor:
+        a, b = (layers[name](x).reshape(2, 1, 2, 4).transpose(1, 2) for name, x in (("q", q), ("k", k)))
+        return torch.softmax(a @ b.transpose(-1, -2), -1)
+
+    trace = record(TorchProgram(run, modules={"": layers}))
+    key = next(key for key, unit in trace.units.items() if unit.op == "softmax")
+    scores = trace.array(key, "in0")
+    assert [*relative_positions(key, trace, scores + 1, scores)] == []

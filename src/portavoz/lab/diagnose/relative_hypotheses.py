@@ -68,7 +68,7 @@ def relative_positions(key: str, file: Trace, port: Floats, ref: Floats, wanted:
     # A query that is padding itself may have one number for all keys, which shows nothing.
     kept = ~(masked_out(a, "softmax") | masked_out(b, "softmax"))
     kept &= b.max(-1, keepdims=True) != b.min(-1, keepdims=True)
-    found = _model(rows, outs, b, kept)
+    found = _model(rows, outs, b, kept) if kept.any() else None
     if found is None:
         return
     for text, made, fitted in _variants(found, a, kept):
@@ -90,11 +90,15 @@ def _variants(model: _Model, port: Floats, kept: NDArray[np.bool_]) -> Iterator[
     yield "relative positions of another head", content + own[:, ::-1], 0
     inside = kept & np.isfinite(own)
     times, error = fit_one(content[inside], (port - own)[inside])
-    yield f"scores {figure(times, error)} times too large beside their relative positions", times * content + own, 1
+    with np.errstate(over="ignore"):  # of what is masked
+        made = times * content + own
+    yield f"scores {figure(times, error)} times too large beside their relative positions", made, 1
     times, error = fit_one(own[inside], (port - content)[inside])
     text = f"relative positions {figure(times, error)} times too large (another scale than the content's)"
     text = "relative positions of the opposite sign" if abs(times + 1) < SAME else text
-    yield text, content + times * own, 1
+    with np.errstate(over="ignore"):
+        made = content + times * own
+    yield text, made, 1
 
 
 def _model(rows: list[Floats], outs: list[Floats], ref: Floats, kept: NDArray[np.bool_]) -> _Model | None:
