@@ -14,9 +14,11 @@ from torch import nn
 
 from portavoz.errors import InputError
 from portavoz.lab import tap
+from portavoz.lab.align.matching import Pairing
 from portavoz.lab.compare import compare, forced, mirrored
 from portavoz.lab.forcing.loops import free, stepwise, summary
 from portavoz.lab.forcing.noise_floor import traced
+from portavoz.lab.forcing.teacher_forcing import Forcing
 from portavoz.lab.instrument.torch import TorchProgram
 from portavoz.lab.report.text import exit_code, first_line, lines, to_dict
 from portavoz.lab.trace.recorder import record
@@ -304,3 +306,13 @@ def test_a_trace_without_floors_is_compared_too() -> None:
     reference, port = record(solver()), record(solver(rate=0.7))
     assert all(row.same for row in free(reference, port))
     assert np.isfinite(free(reference, port)[0].worst)
+
+
+def test_a_named_value_that_only_the_file_came_to_is_handed_on() -> None:
+    """A loop that the plain run left earlier goes on with the file's numbers, so that it decides as the file did."""
+    numbers = torch.arange(6.0).reshape(1, 6)
+    trace = record(TorchProgram(lambda: tap("heard", numbers)))
+    key = next(key for key, unit in trace.units.items() if unit.kind == "value" and "heard" in key)
+    seen: list[Any] = []
+    TorchProgram(lambda: seen.append(tap("heard", 2 * numbers))).run(Forcing(Pairing(layers={}, units={}), trace, {}))
+    assert key in trace.units and torch.equal(seen[0], numbers)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..faults import Arrays, Fault, LongerByOne, Wrapped, change, edge, exchange, leaf, part, words_in
+from .styled import EPS, total
 
 DEC, GEN, PRO = "decoder.", "decoder.generator.", "predictor."
 LAYER = "bert.encoder.albert_layer_groups.0.albert_layers.0."
@@ -61,9 +62,8 @@ def _dilation(model: Any, _: Any) -> None:
 def _unbiased(inner: Any, x: Any, style: Any) -> Any:
     ops, steps = inner.ops, x.shape[1]
     scale, shift = ops.chunk(inner.fc(style), 2)
-    ones = ops.full((1, 1, steps), 1.0)
-    apart = x - ops.matmul(ones, x) * (1 / steps)
-    return (scale + 1) * (apart / ops.sqrt(ops.matmul(ones, apart * apart) * (1 / (steps - 1)) + 1e-5)) + shift
+    apart = x - total(ops, x) * (1 / steps)
+    return (scale + 1) * (apart / ops.sqrt(total(ops, apart * apart) * (1 / (steps - 1)) + EPS)) + shift
 
 
 def _unscaled(inner: Any, x: Any, style: Any) -> Any:
