@@ -32,8 +32,10 @@ check: dev
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 
-# Two processes; tests/conftest.py says which tests stay together.
+# Two processes; tests/conftest.py says which tests stay together. The programs that tests start find compiled modules,
+# also where PYTHONDONTWRITEBYTECODE is set.
 test: dev check
+	$(BIN)/python -m compileall -q src
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: dev test-pythons

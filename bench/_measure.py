@@ -8,6 +8,7 @@ where the two differ much for work on one thread, the machine was busy.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import portavoz
 from portavoz.inspect import system_info
 
 # Before NumPy or torch is imported: what is called one thread is one thread.
@@ -69,6 +71,8 @@ class Launcher:
     """Measures whole processes, from their start to their end; used in a `with`."""
 
     def __enter__(self) -> Launcher:
+        # As an installed package is, also where PYTHONDONTWRITEBYTECODE is set.
+        compileall.compile_dir(Path(str(portavoz.__file__)).parent, quiet=1)
         script = str(Path(__file__).with_name("_launch.py"))
         with ExitStack() as stack:
             self._child = stack.enter_context(

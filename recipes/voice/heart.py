@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--report", action="append", default=[], metavar="SPEAKER=FILE", help="what evaluate wrote")
+    parser.add_argument("--contrast", type=float, default=0.2, help="of the spectra; 0: as they were trained")
     parser.add_argument("--minutes", type=float, help="how many processor minutes the training took")
     options = parser.parse_args()
     card = {**CARD, "parameters": sum(a.size for a in trained(options.weights)[0].values())}
@@ -73,7 +74,11 @@ def main() -> None:
     reports = [report.partition("=")[::2] for report in options.report]
     if reports:
         card["figures"] = {who: figures(json.loads(Path(file).read_text(encoding="utf-8"))) for who, file in reports}
-    print(bundle([options.weights], options.out, name=NAME, speakers=list(TEACHERS), card=card))
+    card["contrast"] = options.contrast
+    made = bundle(
+        [options.weights], options.out, name=NAME, speakers=list(TEACHERS), card=card, contrast=options.contrast
+    )
+    print(made)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,19 @@ def test_pieces_are_the_whole_and_its_spectrum_inverted(monkeypatch):
     assert np.abs(wave - whole).max() < 1e-5 * np.abs(whole).max()
 
 
+def test_a_short_end_goes_with_the_block_before_it(monkeypatch):
+    m, far, runs = model(), compact_wave.reach(PROBE_SOURCE), list[int]()
+    own = m._vocode
+    monkeypatch.setattr(m, "_vocode", lambda window: runs.append(window.shape[1]) or own(window))
+    for each, expected in ((10, [40 + far, 70 + far]), (29, [40 + far, 279 + far]), (30, [40 + far, 120 + 2 * far, 0])):
+        memory, _ = m.encode(SYMBOLS)
+        controls = m.controls(memory, np.full(len(SYMBOLS), each))
+        runs.clear()
+        wave = np.concatenate(list(m.spoken(controls)))
+        assert len(wave) == len(controls) * PROBE_SOURCE.mel.hop
+        assert runs[:2] == expected[:2] and len(runs) == len(expected)
+
+
 def test_reach_is_wide_enough_and_not_much_too_wide():
     m, far = model(), compact_wave.reach(PROBE_SOURCE)
     memory, _ = m.encode(SYMBOLS)

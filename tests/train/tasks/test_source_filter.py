@@ -22,6 +22,7 @@ from portavoz.train.data.taught import CURVES, SPECTRA, Taught, write_about
 from portavoz.train.loop.trainer import Trainer
 from portavoz.train.tasks.source_filter import spectral_losses
 from portavoz.train.voice.bundle import bundle
+from portavoz.train.voice.contrast import sharpened
 from portavoz.train.voice.train_voice import train
 from portavoz.weights import file
 
@@ -133,7 +134,13 @@ def start(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A voice folder of two speakers that was trained for two steps."""
     place = tmp_path_factory.mktemp("start")
     Trainer(config(corpus, steps=2, every=2), place).run()
-    return bundle([place / "source_filter.safetensors"], place / "voice", name="v", speakers=["one", "two"], card={})
+    parts, who = [place / "source_filter.safetensors"], ["one", "two"]
+    return bundle(parts, place / "voice", name="v", speakers=who, card={}, contrast=0.2)
+
+
+def test_a_folder_has_the_contrast_that_was_asked_for(start: Path) -> None:
+    trained, kept = (file.read(p)[0] for p in (start.parent / "source_filter.safetensors", start / "model.safetensors"))
+    assert all(np.array_equal(a.astype(np.float16), kept[path]) for path, a in sharpened(trained, 0.2).items())
 
 
 def test_recordings_tune_a_voice_that_speaks(start: Path, tmp_path: Path) -> None:

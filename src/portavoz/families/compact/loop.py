@@ -187,7 +187,7 @@ class Compact:
         """The wave of a mel in pieces, block after block as they are made."""
         state, at, values, far = compact_wave.Vocoding.start(self.c), 0, mel.values[0], compact_wave.reach(self.c)
         while at < len(values):
-            stop = min(compact_wave.edge_after(state.done) + far, len(values))
+            stop = min(compact_wave.known(state.done, far), len(values))
             final = stop == len(values)
             piece, state = compact_wave.vocode(self.stages.vocode, self.c, state, values[at:stop], final=final)
             at = stop

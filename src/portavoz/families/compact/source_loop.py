@@ -100,7 +100,7 @@ class SourceFilterLoop(Compact):
 
         state = compact_wave.Vocoding.start(c, controls.shape[1])
         while at < len(controls):
-            stop = min(compact_wave.edge_after(state.done) + far, len(controls))
+            stop = min(compact_wave.known(state.done, far), len(controls))
             piece, state = compact_wave.vocode(
                 self._vocode, c, state, controls[at:stop], final=stop == len(controls), spectrum=spectrum
             )

@@ -73,12 +73,21 @@ class Vocoding(NamedTuple):
 # 16 streams that go from 40 straight to 512 run dry by 0.4 to 0.6 s there, with 160 between them by nothing, which
 # costs 3.5 % of processor time.
 FIRST, STRIDE = (40, 160), 512
+LEAST = 160  # fewer frames at the end belong to the block before them, which has their neighbours already
 
 
 def edge_after(done: int) -> int:
     """The end of the block that starts at frame `done`."""
     last = FIRST[-1]
     return next((edge for edge in FIRST if done < edge), done + STRIDE - (done - last) % STRIDE)
+
+
+def known(done: int, far: int) -> int:
+    """How many frames are needed before the block that starts at frame `done` is computed, if so many come.
+
+    The first block waits for its neighbours alone, as it is what a listener waits for.
+    """
+    return edge_after(done) + (max(far, LEAST) if done else far)
 
 
 def vocode(
@@ -94,19 +103,20 @@ def vocode(
 
     `run` is the vocoder's stage (see `stage`), [1, F, mels] → spectrum [1, F, 2 · bins] or wave [1, F · hop]. Where it
     gives something else of each frame, `spectrum` makes frames [F, bins] of it, told which is their first.
-    A block of frames is given out once `reach` frames after it are known:
+    A block of frames is given out once `reach` frames after it are known (see `known`):
 
         first        done            ready          end
         |---reach----|=== given out ===|---reach---|       held = first … end, of which done … ready become sound
 
-    Blocks end at fixed places, and what is left at the end is one block. So the stage runs on the same windows
-    however the mel arrives, and a mel in pieces gives the samples of the whole mel bit for bit.
+    Blocks end at fixed places, and what is left at the end is one block, with the block before it where it is short.
+    So the stage runs on the same windows however the mel arrives, and a mel in pieces gives the samples of the whole
+    mel bit for bit.
     """
     held, first, done, overlap = state
     held, far = np.concatenate([held, mel]), reach(c)
     end, pieces = first + len(held), []
-    while done < end and (final or edge_after(done) + far <= end):
-        ready = edge_after(done) if edge_after(done) + far <= end else end
+    while done < end and (final or known(done, far) <= end):
+        ready = edge_after(done) if known(done, far) <= end else end
         window = held[: min(end, ready + far) - first]
         out = run(window[None])[0]
         if overlap is None:

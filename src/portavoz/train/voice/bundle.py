@@ -17,6 +17,7 @@ from ...folder import FORMAT
 from ...graph.compile import export_stages
 from ...weights import file
 from ..tasks.pretrained import FAMILY, joined
+from .contrast import sharpened
 
 # What computes its large products in eight bits, and whose weights do not: F0 is among the first layer's inputs, and
 # eight bits are too few for it.
@@ -36,16 +37,20 @@ def bundle(
     speakers: Sequence[str],
     card: Mapping[str, Any],
     half: bool = True,
+    contrast: float = 0.0,
 ) -> Path:
     """Write a voice folder from the files of an acoustic model and a vocoder (or one file that holds both).
 
     Weights are rounded to float16 once (unless `half` is false) and the graphs exported from the rounded ones, so every
     runtime computes with the same numbers; only the stage in WHOLE of a source–filter voice has eight bits there.
-    Raises SpecError or WeightError when the parts do not fit together.
+    `contrast` raises that of a source–filter voice's spectra (see `contrast.sharpened`). Raises SpecError or
+    WeightError when the parts do not fit together.
     """
+    tensors, config = joined(parts)
+    if contrast:
+        tensors = sharpened(tensors, contrast)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors, config = joined(parts)
     kind = np.float16 if half else np.float32
     metadata = {"family": FAMILY, "layout": "torch", "config": json.dumps(config.to_dict()), "name": name}
     file.write(folder / "model.safetensors", {k: a.astype(kind) for k, a in tensors.items()}, metadata)
