@@ -6,12 +6,14 @@ import dataclasses
 from typing import Any
 
 import built
+import chatterbox_models as models
 import numpy as np
 import pytest
 
 from portavoz import families, ops
 from portavoz.families.chatterbox import probe
 from portavoz.families.chatterbox.config import CONFIGS, MULTILINGUAL, ChatterboxConfig
+from portavoz.families.chatterbox.loop import Chatterbox
 from portavoz.families.chatterbox.runtime import BUCKET, Sessions, precisions
 from portavoz.families.chatterbox.stages import Eager
 from portavoz.graph import processor
@@ -133,6 +135,8 @@ def all_stages(work: Work, stages: Sessions, steps: int = 2 * BUCKET) -> None:
     worst = flow_and_sound(work, stages)
     assert max(worst.values()) <= 2e-5, worst
     assert prompt_stages(work, stages) <= 1e-5
+    stages.close_prompt()
+    assert prompt_stages(work, stages) <= 1e-5
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -191,6 +195,14 @@ def test_two_utterances_do_not_meet(english: Work) -> None:
         steps = [stages.step(token, step.state) for step in steps]
         for step, wanted in zip(steps, alone):
             np.testing.assert_array_equal(step.logits, wanted[token])
+
+
+def test_what_hears_a_prompt_is_closed_when_the_voice_is_made(english: Work) -> None:
+    stages, closed = english.compiled("eager"), list[str]()
+    for name, session in stages.sessions.items():
+        session.close = lambda name=name: closed.append(name)
+    Chatterbox(stages, english.c).clone(models.speech(1.5, 24_000), 24_000)
+    assert sorted(closed) == ["codes", "voice", "x_vector"]
 
 
 def test_what_hears_a_prompt_is_never_rounded() -> None:

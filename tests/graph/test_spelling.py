@@ -111,3 +111,36 @@ def test_transforms(fft, hop, samples):
     for ours, theirs in zip(*results):
         assert ours.shape == theirs.shape
         assert np.abs(ours - theirs).max() <= 4e-6 * np.abs(ours).max()
+
+
+def test_a_recurrent_layer_is_one_node_of_a_graph(tmp_path):
+    onnx, size = pytest.importorskip("onnx"), 6
+    pytest.importorskip("onnxscript")
+    from portavoz.graph.export import export
+    from portavoz.graph.onnx import Session
+    from portavoz.weights.cursor import Weights
+
+    shapes = {"weight_ih_l0": (4 * size, 5), "weight_hh_l0": (4 * size, size)}
+    tensors = {
+        name: draw(*shape) for name, shape in {**shapes, **dict.fromkeys(("bias_ih_l0", "bias_hh_l0"), (24,))}.items()
+    }
+
+    def built(words):
+        w = Weights(tensors, words)
+        return w.lstm("", 5, size, suffix="_l0"), w
+
+    def run(layer, x, *state):
+        y, (h, c) = layer(x, state)
+        return y, h, c
+
+    layer, w = built(ExportOps())
+    state = [draw(3, size), draw(3, size)]
+    inputs = [("x: N T _", draw(3, 7, 5)), ("h: N _", state[0]), ("c: N _", state[1])]
+    path = tmp_path / "a.onnx"
+    path.write_bytes(export(lambda *xs: run(layer, *xs), inputs, ["y: N T _", "h1: N _", "c1: N _"], w=w))
+    assert [node.op_type for node in onnx.load(str(path)).graph.node].count("LSTM") == 1
+    for rows, steps in ((3, 7), (2, 11)):
+        given = [draw(rows, steps, 5), draw(rows, size), draw(rows, size)]
+        wanted = run(built(ops.open("numpy"))[0], *given)
+        for got, want in zip(Session(path).run(**dict(zip("xhc", given))), wanted):
+            np.testing.assert_allclose(got, want, atol=2e-6)

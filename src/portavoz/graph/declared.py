@@ -44,6 +44,10 @@ class DeclaredSession:
         """As the session's own: the caller's arrays have the shapes."""
         return self.session.bind(inputs, outputs)
 
+    def close(self) -> None:
+        """As the session's own."""
+        self.session.close()
+
     def _check_graph(self) -> None:
         about = self.session.describe()
         names = [name for name, _ in about["inputs"]]

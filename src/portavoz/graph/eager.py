@@ -59,6 +59,9 @@ class Function:
 
         return call
 
+    def close(self) -> None:
+        """There is nothing of its own to give back: the weights are its caller's."""
+
     def _resident(
         self, past: Past, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
     ) -> Callable[[], None]:

@@ -23,6 +23,12 @@ def _once(n: Any) -> bool:
     return isinstance(n, int) and n == 1
 
 
+def _gates(a: Tensor) -> Tensor:
+    """PyTorch's gates i, f, g, o along the first axis in ONNX's order."""
+    n = a.shape[0] // 4
+    return torch.cat([a[:n], a[3 * n :], a[n : 3 * n]])  # slices: folding a split is refused with a warning
+
+
 class ExportOps(TorchOps):
     """TorchOps for export; slower when run eagerly."""
 
@@ -66,6 +72,19 @@ class ExportOps(TorchOps):
         envelope: Any = sum(F.pad(one * part, (0, 0, i, each - 1 - i)) for i, part in enumerate(squared))
         left = spec.fft // 2 // spec.hop
         return (wave[:, left:-left] / envelope[:, left:-left]).flatten(1)
+
+    def lstm(self, x: Tensor, state: tuple[Tensor, Tensor], p: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if not torch.onnx.is_in_onnx_export() or not hasattr(torch.onnx, "ops"):  # PyTorch 2.8 and newer
+            return super().lstm(x, state, p)
+        # PyTorch's own is taken apart into a dozen nodes for each step. ONNX has time first, its gates are i, o, f, g.
+        weights = [_gates(a)[None] for a in (p.weight_ih, p.weight_hh)]
+        bias = torch.cat([_gates(p.bias_ih), _gates(p.bias_hh)])[None]
+        h, c = (s[None] for s in state)
+        y, h, c = torch.onnx.ops.symbolic_multi_out(
+            "LSTM", [x.transpose(0, 1), *weights, bias, None, h, c], {"hidden_size": int(h.shape[2])},
+            dtypes=[x.dtype] * 3, shapes=[(x.shape[1], 1, *h.shape[1:]), h.shape, c.shape],
+        )  # fmt: skip
+        return y[:, 0].transpose(0, 1), (h[0], c[0])
 
     def split_heads(self, x: Tensor, heads: Any) -> Tensor:
         if not _once(x.shape[1]):

@@ -54,6 +54,11 @@ class Session:
                 add(name, values[-1])
         return _Bound(session, binding, values, self.path.name)
 
+    def close(self) -> None:
+        """Give the memory back; the next use opens the stage again. What is running or bound holds on to its own."""
+        with self._lock:
+            self._opened = None
+
     def describe(self) -> dict[str, list[tuple[str, list[Any]]]]:
         """Names and shapes of inputs and outputs; a text stands for an axis that varies."""
         session = self._open()

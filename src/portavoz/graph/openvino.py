@@ -98,15 +98,15 @@ class Session:
 
         Raises WeightError for a damaged file, BackendError when a run fails, DeadlineError when it takes too long.
         """
-        request = self._request()
+        request, idle = self._request()
         try:
             return [y.copy() for y in self._infer(request, inputs).values()]
         finally:
-            self._idle.put(request)
+            idle.put(request)
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
         """A call that reads these arrays, in place, as they are then, and writes these."""
-        ov, request = runtime(), self._request()
+        ov, (request, idle) = runtime(), self._request()
         for name, array in inputs.items():
             request.set_tensor(name, ov.Tensor(array, shared_memory=True))
 
@@ -116,8 +116,13 @@ class Session:
                 array[...] = request.get_output_tensor(i).data
 
         # A request holds a stage's working memory: the next caller may have it.
-        weakref.finalize(call, self._idle.put, request)
+        weakref.finalize(call, idle.put, request)
         return call
+
+    def close(self) -> None:
+        """Give the memory back; the next use opens the stage again. What is running or bound holds on to its own."""
+        with self._lock:
+            self._model, self._idle = None, queue.SimpleQueue()
 
     def _infer(self, request: Any, inputs: Any) -> Any:
         deadline = current()
@@ -134,14 +139,16 @@ class Session:
             reason = str(problem).strip().splitlines()[-1]
             raise BackendError(f"{self.path.parent.name}: OpenVINO failed ({reason}); try runtime='onnx'") from problem
 
-    def _request(self) -> Any:
+    def _request(self) -> tuple[Any, queue.SimpleQueue[Any]]:
+        """A request, and where it goes when it is done with."""
         with self._lock:
             if self._model is None:
                 self._model = self._compiled()
+            model, idle = self._model, self._idle
         try:
-            return self._idle.get_nowait()
+            return idle.get_nowait(), idle
         except queue.Empty:
-            return self._model.create_infer_request()
+            return model.create_infer_request(), idle
 
     def _compiled(self) -> Any:
         options: dict[str, Any] = {

@@ -104,6 +104,7 @@ class Chatterbox:
             x_vector=self.stages.x_vector(features.x_vector_bank(shown_low)[None]),
             notes=notes,
         )
+        self.stages.close_prompt()
         return voice.with_emotion(emotion)
 
     def _speaker(self, low: Floats) -> Floats:

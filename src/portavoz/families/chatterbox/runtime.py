@@ -37,7 +37,8 @@ BUCKET = 64  # steps by which buffers grow
 VOICES = 16  # conditions that are kept
 HIDDEN = np.float32(-1e30)  # added to the score of what may not be seen. Finite: infinity times zero would be NaN
 # What a prompt is heard by, where another rounding would be another token.
-EXACT = ("voice", "x_vector", "codes", "pitch")
+PROMPT = ("voice", "x_vector", "codes")
+EXACT = (*PROMPT, "pitch")
 HOST = ("text_emb", "speech_emb", "text_pos_emb", "speech_pos_emb", "cond_enc", "tfmr.wpe")
 
 
@@ -70,12 +71,13 @@ def prepare(parts: Mapping[str, Tensors], c: ChatterboxConfig) -> dict[str, Tens
     }
 
 
+def zeros(*shape: int) -> Floats:
+    return np.zeros(shape, np.float32)
+
+
 def stages(c: ChatterboxConfig) -> tuple[StageSpec, ...]:
     """The graphs. The examples' sizes are no width of any model."""
     T, F = 23, 46
-
-    def zeros(*shape: int) -> Floats:
-        return np.zeros(shape, np.float32)
 
     def s3gen(name: str, takes: Mapping[str, Input], makes: Mapping[str, str], build: Any, **facts: Any) -> StageSpec:
         return StageSpec(name, takes, makes, build, part="s3gen", **facts)
@@ -114,10 +116,6 @@ def stages(c: ChatterboxConfig) -> tuple[StageSpec, ...]:
 def _step(c: ChatterboxConfig) -> StageSpec:
     t, (B, T, S) = c.tokens, (2, 23, 41)
     size = t.hidden // t.heads
-
-    def zeros(*shape: int) -> Floats:
-        return np.zeros(shape, np.float32)
-
     takes = {
         "x": Input("B T", zeros(B, T, t.hidden)),
         "hidden": Input("_ _ _ S", zeros(1, 1, 1, S)),
@@ -183,6 +181,11 @@ class Sessions:
 
     def codes(self, mel: Floats) -> Floats:
         return self.sessions["codes"].run(log_mel=np.ascontiguousarray(mel))[0]
+
+    def close_prompt(self) -> None:
+        """Give back what hears a prompt: as much memory as T3 in eight bits. The next prompt opens it again."""
+        for name in PROMPT:
+            self.sessions[name].close()
 
     def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Floats:
         key = speaker.tobytes(), prompt.tobytes(), emotion

@@ -3,6 +3,7 @@
 voice      pieces [N, 160, 40]                          → unit vectors [N, X]
 x_vector   filter bank [1, T, 80]                       → x-vector [1, 1, 192]
 codes      log-mel [1, 4 T, 128]                        → levels [1, T, 8] in ±1
+close_prompt                                            ends the three above; they may be used again
 condition  speaker [1, 1, X], prompt [1, P], emotion    → the steps before the text, on the runtime's side
 prefill    condition, ids [1, S], rows 1 or 2           → logits [rows, V], state
 step       token, state                                 → logits [rows, V], state
@@ -56,6 +57,7 @@ class Stages(Protocol):
     def voice(self, pieces: Floats) -> Floats: ...
     def x_vector(self, bank: Floats) -> Floats: ...
     def codes(self, mel: Floats) -> Floats: ...
+    def close_prompt(self) -> None: ...
     def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Any: ...
     def prefill(self, voice: Any, ids: Whole, rows: int) -> Step: ...
     def step(self, token: int, state: Any) -> Step: ...
@@ -113,6 +115,9 @@ class Eager:
 
     def codes(self, mel: Floats) -> Floats:
         return self.ops.numpy(self.tokenizer(self.ops.tensor(mel)))
+
+    def close_prompt(self) -> None:
+        """The weights are all one file's: nothing of it can be given back."""
 
     def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Any:
         t = self.ops.tensor

@@ -81,6 +81,9 @@ class ReferenceStages:
             hidden, _ = tokenizer.encoder(_turned(mel), torch.tensor([mel.shape[1]]))
             return tokenizer.quantizer._codebook.project_down(hidden).tanh().numpy()
 
+    def close_prompt(self) -> None:
+        """Its models stay."""
+
     def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Any:
         kind = models("t3.modules.cond_enc").T3Cond
         told = torch.full((1, 1, 1), emotion, dtype=torch.from_numpy(speaker).dtype)
