@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, WrittenPort, faulty
 
 WIDTH, HEADS, KERNEL = 16, 2, 5
 SIZE = WIDTH // HEADS
@@ -69,11 +67,8 @@ def inputs(draw: torch.Generator) -> tuple[Tensor, Tensor]:
     return torch.randn(2, 9, 10, generator=draw), torch.arange(9) < torch.tensor(LENGTHS)[:, None]
 
 
-class Written:
-    """The port: `how` says in which words, `fault` what is wrong."""
-
-    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+class Written(WrittenPort):
+    """The port."""
 
     def linear(self, x: Tensor, name: str, scale: float = 1.0) -> Tensor:
         """One layer of the block."""
@@ -161,31 +156,22 @@ class Written:
         return x @ self.w["head.weight"].T + self.w["head.bias"]
 
 
-def port(w: Weights, x: Tensor, keep: Tensor, **options: Any) -> Tensor:
-    """The port."""
-    return Written(w, **options).forward(x, keep)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 SOFT = r"edge:block/softmax\.0$"
 SCENE = Scene(
-    "conformer", Conformer, inputs, port,
+    "conformer", Conformer, inputs, Written.port,
     [
         *(Port(how or "as the reference", {"how": how})
           for how in ("", "by hand", "halves folded", "gathered", "chunks", "taps", "bn folded")),
-        _fault("whole step", r"(edge|leaf):block\.last$", "times|too often"),
-        _fault("distances upside down", SOFT, "wrong way round"),
-        _fault("distances one off", SOFT, "one distance"),
-        _fault("u and w exchanged", SOFT, "biases of the queries exchanged"),
-        _fault("no u", SOFT, "bias of the queries"),
-        _fault("place not scaled", SOFT, "scale|times too large"),
-        _fault("gate and value exchanged", r"edge:block\.depth$", "gate|exchanged"),
-        _fault("padding heard", r"edge:block\.depth$", "differ"),
-        _fault("taps backwards", r"leaf:block\.depth$", "way round"),
-        _fault("convolution first", r"edge:block\.n[23]$", "left out|in its place|stands behind|times"),
-        _fault("last norm left out", r"(edge:head|leaf:block\.last)$", "missing|in its place"),
+        faulty("whole step", r"(edge|leaf):block\.last$", "times|too often"),
+        faulty("distances upside down", SOFT, "wrong way round"),
+        faulty("distances one off", SOFT, "one distance"),
+        faulty("u and w exchanged", SOFT, "biases of the queries exchanged"),
+        faulty("no u", SOFT, "bias of the queries"),
+        faulty("place not scaled", SOFT, "scale|times too large"),
+        faulty("gate and value exchanged", r"edge:block\.depth$", "gate|exchanged"),
+        faulty("padding heard", r"edge:block\.depth$", "differ"),
+        faulty("taps backwards", r"leaf:block\.depth$", "way round"),
+        faulty("convolution first", r"edge:block\.n[23]$", "left out|in its place|stands behind|times"),
+        faulty("last norm left out", r"(edge:head|leaf:block\.last)$", "missing|in its place"),
     ],
 )  # fmt: skip

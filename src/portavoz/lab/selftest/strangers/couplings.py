@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, WrittenPort, faulty
 
 WIDE, INNER, FLOWS, LAYERS, SPEAKER = 8, 12, 2, 2, 5
 LENGTHS = (10, 7)
@@ -63,11 +61,8 @@ def inputs(draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(2, 6, 10, generator=draw), mask, torch.randn(2, SPEAKER, 1, generator=draw)
 
 
-class Written:
-    """The port: `how` says in which words, `fault` what is wrong."""
-
-    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+class Written(WrittenPort):
+    """The port."""
 
     def kernel(self, name: str) -> Tensor:
         """A kernel from its size and direction, worked out once."""
@@ -136,34 +131,25 @@ class Written:
         return F.conv1d(z * mask, self.w["dec.weight"], self.w["dec.bias"], padding=1)
 
 
-def port(w: Weights, text: Tensor, mask: Tensor, speaker: Tensor, **options: Any) -> Tensor:
-    """The port."""
-    return Written(w, **options).forward(text, mask, speaker)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 F0, F1 = r"(edge|leaf):flows\.0\.", r"(edge|leaf):flows\.1\."
 SCENE = Scene(
-    "couplings", Couplings, inputs, port,
+    "couplings", Couplings, inputs, Written.port,
     [
         *(Port(how or "as the reference", {"how": how})
           for how in ("", "matrices", "channels last", "two halves", "gates by hand", "flips folded")),
-        _fault("direction alone", r"(leaf|weights):flows\.0\.ins\.1$", "norm|size|weight|channel"),
-        _fault("one size for all", r"(leaf|weights):flows\.1\.outs\.0$", "norm|size|weight|channel"),
-        _fault("speaker of another layer", r"edge:flows\.1/(tanh|sigmoid)\.0$", "other order|row|part"),
-        _fault("no dilation", r"(facts|leaf):flows\.0\.ins\.1$", "dilation"),
-        _fault("gate first", r"edge:flows\.1/(tanh|sigmoid)\.0$", "other order|sigmoid|tanh|exchanged"),
-        _fault("skip first", F1 + "(ins.1|post)$", "other half"),
-        _fault("mask forgotten", F0 + "ins.1$", "differ"),
-        _fault("logs as a variance", F1 + "pre$", "as that of a variance"),
-        _fault("no exponential", F1 + "pre$", "without its exp"),
-        _fault("noise scale of 1", F1 + "pre$", "scale 1 where"),
-        _fault("no noise", F1 + "pre$", "no noise"), _fault("noise alone", F1 + "pre$", "spread left out"),
-        _fault("flows forwards", r"(edge|leaf):flows\.[01]\.", "place|way round"),
-        _fault("no flip", F0 + "pre$", "way round|place"),
-        _fault("direction of the flow", F0 + "pre$", "-2|sign|times"),
+        faulty("direction alone", r"(leaf|weights):flows\.0\.ins\.1$", "norm|size|weight|channel"),
+        faulty("one size for all", r"(leaf|weights):flows\.1\.outs\.0$", "norm|size|weight|channel"),
+        faulty("speaker of another layer", r"edge:flows\.1/(tanh|sigmoid)\.0$", "other order|row|part"),
+        faulty("no dilation", r"(facts|leaf):flows\.0\.ins\.1$", "dilation"),
+        faulty("gate first", r"edge:flows\.1/(tanh|sigmoid)\.0$", "other order|sigmoid|tanh|exchanged"),
+        faulty("skip first", F1 + "(ins.1|post)$", "other half"),
+        faulty("mask forgotten", F0 + "ins.1$", "differ"),
+        faulty("logs as a variance", F1 + "pre$", "as that of a variance"),
+        faulty("no exponential", F1 + "pre$", "without its exp"),
+        faulty("noise scale of 1", F1 + "pre$", "scale 1 where"),
+        faulty("no noise", F1 + "pre$", "no noise"), faulty("noise alone", F1 + "pre$", "spread left out"),
+        faulty("flows forwards", r"(edge|leaf):flows\.[01]\.", "place|way round"),
+        faulty("no flip", F0 + "pre$", "way round|place"),
+        faulty("direction of the flow", F0 + "pre$", "-2|sign|times"),
     ],
 )  # fmt: skip

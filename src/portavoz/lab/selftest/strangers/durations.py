@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from portavoz.lab import tap
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, Weights, faulty
 
 WIDTH, HARMONICS, HOP = 12, 4, 40
 RATE = 8192.0  # a power of two: steps of the phase are exact, so only its sum is rounded
@@ -121,29 +121,25 @@ def source(w: Weights, f0: Tensor, fault: str = "", how: str = "") -> Tensor:
     return torch.tanh(F.linear(waves + noise, w["merge.weight"], w["merge.bias"]))
 
 
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 COUNT, IN = r"value:durations$", r"edge:merge$"
 SCENES = [
     Scene("durations", Durations, symbols, durations, [
         Port("repeated by an index"),
         Port("repeated by a matrix", {"how": "matrix"}),
-        _fault("half up", COUNT, "half"),
-        _fault("floor", COUNT, "floor|down"),
-        _fault("ceil", COUNT, "ceil|up"),
-        _fault("one more", COUNT, "one more|off by one"),
-        _fault("no least", COUNT, "least|clamp|only|floor"),
-        _fault("a symbol late", r"edge:out$", "shift|late"),
+        faulty("half up", COUNT, "half"),
+        faulty("floor", COUNT, "floor|down"),
+        faulty("ceil", COUNT, "ceil|up"),
+        faulty("one more", COUNT, "one more|off by one"),
+        faulty("no least", COUNT, "least|clamp|only|floor"),
+        faulty("a symbol late", r"edge:out$", "shift|late"),
     ]),
     Scene("source", Source, pitches, source, [
         Port("as the reference"),
         Port("another modulo, noise channels first", {"how": "floor"}),
-        _fault("harmonics from zero", IN, "harmonic|other|only|differ|mostly|channel|shift"),
-        _fault("no modulo", IN, "modulo|accumulated"),
-        _fault("one noise for all", r"shape:.*randn", "batch|row"),
-        _fault("quiet noise", IN, "noise|randn|only"),
-        _fault("pitch between frames", IN, ".*"),
+        faulty("harmonics from zero", IN, "harmonic|other|only|differ|mostly|channel|shift"),
+        faulty("no modulo", IN, "modulo|accumulated"),
+        faulty("one noise for all", r"shape:.*randn", "batch|row"),
+        faulty("quiet noise", IN, "noise|randn|only"),
+        faulty("pitch between frames", IN, ".*"),
     ]),
 ]  # fmt: skip

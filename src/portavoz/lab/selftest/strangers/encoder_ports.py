@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import encoder
-from .scene import Port, Scene, precisions
+from .scene import Port, Scene, faulty, precisions
 
 L0, L1, SOFT = r"layers\.0\.", r"layers\.1\.", r"layers\.%d/softmax\.0$"
 BARE = {"linear": "matmul", "norm": "hand", "gelu": "hand", "softmax": "hand"}
@@ -39,36 +39,32 @@ CLEAN = [
 ]
 
 
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 FAULTS = [
-    _fault("no scale", "edge:" + SOFT % 1, "scale", at=1, qkv="packed"),
-    _fault("wide scale", "edge:" + SOFT % 0, "scale", linear="matmul"),
-    _fault("mask late", "edge:" + SOFT % 0, "mask|place", qkv="packed"),
-    _fault("no mask", "edge:" + SOFT % 0, "mask", linear="right"),
-    _fault("last query", "edge:" + SOFT % 1, "only .*differ|query", at=1, attend="einsum"),
-    _fault("k and v exchanged", "edge:" + SOFT % 0, "scores of .*q and .*v|v .*where k", linear="matmul"),
-    _fault("heads", rf"edge:{L0}(softmax|out)|edge:{L0[:-2]}/softmax", "heads|scores", at=0),
-    _fault("merged", rf"edge:{L0}out$", "heads|reshape|transpose", linear="matmul"),
-    _fault("residual of the norm", rf"edge:{L0}norm2$", "norm1", qkv="packed"),
-    _fault("twice", rf"edge:{L1}norm1$", "down", at=0, linear="conv"),
-    _fault("eps", rf"(leaf|facts):{L0}norm1$", "eps"),
+    faulty("no scale", "edge:" + SOFT % 1, "scale", at=1, qkv="packed"),
+    faulty("wide scale", "edge:" + SOFT % 0, "scale", linear="matmul"),
+    faulty("mask late", "edge:" + SOFT % 0, "mask|place", qkv="packed"),
+    faulty("no mask", "edge:" + SOFT % 0, "mask", linear="right"),
+    faulty("last query", "edge:" + SOFT % 1, "only .*differ|query", at=1, attend="einsum"),
+    faulty("k and v exchanged", "edge:" + SOFT % 0, "scores of .*q and .*v|v .*where k", linear="matmul"),
+    faulty("heads", rf"edge:{L0}(softmax|out)|edge:{L0[:-2]}/softmax", "heads|scores", at=0),
+    faulty("merged", rf"edge:{L0}out$", "heads|reshape|transpose", linear="matmul"),
+    faulty("residual of the norm", rf"edge:{L0}norm2$", "norm1", qkv="packed"),
+    faulty("twice", rf"edge:{L1}norm1$", "down", at=0, linear="conv"),
+    faulty("eps", rf"(leaf|facts):{L0}norm1$", "eps"),
     Port("eps, by hand", {"fault": "eps", "norm": "hand", "at": 1}, rf"(edge|leaf):{L1}(norm1|[qkv])$", "eps|gain"),
-    _fault("unbiased", rf"(edge|leaf):{L1}(norm1|[qkv])$", "n − 1|gain|scale", at=1),
-    _fault("tanh", rf"(leaf|facts):{L1[:-2]}/gelu", "tanh|approximate", at=1),
-    _fault("relu", rf"(edge|leaf):{L0}(down$|.*gelu)|leaf:{L0[:-2]}/gelu.0|edge:{L0}down", "relu", at=0),
-    _fault("up stale", rf"(leaf|weights):{L0}up$", "numbers|weights|stale|rows", linear="matmul"),
-    _fault("out transposed", rf"(leaf|weights):{L1}out$", "transposed", at=1, linear="matmul"),
-    _fault("down without bias", rf"(leaf|weights):{L0}down$", "bias", linear="right"),
-    _fault("stale fold", rf"(leaf|weights|edge):{L0}q$|edge:{SOFT % 0}", "numbers|weights|other", qkv="scaled"),
-    _fault("places late", rf"(edge|leaf|value):(places|{L0}norm1)$", "shift|step|position|other|ids|off by one"),
-    _fault("letters scaled", rf"edge:{L0}norm1$", "times|gain|scale|sum"),
-    _fault("axis", rf"(leaf|edge):{L0}(softmax|out)|(leaf|edge):{L0[:-2]}/softmax", "axis|softmax", at=0),
-    _fault("output turned", r"(shape|layout|value|edge):result$", "axes|transposed|layout"),
-    _fault("first symbol lost", r"shape:(letters|places|layers\.0\.norm1)$", "first"),
-    _fault("symbol in front", r"shape:(letters|places|layers\.0\.norm1)$", "front|first"),
+    faulty("unbiased", rf"(edge|leaf):{L1}(norm1|[qkv])$", "n − 1|gain|scale", at=1),
+    faulty("tanh", rf"(leaf|facts):{L1[:-2]}/gelu", "tanh|approximate", at=1),
+    faulty("relu", rf"(edge|leaf):{L0}(down$|.*gelu)|leaf:{L0[:-2]}/gelu.0|edge:{L0}down", "relu", at=0),
+    faulty("up stale", rf"(leaf|weights):{L0}up$", "numbers|weights|stale|rows", linear="matmul"),
+    faulty("out transposed", rf"(leaf|weights):{L1}out$", "transposed", at=1, linear="matmul"),
+    faulty("down without bias", rf"(leaf|weights):{L0}down$", "bias", linear="right"),
+    faulty("stale fold", rf"(leaf|weights|edge):{L0}q$|edge:{SOFT % 0}", "numbers|weights|other", qkv="scaled"),
+    faulty("places late", rf"(edge|leaf|value):(places|{L0}norm1)$", "shift|step|position|other|ids|off by one"),
+    faulty("letters scaled", rf"edge:{L0}norm1$", "times|gain|scale|sum"),
+    faulty("axis", rf"(leaf|edge):{L0}(softmax|out)|(leaf|edge):{L0[:-2]}/softmax", "axis|softmax", at=0),
+    faulty("output turned", r"(shape|layout|value|edge):result$", "axes|transposed|layout"),
+    faulty("first symbol lost", r"shape:(letters|places|layers\.0\.norm1)$", "first"),
+    faulty("symbol in front", r"shape:(letters|places|layers\.0\.norm1)$", "front|first"),
 ]  # fmt: skip
 
 ONE_ROW = [

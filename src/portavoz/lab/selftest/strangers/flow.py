@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from portavoz.lab import tap
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, Weights, WrittenPort, faulty
 
 BANDS, WIDE, STEPS, RATE = 8, 20, 6, 0.7
 
@@ -52,7 +52,7 @@ def inputs(draw: torch.Generator) -> tuple[Tensor]:
     return (torch.randn(3, 5, 10, generator=draw),)
 
 
-class Written:
+class Written(WrittenPort):
     """The port."""
 
     def __init__(self, w: Weights, fault: str = "", **how: Any) -> None:
@@ -123,18 +123,9 @@ class Written:
         return x
 
 
-def port(w: Weights, c: Tensor, **options: Any) -> Tensor:
-    """The port."""
-    return Written(w, **options).forward(c)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 STATE = r"value:state$"
 SCENE = Scene(
-    "flow", Flow, inputs, port,
+    "flow", Flow, inputs, Written.port,
     [
         Port("as the reference"),
         Port("noise by randn_like", {"noise": "like"}),
@@ -144,17 +135,17 @@ SCENE = Scene(
         Port("guidance in two passes", {"guidance": "apart"}),
         Port("guidance, without first", {"guidance": "first without"}),
         Port("guidance as a difference", {"sum": True, "noise": "turned"}),
-        _fault("one noise for all", r"shape:.*randn?", "batch|row|draw"),
-        _fault("cooler noise", r"edge:into$", "gain|randn|noise"),
-        _fault("linear times", r"value:times$", "linear"),
-        _fault("steps late", r"value:times$", "step", linear="matmul"),
-        _fault("five steps", r"shape:times$", "5 .*steps"),
-        _fault("sine and cosine", r"edge:time$", "other order|sine|shift"),
-        _fault("another rate", STATE, "guidance|rate"),
-        _fault("no guidance", STATE, "guidance|rate|left out|times"),
-        _fault("guidance of another row", STATE, "another row|row"),
-        _fault("time of the next step", r"edge:time$", "step|next"),
-        _fault("equal steps", STATE, "step|gain|times"),
-        _fault("backwards", STATE, "sign|backwards|-1|step|times", linear="matmul"),
+        faulty("one noise for all", r"shape:.*randn?", "batch|row|draw"),
+        faulty("cooler noise", r"edge:into$", "gain|randn|noise"),
+        faulty("linear times", r"value:times$", "linear"),
+        faulty("steps late", r"value:times$", "step", linear="matmul"),
+        faulty("five steps", r"shape:times$", "5 .*steps"),
+        faulty("sine and cosine", r"edge:time$", "other order|sine|shift"),
+        faulty("another rate", STATE, "guidance|rate"),
+        faulty("no guidance", STATE, "guidance|rate|left out|times"),
+        faulty("guidance of another row", STATE, "another row|row"),
+        faulty("time of the next step", r"edge:time$", "step|next"),
+        faulty("equal steps", STATE, "step|gain|times"),
+        faulty("backwards", STATE, "sign|backwards|-1|step|times", linear="matmul"),
     ],
 )  # fmt: skip

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, WrittenPort, faulty
 
 GROUPS, WIDE, NARROW, UP = 4, 16, 8, 3
 
@@ -39,11 +37,8 @@ def inputs(draw: torch.Generator) -> tuple[Tensor, Tensor]:
     return torch.randn(2, 10, 11, generator=draw), torch.randn(2, 6, generator=draw)
 
 
-class Written:
-    """The port: `how` says in which words, `fault` what is wrong."""
-
-    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+class Written(WrittenPort):
+    """The port."""
 
     def conv(self, x: Tensor, name: str, dilation: int = 1, scale: float = 1.0) -> Tensor:
         """A convolution that keeps the length."""
@@ -143,30 +138,21 @@ class Written:
         return torch.sigmoid(y) * 2 - 1 if self.fault == "sigmoid" else torch.tanh(y)
 
 
-def port(w: Weights, mel: Tensor, speaker: Tensor, **options: Any) -> Tensor:
-    """The port."""
-    return Written(w, **options).forward(mel, speaker)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 HOWS = ("F", "same", "windows", "last", "by hand", "one in the bias", "merged", "shifts", "expand", "cosine", "a third",
         "stacked", "one kernel")  # fmt: skip
 SPOKEN = r"(edge|leaf|facts):/leaky_relu\.0$"
 SCENE = Scene(
-    "generator", Generator, inputs, port,
+    "generator", Generator, inputs, Written.port,
     [
         *(Port(how, {"how": how}) for how in HOWS),
-        _fault("eight groups", SPOKEN, "norm|group"), _fault("unbiased", SPOKEN, "n − 1|gain"),
-        _fault("not normalised", r"(edge:film|leaf:/l2_normalize\.0)$", "norm"),
-        _fault("scale and shift exchanged", SPOKEN, "exchanged|order"), _fault("no one", SPOKEN, "left out|times"),
-        _fault("flipped", r"leaf:dw$", "way round"), _fault("no skip", r"edge:up$", "left out|in its place"),
-        _fault("linear", r"edge:up$", "only .*differ"), _fault("reflection", r"(edge|facts):up$", "reflection"),
-        _fault("causal", r"(edge|facts):r2$", "causal"), _fault("alpha on top", r"edge:r1$", "alpha|snake"),
-        _fault("no square", r"edge:r1$", "square|snake"), _fault("dilation", r"(facts|leaf):r3$", "dilation"),
-        _fault("half", r"edge:/leaky_relu\.1$", "gain of 1.5"), _fault("slope", r"facts:/leaky_relu\.1$", "slope"),
-        _fault("sigmoid", r"value:result$", "sigmoid"),
+        faulty("eight groups", SPOKEN, "norm|group"), faulty("unbiased", SPOKEN, "n − 1|gain"),
+        faulty("not normalised", r"(edge:film|leaf:/l2_normalize\.0)$", "norm"),
+        faulty("scale and shift exchanged", SPOKEN, "exchanged|order"), faulty("no one", SPOKEN, "left out|times"),
+        faulty("flipped", r"leaf:dw$", "way round"), faulty("no skip", r"edge:up$", "left out|in its place"),
+        faulty("linear", r"edge:up$", "only .*differ"), faulty("reflection", r"(edge|facts):up$", "reflection"),
+        faulty("causal", r"(edge|facts):r2$", "causal"), faulty("alpha on top", r"edge:r1$", "alpha|snake"),
+        faulty("no square", r"edge:r1$", "square|snake"), faulty("dilation", r"(facts|leaf):r3$", "dilation"),
+        faulty("half", r"edge:/leaky_relu\.1$", "gain of 1.5"), faulty("slope", r"facts:/leaky_relu\.1$", "slope"),
+        faulty("sigmoid", r"value:result$", "sigmoid"),
     ],
 )  # fmt: skip

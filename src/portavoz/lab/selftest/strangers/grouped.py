@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, WrittenPort, faulty
 
 WIDTH, HEADS, GROUPS, STEPS, SYMBOLS = 16, 4, 2, 9, 14
 SIZE = WIDTH // HEADS
@@ -54,11 +52,8 @@ def inputs(draw: torch.Generator) -> tuple[Tensor]:
     return (torch.randint(0, SYMBOLS, (2, STEPS), generator=draw),)
 
 
-class Written:
-    """The port: `how` says in which words, `fault` what is wrong."""
-
-    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+class Written(WrittenPort):
+    """The port."""
 
     def linear(self, x: Tensor, name: str, scale: Tensor | float = 1.0) -> Tensor:
         """A layer, whose outputs are scaled."""
@@ -123,29 +118,20 @@ class Written:
         return F.linear(x if self.fault == "no last norm" else self.norm(x, "last"), table)
 
 
-def port(w: Weights, ids: Tensor, **options: Any) -> Tensor:
-    """The port."""
-    return Written(w, **options).forward(ids)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 SOFT = r"edge:/softmax\.0$"
 SCENE = Scene(
-    "grouped", Grouped, inputs, port,
+    "grouped", Grouped, inputs, Written.port,
     [
         *(Port(how or "as the reference", {"how": how})
           for how in ("", "scales folded", "packed", "kernel", "table scaled")),
-        _fault("queries not normed", SOFT, "norm|differ"),
-        _fault("norm of the keys", r"(leaf|weights|edge):(nq|/softmax\.0)$", "nk|norm|weight"),
-        _fault("groups in turn", SOFT, "group in turn"),
-        _fault("slopes from one", SOFT, "positions|times"), _fault("slopes upwards", SOFT, "opposite sign"),
-        _fault("no slopes", SOFT, "left out"), _fault("no scale", r"edge:n2$", "channel|gain|times|scale"),
-        _fault("sines in turn", r"edge:n1$", "position|order"), _fault("cosines first", r"edge:n1$", "position|order"),
-        _fault("embedding not scaled", r"edge:n1$", "times"),
-        _fault("no square", r"(edge|leaf):down$", "square"),
-        _fault("no last norm", r"(edge|leaf):(emb|last|\S*linear\S*|\S*)$", "norm|in its place"),
+        faulty("queries not normed", SOFT, "norm|differ"),
+        faulty("norm of the keys", r"(leaf|weights|edge):(nq|/softmax\.0)$", "nk|norm|weight"),
+        faulty("groups in turn", SOFT, "group in turn"),
+        faulty("slopes from one", SOFT, "positions|times"), faulty("slopes upwards", SOFT, "opposite sign"),
+        faulty("no slopes", SOFT, "left out"), faulty("no scale", r"edge:n2$", "channel|gain|times|scale"),
+        faulty("sines in turn", r"edge:n1$", "position|order"), faulty("cosines first", r"edge:n1$", "position|order"),
+        faulty("embedding not scaled", r"edge:n1$", "times"),
+        faulty("no square", r"(edge|leaf):down$", "square"),
+        faulty("no last norm", r"(edge|leaf):(emb|last|\S*linear\S*|\S*)$", "norm|in its place"),
     ],
 )  # fmt: skip

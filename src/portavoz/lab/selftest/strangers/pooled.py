@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, WrittenPort, faulty
 
 BANDS, WIDE, OUT = 8, 10, 6
 LENGTHS = (12, 9)
@@ -42,11 +40,8 @@ def inputs(draw: torch.Generator) -> tuple[Tensor, Tensor]:
     return torch.randn(2, BANDS, max(LENGTHS), generator=draw), torch.tensor(LENGTHS)
 
 
-class Written:
-    """The port: `how` says in which words, `fault` what is wrong."""
-
-    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+class Written(WrittenPort):
+    """The port."""
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         """One layer."""
@@ -105,32 +100,23 @@ class Written:
         return y / y.norm(dim=-1, keepdim=True) if self.how else F.normalize(y, dim=-1)
 
 
-def port(w: Weights, mel: Tensor, lengths: Tensor, **options: Any) -> Tensor:
-    """The port."""
-    return Written(w, **options).forward(mel, lengths)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 SOFT = r"edge:/softmax\.0$"
 SCENE = Scene(
-    "speaker", Speaker, inputs, port,
+    "speaker", Speaker, inputs, Written.port,
     [
         *(Port(how or "as the reference", {"how": how}) for how in ("", "columns", "by hand")),
-        _fault("kernel turned", r"(leaf|weights|edge):(first|wide)$", "axes|other|transposed|order"),
-        _fault("one slope", r"(edge|leaf):wide$", "slope|differ|leaky|mostly"),
-        _fault("bands first", r"edge:wide$", "split the other way"),
-        _fault("mean of all frames", r"edge:down$", "rows|row|gain|differ"),
-        _fault("largest frame", r"edge:down$", ".*"),
-        _fault("hard sigmoid", r"(edge:score|leaf:/sigmoid\.0)$", "sigmoid|gate|mostly"),
-        _fault("added", r"(edge|leaf):score$", "sum|gate|product"),
-        _fault("padding weighed", SOFT, "mask"),
-        _fault("over channels", r"(leaf|edge):(/softmax\.0|out)$", "axis"),
-        _fault("no root", r"edge:out$", "root|square"),
-        _fault("spread first", r"edge:out$", "other order"),
-        _fault("not normalised", r"(edge|leaf|value):(/l2_normalize\.0|result)$", "norm"),
-        _fault("normalised over rows", r"(leaf|edge|value):(/l2_normalize\.0|result)$", "norm|axis|row|gain"),
+        faulty("kernel turned", r"(leaf|weights|edge):(first|wide)$", "axes|other|transposed|order"),
+        faulty("one slope", r"(edge|leaf):wide$", "slope|differ|leaky|mostly"),
+        faulty("bands first", r"edge:wide$", "split the other way"),
+        faulty("mean of all frames", r"edge:down$", "rows|row|gain|differ"),
+        faulty("largest frame", r"edge:down$", ".*"),
+        faulty("hard sigmoid", r"(edge:score|leaf:/sigmoid\.0)$", "sigmoid|gate|mostly"),
+        faulty("added", r"(edge|leaf):score$", "sum|gate|product"),
+        faulty("padding weighed", SOFT, "mask"),
+        faulty("over channels", r"(leaf|edge):(/softmax\.0|out)$", "axis"),
+        faulty("no root", r"edge:out$", "root|square"),
+        faulty("spread first", r"edge:out$", "other order"),
+        faulty("not normalised", r"(edge|leaf|value):(/l2_normalize\.0|result)$", "norm"),
+        faulty("normalised over rows", r"(leaf|edge|value):(/l2_normalize\.0|result)$", "norm|axis|row|gain"),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, Weights, faulty
 
 WIDTH, STATE = 12, 10
 
@@ -114,10 +114,6 @@ def port(w: Weights, ids: Tensor, **options: Any) -> Tensor:
     return written.forward(ids)
 
 
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 LSTM, GRU = r"(leaf|edge|weights):(lstm|lstm\.\w+|middle)$", r"(leaf|edge|weights):(gru|gru\.\w+|head)$"
 SCENE = Scene(
     "recurrent", Recurrent, inputs, port,
@@ -128,15 +124,15 @@ SCENE = Scene(
         Port("cells by hand", {}),
         Port("cells by hand, x @ w.T", {"linear": "matmul"}),
         Port("cells by hand, row by row", {"rows": "apart"}),
-        _fault("gates in another order", LSTM, "gate"),
-        _fault("no tanh of the state", LSTM, "tanh|gate"),
-        _fault("not turned back", LSTM, "way round|direction"),
+        faulty("gates in another order", LSTM, "gate"),
+        faulty("no tanh of the state", LSTM, "tanh|gate"),
+        faulty("not turned back", LSTM, "way round|direction"),
         Port("flips, not turned back", {"fault": "not turned back", "cells": "flips"}, LSTM, "way round|in channels"),
         Port("flips, not turned", {"fault": "not turned", "cells": "flips"}, LSTM, "way round|direction"),
-        _fault("both forward", LSTM, "way round|direction", linear="matmul"),
-        _fault("directions exchanged", LSTM, "other order|direction"),
-        _fault("no reset", GRU, "reset|gate"),
-        _fault("update turned", GRU, "update|gate"),
-        _fault("gelu for relu", r"(edge:gru(\.weight_ih_l0)?|leaf:/relu\.0)$", "gelu", cells="module"),
+        faulty("both forward", LSTM, "way round|direction", linear="matmul"),
+        faulty("directions exchanged", LSTM, "other order|direction"),
+        faulty("no reset", GRU, "reset|gate"),
+        faulty("update turned", GRU, "update|gate"),
+        faulty("gelu for relu", r"(edge:gru(\.weight_ih_l0)?|leaf:/relu\.0)$", "gelu", cells="module"),
     ],
 )  # fmt: skip

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, Weights, faulty
 
 WIDTH, HEADS, WINDOW, STEPS = 16, 2, 3, 11
 SIZE = WIDTH // HEADS
@@ -146,23 +144,19 @@ def buckets(w: Weights, ids: Tensor, fault: str = "", how: str = "") -> Tensor:
     return F.linear(F.layer_norm(x, (WIDTH,), w["norm.weight"], w["norm.bias"]), w["head.weight"], w["head.bias"])
 
 
-def _fault(name: str, want: str, cause: str, **how: Any) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 SOFT = r"edge:/softmax\.0$"
 SCENES = [
     Scene("window", Windowed, features, windowed, [
         *(Port(how or "by an index", {"how": how}) for how in ("", "matrices", "by distance")),
-        _fault("turned", SOFT, "wrong way round"), _fault("one late", SOFT, "one distance"),
-        _fault("ends held", SOFT, "differ|position"), _fault("not scaled", SOFT, "times too large"),
-        _fault("left out", SOFT, "left out", how="matrices"), _fault("values without", r"edge:o$", ".*"),
+        faulty("turned", SOFT, "wrong way round"), faulty("one late", SOFT, "one distance"),
+        faulty("ends held", SOFT, "differ|position"), faulty("not scaled", SOFT, "times too large"),
+        faulty("left out", SOFT, "left out", how="matrices"), faulty("values without", r"edge:o$", ".*"),
     ]),
     Scene("buckets", Buckets, symbols, buckets, [
         *(Port(how or "by an index", {"how": how}) for how in ("", "row of distances", "as a mask")),
-        _fault("turned", SOFT, "wrong way round"), _fault("one late", SOFT, "one distance|differ"),
-        _fault("heads exchanged", SOFT, "heads|other order|position|differ"),
-        _fault("scaled", SOFT, "scale|gain|times"),
-        _fault("left out", SOFT, "left out"), _fault("bias scaled", SOFT, "times too large"),
+        faulty("turned", SOFT, "wrong way round"), faulty("one late", SOFT, "one distance|differ"),
+        faulty("heads exchanged", SOFT, "heads|other order|position|differ"),
+        faulty("scaled", SOFT, "scale|gain|times"),
+        faulty("left out", SOFT, "left out"), faulty("bias scaled", SOFT, "times too large"),
     ]),
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights, precisions
+from .scene import Port, Scene, Weights, faulty, precisions
 
 WIDTH, HEADS, LAYERS, INNER = 24, 4, 2, 36
 SIZE = WIDTH // HEADS
@@ -190,10 +190,6 @@ def _clean(name: str, how: str) -> Port:
     return Port(name, {"how": how})
 
 
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 SCORES, DOWN = r"edge:blocks\.1/softmax\.0$", r"(leaf|edge):blocks\.0(/silu\.0|\.down)$"
 CLEAN = [
     _clean("as the reference", ""), _clean("F.rms_norm", "F"), _clean("a norm by its length", "linalg"),
@@ -204,14 +200,14 @@ CLEAN = [
     _clean("a cache, in chunks", "chunks"),
 ]  # fmt: skip
 FAULTS = [
-    _fault("base", SCORES, "base"), _fault("sign", SCORES, "rotary|sign"), _fault("keys late", SCORES, "rotary|late"),
-    _fault("values turned", r"edge:blocks\.1\.o$", "only .*differ"), _fault("sees the next", SCORES, "mask"),
-    _fault("not causal", r"edge:blocks\.0/softmax\.0$", "mask", how="packed"),
-    _fault("half", r"edge:blocks\.1\.(gate|up)$", "times|half|left out"),
-    _fault("halves", DOWN, "halves|gate", how="packed"),
-    _fault("gelu", DOWN, "gelu"), _fault("no gate", DOWN, "silu"),
-    _fault("one layer twice", r"edge:blocks\.1/softmax\.0$|(leaf|weights):blocks\.1", "blocks.0"),
-    _fault("positions late", r"edge:blocks\.0/softmax\.0$", "only .*differ|rotary", how="steps"),
-    _fault("eps", r"edge:blocks\.0\.[qkv]$", "eps|gain"),
+    faulty("base", SCORES, "base"), faulty("sign", SCORES, "rotary|sign"), faulty("keys late", SCORES, "rotary|late"),
+    faulty("values turned", r"edge:blocks\.1\.o$", "only .*differ"), faulty("sees the next", SCORES, "mask"),
+    faulty("not causal", r"edge:blocks\.0/softmax\.0$", "mask", how="packed"),
+    faulty("half", r"edge:blocks\.1\.(gate|up)$", "times|half|left out"),
+    faulty("halves", DOWN, "halves|gate", how="packed"),
+    faulty("gelu", DOWN, "gelu"), faulty("no gate", DOWN, "silu"),
+    faulty("one layer twice", r"edge:blocks\.1/softmax\.0$|(leaf|weights):blocks\.1", "blocks.0"),
+    faulty("positions late", r"edge:blocks\.0/softmax\.0$", "only .*differ|rotary", how="steps"),
+    faulty("eps", r"edge:blocks\.0\.[qkv]$", "eps|gain"),
 ]  # fmt: skip
 SCENE = Scene("rotary", Decoder, inputs, port, [*CLEAN, *FAULTS, *precisions(CLEAN[:2], "bfloat16")])

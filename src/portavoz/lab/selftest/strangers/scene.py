@@ -65,6 +65,25 @@ class Scene:
         return model, self.inputs(draw)
 
 
+class WrittenPort:
+    """A port as a class whose `forward` runs it: `how` says in which words it is written, `fault` what is wrong."""
+
+    forward: Callable[..., Any]
+
+    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
+        self.w, self.fault, self.how = w, fault, how
+
+    @classmethod
+    def port(cls, w: Weights, *inputs: Tensor, **options: Any) -> Any:
+        """A scene's `port`."""
+        return cls(w, **options).forward(*inputs)
+
+
+def faulty(name: str, want: str, cause: str, **how: Any) -> Port:
+    """A port with one fault, under that fault's name."""
+    return Port(name, {"fault": name, **how}, want, cause)
+
+
 def sensitive(model: nn.Module) -> nn.Module:
     """Weights as training leaves them: no bias 0, no scale 1, no statistics of 0 and 1."""
     with torch.no_grad():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, Weights, faulty
 
 WIDTH = 8
 
@@ -53,21 +51,17 @@ def port(w: Weights, x: Tensor, fault: str = "", how: str = "") -> tuple[Tensor,
     return (two, one) if fault == "outputs exchanged" else (one, two)
 
 
-def _fault(name: str, want: str, cause: str, **how: Any) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 SCENE = Scene(
     "shared", Shared, inputs, port,
     [
         *(Port(how or "as the reference", {"how": how}) for how in ("", "steps in reverse", "rows in reverse")),
-        _fault("not turned back", r"edge:a$", "time the wrong way round"),
-        _fault("the first row thrice", r"edge:a$", "rows of the batch"),
-        _fault("the second call of another layer", r"(edge|leaf|weights):(a|/tanh\.1|b|c)$", ".*"),
-        _fault("the second call left out", r"(edge|leaf):(a|/tanh\.1|b)$", ".*"),
-        _fault("a third call", r"(edge|leaf):(a|/tanh\.1|b)$", ".*"),
-        _fault("undefined numbers", r"edge:[bc]$", "infinite"), _fault("one step undefined", r"edge:[bc]$", "NaN"),
-        _fault("an output twice", r"value:result\.1$", "in its place"),
-        _fault("outputs exchanged", r"value:result$", "in its place"),
+        faulty("not turned back", r"edge:a$", "time the wrong way round"),
+        faulty("the first row thrice", r"edge:a$", "rows of the batch"),
+        faulty("the second call of another layer", r"(edge|leaf|weights):(a|/tanh\.1|b|c)$", ".*"),
+        faulty("the second call left out", r"(edge|leaf):(a|/tanh\.1|b)$", ".*"),
+        faulty("a third call", r"(edge|leaf):(a|/tanh\.1|b)$", ".*"),
+        faulty("undefined numbers", r"edge:[bc]$", "infinite"), faulty("one step undefined", r"edge:[bc]$", "NaN"),
+        faulty("an output twice", r"value:result\.1$", "in its place"),
+        faulty("outputs exchanged", r"value:result$", "in its place"),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, Weights, faulty
 
 FFT, HOP, MELS = 32, 8, 10
 BINS = FFT // 2 + 1
@@ -102,10 +102,6 @@ def mel(w: Weights, wave: Tensor, fault: str = "", how: str = "") -> Tensor:
     return F.linear(y.transpose(1, 2), w["out.weight"], w["out.bias"])
 
 
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 WAVE, IN = r"(value|leaf|edge|shape|facts):(result|/istft\.0)$", r"(edge|leaf|shape|facts):(out|bands|~\w+|/stft\.0)$"
 SCENES = [
     Scene("head", Head, features, head, [
@@ -113,20 +109,20 @@ SCENES = [
         Port("torch.istft of two parts", {"how": "matmul"}),
         Port("overlap and add by fold", {"how": "fold"}),
         Port("overlap and add by a transposed convolution", {"how": "transposed"}),
-        _fault("symmetric window", WAVE, "window|repeat", how="fold"),
-        _fault("no normaliser", WAVE, "window|normalis|repeat", how="fold"),
-        _fault("not trimmed", WAVE, "shift|trim|centre", how="fold"),
-        _fault("clamp", WAVE, ".*"),
+        faulty("symmetric window", WAVE, "window|repeat", how="fold"),
+        faulty("no normaliser", WAVE, "window|normalis|repeat", how="fold"),
+        faulty("not trimmed", WAVE, "shift|trim|centre", how="fold"),
+        faulty("clamp", WAVE, ".*"),
     ]),
     Scene("mel", Mel, waves, mel, [
         Port("torch.stft, padded before"),
         Port("framed by unfold", {"how": "frames"}),
         Port("framed by a convolution", {"how": "kernel"}),
-        _fault("symmetric window", IN, "window"),
-        _fault("padded with zeros", IN, "padd|only .*differ", how="frames"),
-        _fault("not squared", IN, "gain|power|square|constant"),
-        _fault("lower floor", IN, "floor|clamp|only .*differ"),
-        _fault("log10", IN, "gain|log", how="frames"),
-        _fault("first frame lost", r"shape:out$", "first", how="kernel"),
+        faulty("symmetric window", IN, "window"),
+        faulty("padded with zeros", IN, "padd|only .*differ", how="frames"),
+        faulty("not squared", IN, "gain|power|square|constant"),
+        faulty("lower floor", IN, "floor|clamp|only .*differ"),
+        faulty("log10", IN, "gain|log", how="frames"),
+        faulty("first frame lost", r"shape:out$", "first", how="kernel"),
     ]),
 ]  # fmt: skip

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....ops.tap import tap
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, WrittenPort, faulty
 
 WIDE, STATE, OUT = 12, 14, 5
 
@@ -42,11 +40,8 @@ def inputs(draw: torch.Generator) -> tuple[Tensor]:
     return (torch.randn(2, 6, 8, generator=draw),)
 
 
-class Written:
-    """The port: `how` says in which words, `fault` what is wrong."""
-
-    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+class Written(WrittenPort):
+    """The port."""
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         """One layer."""
@@ -111,29 +106,20 @@ class Written:
         return torch.stack(out[1:], 1)
 
 
-def port(w: Weights, x: Tensor, **options: Any) -> Tensor:
-    """The port."""
-    return Written(w, **options).forward(x)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 GIVEN = r"edge:cell\.weight_ih$"
 SCENE = Scene(
-    "streaming", Streaming, inputs, port,
+    "streaming", Streaming, inputs, Written.port,
     [
         Port("a cell by hand"),
         *(Port(how, {"how": how}) for how in ("rings", "joined", "six matrices", "merged")),
-        _fault("both sides", r"edge:c2$", "shift|padding"),
-        _fault("ring backwards", r"(edge|leaf|shape):(c1|/elu\.0)$", r"order|way round|\[2, 18\]", how="rings"),
-        _fault("dirty ring", r"(edge|leaf|shape):(c2|/elu\.1)$", r"only .*differ|\[2, 36\]", how="rings"),
-        _fault("feedback lost", GIVEN, "zeros|left out"), _fault("feedback late", GIVEN, "zeros|late|left out"),
-        _fault("joined the other way", GIVEN, "other order"),
-        _fault("reset before", r"edge:(cell.*|/softmax\.0|out)$", "reset"),
-        _fault("no scale", r"edge:/softmax\.0$", "scale"),
-        _fault("future hidden", r"edge:/softmax\.0$", "mask"),
-        _fault("context lost", r"edge:out$", "left out|in its place"),
+        faulty("both sides", r"edge:c2$", "shift|padding"),
+        faulty("ring backwards", r"(edge|leaf|shape):(c1|/elu\.0)$", r"order|way round|\[2, 18\]", how="rings"),
+        faulty("dirty ring", r"(edge|leaf|shape):(c2|/elu\.1)$", r"only .*differ|\[2, 36\]", how="rings"),
+        faulty("feedback lost", GIVEN, "zeros|left out"), faulty("feedback late", GIVEN, "zeros|late|left out"),
+        faulty("joined the other way", GIVEN, "other order"),
+        faulty("reset before", r"edge:(cell.*|/softmax\.0|out)$", "reset"),
+        faulty("no scale", r"edge:/softmax\.0$", "scale"),
+        faulty("future hidden", r"edge:/softmax\.0$", "mask"),
+        faulty("context lost", r"edge:out$", "left out|in its place"),
     ],
 )  # fmt: skip

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, WrittenPort, faulty
 
 WIDE, STATE, STYLE = 12, 8, 6
 LENGTHS = (7, 5)
@@ -55,11 +53,8 @@ def inputs(draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     return torch.randint(0, 20, (2, 7), generator=draw), torch.tensor(LENGTHS), torch.randn(2, STYLE, generator=draw)
 
 
-class Written:
-    """The port: `how` says in which words, `fault` what is wrong."""
-
-    def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+class Written(WrittenPort):
+    """The port."""
 
     def cell(self, x: Tensor, h: Tensor, c: Tensor, end: str) -> tuple[Tensor, Tensor]:
         """One step of an LSTM."""
@@ -147,32 +142,23 @@ class Written:
         return torch.sigmoid(durations), F.conv1d(y, w["f0.weight"], w["f0.bias"]).squeeze(1)
 
 
-def port(w: Weights, ids: Tensor, lengths: Tensor, style: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
-    """The port."""
-    return Written(w, **options).forward(ids, lengths, style)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 # Packed sequences are no unit, so what their cells make is judged at the next edge.
 LSTM = r"edge:(dur|a1\.norm|/leaky_relu\.0)$"
 A1, A2 = r"(edge|leaf):(a1\S*|/leaky_relu\.0)$", r"(edge|leaf):(a2\S*|/leaky_relu\.1)$"
 SCENE = Scene(
-    "styled", Styled, inputs, port,
+    "styled", Styled, inputs, Written.port,
     [
         *(Port(how or "as the reference", {"how": how})
           for how in ("", "one product", "kernels turned", "norm by hand", "pool by parts", "short first")),
-        _fault("gates as i c f o", LSTM, "gate"), _fault("forget bias of 1", LSTM, "gate|bias"),
-        _fault("one bias", LSTM, "bias"), _fault("padding heard", LSTM, "padding|differ"),
-        _fault("padding kept", LSTM, "differ"), _fault("style in front", LSTM, "order"),
-        _fault("interleaved style", A1, "exchanged|order|interleaved"),
-        _fault("style without one", A2, "left out|times"),
-        _fault("batch statistics", r"(leaf|edge):(a1\.norm|/leaky_relu\.0)$", "batch|weight and bias"),
-        _fault("instance unbiased", A1, "n − 1|gain"), _fault("pool flipped", r"(leaf|weights):pool$", "way round"),
-        _fault("pool early", r"(facts|shape|leaf|edge):(pool|c1)$", "padding|cropped|shift"),
-        _fault("short linear", r"edge:(short|f0)$", "differ|linear"),
-        _fault("no root of two", r"edge:f0$", "scale|gain"),
+        faulty("gates as i c f o", LSTM, "gate"), faulty("forget bias of 1", LSTM, "gate|bias"),
+        faulty("one bias", LSTM, "bias"), faulty("padding heard", LSTM, "padding|differ"),
+        faulty("padding kept", LSTM, "differ"), faulty("style in front", LSTM, "order"),
+        faulty("interleaved style", A1, "exchanged|order|interleaved"),
+        faulty("style without one", A2, "left out|times"),
+        faulty("batch statistics", r"(leaf|edge):(a1\.norm|/leaky_relu\.0)$", "batch|weight and bias"),
+        faulty("instance unbiased", A1, "n − 1|gain"), faulty("pool flipped", r"(leaf|weights):pool$", "way round"),
+        faulty("pool early", r"(facts|shape|leaf|edge):(pool|c1)$", "padding|cropped|shift"),
+        faulty("short linear", r"edge:(short|f0)$", "differ|linear"),
+        faulty("no root of two", r"edge:f0$", "scale|gain"),
     ],
 )  # fmt: skip

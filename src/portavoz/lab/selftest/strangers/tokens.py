@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....ops.tap import tap
-from .scene import Port, Scene, Weights
+from .scene import Port, Scene, Weights, WrittenPort, faulty
 
 WIDTH, TOKENS, END, MOST = 16, 24, 3, 7
 TEMPERATURE, PENALTY, KEPT = 0.8, 1.3, 12
@@ -50,11 +48,11 @@ def inputs(draw: torch.Generator) -> tuple[Tensor]:
     return (torch.randint(4, TOKENS, (2, 3), generator=draw),)
 
 
-class Written:
+class Written(WrittenPort):
     """The port: `how` says in which words, `fault` what is wrong."""
 
     def __init__(self, w: Weights, fault: str = "", how: str = "") -> None:
-        self.w, self.fault, self.how = w, fault, how
+        super().__init__(w, fault, how)
         self.keys = self.values = torch.zeros(0)
 
     def linear(self, x: Tensor, name: str) -> Tensor:
@@ -123,26 +121,17 @@ class Written:
         return (ids if self.fault == "prompt given back" else ids[:, 3:]), logits
 
 
-def port(w: Weights, ids: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
-    """The port."""
-    return Written(w, **options).forward(ids)
-
-
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 CHANCES = r"edge:/(softmax|chances)\.\d+$"
 SCENE = Scene(
-    "tokens", Tokens, inputs, port,
+    "tokens", Tokens, inputs, Written.port,
     [
         *(Port(how or "as the reference", {"how": how}) for how in ("", "a cache", "sorted", "by hand")),
-        _fault("places late", r"(edge|leaf):(places|norm)$", "off|late|shift|position"),
-        _fault("the place of the prompt", r"(edge|leaf|shape):(places|norm)$", "position|differ|off", how="a cache"),
-        _fault("penalty of the sign", CHANCES, "differ|mask"), _fault("penalty of the new ones", CHANCES, "differ"),
-        _fault("one fewer", CHANCES, "mask"), _fault("temperature times", CHANCES, "gain"),
+        faulty("places late", r"(edge|leaf):(places|norm)$", "off|late|shift|position"),
+        faulty("the place of the prompt", r"(edge|leaf|shape):(places|norm)$", "position|differ|off", how="a cache"),
+        faulty("penalty of the sign", CHANCES, "differ|mask"), faulty("penalty of the new ones", CHANCES, "differ"),
+        faulty("one fewer", CHANCES, "mask"), faulty("temperature times", CHANCES, "gain"),
         Port("one fewer, by hand", {"fault": "one fewer", "how": "by hand"}, CHANCES, "mask|differ"),
-        _fault("kept before the penalty", CHANCES[:-1] + r"$|value:result\.1$", "differ|mask"),
-        _fault("prompt given back", r"(shape|value):result$", "in front"),
+        faulty("kept before the penalty", CHANCES[:-1] + r"$|value:result\.1$", "differ|mask"),
+        faulty("prompt given back", r"(shape|value):result$", "in front"),
     ],
 )  # fmt: skip

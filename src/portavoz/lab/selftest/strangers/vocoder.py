@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from .scene import Port, Scene, Weights, precisions
+from .scene import Port, Scene, Weights, faulty, precisions
 
 MELS, WIDE, UP = 12, 16, 4
 
@@ -192,31 +192,27 @@ SINGLE = [
 ]
 
 
-def _fault(name: str, want: str, cause: str, **how: object) -> Port:
-    return Port(name, {"fault": name, **how}, want, cause)
-
-
 FAULTS = [
-    _fault("conv2 folded stale", r"(leaf|weights|edge):(conv2|bn2|/elu\.0)$", "numbers|weights|stale", bn="folded"),
-    _fault("conv1 flipped", r"(leaf|weights):conv1$", "way round", conv="padded"),
-    _fault("bn1 eps", r"(leaf|facts):bn1$", "eps"),
+    faulty("conv2 folded stale", r"(leaf|weights|edge):(conv2|bn2|/elu\.0)$", "numbers|weights|stale", bn="folded"),
+    faulty("conv1 flipped", r"(leaf|weights):conv1$", "way round", conv="padded"),
+    faulty("bn1 eps", r"(leaf|facts):bn1$", "eps"),
     Port("bn2 eps, by hand", {"fault": "bn2 eps", "bn": "hand"}, r"(leaf|edge):(bn2|/elu\.0)$", "eps|gain"),
-    _fault("bn1 exchanged", r"(leaf|weights):bn1$", "mean and variance|statistics|exchanged"),
-    _fault("bn2 unrooted", r"(leaf|weights|facts):bn2$", "variance|numbers|root"),
-    _fault("res normed along the inputs", r"(leaf|weights):res$", "weight norm|another axis|axis"),
-    _fault("pre normed along the inputs", r"(leaf|weights):pre$", "weight norm|another axis|axis", wn="flat"),
-    _fault("pre without its size", r"(leaf|weights):pre$", "gain|size|weight norm|numbers"),
-    _fault("up cropped", r"(leaf|shape|edge|facts):(up|/leaky_relu\.1)$", "padding|crop|shift"),
-    _fault("slope 1", r"(leaf|facts|edge):(/leaky_relu\.1|res)$", "slope|leaky", leaky="where"),
-    _fault("slope 2", r"(leaf|facts):/leaky_relu\.2$", "slope"),
-    _fault("dilation", r"(leaf|facts):res$", "dilation"),
-    _fault("no residual", r"edge:/leaky_relu\.2$", "res in its place|left out|sum"),
-    _fault("clamped", r"value:result$", "clamp|tanh"),
-    _fault("conv2 narrow", r"(leaf|shape|facts):(conv2|bn2)$", "padding|steps"),
-    _fault("first frame lost", r"shape:conv1$", "first"),
-    _fault("frame in front", r"shape:conv1$", "front"),
-    _fault("last samples lost", r"shape:result$", "last"),
-    _fault("output turned", r"(shape|value):result$", "axes|transposed|layout"),
+    faulty("bn1 exchanged", r"(leaf|weights):bn1$", "mean and variance|statistics|exchanged"),
+    faulty("bn2 unrooted", r"(leaf|weights|facts):bn2$", "variance|numbers|root"),
+    faulty("res normed along the inputs", r"(leaf|weights):res$", "weight norm|another axis|axis"),
+    faulty("pre normed along the inputs", r"(leaf|weights):pre$", "weight norm|another axis|axis", wn="flat"),
+    faulty("pre without its size", r"(leaf|weights):pre$", "gain|size|weight norm|numbers"),
+    faulty("up cropped", r"(leaf|shape|edge|facts):(up|/leaky_relu\.1)$", "padding|crop|shift"),
+    faulty("slope 1", r"(leaf|facts|edge):(/leaky_relu\.1|res)$", "slope|leaky", leaky="where"),
+    faulty("slope 2", r"(leaf|facts):/leaky_relu\.2$", "slope"),
+    faulty("dilation", r"(leaf|facts):res$", "dilation"),
+    faulty("no residual", r"edge:/leaky_relu\.2$", "res in its place|left out|sum"),
+    faulty("clamped", r"value:result$", "clamp|tanh"),
+    faulty("conv2 narrow", r"(leaf|shape|facts):(conv2|bn2)$", "padding|steps"),
+    faulty("first frame lost", r"shape:conv1$", "first"),
+    faulty("frame in front", r"shape:conv1$", "front"),
+    faulty("last samples lost", r"shape:result$", "last"),
+    faulty("output turned", r"(shape|value):result$", "axes|transposed|layout"),
 ]  # fmt: skip
 SCENES = [
     Scene("vocoder", Vocoder, inputs, port, [*CLEAN, *FAULTS, *precisions(CLEAN[:8])]),
