@@ -39,6 +39,14 @@ def change(path: str, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Calla
     return apply
 
 
+def in_tensor(
+    name: str, layer: str, function: Callable[[NDArray[Any]], NDArray[Any]], cause: str = "", *, role: str = "weight",
+    probe: str = "",
+) -> Fault:  # fmt: skip
+    """A fault of one tensor of a layer; that layer is what must be named first."""
+    return Fault(name, leaf(layer), change(f"{layer}.{role}", function), cause=cause, probe=probe)
+
+
 def exchange(a: str, b: str) -> Callable[[Arrays], None]:
     """Exchange all tensors below two paths."""
 
@@ -112,3 +120,23 @@ def part(get: Any, name: str, call: Any) -> Any:
         setattr(owner, name, Wrapped(getattr(owner, name), call))
 
     return edit
+
+
+def without_dilation(get: Any) -> Any:
+    """A convolution that forgets its dilation, padded so that the length stays."""
+
+    def edit(acoustic: Any, vocoder: Any) -> None:
+        conv = get(acoustic, vocoder)
+        conv.dilation, conv.padding = 1, (conv.weight.shape[-1] - 1) // 2
+
+    return edit
+
+
+def attention_without_scale(
+    ops: Any, q: Any, k: Any, v: Any, *, heads: int, scale: float, mask: Any = None, bias: Any = None
+) -> Any:
+    """The word `attention` as a kernel computes it that has no scale."""
+    q, k, v = (ops.split_heads(x, heads) for x in (q, k, v))
+    scores = ops.matmul(q, ops.swap(k))
+    scores = scores if bias is None else scores + bias
+    return ops.merge_heads(ops.matmul(ops.softmax(scores if mask is None else ops.masked(scores, mask)), v))

@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ..faults import Fault, LongerByOne, Wrapped, edge, leaf, part, words_in
+from ..faults import (
+    Fault,
+    LongerByOne,
+    Wrapped,
+    attention_without_scale,
+    edge,
+    leaf,
+    part,
+    without_dilation,
+    words_in,
+)
 from .faults_weights import DEC, ENC, POST, PRE, SOFT, V
 
 
@@ -28,16 +38,6 @@ def heads(a: Any, v: Any) -> Any:
 def prenet(a: Any, v: Any) -> Any:
     """What a frame passes on its way in."""
     return a.decoder.prenet
-
-
-def field(get: Any, name: str, value: Any) -> Any:
-    """Another value in one field; a function is given the old one."""
-
-    def edit(a: Any, v: Any) -> None:
-        owner = get(a, v)
-        setattr(owner, name, value(getattr(owner, name)) if callable(value) else value)
-
-    return edit
 
 
 def _objects(a: Any, v: Any) -> None:
@@ -89,6 +89,12 @@ def _twice(a: Any, v: Any) -> None:
     sums.after = lambda x, y: norm(x + x + y)
 
 
+def _unsummed(a: Any, v: Any) -> None:
+    sums = a.decoder.layers[1].feed_forward_residual
+    norm = sums.norm
+    sums.after = lambda x, y: norm(y)
+
+
 def _late(a: Any, v: Any) -> None:
     """Positions of the frames are one too far."""
     block = a.decoder.prenet
@@ -107,11 +113,6 @@ def _feedback(a: Any, v: Any) -> None:
     a.heads = Wrapped(whole, call)
 
 
-def _dilation(a: Any, v: Any) -> None:
-    conv = v.res[1][1].wide[1]
-    conv.dilation, conv.padding = 1, (conv.weight.shape[-1] - 1) // 2
-
-
 def _two(a: Any, v: Any) -> None:
     v.res[1] = LongerByOne(v.res[1])
 
@@ -124,171 +125,64 @@ def _postnet(f: Any) -> Any:
     return edit
 
 
-def _kernel(ops: Any, q: Any, k: Any, v: Any, heads: int, mask: Any, bias: Any) -> Any:
-    q, k, v = (ops.split_heads(x, heads) for x in (q, k, v))
-    scores = ops.matmul(q, ops.swap(k))
-    scores = scores if bias is None else scores + bias
-    return ops.merge_heads(ops.matmul(ops.softmax(scores if mask is None else ops.masked(scores, mask)), v))
-
-
 GLUE = [
-    Fault(
-        "k and v exchanged in the glue", edge(DEC + "1.self_attn" + SOFT), edit=_objects, cause="scores of q_proj and v"
-    ),
-    Fault(
-        "missing scale",
-        edge(DEC + "1.self_attn" + SOFT),
-        edit=lambda a, v: setattr(dec(1)(a, v).self_attn, "scale", 1.0),
-        cause="missing scale 1/√8",
-    ),
-    Fault(
-        "scale 1/√hidden",
-        edge(DEC + "1.encoder_attn" + SOFT),
-        edit=lambda a, v: setattr(dec(1)(a, v).cross_attn, "scale", 32**-0.5),
-        cause="scale",
-    ),
-    Fault(
-        "scale missing in the encoder",
-        edge(ENC + "1.attention" + SOFT),
-        edit=field(lambda a, v: enc(1)(a, v).attention, "scale", 1.0),
-        cause="missing scale 1/√8",
-    ),
-    Fault(
-        "text mask ignored", edge(DEC + "0.encoder_attn" + SOFT), edit=_cross_mask(lambda ops, m: None), cause="mask"
-    ),
+    Fault("k and v exchanged in the glue", edge(DEC + "1.self_attn" + SOFT), edit=_objects,
+          cause="scores of q_proj and v"),
+    Fault("missing scale", edge(DEC + "1.self_attn" + SOFT),
+          edit=lambda a, v: setattr(dec(1)(a, v).self_attn, "scale", 1.0), cause="missing scale 1/√8"),
+    Fault("scale 1/√hidden", edge(DEC + "1.encoder_attn" + SOFT),
+          edit=lambda a, v: setattr(dec(1)(a, v).cross_attn, "scale", 32**-0.5), cause="scale"),
+    Fault("scale missing in the encoder", edge(ENC + "1.attention" + SOFT),
+          edit=lambda a, v: setattr(enc(1)(a, v).attention, "scale", 1.0), cause="missing scale 1/√8"),
+    Fault("text mask ignored", edge(DEC + "0.encoder_attn" + SOFT), edit=_cross_mask(lambda ops, m: None),
+          cause="mask"),
     Fault("text mask one off", edge(DEC + "0.encoder_attn" + SOFT), edit=_cross_mask(_one_off), cause="one step off"),
-    Fault(
-        "encoder hears the padding", edge(f"({ENC}0.attention{SOFT})"), edit=_mask(lambda ops, m: None), cause="mask"
-    ),
-    Fault(
-        "cache row lost at step 4",
-        edge(DEC + "0.self_attn" + "(.k_proj|.v_proj|/softmax.0)"),
-        edit=_lost,
-        cause="-1 times",
-    ),
-    Fault(
-        "positions of the frames one off",
-        edge(PRE + "speaker_embeds_layer"),
-        edit=_late,
-        cause="constant",
-    ),
-    Fault(
-        "missing residual",
-        edge(DEC + "1.(final_layer_norm|encoder_attn.q_proj)"),
-        edit=lambda a, v: setattr(
-            dec(1)(a, v).feed_forward_residual, "after", lambda x, y: dec(1)(a, v).feed_forward_residual.norm(y)
-        ),
-        cause="in its place",
-    ),
-    Fault(
-        "residual added twice",
-        edge(ENC + "0.layer_norm"),
-        edit=_twice,
-        cause="sum",
-    ),
-    Fault(
-        "speaker not normalised",
-        edge(PRE + "speaker_embeds_layer"),
-        edit=words_in(prenet, l2_normalize=lambda ops, x: x),
-        cause="L2",
-    ),
-    Fault(
-        "speaker before the frame",
-        edge(PRE + "speaker_embeds_layer"),
-        edit=words_in(prenet, concat=lambda ops, xs, axis: ops.concat(xs[::-1], axis)),
-        cause="other order",
-    ),
-    Fault(
-        "pre-net's relu left out",
-        edge(PRE + "layers.1|" + PRE + "final_layer"),
-        edit=words_in(prenet, relu=lambda ops, x: x),
-        cause="missing relu",
-    ),
+    Fault("encoder hears the padding", edge(f"({ENC}0.attention{SOFT})"), edit=_mask(lambda ops, m: None),
+          cause="mask"),
+    Fault("cache row lost at step 4", edge(DEC + "0.self_attn" + "(.k_proj|.v_proj|/softmax.0)"), edit=_lost,
+          cause="-1 times"),
+    Fault("positions of the frames one off", edge(PRE + "speaker_embeds_layer"), edit=_late, cause="constant"),
+    Fault("missing residual", edge(DEC + "1.(final_layer_norm|encoder_attn.q_proj)"),
+          edit=_unsummed, cause="in its place"),
+    Fault("residual added twice", edge(ENC + "0.layer_norm"), edit=_twice, cause="sum"),
+    Fault("speaker not normalised", edge(PRE + "speaker_embeds_layer"),
+          edit=words_in(prenet, l2_normalize=lambda ops, x: x), cause="L2"),
+    Fault("speaker before the frame", edge(PRE + "speaker_embeds_layer"),
+          edit=words_in(prenet, concat=lambda ops, xs, axis: ops.concat(xs[::-1], axis)), cause="other order"),
+    Fault("pre-net's relu left out", edge(PRE + "layers.1|" + PRE + "final_layer"),
+          edit=words_in(prenet, relu=lambda ops, x: x), cause="missing relu"),
     Fault("frames of a step in the other order", r"value:frames$", edit=_feedback, cause="shift|wrong way round|axis"),
-    Fault(
-        "post-net's residual missing",
-        r"value:mel$",
-        edit=_postnet(lambda out, mel: out - mel),
-        cause="batch_norm in its place",
-    ),
-    Fault(
-        "tanh behind the last post-net layer",
-        r"value:mel$",
-        edit=lambda a, v: setattr(a.heads.layers[-1], "last", False),
-        cause="tanh",
-    ),
-    Fault(
-        "mel not normalised before the vocoder",
-        edge(V + "conv_pre"),
-        edit=lambda a, v: setattr(v, "scale", v.scale * 0 + 1),
-        cause="gain",
-    ),
+    Fault("post-net's residual missing", r"value:mel$", edit=_postnet(lambda out, mel: out - mel),
+          cause="batch_norm in its place"),
+    Fault("tanh behind the last post-net layer", r"value:mel$",
+          edit=lambda a, v: setattr(a.heads.layers[-1], "last", False), cause="tanh"),
+    Fault("mel not normalised before the vocoder", edge(V + "conv_pre"),
+          edit=lambda a, v: setattr(v, "scale", v.scale * 0 + 1), cause="gain"),
     Fault("mean over one block too many", edge(V[:-1] + r"/leaky_relu.2"), edit=_two, cause="gain|scale"),
-    Fault(
-        "heads split the other way",
-        edge(f"({ENC}|{DEC})\\d.(attention|self_attn|encoder_attn)(/softmax.0|.out_proj)"),
-        words={"split_heads": lambda self, x, n: x.unflatten(2, (-1, n)).permute(0, 3, 1, 2)},
-        cause="heads",
-    ),
-    Fault(
-        "kernel without its scale",
-        r"kernel:.*attention\.0$",
-        words={
-            "attention": lambda self, q, k, v, *, heads, scale, mask=None, bias=None: _kernel(
-                self, q, k, v, heads, mask, bias
-            )
-        },
-        cause="scale",
-    ),
-]
+    Fault("heads split the other way",
+          edge(f"({ENC}|{DEC})\\d.(attention|self_attn|encoder_attn)(/softmax.0|.out_proj)"),
+          words={"split_heads": lambda self, x, n: x.unflatten(2, (-1, n)).permute(0, 3, 1, 2)}, cause="heads"),
+    Fault("kernel without its scale", r"kernel:.*attention\.0$",
+          words={"attention": attention_without_scale}, cause="scale"),
+]  # fmt: skip
 FORMULAS = [
-    Fault(
-        "eps 1e-12",
-        leaf(DEC + "1.final_layer_norm"),
-        edit=lambda a, v: setattr(dec(1)(a, v).feed_forward_residual.norm, "eps", 1e-12),
-        cause="eps",
-    ),
-    Fault(
-        "batch norm's eps 1e-3",
-        leaf(POST + "layers.0.batch_norm"),
-        edit=lambda a, v: setattr(a.heads.layers[0].norm, "eps", 1e-3),
-        cause="eps",
-    ),
-    Fault(
-        "gelu by tanh",
-        r"leaf:.*feed_forward.*/gelu\.0$",
-        words={"gelu": lambda self, x, approximate=False: type(self).__mro__[1].gelu(self, x, True)},
-        cause="gelu_tanh",
-    ),
-    Fault(
-        "slope 0.2 in a residual block",
-        leaf(V + "resblocks.2/leaky_relu.0"),
-        edit=lambda a, v: setattr(v.res[1][0], "slope", 0.2),
-        cause="slope",
-    ),
-    Fault(
-        "last slope 0.1",
-        leaf(V[:-1] + "/leaky_relu.2"),
-        edit=words_in(lambda a, v: v, leaky_relu=lambda ops, x, s: ops.leaky_relu(x, 0.1)),
-        cause="slope",
-    ),
-    Fault("dilation forgotten", leaf(V + "resblocks.3.convs1.1"), edit=_dilation, cause="dilation"),
-    Fault(
-        "clamp for the last tanh",
-        r"value:wave$",
-        edit=words_in(lambda a, v: v, tanh=lambda ops, x: ops.clip(x, -1.0, 1.0)),
-        cause="clamp|missing tanh",
-    ),
-    Fault(
-        "sigmoid left out of the stops",
-        r"value:stops$",
-        edit=words_in(heads, sigmoid=lambda ops, x: x),
-        cause="missing sigmoid|in its place",
-    ),
-    Fault(
-        "final tanh on the wave twice",
-        r"(edge:vocoder/tanh\.0|value:wave)$",
-        edit=part(lambda a, v: v, "post", lambda f, x: f.ops.tanh(f(x))),
-        cause="tanh",
-    ),
-]
+    Fault("eps 1e-12", leaf(DEC + "1.final_layer_norm"),
+          edit=lambda a, v: setattr(dec(1)(a, v).feed_forward_residual.norm, "eps", 1e-12), cause="eps"),
+    Fault("batch norm's eps 1e-3", leaf(POST + "layers.0.batch_norm"),
+          edit=lambda a, v: setattr(a.heads.layers[0].norm, "eps", 1e-3), cause="eps"),
+    Fault("gelu by tanh", r"leaf:.*feed_forward.*/gelu\.0$",
+          words={"gelu": lambda self, x, approximate=False: type(self).__mro__[1].gelu(self, x, True)},
+          cause="gelu_tanh"),
+    Fault("slope 0.2 in a residual block", leaf(V + "resblocks.2/leaky_relu.0"),
+          edit=lambda a, v: setattr(v.res[1][0], "slope", 0.2), cause="slope"),
+    Fault("last slope 0.1", leaf(V[:-1] + "/leaky_relu.2"),
+          edit=words_in(lambda a, v: v, leaky_relu=lambda ops, x, s: ops.leaky_relu(x, 0.1)), cause="slope"),
+    Fault("dilation forgotten", leaf(V + "resblocks.3.convs1.1"),
+          edit=without_dilation(lambda a, v: v.res[1][1].wide[1]), cause="dilation"),
+    Fault("clamp for the last tanh", r"value:wave$",
+          edit=words_in(lambda a, v: v, tanh=lambda ops, x: ops.clip(x, -1.0, 1.0)), cause="clamp|missing tanh"),
+    Fault("sigmoid left out of the stops", r"value:stops$", edit=words_in(heads, sigmoid=lambda ops, x: x),
+          cause="missing sigmoid|in its place"),
+    Fault("final tanh on the wave twice", r"(edge:vocoder/tanh\.0|value:wave)$",
+          edit=part(lambda a, v: v, "post", lambda f, x: f.ops.tanh(f(x))), cause="tanh"),
+]  # fmt: skip
