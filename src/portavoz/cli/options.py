@@ -63,6 +63,22 @@ def markup_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def manner_options(parser: argparse._ActionsContainer) -> None:
+    """How a text is spoken, whatever says it."""
+    parser.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
+    parser.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of the voice's family, such as exaggeration=0.7 (may be given several times)",
+    )
+    lexicon_option(parser)
+    markup_option(parser)
+
+
 def open_lexicon(args: argparse.Namespace) -> Lexicon | None:
     """The lexicon that `lexicon_option` names. Raises InputError for a file that cannot be read."""
     if args.lexicon is None:

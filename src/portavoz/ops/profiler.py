@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +60,7 @@ class Count:
     """What happened at one path, or below it."""
 
     calls: int = 0
-    words: Counter[str] = field(default_factory=lambda: Counter())
+    words: Counter[str] = field(default_factory=Counter)
     multiply_adds: int = 0
     activation_bytes: int = 0
     weight_bytes: int = 0
@@ -85,13 +85,13 @@ class Profiler(OpsWrapper):
     """
 
     def __init__(self, inner: Ops) -> None:
-        self.weights: dict[str, Count] = {}
+        self.weights: dict[str, Count] = defaultdict(Count)
         super().__init__(inner)
 
     def clear(self) -> None:
         """Forget what has run; the weights that were taken stay."""
         super().clear()
-        self.paths: dict[str, Count] = {}
+        self.paths: dict[str, Count] = defaultdict(Count)
 
     def under(self, path: str) -> Count:
         """Everything at `path` and below it."""
@@ -106,7 +106,7 @@ class Profiler(OpsWrapper):
         return [*self.paths.items(), *self.weights.items()]
 
     def took(self, path: str, tensor: Any, train: bool) -> None:
-        here = self.weights.setdefault(path.rpartition(".")[0], Count())
+        here = self.weights[path.rpartition(".")[0]]
         here.weight_bytes += int(tensor.nbytes)
         here.parameters += _size(tensor) if train else 0
 
@@ -115,7 +115,7 @@ class Profiler(OpsWrapper):
 
     def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         out = run(*args, **named)
-        count, times = self.paths.setdefault(unit.path, Count()), repeats()
+        count, times = self.paths[unit.path], repeats()
         if unit.kind == "block":
             count.calls += times
             return out

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import exit_codes
-from ..options import json_option, lexicon_option, load_options, markup_option, note, print_json, setting, voice_options
+from ..options import json_option, load_options, manner_options, note, print_json, setting, voice_options
 
 if TYPE_CHECKING:
     from ...bulk.check import Checked, Estimate
@@ -61,17 +61,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     sound.add_argument("--timings", action="store_true", help="also write when each word sounds")
     manner = parser.add_argument_group("manner, where a line does not say it")
     manner.add_argument("--speaker", metavar="S", help="one of the voice's speakers, by name or number")
-    manner.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
-    manner.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
-    manner.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
     manner.add_argument(
         "--batch", metavar="N", type=int, help="sentences of a text said together, where the family can"
     )
-    manner.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="a setting of the voice's family"
-    )
-    lexicon_option(manner)
-    markup_option(manner)
+    manner_options(manner)
     voice_options(parser)
     json_option(parser)
 

@@ -32,8 +32,7 @@ from .. import progress, sink, source
 from ..leveling import check_levels, level_options, leveled
 from ..options import (
     json_option,
-    lexicon_option,
-    markup_option,
+    manner_options,
     note,
     open_lexicon,
     open_voice,
@@ -70,30 +69,19 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     manner.add_argument("--prompt", metavar="WAV", help="speak with the voice of this recording, in families that can")
     manner.add_argument(
-        "--set",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="a setting of the voice's family, such as exaggeration=0.7 (may be given several times)",
-    )
-    manner.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
-    manner.add_argument(
         "--pitch",
         metavar="N",
         type=float,
         default=0.0,
         help="semitones up or down, where the voice has a pitch of its own",
     )
-    manner.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
-    manner.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
     manner.add_argument(
         "--batch",
         metavar="N",
         type=int,
         help="sentences said together, where the family can (default: what is fastest; 1 with --stream)",
     )
-    lexicon_option(manner)
-    markup_option(manner)
+    manner_options(manner)
     level_options(parser.add_argument_group("level and rate"))
     voice_options(parser)
     also = parser.add_argument_group("what else to write")

@@ -6,6 +6,7 @@ text costs time proportional to its length, whatever is written in it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -37,11 +38,15 @@ Say = Callable[[re.Match[str]], "str | list[Part] | None"]
 
 
 class _Rule(NamedTuple):
-    pattern: re.Pattern[str]
+    pattern: str
     say: Say
     name: str
     begins: str
     follows: str
+
+
+# Compiled at the first text that may need it: all of them take longer than many a command that speaks nothing.
+_compiled = functools.cache(re.compile)
 
 
 class Rules:
@@ -50,7 +55,8 @@ class Rules:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._rules: list[_Rule] = []
-        self._may: dict[tuple[str, str], list[_Rule]] = {}  # by the first character and the one behind the figures
+        # By the first character and the one behind the figures.
+        self._may: dict[tuple[str, str], list[tuple[re.Pattern[str], Say, str]]] = {}
         self._begins, self._follows = set[str](), set[str]()
 
     def rule(self, pattern: str, *, begins: str = "", follows: str = "") -> Callable[[Say], Say]:
@@ -63,17 +69,17 @@ class Rules:
 
         def add(say: Say) -> Say:
             name = f"{self.kind}.{say.__name__.strip('_')}"
-            self._rules.append(_Rule(re.compile(pattern), say, name, begins, follows))
+            self._rules.append(_Rule(pattern, say, name, begins, follows))
             self._begins |= set(begins)
             self._follows |= set(follows)
             return say
 
         return add
 
-    def _known(self, first: str, behind: str) -> list[_Rule]:
+    def _known(self, first: str, behind: str) -> list[tuple[re.Pattern[str], Say, str]]:
         """The rules that may match there, in order."""
         found = [
-            rule
+            (_compiled(rule.pattern), rule.say, rule.name)
             for rule in self._rules
             if (not rule.begins or first in rule.begins) and (not behind or not rule.follows or behind in rule.follows)
         ]
@@ -93,7 +99,7 @@ class Rules:
         if behind and behind not in self._follows:
             behind = "\0"
         rules = self._may.get((first, behind))
-        for pattern, say, name, _, _ in self._known(first, behind) if rules is None else rules:
+        for pattern, say, name in self._known(first, behind) if rules is None else rules:
             match = pattern.match(text, start)
             if not match:
                 continue
