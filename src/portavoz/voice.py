@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +38,9 @@ from .loading.locate import locate
 from .passages import Clock, Passage, warnings_of, words_of
 from .speech import Speech
 from .text.chunks import TextChunk
-from .text.markup import Document, Segment
+from .text.lexicon import Lexicon, opened
+from .text.markup import Document, Segment, strings
 from .text.markup import read as read_markup
-
-if TYPE_CHECKING:
-    from .text.lexicon import Lexicon
 
 
 class Voice:
@@ -92,21 +90,13 @@ class Voice:
         read as such where it is certain, with a note. Raises InputError when there is nothing to say, a value cannot
         be, or the voice's family has nothing to do it with, and DeadlineError under `portavoz.time_limit`.
         """
+        batch = self.batch if batch is None else batch
         pieces = list(
             self.stream(
-                text,
-                speed=speed,
-                seed=seed,
-                speaker=speaker,
-                pauses=pauses,
-                pitch=pitch,
-                lexicon=lexicon,
-                durations=durations,
-                batch=self.batch if batch is None else batch,
-                options=options,
-                markup=markup,
+                text, speed=speed, seed=seed, speaker=speaker, pauses=pauses, pitch=pitch, lexicon=lexicon,
+                durations=durations, batch=batch, options=options, markup=markup,
             )
-        )
+        )  # fmt: skip
         words = tuple(word for piece in pieces for word in piece.words)
         warnings = tuple(dict.fromkeys(w for piece in pieces for w in piece.warnings))
         samples = np.concatenate([piece.samples for piece in pieces])
@@ -148,10 +138,10 @@ class Voice:
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = SynthesisOptions(
-            self._speaker(speaker), float(speed), float(pauses), seed, _lexicon(lexicon), durations, float(pitch),
+            self._speaker(speaker), float(speed), float(pauses), seed, opened(lexicon), durations, float(pitch),
             self._checked_options(options or {}),
         )  # fmt: skip
-        document = read_markup(text if isinstance(text, str) else _strings(text), markup)
+        document = read_markup(text if isinstance(text, str) else strings(text), markup)
         return self._stream(document, self._manners(document, manner), batch, text if isinstance(text, str) else "")
 
     def _manners(self, document: Document, manner: SynthesisOptions) -> Iterator[Passage]:
@@ -264,27 +254,6 @@ def _check_number(name: str, value: Any, low: float, high: float, wanted: str) -
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not low <= value <= high:  # the comparison is false for NaN too
         raise InputError(f"{name} is {value!r}: give {wanted}")
-
-
-def _lexicon(given: object) -> Lexicon | None:
-    """A lexicon, its file, or its entries. Raises InputError for anything else."""
-    from .text.lexicon import Lexicon
-
-    if given is None or isinstance(given, Lexicon):
-        return given
-    if isinstance(given, str | Path):
-        return Lexicon.open(given)
-    if isinstance(given, Mapping):
-        return Lexicon({str(word): str(sounds) for word, sounds in given.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    raise InputError(f"lexicon is a {type(given).__name__}: give the file's path, or a Lexicon, or its entries")
-
-
-def _strings(chunks: Iterable[object]) -> Iterator[str]:
-    """The chunks of a text as they come. Raises InputError for one that is no string."""
-    for chunk in chunks:
-        if not isinstance(chunk, str):
-            raise InputError(f"text has a {type(chunk).__name__} in it: give a str, or an iterable of them")
-        yield chunk
 
 
 def load(

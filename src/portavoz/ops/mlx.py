@@ -205,9 +205,6 @@ class MlxOps(Ops):
     def chunk(self, x: mx.array, n: int) -> list[mx.array]:
         return list(mx.split(x, n, -1))
 
-    def split_heads(self, x: mx.array, heads: int) -> mx.array:
-        return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(1, 2)
-
     def masked(self, x: mx.array, allowed: mx.array) -> mx.array:
         return mx.where(allowed, x, -mx.inf)
 
@@ -233,9 +230,8 @@ class MlxOps(Ops):
     def rope(self, x: mx.array, cos: mx.array, sin: mx.array, heads: int) -> mx.array:
         batch, time, channels = x.shape
         x = x.reshape(batch, time, heads, 2, -1)
-        return self._fused["rope"](x[:, :, :, 0], x[:, :, :, 1], cos[:, None], sin[:, None]).reshape(
-            batch, time, channels
-        )
+        turned = self._fused["rope"](x[:, :, :, 0], x[:, :, :, 1], cos[:, None], sin[:, None])
+        return turned.reshape(batch, time, channels)
 
     def exp(self, x: mx.array) -> mx.array:
         return mx.exp(x)

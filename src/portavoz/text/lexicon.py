@@ -205,3 +205,14 @@ def _shares(words: tuple[str, ...], phonemes: Phonemes) -> list[Phonemes]:
         out.append(phonemes[given : given + share])
         given += share
     return out
+
+
+def opened(given: object) -> Lexicon | None:
+    """A lexicon, its file, or its entries. Raises InputError for anything else."""
+    if given is None or isinstance(given, Lexicon):
+        return given
+    if isinstance(given, str | Path):
+        return Lexicon.open(given)
+    if isinstance(given, Mapping):
+        return Lexicon({str(word): str(sounds) for word, sounds in given.items()})
+    raise InputError(f"lexicon is a {type(given).__name__}: give the file's path, or a Lexicon, or its entries")

@@ -171,18 +171,9 @@ class Weights:
         return self._weighted("embedding", name, (entries, channels), 0)
 
     def conv1d(
-        self,
-        name: str,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        padding: int | None = None,
-        groups: int = 1,
-        bias: bool = True,
-    ) -> Layer:
+        self, name: str, inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1,
+        padding: int | None = None, groups: int = 1, bias: bool = True,
+    ) -> Layer:  # fmt: skip
         """weight [out, in / groups, k]; padding None keeps the length (odd kernels, stride 1)."""
         padding = dilation * (kernel - 1) // 2 if padding is None else padding
         shape = (outputs, inputs // groups, kernel)
@@ -204,16 +195,9 @@ class Weights:
         return self._weighted("conv_transpose1d", name, (channels, 1, kernel), channels, **facts)
 
     def conv2d(
-        self,
-        name: str,
-        inputs: int,
-        outputs: int,
-        kernel: tuple[int, int],
-        *,
-        stride: tuple[int, int] = (1, 1),
-        padding: tuple[int, int] = (0, 0),
-        bias: bool = True,
-    ) -> Layer:
+        self, name: str, inputs: int, outputs: int, kernel: tuple[int, int], *, stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0), bias: bool = True,
+    ) -> Layer:  # fmt: skip
         """weight [out, in, kh, kw]; strides and paddings as pairs."""
         facts = {"stride": stride, "padding": padding}
         return self._weighted("conv2d", name, (outputs, inputs, *kernel), outputs if bias else 0, **facts)

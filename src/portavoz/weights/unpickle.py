@@ -18,6 +18,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import math
 import pickle
 import struct
 import sys
@@ -36,17 +37,10 @@ except ImportError:  # Windows has no such limits; the audit hook, the unpickler
 
 # PyTorch's storage classes, the names safetensors has for them, bytes an element.
 KINDS = {
-    "DoubleStorage": ("F64", 8),
-    "FloatStorage": ("F32", 4),
-    "HalfStorage": ("F16", 2),
-    "BFloat16Storage": ("BF16", 2),
-    "LongStorage": ("I64", 8),
-    "IntStorage": ("I32", 4),
-    "ShortStorage": ("I16", 2),
-    "CharStorage": ("I8", 1),
-    "ByteStorage": ("U8", 1),
-    "BoolStorage": ("BOOL", 1),
-}
+    "DoubleStorage": ("F64", 8), "FloatStorage": ("F32", 4), "HalfStorage": ("F16", 2), "BFloat16Storage": ("BF16", 2),
+    "LongStorage": ("I64", 8), "IntStorage": ("I32", 4), "ShortStorage": ("I16", 2), "CharStorage": ("I8", 1),
+    "ByteStorage": ("U8", 1), "BoolStorage": ("BOOL", 1),
+}  # fmt: skip
 # What reading a damaged pickle can end with.
 DAMAGE = (
     pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, ImportError, LookupError, RuntimeError,
@@ -88,18 +82,19 @@ class Tensor(Inert):
     @property
     def count(self) -> int:
         """How many elements it has."""
-        count = 1
-        for length in self.size:
-            count *= length
-        return count
+        return math.prod(self.size)
+
+    @property
+    def kind(self) -> tuple[str, int]:
+        """Safetensors' name of its elements, and the bytes of one."""
+        return KINDS[self.storage.kind]
 
     def check(self) -> None:
         """That it lies within its storage. Raises Refused."""
         last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride)) if self.count else 0
         if self.count > self.storage.count or last >= max(self.storage.count, 1):
-            raise Refused(
-                f"a tensor of the size {self.size} is said to lie in a storage of {self.storage.count} numbers"
-            )
+            room = self.storage.count
+            raise Refused(f"a tensor of the size {self.size} is said to lie in a storage of {room} numbers")
 
 
 class Kept(OrderedDict):  # pyright: ignore[reportMissingTypeArgument]
@@ -119,16 +114,11 @@ def tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Ten
     return Tensor(storage, offset, size, stride)
 
 
-def parameter(data: Any, *rest: Any) -> Any:
-    """torch._utils._rebuild_parameter: the tensor itself."""
-    return data
-
-
 KNOWN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): Kept,
     ("torch._utils", "_rebuild_tensor"): tensor,
     ("torch._utils", "_rebuild_tensor_v2"): tensor,
-    ("torch._utils", "_rebuild_parameter"): parameter,
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *rest: tensor,
     **{(module, kind): kind for module in ("torch", "torch.storage") for kind in KINDS},
 }
 
@@ -153,10 +143,9 @@ class Unpickler(pickle.Unpickler):
         _, kind, key, _, count = pid
         if not isinstance(key, str) or key not in self.sizes:
             raise Refused(f"the storage {str(key)[:60]!r} is not in the archive")
-        if type(count) is not int or count < 0 or count * KINDS[kind][1] != self.sizes[key]:
-            raise Refused(
-                f"the storage {key!r} is said to have {count} numbers, the archive has {self.sizes[key]} bytes"
-            )
+        there = self.sizes[key]
+        if type(count) is not int or count < 0 or count * KINDS[kind][1] != there:
+            raise Refused(f"the storage {key!r} is said to have {count} numbers, the archive has {there} bytes")
         return Storage(kind, key, count)
 
 
@@ -211,8 +200,6 @@ class Archive:
             raise Refused("its list of names is too long to be one")
         try:
             found = Unpickler(self.read("data.pkl"), self.sizes).load()
-        except Refused:
-            raise
         except MemoryError:
             raise Refused("reading it needs more memory than a checkpoint of its size does") from None
         except DAMAGE as problem:
@@ -222,11 +209,10 @@ class Archive:
         found = _flattened(found)
         for name, value in found.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
-                raise Refused(
-                    f"its entry {str(name)[:60]!r} is not a tensor; save the state dict alone, tensors by name"
-                )
+                said = f"its entry {str(name)[:60]!r} is not a tensor"
+                raise Refused(f"{said}; save the state dict alone, tensors by name")
             value.check()
-        total = sum(t.count * KINDS[t.storage.kind][1] for t in found.values())
+        total = sum(t.count * t.kind[1] for t in found.values())
         if total > COPIES * (sum(self.sizes.values()) + 4096):
             raise Refused(f"its tensors would be {total} bytes, far more than are in the archive")
         return dict(found)
@@ -234,26 +220,21 @@ class Archive:
 
 def write(archive: Archive, tensors: dict[str, Tensor], metadata: dict[str, str], out: BinaryIO) -> None:
     """Safetensors: the length of the header, the header, then each tensor, the widest elements first."""
-    names = sorted(tensors, key=lambda name: (-KINDS[tensors[name].storage.kind][1], name))
+    names = sorted(tensors, key=lambda name: (-tensors[name].kind[1], name))
     header: dict[str, Any] = {"__metadata__": metadata}
     at = 0
     for name in names:
         one = tensors[name]
-        kind, width = KINDS[one.storage.kind]
+        (kind, width), start = one.kind, at
+        at += one.count * width
         # A lone surrogate, which a pickle can have, is one that no reader of the format takes.
         shown = name.encode("utf-8", "backslashreplace").decode()
-        header[shown] = {
-            "dtype": kind,
-            "shape": list(one.size),
-            "data_offsets": [at, at + one.count * width],
-        }
-        at += one.count * width
+        header[shown] = {"dtype": kind, "shape": list(one.size), "data_offsets": [start, at]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     out.write(struct.pack("<Q", len(text)) + text)
-    for name in names:
-        one = tensors[name]
-        width = KINDS[one.storage.kind][1]
+    for one in (tensors[name] for name in names):
+        width = one.kind[1]
         bare = np.frombuffer(archive.read("data/" + one.storage.key), f"u{width}")
         steps = tuple(width * step for step in one.stride)
         view = as_strided(bare[one.offset :], one.size, steps) if one.count else bare[:0]
@@ -265,13 +246,10 @@ def confine(limits: dict[str, int]) -> None:
     """Give up what reading a checkpoint does not need; there is no way back in this process."""
     if resource is not None:
         wanted = {
-            "RLIMIT_CPU": limits["seconds"],
-            "RLIMIT_FSIZE": limits["output"],
-            "RLIMIT_CORE": 0,
-            "RLIMIT_NPROC": 0,
-            "RLIMIT_AS": limits["memory"],
+            "RLIMIT_CPU": limits["seconds"], "RLIMIT_FSIZE": limits["output"], "RLIMIT_AS": limits["memory"],
+            "RLIMIT_CORE": 0, "RLIMIT_NPROC": 0,
             "RLIMIT_NOFILE": 3,  # standard input, output and error: no file, no socket can be opened any more
-        }
+        }  # fmt: skip
         for name, most in wanted.items():
             with suppress(ValueError, OSError, AttributeError):  # macOS has no bound on memory
                 resource.setrlimit(getattr(resource, name), (most, most))

@@ -15,7 +15,7 @@ from ..spec import Lookup, Model, Tensors
 from . import names
 from .config import PiperConfig, read
 from .eager import Eager
-from .vits import VitsConfig
+from .sizes import VitsConfig
 
 ENDING = ".onnx"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from ...config_reader import LONGEST, MOST, Count, Range, Reader, Size, read_object
 from ...errors import SpecError
-from .vits import VitsConfig
+from .sizes import VitsConfig
 
 PAD, BEGIN, END = "_", "^", "$"
 KINDS = ("espeak", "text")  # who makes the phonemes

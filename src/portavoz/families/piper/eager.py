@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ...ops.tap import tap
 from ...weights.cursor import Weights
-from .vits import Vits, VitsConfig
+from .sizes import VitsConfig
+from .vits import Vits
 
 Floats = NDArray[Any]  # float32, or float64 where a judge computes in it
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import WeightError
-from .vits import VitsConfig
+from .sizes import VitsConfig
 
 Arrays = dict[str, NDArray[Any]]
 PARTS = ("enc_p.", "dp.", "flow.", "dec.", "emb_g.")

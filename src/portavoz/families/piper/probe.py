@@ -10,7 +10,8 @@ from ..probe import length, parity_weights, run_once
 from ..spec import Arrays, Probe
 from .config import MEDIUM, PiperConfig
 from .rewrite import LENGTHS, PRIOR
-from .vits import Vits, VitsConfig
+from .sizes import VitsConfig
+from .vits import Vits
 
 TINY = replace(
     MEDIUM,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ class Hypothesis(NamedTuple):
     actual: Floats
     target: Floats
     fitted: int = 0
+
+
+Guessed = tuple[Any, ...]  # the fields of a Hypothesis, the last one where it is not 0
 
 
 def kind_of(text: str) -> str:

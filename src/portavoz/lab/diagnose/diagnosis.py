@@ -200,7 +200,7 @@ def _tried(q: Question, sources: Sequence[Source], rivals: int) -> _Ranked:
     found: list[tuple[Hypothesis, float]] = []
     origin: dict[str, Source] = {}
     nearest: tuple[float, str] | None = None
-    for source, guess in ((one, guess) for one in sources for guess in one(q)):
+    for source, guess in ((one, Hypothesis(*fields)) for one in sources for fields in one(q)):
         if guess.actual.shape != guess.target.shape or (q.wanted and kind_of(guess.text) != q.wanted):
             continue
         left = relative(judged(q, guess.actual), judged(q, guess.target), op)
@@ -230,6 +230,6 @@ def _series(fault: Fault, file: Trace) -> list[Floats]:
     wrong = {check.ref: check.actual for check in (fault.check, *fault.also)}
     path = file.units[fault.check.ref].path
     keys = [key for key, unit in file.units.items() if unit.kind == "value" and unit.path == path]
-    expected = [np.asarray(file.array(key, "out"), np.float64).ravel() for key in keys]
+    expected = [file.floats(key, "out").ravel() for key in keys]
     actual = [np.asarray(wrong.get(key, w), np.float64).ravel() for key, w in zip(keys, expected)]
     return [np.concatenate(actual), np.concatenate(expected)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 from ..numbers import figure, fit_one
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
-from .certainty import Hypothesis
+from .certainty import Guessed, Hypothesis
 from .layer_hypotheses import ACTIVATIONS
 
 Floats = NDArray[np.float64]
-Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 SAMPLE, PARTS = 4096, 24
 AHEAD = 3  # units after a fault whose inputs may have been exchanged with its own
 NEIGHBOURS = 40  # units before a fault that may be what arrives instead, or what is missing in a sum
@@ -24,11 +22,9 @@ NEIGHBOURS = 40  # units before a fault that may be what arrives instead, or wha
 
 def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
     """What arrives is another value of the run, or one is missing in a sum, or twice in it."""
-    order = list(file.units)
-    place = order.index(key)
     with np.errstate(invalid="ignore"):
         delta = port - ref
-    for near in reversed(order[max(0, place - NEIGHBOURS) : place]):
+    for near in file.before(key, NEIGHBOURS):
         for side in file.units[near].shapes:
             value = spread(file, near, side, ref)
             if value is None or unusable(value) or unusable(delta):
@@ -48,7 +44,7 @@ def beside(key: str, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> 
     place = order.index(key) if key in file.units else len(order)
     for near in order[place + 1 : place + 1 + AHEAD]:
         if file.units[near].shapes.get("in0") == ref.shape:
-            value = np.asarray(file.array(near, "in0"), np.float64)
+            value = file.floats(near, "in0")
             if not unusable(value):
                 text = f"what goes into {unit_of(near)} in its place (two parts exchanged)"
                 # The port's trace shows the other half of the exchange: there arrives what is wanted here.
@@ -57,8 +53,7 @@ def beside(key: str, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> 
 
 def too_late(key: str, file: Trace, later: frozenset[str], port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """A unit that stands behind a sum instead of before it: the sum has the output of a unit that should run later."""
-    order = list(file.units)
-    for near in reversed(order[: order.index(key)] if key in file.units else []):
+    for near in file.before(key):
         value = spread(file, near, "out", ref) if near in later and "out" in file.units[near].shapes else None
         if value is not None and not (unusable(value) or unusable(ref)):
             text = f"the sum with the output of {unit_of(near)} goes into {unit_of(key)} in its place: it stands behind"
@@ -67,21 +62,18 @@ def too_late(key: str, file: Trace, later: frozenset[str], port: Floats, ref: Fl
 
 def replaced(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
     """A sum with one value where another one is wanted (a residual of the norm instead of its input)."""
-    order = list(file.units)
-    place = order.index(key)
     with np.errstate(invalid="ignore"):
         delta = port - ref
     if unusable(delta) or not delta.any():
         return
     values: list[tuple[str, Floats]] = []
-    for near in reversed(order[max(0, place - NEIGHBOURS) : place]):
+    for near in file.before(key, NEIGHBOURS):
         for side in file.units[near].shapes:
             value = spread(file, near, side, ref)
             if value is not None and not unusable(value):
                 what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
                 values.append((what, value))
-    before = reversed(order[max(0, place - NEIGHBOURS) : place])
-    for what, a, b in (half for near in before for half in halves(file, near, ref)):
+    for what, a, b in (half for near in file.before(key, NEIGHBOURS) for half in halves(file, near, ref)):
         yield f"a sum with the {what}, where the other half is wanted", ref + a - b, port
         yield f"the {what} in its place, where the other half is wanted", np.where(ref == 0, 0, a), port
     step = max(1, delta.size // SAMPLE)
@@ -98,7 +90,7 @@ def halves(file: Trace, key: str, ref: Floats) -> Iterator[tuple[str, Floats, Fl
     turned = ref.ndim > 2 and shape == (*ref.shape[:-2], ref.shape[-1], 2 * ref.shape[-2])
     if len(shape) < 2 or not (turned or (shape[:-1] == ref.shape[:-1] and shape[-1] == 2 * ref.shape[-1])):
         return
-    value = np.asarray(file.array(key, "out"), np.float64)
+    value = file.floats(key, "out")
     if unusable(value):
         return
     a, b = np.split(value, 2, -1)
@@ -113,11 +105,11 @@ def spread(file: Trace, key: str, side: str, ref: Floats) -> Floats | None:
     """A value of the run in the shape of `ref`, channels last or not; one vector a row is the same at every step."""
     shape = file.units[key].shapes[side]
     if shape != ref.shape and ref.ndim > 2 and shape == (*ref.shape[:-2], ref.shape[-1], ref.shape[-2]):
-        return np.ascontiguousarray(np.asarray(file.array(key, side), np.float64).swapaxes(-1, -2))
+        return np.ascontiguousarray(file.floats(key, side).swapaxes(-1, -2))
     if int(np.prod(shape)) == ref.size:
-        return np.asarray(file.array(key, side), np.float64).reshape(ref.shape)
+        return file.floats(key, side).reshape(ref.shape)
     if ref.ndim == 3 and tuple(n for n in shape if n > 1) == (ref.shape[0], ref.shape[2]):
-        value = np.asarray(file.array(key, side), np.float64).reshape(ref.shape[0], 1, ref.shape[2])
+        value = file.floats(key, side).reshape(ref.shape[0], 1, ref.shape[2])
         # What a mask has set to zero shows nothing of it.
         return np.where((ref != 0).any(-1, keepdims=True), value, 0.0)
     return None
@@ -125,9 +117,7 @@ def spread(file: Trace, key: str, side: str, ref: Floats) -> Floats | None:
 
 def other_functions(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
     """An activation of a value near by, where another one is wanted."""
-    order = list(file.units)
-    place = order.index(key)
-    for near in reversed(order[max(0, place - 3) : place]):
+    for near in file.before(key, 3):
         for side in file.units[near].shapes:
             value = spread(file, near, side, ref)
             if value is None or unusable(value):

@@ -22,9 +22,7 @@ def gated(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothes
     """The reference's value is a product of two earlier ones; the port's is one of other parts or functions."""
     if unusable(ref) or unusable(port):
         return
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    near = [k for k in reversed(order[max(0, place - NEAR) : place]) if "out" in file.units[k].shapes]
+    near = [k for k in file.before(key, NEAR) if "out" in file.units[k].shapes]
     values: dict[str, Floats] = {}
     for one in near:
         value = spread(file, one, "out", ref)
@@ -56,9 +54,7 @@ GATES = {"a gated linear unit": lambda x: x, "a gated tanh": OPS.tanh}
 
 def halves_of_a_gate(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """The reference's value is one half of an earlier output, gated by the other; the port has them exchanged."""
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    for near in reversed(order[max(0, place - NEAR) : place]):
+    for near in file.before(key, NEAR):
         for what, a, b in halves(file, near, ref):
             for name, function in GATES.items():
                 kept = ref != 0

@@ -13,7 +13,7 @@ from ..forcing.checks import Check
 from ..instrument.observer import Arrays, Unit
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
-from .certainty import Hypothesis
+from .certainty import Guessed, Hypothesis
 from .edge_hypotheses import beside, other_functions, others, replaced, too_late, unusable
 from .gate_hypotheses import gated, halves_of_a_gate
 from .layer_hypotheses import leaf_hypotheses, rounded
@@ -59,128 +59,101 @@ class Question:
         return self.kind in ("edge", "value")
 
 
-Source = Callable[[Question], Iterator[Hypothesis]]
+Source = Callable[[Question], Iterator[Guessed]]
 
 
-def _masks(q: Question) -> Iterator[Hypothesis]:
-    if q.check.op == "softmax" and q.kind == "edge":
-        yield from masks(q.port, q.ref)
+def _of_arrays(make: Callable[[Floats, Floats], Iterator[Guessed]], when: Callable[[Question], bool]) -> Source:
+    """What needs no more than the two arrays, about some of the checks."""
+
+    def source(q: Question) -> Iterator[Guessed]:
+        if when(q):
+            yield from make(q.port, q.ref)
+
+    return source
 
 
-def _leaf(q: Question) -> Iterator[Hypothesis]:
+def _of_run(*makers: Callable[[str, Trace, Floats, Floats], Iterator[Guessed]]) -> Source:
+    """Makers that look at other values of the run."""
+
+    def source(q: Question) -> Iterator[Guessed]:
+        for make in makers if q.inside else ():
+            yield from make(q.check.ref, q.file, q.port, q.ref)
+
+    return source
+
+
+def _always(q: Question) -> bool:
+    return True
+
+
+def _inside(q: Question) -> bool:
+    return q.inside
+
+
+_masks = _of_arrays(masks, lambda q: q.kind == "edge" and q.check.op == "softmax")
+_times = _of_arrays(times, _inside)
+_among = _of_arrays(among, _inside)
+_paddings = _of_arrays(paddings, lambda q: q.kind == "edge" and q.check.op.startswith("conv"))
+_queries = _of_arrays(for_every_query, lambda q: q.kind == "edge" and q.check.op == "softmax" and q.ref.ndim > 2)
+
+
+def _leaf(q: Question) -> Iterator[Guessed]:
     if q.kind in ("leaf", "kernel") and q.check.unit is not None:
         actual, target = (q.ref, q.port) if q.mirrored else (q.port, q.ref)
-        for one in leaf_hypotheses(q.check.unit, q.inputs, actual, target, q.mirrored, q.file, q.check.ref):
-            yield Hypothesis(*one)
+        yield from leaf_hypotheses(q.check.unit, q.inputs, actual, target, q.mirrored, q.file, q.check.ref)
 
 
-def _times(q: Question) -> Iterator[Hypothesis]:
-    if q.inside:
-        yield from (Hypothesis(*g) for g in times(q.port, q.ref))
-
-
-def _calls(q: Question) -> Iterator[Hypothesis]:
+def _calls(q: Question) -> Iterator[Guessed]:
     if q.inside:
         yield from other_calls(q.check.ref, q.file, q.check.place, q.port)
         yield from recurrent(q.check.ref, q.file, q.port)
 
 
-def _gains(q: Question) -> Iterator[Hypothesis]:
+def _gains(q: Question) -> Iterator[Guessed]:
     yield from gains(q.port, q.ref, lengths(q.check.ref, q.whole or q.file), q.check.op)
 
 
-def _paddings(q: Question) -> Iterator[Hypothesis]:
-    if q.kind == "edge" and q.check.op.startswith("conv"):
-        yield from paddings(q.port, q.ref)
-
-
-def _shifts(q: Question) -> Iterator[Hypothesis]:
-    yield from shifts(q.port, q.ref)
-
-
-def _turns(q: Question) -> Iterator[Hypothesis]:
+def _turns(q: Question) -> Iterator[Guessed]:
     yield from turns(q.port, q.ref, q.check.op)
 
 
-def _functions(q: Question) -> Iterator[Hypothesis]:
-    yield from functions(q.port, q.ref)
-
-
-def _run(*makers: Callable[[str, Trace, Floats, Floats], Iterator[Any]]) -> Source:
-    """Makers that look at other values of the run."""
-
-    def source(q: Question) -> Iterator[Hypothesis]:
-        for make in makers if q.inside else ():
-            yield from (Hypothesis(*one) for one in make(q.check.ref, q.file, q.port, q.ref))
-
-    return source
-
-
-def _exchanges(q: Question) -> Iterator[Hypothesis]:
+def _exchanges(q: Question) -> Iterator[Guessed]:
     if q.kind == "edge":
         yield from beside(q.check.ref, q.file, q.port, q.ref, q.mirrored)
 
 
-def _orders(q: Question) -> Iterator[Hypothesis]:
+def _orders(q: Question) -> Iterator[Guessed]:
     if q.kind == "edge" and q.later:
         yield from too_late(q.check.ref, q.file, q.later, q.port, q.ref)
 
 
-def _scores(q: Question) -> Iterator[Hypothesis]:
-    if q.inside and q.check.op == "softmax":
-        yield from (Hypothesis(*g) for g in scores(q.check.ref, q.file, q.port, q.ref, q.wanted))
-        yield from (Hypothesis(*g) for g in exchanged(q.check.ref, q.file, q.port, q.ref, q.wanted))
-        yield from (Hypothesis(*g) for g in relative_positions(q.check.ref, q.file, q.port, q.ref, q.wanted))
+def _scores(q: Question) -> Iterator[Guessed]:
+    for make in (scores, exchanged, relative_positions) if q.inside and q.check.op == "softmax" else ():
+        yield from make(q.check.ref, q.file, q.port, q.ref, q.wanted)
 
 
-def _blocks(q: Question) -> Iterator[Hypothesis]:
-    if q.inside:
-        yield from blocks(q.port, q.ref)
-
-
-def _among(q: Question) -> Iterator[Hypothesis]:
-    if q.inside:
-        yield from among(q.port, q.ref)
-
-
-def _channels(q: Question) -> Iterator[Hypothesis]:
-    yield from channels(q.port, q.ref)
-
-
-def _positions(q: Question) -> Iterator[Hypothesis]:
+def _positions(q: Question) -> Iterator[Guessed]:
     if q.kind == "edge" and q.ref.ndim == 3 and len(q.ref) > 1 and not (unusable(q.port) or unusable(q.ref)):
         # Rows of a batch share nothing but weights and positions.
         text = "other positions (the same is added to every row of the batch)"
         yield Hypothesis(text, q.ref + (q.port - q.ref).mean(0), q.port, q.ref[0].size)
 
 
-def _queries(q: Question) -> Iterator[Hypothesis]:
-    if q.kind == "edge" and q.check.op == "softmax" and q.ref.ndim > 2:
-        yield from for_every_query(q.port, q.ref)
-
-
-def _norms(q: Question) -> Iterator[Hypothesis]:
-    if q.inside:
-        yield from norms(q.port, q.ref)
-
-
-def _precisions(q: Question) -> Iterator[Hypothesis]:
+def _precisions(q: Question) -> Iterator[Guessed]:
     for kind in ("bfloat16", "float16"):
         yield Hypothesis(f"a calculation in {kind}", rounded(q.ref, kind), q.port)
 
 
-def _before(q: Question) -> Iterator[Hypothesis]:
+def _before(q: Question) -> Iterator[Guessed]:
     """The unit before an edge that its output is: the port works it out by itself, maybe by another formula."""
     key, file, port, ref, weights = q.check.ref, q.file, q.port, q.ref, q.weights
     if not q.inside:
         return
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    for near in reversed(order[max(0, place - 3) : place]):
+    for near in file.before(key, 3):
         unit = file.units[near]
         if unit.kind != "leaf" or unit.shapes.get("out") != ref.shape or "in0" not in unit.shapes:
             continue
-        if not np.array_equal(np.asarray(file.array(near, "out"), np.float64), ref):
+        if not np.array_equal(file.floats(near, "out"), ref):
             continue
         known = weights.get(unit.path, {})
         if unit.weighted and not known:
@@ -194,9 +167,10 @@ def _before(q: Question) -> Iterator[Hypothesis]:
 
 # In this order; among equals the first counts. Those in WHOLE need every step, and are never asked about a sample.
 SOURCES: tuple[Source, ...] = (
-    _masks, _leaf, _times, _calls, _orders, _gains, _paddings, _shifts, _turns, _functions,
-    _run(spectral, euler, taken, sums, others), _exchanges,
-    _run(other_functions, gated, halves_of_a_gate, conditioned, sampled_priors), _before,
-    _scores, _run(replaced), _blocks, _among, _channels, _positions, _queries, _precisions, _norms,
+    _masks, _leaf, _times, _calls, _orders, _gains, _paddings, _of_arrays(shifts, _always), _turns,
+    _of_arrays(functions, _always), _of_run(spectral, euler, taken, sums, others), _exchanges,
+    _of_run(other_functions, gated, halves_of_a_gate, conditioned, sampled_priors), _before,
+    _scores, _of_run(replaced), _of_arrays(blocks, _inside), _among, _of_arrays(channels, _always), _positions,
+    _queries, _precisions, _of_arrays(norms, _inside),
 )  # fmt: skip
 WHOLE = (_masks, _times, _paddings, _turns, _among)

@@ -13,6 +13,7 @@ from ...ops.base import Ops
 from ..instrument.observer import Unit
 from ..numbers import figure, fit_one
 from ..trace.trace import Trace
+from .certainty import Guessed
 from .norm_hypotheses import NORMS, norm_hypotheses
 
 Floats = NDArray[np.float64]
@@ -36,8 +37,6 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "leaky relu 0.1": lambda x: OPS.leaky_relu(x, 0.1),
     "leaky relu 0.2": lambda x: OPS.leaky_relu(x, 0.2),
 }
-
-Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 
 
 def rounded(x: Floats, kind: str) -> Floats:

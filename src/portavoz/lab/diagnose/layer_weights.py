@@ -67,14 +67,12 @@ class _Lazy(Mapping[str, Mapping[str, NDArray[Any]]]):
 
 def reference_weights(reference: Program, faults: list[Fault], file: Trace) -> Weights:
     """The reference's weights of wrong layers, and of those right before wrong edges; at most one more run of it."""
-    order = list(file.units)
     paths: set[str] = set()
     for fault in faults:
         if fault.kind in ("leaf", "weights", "facts"):
             paths.add(file.units[fault.check.ref].path if fault.check.ref in file.units else fault.unit)
         elif fault.check.ref in file.units:
-            place = order.index(fault.check.ref)
-            near = [file.units[key] for key in order[max(0, place - BEFORE) : place]]
+            near = [file.units[key] for key in file.before(fault.check.ref, BEFORE)]
             paths |= {unit.path for unit in near if unit.weighted}
     return _Lazy(reference, paths) if paths else {}
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ops.base import Ops
+from .certainty import Guessed
 
 Floats = NDArray[np.float64]
-Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 OPS = Ops()
 EPS = (1e-3, 1e-5, 1e-6, 1e-8, 1e-12, 0.0)
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..numbers import Fit, figure, fit
 from ..trace.trace import Trace
+from .certainty import Guessed
 
 Floats = NDArray[np.float64]
-Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 NEAR, CLOSE = 8, 1e-5  # units before a value that may be parts of it; what a sum of two leaves when it is one
 MOST = 1000  # steps
 
@@ -83,14 +83,12 @@ def sums(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
 
 
 def _parts(key: str, file: Trace, ref: Floats) -> Iterator[tuple[Floats, Floats, tuple[str, str]]]:
-    order = list(file.units)
-    near = reversed(order[max(0, order.index(key) - NEAR) : order.index(key)])
     values: list[tuple[str, Floats]] = []
-    for one in near:
+    for one in file.before(key, NEAR):
         for place, shape in file.units[one].shapes.items():
             if int(np.prod(shape)) not in (ref.size, 2 * ref.size) or not shape:
                 continue
-            array: NDArray[Any] = np.asarray(file.array(one, place), np.float64)
+            array: NDArray[Any] = file.floats(one, place)
             name = file.units[one].path or one
             if array.size == 2 * ref.size and shape[0] % 2 == 0:
                 half = shape[0] // 2

@@ -21,9 +21,8 @@ def sampled_priors(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator
     """The reference's value is a sample of a prior, or one half of its channels; the port's is made otherwise."""
     if ref.ndim != 3 or unusable(ref) or unusable(port) or not ref.any():
         return
-    order = list(file.units)
-    near = order[max(0, order.index(key) - NEAR) : order.index(key)] if key in file.units else []
-    draws = [np.asarray(file.array(k, "out"), np.float64) for k in near if file.units[k].kind == "random"]
+    near = file.before(key, NEAR)[::-1]
+    draws = [file.floats(k, "out") for k in near if file.units[k].kind == "random"]
     steps = ref.shape[1] if any(e.ndim == 3 and ref.shape[1] in e.shape[1:] for e in draws) else ref.shape[2]
     a, b = (x if x.shape[1] == steps else x.swapaxes(1, 2) for x in (port, ref))
     noises = [e if e.shape[1] == steps else e.swapaxes(1, 2) for e in draws if e.ndim == 3 and len(e) == len(ref)]
@@ -50,7 +49,7 @@ def _priors(file: Trace, near: list[str], steps: int) -> Iterator[tuple[Floats, 
     for key in reversed(near):
         shape = file.units[key].shapes.get("out", ())
         if len(shape) == 3 and shape[1] == steps and shape[2] % 2 == 0 and file.units[key].kind == "leaf":
-            first, second = np.split(np.asarray(file.array(key, "out"), np.float64), 2, -1)
+            first, second = np.split(file.floats(key, "out"), 2, -1)
             yield first, second
             yield second, first
 

@@ -22,8 +22,8 @@ def recurrent(key: str, file: Trace, port: Floats) -> Iterator[Hypothesis]:
     first, given = f"{path}#0", f"{path.replace('.weight_hh', '.weight_ih')}#0"
     if first not in file.units or given not in file.units or np.any(file.array(first, "in0")):
         return
-    a = np.asarray(file.array(given, "out"), np.float64)
-    b = np.asarray(file.array(first, "out"), np.float64)
+    a = file.floats(given, "out")
+    b = file.floats(first, "out")
     if a.ndim != 3 or b.ndim != 2 or port.ndim != 2:
         return
     ends = (-1, 0) if path.endswith("_reverse") else (0, -1)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,9 @@ from numpy.typing import NDArray
 from ..forcing.distance import masked_out
 from ..numbers import figure, fit_one
 from ..trace.trace import Trace
-from .certainty import kind_of
+from .certainty import Guessed, kind_of
 
 Floats = NDArray[np.float64]
-Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 NEAR = 8  # units before the scores that may be queries, keys and positions
 CLOSE = 1e-5  # of the reference's scores: what a model of them may leave
 EQUATIONS, MARGIN = 8192, 2  # at most, and at least for each unknown
@@ -56,10 +54,8 @@ class _Model:
 def relative_positions(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -> Iterator[Guessed]:
     """The reference's own scores with relative positions that are shifted, turned, left out or of another size."""
     shape = ref.shape
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    near = [k for k in order[max(0, place - NEAR) : place] if file.units[k].shapes.get("out")]
-    outs = [np.asarray(file.array(k, "out"), np.float64) for k in near]
+    near = [k for k in reversed(file.before(key, NEAR)) if file.units[k].shapes.get("out")]
+    outs = [file.floats(k, "out") for k in near]
     rows = [x if x.ndim == 3 else x.reshape(*x.shape[:2], -1) for x in outs if x.ndim in (3, 4)]
     if ref.ndim not in (3, 4) or not rows:
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,10 @@ from ...blocks.attention import rotary
 from ..forcing.distance import masked_out
 from ..report.verdict import unit_of
 from ..trace.trace import Trace
-from .certainty import kind_of
+from .certainty import Guessed, kind_of
 from .layer_hypotheses import OPS
 
 Floats = NDArray[np.float64]
-Guessed = tuple[Any, ...]  # text, what the port would have, what it is compared with, fitted numbers
 
 
 def scores(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -> Iterator[Guessed]:
@@ -28,10 +26,8 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -
     """
     if ref.ndim not in (3, 4):
         return
-    order = list(file.units)
-    place = order.index(key)
-    near = [k for k in order[max(0, place - 12) : place] if len(file.units[k].shapes.get("out", ())) == 3]
-    values = {k: np.asarray(file.array(k, "out"), np.float64) for k in near}
+    near = [k for k in reversed(file.before(key, 12)) if len(file.units[k].shapes.get("out", ())) == 3]
+    values = {k: file.floats(k, "out") for k in near}
     heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, next((v.shape[0] for v in values.values()), 1))
     lost = masked_out(ref, "softmax") | masked_out(port, "softmax")
     for a, b in itertools.product(values, values):
@@ -102,10 +98,8 @@ def exchanged(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = ""
     """Scores with one value where another is wanted, whatever else (a bias, relative positions) is added to them."""
     if ref.ndim not in (3, 4):
         return
-    order = list(file.units)
-    place = order.index(key)
-    near = [k for k in order[max(0, place - 6) : place] if len(file.units[k].shapes.get("out", ())) == 3]
-    values = {k: np.asarray(file.array(k, "out"), np.float64) for k in near}
+    near = [k for k in reversed(file.before(key, 6)) if len(file.units[k].shapes.get("out", ())) == 3]
+    values = {k: file.floats(k, "out") for k in near}
     sizes = [v.shape for v in values.values()]
     kept = ~(masked_out(ref, "softmax") | masked_out(port, "softmax"))
     heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, sizes[0][0] if sizes else 1)

@@ -23,9 +23,7 @@ FORMS: dict[str, Callable[[NDArray[np.complex128]], Floats]] = {
 
 def spectral(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """What the transform before this place would have made with another window, normaliser or padding."""
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    for near in reversed(order[max(0, place - NEAR) : place]):
+    for near in file.before(key, NEAR):
         unit = file.units[near]
         if unit.op == "istft" and "in1" in unit.shapes:
             yield from _inverse(_complex(file, near, ("in0", "in1")), unit.facts, port, ref)
@@ -36,7 +34,7 @@ def spectral(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypot
 
 def _complex(file: Trace, key: str, places: tuple[str, str]) -> NDArray[np.complex128]:
     """Real and imaginary parts [B, frames, bins] → a spectrum [B, bins, frames]."""
-    real, imag = (np.asarray(file.array(key, place), np.float64).swapaxes(-1, -2) for place in places)
+    real, imag = (file.floats(key, place).swapaxes(-1, -2) for place in places)
     return real + 1j * imag
 
 

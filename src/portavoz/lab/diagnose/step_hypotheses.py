@@ -26,7 +26,7 @@ def other_calls(key: str, file: Trace, side: str, port: Floats) -> Iterator[Hypo
     for by in (1, -1, 2):
         near = key.replace(f"#{unit.call}", f"#{unit.call + by}", 1)
         if near in file.units and file.units[near].shapes.get(side) == unit.shapes.get(side):
-            value = np.asarray(file.array(near, side), np.float64)
+            value = file.floats(near, side)
             if value.size == port.size:
                 late = f"{abs(by)} step{'s'[: abs(by) > 1]} {'late' if by > 0 else 'early'}"
                 text = f"what the {'next' if by > 0 else 'previous'} step gets ({late})"
@@ -38,34 +38,32 @@ def euler(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothes
     unit = file.units.get(key)
     if unit is None or unit.kind != "value" or ref.ndim < 2:
         return
-    order = list(file.units)
-    place = order.index(key)
-    for before in _states(key, file, order, place, ref):
-        for u, v, names in _directions(file, order[max(0, place - NEAR) : place], ref):
+    for before in _states(key, file, ref):
+        for u, v, names in _directions(file, file.before(key, NEAR), ref):
             yield from _explained(before, (u, v), names, port, ref)
 
 
-def _states(key: str, file: Trace, order: list[str], place: int, ref: Floats) -> Iterator[Floats]:
+def _states(key: str, file: Trace, ref: Floats) -> Iterator[Floats]:
     unit = file.units[key]
     last = key.replace(f"#{unit.call}", f"#{unit.call - 1}", 1)
-    first = [k for k in order[:place] if file.units[k].kind == "random"]
-    for near in [last] if last in file.units else reversed(first):
-        value = np.asarray(file.array(near, "out"), np.float64)
+    first = [k for k in file.before(key) if file.units[k].kind == "random"]
+    for near in [last] if last in file.units else first:
+        value = file.floats(near, "out")
         if value.size == ref.size:
             yield value.reshape(ref.shape)
 
 
 def _directions(file: Trace, near: list[str], ref: Floats) -> Iterator[tuple[Floats, Floats | None, str]]:
     same: list[Floats] = []
-    for key in reversed(near):
+    for key in near:
         shape = file.units[key].shapes.get("out", ())
         if int(np.prod(shape)) == 2 * ref.size and shape[0] % 2 == 0:
-            whole = np.asarray(file.array(key, "out"), np.float64)
+            whole = file.floats(key, "out")
             u, v = whole[: shape[0] // 2], whole[shape[0] // 2 :]
             yield u.reshape(ref.shape), v.reshape(ref.shape), "halves"
             yield whole[0::2].reshape(ref.shape), whole[1::2].reshape(ref.shape), "rows in turn"
         elif int(np.prod(shape)) == ref.size:
-            same.append(np.asarray(file.array(key, "out"), np.float64).reshape(ref.shape))
+            same.append(file.floats(key, "out").reshape(ref.shape))
     for u, v in itertools.islice(itertools.combinations(same, 2), 6):
         yield u, v, "two passes"
     for u in same[:3]:
@@ -127,14 +125,12 @@ def taken(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hypothes
     """Rows that are taken from an earlier value by an index: one place late or early."""
     if ref.ndim < 2 or ref.size > 1 << 22:
         return
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
     a, b = port.reshape(-1, port.shape[-1]), ref.reshape(-1, ref.shape[-1])
-    for near in reversed(order[max(0, place - 40) : place]):
+    for near in file.before(key, 40):
         shape = file.units[near].shapes.get("out", ())
         if len(shape) < 2 or shape[-1] != b.shape[-1] or int(np.prod(shape[:-1])) >= len(b) * 4:
             continue
-        source = np.asarray(file.array(near, "out"), np.float64).reshape(-1, shape[-1])
+        source = file.floats(near, "out").reshape(-1, shape[-1])
         rows = _found(b, source)
         if rows is None:
             continue

@@ -23,9 +23,7 @@ def conditioned(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Hy
     """The reference's value is an earlier one, scaled and shifted by two halves of another; the port's is otherwise."""
     if ref.ndim != 3 or unusable(ref) or unusable(port):
         return
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    near = [k for k in reversed(order[max(0, place - NEAR) : place]) if "out" in file.units[k].shapes]
+    near = [k for k in file.before(key, NEAR) if "out" in file.units[k].shapes]
     yield from _halves(file, near, port, ref)
     for one in near:
         unit = file.units[one]
@@ -39,7 +37,7 @@ def _halves(file: Trace, near: list[str], port: Floats, ref: Floats) -> Iterator
         shape = tuple(n for n in file.units[one].shapes["out"] if n != 1)
         if len(shape) != 2 or shape[0] != len(ref) or shape[1] % 2 or shape[1] // 2 not in ref.shape[1:]:
             continue
-        both = np.asarray(file.array(one, "out"), np.float64).reshape(shape)
+        both = file.floats(one, "out").reshape(shape)
         turned = ref.shape[2] != shape[1] // 2
         for other in near:
             value = spread(file, other, "out", ref) if other != one else None
@@ -77,7 +75,7 @@ def _otherwise(
 def _normalised(file: Trace, key: str, port: Floats, ref: Floats) -> Iterator[Hypothesis]:
     """The norm below the scale and the shift is another one; both are solved from the reference's values."""
     unit = file.units[key]
-    x = np.asarray(file.array(key, "in0"), np.float64)
+    x = file.floats(key, "in0")
     if x.shape != ref.shape:
         if x.shape != ref.swapaxes(1, 2).shape:
             return

@@ -25,8 +25,7 @@ def lengths(key: str, file: Trace) -> list[int]:
     """Lengths of axes near a unit, for names such as 1/√24."""
     info = file.units.get(key)
     sizes = {n for shape in (info.shapes.values() if info else ()) for n in shape}
-    order = list(file.units)
-    for near in order[max(0, order.index(key) - 4) : order.index(key)] if key in file.units else ():
+    for near in file.before(key, 4):
         sizes |= {n for shape in file.units[near].shapes.values() for n in shape}
     heads = [shape[-3] for shape in (info.shapes.values() if info else ()) if len(shape) > 2]
     sizes |= {n // h for n in list(sizes) for h in (*heads, 2, 4, 8) if h and n % h == 0}

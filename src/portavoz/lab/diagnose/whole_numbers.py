@@ -66,13 +66,11 @@ def _cut(port: Whole, ref: Whole) -> bool:
 
 def _rules(key: str, file: Trace, port: Whole, ref: Whole) -> Iterator[Hypothesis]:
     """Earlier numbers of the run that round to the reference's by one rule, and to the port's by another."""
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    for near in reversed(order[max(0, place - NEAR) : place]):
+    for near in file.before(key, NEAR):
         for side, shape in file.units[near].shapes.items():
             if int(np.prod(shape)) != ref.size:
                 continue
-            raw = np.asarray(file.array(near, side), np.float64).reshape(ref.shape)
+            raw = file.floats(near, side).reshape(ref.shape)
             if file.array(near, side).dtype.kind != "f" or not np.isfinite(raw).all():
                 continue
             for name, form in (("", lambda x: x), ("exp of ", np.exp), ("exp − 1 of ", np.expm1)):

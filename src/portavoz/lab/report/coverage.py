@@ -88,10 +88,8 @@ def joined(file: Trace, key: str) -> bool:
     shape = file.units[key].shapes.get("in0", ())
     if len(shape) < 2:
         return False
-    order = list(file.units)
-    place = order.index(key)
     first = None
-    for near in reversed(order[max(0, place - NEAR) : place]):
+    for near in file.before(key, NEAR):
         part = file.units[near].shapes.get("out", ())
         if len(part) < 2 or not 1 < part[-1] < shape[-1]:
             continue
@@ -110,7 +108,7 @@ def _attention(good: list[Check]) -> str:
 
 def _hidden(good: Iterable[Check], file: Trace) -> int:
     scores = [c for c in good if c.op == "softmax" and c.place == "in0"]
-    return sum(bool(masked_out(np.asarray(file.array(c.ref, "in0"), np.float64), "softmax").any()) for c in scores)
+    return sum(bool(masked_out(file.floats(c.ref, "in0"), "softmax").any()) for c in scores)
 
 
 def _masks(good: list[Check], file: Trace) -> str:

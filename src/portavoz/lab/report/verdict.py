@@ -136,14 +136,12 @@ def _where(key: str, kind: str, file: Trace) -> str:
 
 def _before(key: str, file: Trace) -> str:
     """The unit that ran before, with its siblings: ``decoder.attention.q/k/v``."""
-    order = list(file.units)
-    place = order.index(key) if key in file.units else 0
-    last = next((k for k in reversed(order[:place]) if file.units[k].kind == "leaf"), "")
+    last = next((k for k in file.before(key) if file.units[k].kind == "leaf"), "")
     if not last:
         return ""
     parent, _, name = unit_of(last).rpartition(".")
     names = [name]
-    for k in reversed(order[: order.index(last)]):
+    for k in file.before(last):
         home, _, other = unit_of(k).rpartition(".")
         if home != parent or "/" in other or not file.units[k].weighted or other in names:
             break

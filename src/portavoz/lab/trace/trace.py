@@ -81,6 +81,16 @@ class Trace:
         """One tensor, as it was recorded."""
         return self.arrays[f"{key}:{place}"]
 
+    def floats(self, key: str, place: str) -> NDArray[np.float64]:
+        """One tensor in float64."""
+        return np.asarray(self.array(key, place), np.float64)
+
+    def before(self, key: str, count: int | None = None) -> list[str]:
+        """The units before one, the nearest first: all, or at most `count`; none of a unit that is not here."""
+        order = list(self.units)
+        place = order.index(key) if key in self.units else 0
+        return order[max(0, place - count) if count is not None else 0 : place][::-1]
+
     def places(self, key: str, start: str) -> list[str]:
         """The places of a unit that begin with "in" or "out", in order."""
         return [place for place in self.units[key].shapes if place.startswith(start)]

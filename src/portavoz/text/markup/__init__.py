@@ -44,11 +44,12 @@ def read(text: str | Iterable[str], markup: str = "auto") -> Document:
             notes.append(f"read as {kind} because of {reason}; markup 'plain' reads every sign")
     if kind == "plain":
         return Document("plain", (Segment(given),), notes)
-    whole = given if isinstance(given, str) else "".join(_strings(given))
+    whole = given if isinstance(given, str) else "".join(strings(given))
     return Document(kind, *_segments(whole, kind, notes))
 
 
-def _strings(chunks: Iterable[object]) -> Iterator[str]:
+def strings(chunks: Iterable[object]) -> Iterator[str]:
+    """The chunks of a text as they come. Raises InputError for one that is no string."""
     for chunk in chunks:
         if not isinstance(chunk, str):
             raise InputError(f"text has a {type(chunk).__name__} in it: give a str, or an iterable of them")
