@@ -12,6 +12,7 @@ import mlx.optimizers as optim
 import numpy as np
 import pytest
 import torch
+from tracer import Tracer
 
 import portavoz
 from portavoz import ops
@@ -22,7 +23,6 @@ from portavoz.families.compact.config import MINIMAL, CompactConfig
 from portavoz.families.compact.loop import Eager
 from portavoz.lab.metrics import distance
 from portavoz.ops.mlx_gradients import gradients
-from portavoz.ops.tracer import Tracer
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 from portavoz.weights.layout import relayout

@@ -49,7 +49,7 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_words_need_numpy_and_nothing_else() -> None:
     """In a new process, as a user has it: shapes in signatures cost no package."""
-    code = "import sys, portavoz.ops.profiler, portavoz.ops.tracer, portavoz.weights.audit, portavoz.blocks.hifigan;"
+    code = "import sys, portavoz.ops.profiler, portavoz.ops.wrapper, portavoz.weights.audit, portavoz.blocks.hifigan;"
     heavy = "{'torch', 'jaxtyping', 'beartype', 'onnxruntime', 'safetensors'} & set(sys.modules)"
     run = subprocess.run([sys.executable, "-c", f"{code} print(sorted({heavy}))"], capture_output=True, text=True)
     assert run.stdout.strip() == "[]", run.stderr

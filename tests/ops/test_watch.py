@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tracer import Tracer
 
 from portavoz import ops
 from portavoz.blocks.attention import Attention, Cache
@@ -17,7 +18,6 @@ from portavoz.families.compact.loop import Eager
 from portavoz.flow import MelSpec
 from portavoz.ops.base import COMPOSITE, GLUE, TAPS, Ops
 from portavoz.ops.profiler import FORMULA, Profiler
-from portavoz.ops.tracer import Tracer
 from portavoz.ops.wrapper import OpsWrapper
 from portavoz.weights.cursor import Weights
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from portavoz import ops
 from portavoz.families.speecht5.config import SpeechT5Config
 from portavoz.families.speecht5.loop import Eager, SpeechT5, StoppingCriteria, eager
+from portavoz.lab.instrument.ops import leaves
 from portavoz.lab.metrics import Distance, distance
-from portavoz.ops.tracer import leaves
 from portavoz.ops.wrapper import OpsWrapper, Unit
 
 Floats = NDArray[np.float32]

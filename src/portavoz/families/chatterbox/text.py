@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MissingExtra
-from ...input_files import is_file, parse_json, read_text
+from ...input_files import is_file, read_text
 from .config import TokensConfig
 
 START, STOP, UNKNOWN, SPACE = "[START]", "[STOP]", "[UNK]", "[SPACE]"
@@ -126,11 +126,3 @@ def tokenizer_file(folder: Path, variant: str) -> Path:
     if variant == "turbo" and is_file(folder / "vocab.json") and is_file(folder / "merges.txt"):
         return folder / "vocab.json"
     raise InputError(f"{folder}: there is no {' or '.join(names)}; fetch the checkpoint's tokenizer too")
-
-
-def is_tokenizer(path: Path) -> bool:
-    """Whether a file looks like one of the `tokenizers` package."""
-    try:
-        return "model" in parse_json(read_text(path))
-    except (InputError, ValueError, TypeError):
-        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -69,14 +68,6 @@ def same_numbers(shape: Shape, a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 
 def _moves(axes: tuple[int, ...]) -> tuple[int, ...] | None:
     return None if axes == tuple(range(len(axes))) else axes
-
-
-def other_orders(stored: Shape, wanted: Shape) -> list[tuple[int, ...]]:
-    """Every way of moving the axes that gives the wanted shape, the unmoved one left out."""
-    if len(stored) != len(wanted):
-        return []
-    ways = itertools.permutations(range(len(stored)))
-    return [way for way in ways if way != tuple(range(len(way))) and tuple(stored[a] for a in way) == wanted]
 
 
 def counts(orders: Iterable[tuple[str, Order]]) -> dict[str, dict[str, int]]:

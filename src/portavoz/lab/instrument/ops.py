@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,6 @@ from numpy.typing import NDArray
 from ...ops import open as open_ops
 from ...ops.base import Ops
 from ...ops.tap import observing
-from ...ops.tracer import facts
 from ...ops.wrapper import OpsWrapper
 from ...ops.wrapper import Unit as Met
 from ...weights.cursor import Weights
@@ -131,3 +132,36 @@ FACTS = ("eps", "stride", "padding", "dilation", "groups", "slope", "approximate
 
 def _call(key: str) -> int:
     return int(key.rpartition("#")[2].partition("/")[0])
+
+
+def leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The tensors in a value, each with its place: ``in1`` → ``in1.k``, ``in1.v`` for a named tuple."""
+    if hasattr(value, "path"):
+        return  # a layer: its tensors are weights
+    if hasattr(value, "shape"):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from leaves(f"{place}.{name}", part)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        names: Sequence[Any] = getattr(value, "_fields", range(len(value)))
+        for name, part in zip(names, value):
+            yield from leaves(f"{place}.{name}", part)
+
+
+def facts(unit: Met, args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """What a unit declares besides tensors: a layer's stride, eps …; a word's slope, heads, axis by their names."""
+    if unit.layer is not None:
+        given = {
+            k: v for k, v in vars(unit.layer).items() if not k.startswith("_") and k not in ("ops", "word", "path")
+        }
+    elif unit.kind == "block":
+        given = dict(named)
+    else:
+        bound = inspect.signature(getattr(Ops, unit.word)).bind(None, *args, **named)
+        bound.apply_defaults()
+        given = {k: v for k, v in bound.arguments.items() if k != "self"}
+    plain = {k: dataclasses.asdict(cast(Any, v)) if dataclasses.is_dataclass(v) else v for k, v in given.items()}
+    return {
+        k: v for k, v in plain.items() if isinstance(v, (bool, int, float, str, dict, tuple)) and not any(leaves("", v))
+    }

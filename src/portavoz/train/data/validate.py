@@ -37,11 +37,6 @@ class Finding:
     id: str
     detail: str
 
-    @property
-    def fatal(self) -> bool:
-        """Whether the recording is excluded."""
-        return self.kind in FATAL
-
 
 @dataclass(frozen=True, slots=True)
 class Take:

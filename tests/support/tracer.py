@@ -1,18 +1,16 @@
-"""Recording: what every unit of a model took and gave, as NumPy copies."""
+"""A watch that keeps what every unit of a model took and gave, as NumPy copies."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Ops
-from .wrapper import OpsWrapper, Unit
+from portavoz.lab.instrument.ops import facts, leaves
+from portavoz.ops.wrapper import OpsWrapper, Unit
 
 
 @dataclass(slots=True)
@@ -69,36 +67,3 @@ class Tracer(OpsWrapper):
                 name,
                 np.array(leaf if isinstance(leaf, (np.ndarray, np.generic)) else self.inner.numpy(leaf), copy=True),
             )
-
-
-def leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The tensors in a value, each with its place: ``in1`` → ``in1.k``, ``in1.v`` for a named tuple."""
-    if hasattr(value, "path"):
-        return  # a layer: its tensors are weights
-    if hasattr(value, "shape"):
-        yield place, value
-    elif isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from leaves(f"{place}.{name}", part)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        names: Sequence[Any] = getattr(value, "_fields", range(len(value)))
-        for name, part in zip(names, value):
-            yield from leaves(f"{place}.{name}", part)
-
-
-def facts(unit: Unit, args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    """What a unit declares besides tensors: a layer's stride, eps …; a word's slope, heads, axis by their names."""
-    if unit.layer is not None:
-        given = {
-            k: v for k, v in vars(unit.layer).items() if not k.startswith("_") and k not in ("ops", "word", "path")
-        }
-    elif unit.kind == "block":
-        given = dict(named)
-    else:
-        bound = inspect.signature(getattr(Ops, unit.word)).bind(None, *args, **named)
-        bound.apply_defaults()
-        given = {k: v for k, v in bound.arguments.items() if k != "self"}
-    plain = {k: dataclasses.asdict(cast(Any, v)) if dataclasses.is_dataclass(v) else v for k, v in given.items()}
-    return {
-        k: v for k, v in plain.items() if isinstance(v, (bool, int, float, str, dict, tuple)) and not any(leaves("", v))
-    }
