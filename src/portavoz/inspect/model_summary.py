@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..families.spec import FamilySpec
@@ -15,7 +14,7 @@ from ..ops.profiler import Count, Profiler
 from ..ops.timing import Shape, shapes
 from ..ops.wrapper import OpsWrapper, Unit
 from ..weights import fold
-from ..weights.cursor import Weights
+from ..weights.cursor import ShapeOnlyWeights, Weights
 from .shape_ops import ShapeOps
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
@@ -25,16 +24,6 @@ Files = Mapping[str, Path | Mapping[str, NDArray[Any]]]
 
 def _cursor(source: Path | Mapping[str, NDArray[Any]], seen: OpsWrapper) -> Weights:
     return Weights.load(source, seen) if isinstance(source, Path) else Weights(fold.weight_norm(source), seen)
-
-
-_ONE = np.ones(1, np.float32).tobytes()
-
-
-class ShapeOnlyWeights(Weights):
-    """Fresh weights without first values: what a model costs does not depend on them, and drawing them takes longer."""
-
-    def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
-        return np.ndarray(shape, np.float32, _ONE, strides=(0,) * len(shape))  # a broadcast, which takes longer
 
 
 def layers(family: FamilySpec, config: Any, files: Files | None = None) -> list[dict[str, Any]]:

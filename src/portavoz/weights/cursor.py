@@ -25,6 +25,7 @@ from .layer import Layer, Record
 from .layout import ambiguous, looks_like, relayout
 
 Source = Mapping[str, NDArray[Any]]
+_ONE = np.ones(1, np.float32).tobytes()
 
 
 class Weights:
@@ -280,6 +281,13 @@ class Weights:
             array = self.ops.numpy(value)
             out[path] = np.asarray(relayout(array, self.record.roles[path], self.ops.layout, layout), order="C")
         return out
+
+
+class ShapeOnlyWeights(Weights):
+    """Fresh weights without first values, which take no memory: for asking what a model wants and costs."""
+
+    def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
+        return np.ndarray(shape, np.float32, _ONE, strides=(0,) * len(shape))  # np.broadcast_to takes longer
 
 
 def initial(path: str, shape: tuple[int, ...], init: float | None, seed: int) -> NDArray[np.float32]:

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...config_reader import read_object
 from ...errors import InputError, WeightError
 from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights import file, store
-from ...weights.cursor import Weights
+from ...weights.cursor import ShapeOnlyWeights, Weights
 from ..spec import Lookup, Tensors
 from . import names
 from .config import ENGLISH, MULTILINGUAL, TURBO, ChatterboxConfig, parse
@@ -133,7 +132,7 @@ class Checkpoint:
 
     def roles(self) -> dict[tuple[str, str], str]:
         """(root, path) → what kind of layer takes it: of a model without numbers."""
-        roots: dict[str, Weights] = {root: _Shapes(None, Ops()) for root in names.ROOTS}
+        roots: dict[str, Weights] = {root: ShapeOnlyWeights(None, Ops()) for root in names.ROOTS}
         Eager(roots, self.config)
         return {(root, path): role for root, w in roots.items() for path, role in w.record.roles.items()}
 
@@ -196,13 +195,6 @@ def folder_name(folder: Path) -> str:
     home = folder.absolute()
     parts = home.parent.parent.name.split("--") if home.parent.name == "snapshots" else []
     return "/".join(parts[1:]) if len(parts) == 3 else folder.resolve().name
-
-
-class _Shapes(Weights):
-    """A cursor whose tensors have a shape and take no memory."""
-
-    def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
-        return np.broadcast_to(np.float32(0), shape)
 
 
 def _kernel(path: str) -> str:

@@ -8,9 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ... import families
 from ...config_reader import read_object
 from ...errors import InputError
@@ -19,19 +16,12 @@ from ...folder import describe
 from ...input_files import is_file, is_folder, is_there, parse_json
 from ...ops.base import Ops
 from ...weights import store
-from ...weights.cursor import Weights
+from ...weights.cursor import ShapeOnlyWeights, Weights
 from ...weights.layer import Record
 from ...weights.store import Store
 
 GIVE = "give the checkpoint's configuration"
 Build = Callable[[Weights], object]
-
-
-class ShapeOnlyWeights(Weights):
-    """Fresh weights that take no memory: what a model wants is asked, not what it would start from."""
-
-    def _first(self, path: str, shape: tuple[int, ...], init: float | None) -> NDArray[Any]:
-        return np.broadcast_to(np.float32(0 if init is None else init), shape)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
@@ -45,7 +46,7 @@ def rules(tensors: Mapping[str, Stored], wanted: Mapping[str, Shape], skip: Coll
         # The most names; among equals the longest beginning says most.
         (have, want), _ = max(votes.items(), key=lambda item: (item[1], len(item[0][0])))
         pairs = {key: want + key[len(have) :] for key in left if key.startswith(have)}
-        pairs = {k: p for k, p in pairs.items() if p in missing and _size(missing[p]) == tensors[k].bits.size}
+        pairs = {k: p for k, p in pairs.items() if p in missing and math.prod(missing[p]) == tensors[k].bits.size}
         if len(pairs) < (max(2, len(wanted) // 10) if have and want else 2):
             break
         found.update(dict.fromkeys(pairs, Rule(have, want, len(pairs))))
@@ -65,7 +66,7 @@ def _votes(
     votes: Counter[tuple[str, str]] = Counter()
     for key in left:
         for start in _starts(key):
-            paths = [p for p in endings.get(key[start:], ()) if _size(missing[p]) == tensors[key].bits.size]
+            paths = [p for p in endings.get(key[start:], ()) if math.prod(missing[p]) == tensors[key].bits.size]
             if paths:
                 votes.update({(key[:start], path.removesuffix(key[start:])) for path in paths})
                 break
@@ -75,10 +76,3 @@ def _votes(
 def _starts(name: str) -> list[int]:
     """Where an ending of whole steps may begin, the longest ending first."""
     return [0, *(match.end() for match in STEP.finditer(name))]
-
-
-def _size(shape: Shape) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
