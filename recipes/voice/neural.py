@@ -25,7 +25,8 @@ from texts import plan
 
 from portavoz.families.kokoro.phonemes import phonemes
 from portavoz.text.chunks import TextChunk, split_text
-from portavoz.train.data.taught import CURVES, SPECTRA, write_about
+from portavoz.train.data.corpus import write_about
+from portavoz.train.data.taught import CURVES, SPECTRA
 
 RATE, HOP, STEP = 24_000, 300, 2  # a step of two frames, 25 ms, is the teacher's unit of durations
 BEFORE, AFTER = 4, 8  # steps of silence that are kept in front and behind: 0.1 and 0.2 s

@@ -17,8 +17,9 @@ from portavoz.families.compact.config import MINIMAL
 from portavoz.flow import Wave
 from portavoz.text.alphabet import ALPHABET
 from portavoz.train.config import TrainConfig
+from portavoz.train.data.corpus import write_about
 from portavoz.train.data.recorded import curves
-from portavoz.train.data.taught import CURVES, SPECTRA, Taught, write_about
+from portavoz.train.data.taught import CURVES, SPECTRA, Taught
 from portavoz.train.loop.trainer import Trainer
 from portavoz.train.tasks.source_filter import spectral_losses
 from portavoz.train.voice.bundle import bundle

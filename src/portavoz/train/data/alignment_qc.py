@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...atomic import write_json
 from ...flow import MelSpec
 from ...text.alphabet import GAPS, START
-from .corpus import index
+from .corpus import cut, index
 from .features import Cut, features
 from .validate import PACE
 
@@ -64,9 +64,7 @@ def report(
 
 def _labels(out: Path, line: Mapping[str, Any], spec: MelSpec, scores: Mapping[str, float]) -> _Labels:
     ends = np.round(np.asarray(line["ends"]) * spec.rate / spec.hop).astype(np.int64)
-    start = float(line.get("from", 0.0))
-    cut = Cut(out / line["wav"], start, start + line["ends"][-1])
-    return _Labels(line["id"], line["symbols"], np.diff(ends, prepend=0), cut, scores.get(line["id"]))
+    return _Labels(line["id"], line["symbols"], np.diff(ends, prepend=0), cut(out, line), scores.get(line["id"]))
 
 
 def _row(labels: _Labels, spec: MelSpec, low: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ absolute one; where `from` (seconds) is given, the utterance begins there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,12 @@ def write_index(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
+def cut(folder: Path, line: Mapping[str, Any]) -> Cut:
+    """Where the sound of a line of index.jsonl is."""
+    start = float(line.get("from", 0.0))
+    return Cut(folder / line["wav"], start, start + line["ends"][-1])
+
+
 class Corpus:
     """All utterances of a folder for one mel specification.
 
@@ -110,12 +116,9 @@ class Corpus:
         if not isinstance(self.speakers, list) or not all(isinstance(name, str) for name in self.speakers):
             raise InputError(f"{self.folder / 'corpus.json'}: speakers is no list of names; make the corpus again")
         self._check()
-        self.features = Features(self.folder, [self._cut(line) for line in self.lines], spec)
+        self.features = Features(self.folder, [cut(self.folder, line) for line in self.lines], spec)
         self.mels, self.waves = self.features.mels, self.features.waves
-        rows = [np.array(ALPHABET.encode(line["symbols"]), np.int64) for line in self.lines]
-        self.ids = np.concatenate(rows)
-        self.durations = np.concatenate([self._durations(*pair) for pair in zip(self.lines, self.features.frames)])
-        self.utterances = list(self._slices())
+        self._join(self.features.frames)
 
     @staticmethod
     def names(folder: Path) -> list[str]:
@@ -162,10 +165,6 @@ class Corpus:
         if not any(line["split"] == "train" for line in self.lines):
             raise InputError(f"{self.folder}/index.jsonl: no utterance has split 'train'; there is nothing to train on")
 
-    def _cut(self, line: dict[str, Any]) -> Cut:
-        start = float(line.get("from", 0.0))
-        return Cut(self.folder / line["wav"], start, start + line["ends"][-1])
-
     def _durations(self, line: dict[str, Any], frames: int) -> NDArray[np.int64]:
         ends = np.round(np.asarray(line["ends"]) * self.spec.rate / self.spec.hop).astype(np.int64)
         ends[-1] = frames
@@ -176,11 +175,14 @@ class Corpus:
             )
         return durations
 
-    def _slices(self) -> Iterator[Utterance]:
-        speakers = {name: i for i, name in enumerate(self.speakers)}
-        symbol = frame = 0
-        for line, f in zip(self.lines, self.features.frames):
-            s = len(line["symbols"])
-            spans = slice(symbol, symbol + s), slice(frame, frame + f)
-            yield Utterance(line["id"], line["text"], speakers[line["speaker"]], line["split"], *spans)
-            symbol, frame = symbol + s, frame + f
+    def _join(self, frames: Sequence[int]) -> None:
+        """The arrays over all symbols, and each utterance's slices of them; `frames` of each."""
+        self.ids = np.concatenate([np.array(ALPHABET.encode(line["symbols"]), np.int64) for line in self.lines])
+        self.durations = np.concatenate([self._durations(*pair) for pair in zip(self.lines, frames)])
+        self.utterances: list[Utterance] = []
+        speakers, symbol, frame = {name: i for i, name in enumerate(self.speakers)}, 0, 0
+        for line, f in zip(self.lines, frames):
+            spans = slice(symbol, symbol + len(line["symbols"])), slice(frame, frame + f)
+            one = Utterance(line["id"], line["text"], speakers[line["speaker"]], line["split"], *spans)
+            self.utterances.append(one)
+            symbol, frame = spans[0].stop, spans[1].stop

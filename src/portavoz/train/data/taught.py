@@ -9,7 +9,6 @@ Frames of all utterances follow each other in the order of the index. The waves 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...flow import MelSpec
 from ...input_files import is_file
-from ...text.alphabet import ALPHABET
-from .corpus import Corpus, Utterance, about, index
+from .corpus import Corpus, about, index
 
 CURVES, SPECTRA = "curves.f32", "spectra.f16"
 EVERY = 7  # of the frames, for statistics
@@ -41,18 +39,9 @@ class Taught(Corpus):
         self.speakers = speakers or self.about.get("speakers") or []
         self._check()
         frames = [round(line["ends"][-1] * spec.rate / spec.hop) for line in self.lines]
-        self.ids = np.concatenate([np.array(ALPHABET.encode(line["symbols"]), np.int64) for line in self.lines])
-        self.durations = np.concatenate([self._durations(*pair) for pair in zip(self.lines, frames)])
+        self._join(frames)
         self.curves = self._mapped(CURVES, np.float32, sum(frames), 2)
         self.spectra = self._mapped(SPECTRA, np.float16, sum(frames), 5 * (spec.fft // 2 + 1))
-        self.utterances: list[Utterance] = []
-        known, symbol, frame = {name: i for i, name in enumerate(self.speakers)}, 0, 0
-        for line, f in zip(self.lines, frames):
-            spans = slice(symbol, symbol + len(line["symbols"])), slice(frame, frame + f)
-            self.utterances.append(
-                Utterance(line["id"], line["text"], known[line["speaker"]], line["split"], *spans)
-            )  # fmt: skip
-            symbol, frame = spans[0].stop, spans[1].stop
 
     def _mapped(self, name: str, kind: type[np.floating], frames: int, width: int) -> Any:
         path, size = self.folder / name, frames * width * np.dtype(kind).itemsize
@@ -76,8 +65,3 @@ class Taught(Corpus):
 def is_taught(folder: Path) -> bool:
     """Whether a folder has a teacher's spectra."""
     return is_file(folder / SPECTRA)
-
-
-def write_about(folder: Path, **values: object) -> None:
-    """Write corpus.json, which comes last: a folder that has it is complete."""
-    (folder / "corpus.json").write_text(json.dumps({"alphabet": ALPHABET.version, **values}, indent=1) + "\n")
