@@ -16,17 +16,13 @@ from pydantic import Field, SecretStr, StringConstraints, ValidationError, field
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from ..errors import InputError
+from ..graph.processor import cores
 from ..input_files import YAML, parse_yaml, read_text
 
 PREFIX = "PORTAVOZ_SERVE_"
 CONFIG = f"{PREFIX}CONFIG"  # the YAML's path, for `create_app` under another program's command line
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Settings(BaseSettings):
