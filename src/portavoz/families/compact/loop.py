@@ -160,13 +160,17 @@ class Compact:
         silent = np.array([s in GAPS or s == START for s in symbols])
         if not np.isfinite(pauses) or pauses < 0:
             raise InputError(f"pauses is {pauses!r}: give a number from 0 up, such as 0.5 or 2")
-        # The blank between two words is silent only by exception; a fraction of a frame there is no pause.
-        exact = np.where(
-            np.array([s == " " for s in symbols]) & (np.expm1(np.minimum(predicted, LONGEST)) < 1.0), 0.0, predicted
-        )
-        out = frames(exact, speed=speed, scale=np.where(silent, pauses, 1.0))
+        out = self.lasting(symbols, predicted, speed, np.where(silent, pauses, 1.0))
         most = np.where(silent, self.c.longest // 16, self.c.longest)
         return tap("durations", np.clip(out, np.where(silent, 0, 1), most))
+
+    def lasting(
+        self, symbols: Sequence[str], predicted: Floats, speed: float, scale: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Predicted durations as frames [S], each times its scale."""
+        # The blank between two words is silent only by exception; a fraction of a frame there is no pause.
+        short = np.array([s == " " for s in symbols]) & (np.expm1(np.minimum(predicted, LONGEST)) < 1.0)
+        return frames(np.where(short, 0.0, predicted), speed=speed, scale=scale)
 
     def mel(self, memory: Floats, durations: NDArray[np.int64]) -> Mel:
         """The log-mel [1, F, mels] of one utterance. Raises InputError when it has no frame, or too many."""

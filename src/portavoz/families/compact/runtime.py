@@ -16,6 +16,9 @@ from .config import CompactConfig
 from .loop import Eager, Floats
 from .source_filter import EagerSourceFilter, Plan, SourceFilter, Speech
 
+B, S, F = 2, 11, 44  # rows, symbols and frames of the examples: no width of any model
+ENCODED = {"memory": "batch symbols", "log_durations": "batch symbols"}
+
 
 def eager_stages(w: Weights, c: CompactConfig) -> Any:
     """The stages of a configuration by calling its blocks."""
@@ -23,26 +26,17 @@ def eager_stages(w: Weights, c: CompactConfig) -> Any:
 
 
 def stages(c: CompactConfig) -> tuple[StageSpec, ...]:
-    """encode, decode and vocode. The examples have two rows and eleven symbols, which are no width of any model."""
+    """encode, decode and vocode."""
     if c.vocoder == "source_filter":
         return source_filter_stages(c)
-    B, S, F = 2, 11, 44
-    encode = {
-        "ids": Input("batch symbols", np.arange(B * S).reshape(B, S) % c.symbols),
-        "speaker": Input("batch", np.zeros(B, np.int64)),
-    }
+    encode, decode = _halves(c, "frames", F)
     if c.pitch:
         encode["pitch"] = Input("batch", np.zeros(B, np.float32))
-    decode = {
-        "memory": Input("batch symbols", np.zeros((B, S, c.hidden), np.float32)),
-        "index": Input("batch frames", np.zeros((B, F), np.int64)),
-        "place": Input("batch frames", np.zeros((B, F, 2), np.float32)),
-    }
     # An inverse transform is the host's work: that graph ends with spectra. HiFi-GAN's ends with the sound.
     sound = "batch samples" if c.vocoder == "hifigan" else "batch frames"
     mel = {"mel": Input("batch frames", np.zeros((B, F, c.mel.mels), np.float32))}
     return (
-        StageSpec("encode", encode, {"memory": "batch symbols", "log_durations": "batch symbols"}, _encode, main=True),
+        StageSpec("encode", encode, ENCODED, _encode, main=True),
         StageSpec("decode", decode, {"mel": "batch frames"}, lambda w, c: Acoustic(w / "acoustic", c).decode),
         StageSpec("vocode", mel, {"sound": sound}, _vocode),
     )
@@ -50,31 +44,30 @@ def stages(c: CompactConfig) -> tuple[StageSpec, ...]:
 
 def source_filter_stages(c: CompactConfig) -> tuple[StageSpec, ...]:
     """Those of a source–filter voice."""
-    B, S, T, F = 2, 11, 22, 44
+    encode, decode = _halves(c, "steps", F // 2)
+    wide = {"text": c.hidden, "place": 2, "prosody": 2}
+    vocode = {name: Input("batch frames", np.zeros((B, F, size), np.float32)) for name, size in wide.items()}
+    return (
+        StageSpec("encode", encode, ENCODED, lambda w, c: SourceFilter(w, c).encode, main=True),
+        StageSpec("decode", decode, {"curves": "batch frames"}, lambda w, c: Plan(w / "acoustic", c).decode),
+        StageSpec(
+            "vocode", vocode, {"filters": "batch frames"}, lambda w, c: Speech(w / "vocoder", c).filters.filters
+        ),
+    )  # fmt: skip
+
+
+def _halves(c: CompactConfig, axis: str, count: int) -> tuple[dict[str, Input], dict[str, Input]]:
+    """What encode takes, and decode, which makes `count` of what lies along `axis`."""
     encode = {
         "ids": Input("batch symbols", np.arange(B * S).reshape(B, S) % c.symbols),
         "speaker": Input("batch", np.zeros(B, np.int64)),
     }
     decode = {
         "memory": Input("batch symbols", np.zeros((B, S, c.hidden), np.float32)),
-        "index": Input("batch steps", np.zeros((B, T), np.int64)),
-        "place": Input("batch steps", np.zeros((B, T, 2), np.float32)),
+        "index": Input(f"batch {axis}", np.zeros((B, count), np.int64)),
+        "place": Input(f"batch {axis}", np.zeros((B, count, 2), np.float32)),
     }
-    wide = {"text": c.hidden, "place": 2, "prosody": 2}
-    vocode = {name: Input("batch frames", np.zeros((B, F, size), np.float32)) for name, size in wide.items()}
-    return (
-        StageSpec(
-            "encode",
-            encode,
-            {"memory": "batch symbols", "log_durations": "batch symbols"},
-            lambda w, c: SourceFilter(w, c).encode,
-            main=True,
-        ),
-        StageSpec("decode", decode, {"curves": "batch frames"}, lambda w, c: Plan(w / "acoustic", c).decode),
-        StageSpec(
-            "vocode", vocode, {"filters": "batch frames"}, lambda w, c: Speech(w / "vocoder", c).filters.filters
-        ),
-    )  # fmt: skip
+    return encode, decode
 
 
 def _encode(w: Weights, c: CompactConfig) -> Callable[..., Any]:
@@ -102,25 +95,15 @@ class Sessions:
         return memory, log_durations
 
     def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
-        return self.sessions["decode"].run(memory=memory, index=index, place=place)[0]
+        given = {"memory": memory, "index": index, "place": place}
+        return self.sessions["decode"].run(**{name: np.ascontiguousarray(a) for name, a in given.items()})[0]
 
     def vocode(self, mel: Floats) -> Floats:
         return self.sessions["vocode"].run(mel=mel)[0]
 
 
-class SourceFilterSessions:
+class SourceFilterSessions(Sessions):
     """The stages of a source–filter voice on sessions."""
-
-    def __init__(self, sessions: Mapping[str, Any]) -> None:
-        self.sessions = sessions
-
-    def encode(self, ids: NDArray[np.int64], speaker: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        memory, log_durations = self.sessions["encode"].run(ids=ids, speaker=speaker)
-        return memory, log_durations
-
-    def decode(self, memory: Floats, index: NDArray[np.int64], place: Floats) -> Floats:
-        given = {"memory": memory, "index": index, "place": place}
-        return self.sessions["decode"].run(**{name: np.ascontiguousarray(a) for name, a in given.items()})[0]
 
     def vocode(self, text: Floats, place: Floats, prosody: Floats) -> Floats:
         return self.sessions["vocode"].run(text=text, place=place, prosody=prosody)[0]

@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from ...blocks.durations import frames
 from ...blocks.filtered import filtered
 from ...blocks.pulse_source import VOICED, Complexes, PulseSource, joined
-from ...errors import InputError
 from ...flow import Noise
 from ...ops.tap import tap
-from ...text.alphabet import GAPS, START
 from . import vocoder as compact_wave
 from .config import CompactConfig
 from .loop import Compact, Floats
@@ -60,17 +58,11 @@ class SourceFilterLoop(Compact):
         """
         return super().encode(symbols, speaker)
 
-    def durations(
-        self, symbols: Sequence[str], predicted: Floats, *, speed: float = 1.0, pauses: float = 1.0
+    def lasting(
+        self, symbols: Sequence[str], predicted: Floats, speed: float, scale: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Frames a symbol [S]; `pauses` stretches the silence at gaps, and only that. A phoneme has at least one."""
-        silent = np.array([s in GAPS or s == START for s in symbols])
-        if not np.isfinite(pauses) or pauses < 0:
-            raise InputError(f"pauses is {pauses!r}: give a number from 0 up, such as 0.5 or 2")
-        scale = self.c.source_filter.step * np.where(silent, pauses, 1.0)
-        out = frames(predicted, speed=speed, scale=scale)
-        most = np.where(silent, self.c.longest // 16, self.c.longest)
-        return tap("durations", np.clip(out, np.where(silent, 0, 1), most))
+        """Predicted durations, which are in steps, as frames [S]."""
+        return frames(predicted, speed=speed, scale=self.c.source_filter.step * scale)
 
     def controls(self, memory: Floats, durations: NDArray[np.int64], *, pitch: float = 0.0) -> Floats:
         """What the head is given of every frame [F, hidden + 4]: text, place, log F0 and loudness.

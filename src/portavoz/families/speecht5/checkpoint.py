@@ -7,7 +7,6 @@ speakers.safetensors  speakers/NAME.npy                 x-vectors that go by a n
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import write_json
 from ...config_reader import read_object
 from ...errors import InputError, WeightError
 from ...folder import checkpoint
@@ -204,7 +204,7 @@ def save(
             raise InputError(f"{place}: cannot be made ({problem.strerror}); choose another folder") from problem
         metadata = {"format": "pt", "layout": "torch", "family": about["model_type"]}
         file.write(place / shards.SINGLE, tensors, metadata)
-        _write(place / "config.json", about)
+        write_json(place / "config.json", about, indent=2)
     if speakers:
         file.write(target / SPEAKERS, {name: np.asarray(v, np.float32) for name, v in speakers.items()}, {})
     for found in (source / name for name in COPIED) if source is not None else ():
@@ -226,10 +226,3 @@ def _check(model: Tensors, vocoder: Tensors, config: SpeechT5Config) -> None:
     Eager(*roots, config)
     for root in roots:
         root.finish()
-
-
-def _write(path: Path, about: Mapping[str, Any]) -> None:
-    from ...atomic import atomic
-
-    with atomic(path, "w") as out:
-        out.write(json.dumps(about, indent=2) + "\n")
