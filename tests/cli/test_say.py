@@ -262,3 +262,29 @@ def test_signals_are_printed_beside_the_sound(say) -> None:
     found = json.loads(say("Hello, Dr. Smith.", "-o", "other.wav", "--signals", "--json").out)["signals"]
     assert {"symptoms", "rooms", "wave", "not_judged"} <= found.keys()
     assert any(sign["name"] == "energy above half of Nyquist" for sign in found["wave"])
+
+
+def test_a_stage_that_is_exported_is_announced_once(tmp_path, monkeypatch, capsys) -> None:
+    from argparse import Namespace
+
+    from portavoz import families, voice
+    from portavoz.cli.options import open_voice
+    from portavoz.families.chatterbox.config import CONFIGS
+    from portavoz.graph.cache import Cache
+    from portavoz.graph.compile import Origin
+
+    origin = Origin.given(families.get("chatterbox"), CONFIGS["tiny"], {})
+    monkeypatch.setattr(Origin, "exported", lambda self, name: b"a graph")
+    names = ("voice", "runtime", "backend", "precision", "device", "threads", "vocoder", "schedule", "mesh")
+
+    def told(root: Path, *, quiet: bool) -> str:
+        monkeypatch.setattr(
+            voice, "load", lambda *_, **__: Namespace(about={}, path=origin.graph("pitch", Cache(root)))
+        )
+        open_voice(Namespace(**dict.fromkeys(names), quiet=quiet))
+        return capsys.readouterr().err
+
+    line = f"portavoz: Chatterbox: exporting the stage pitch; it is kept in {tmp_path / 'a'}\n"
+    assert told(tmp_path / "a", quiet=False) == line
+    assert told(tmp_path / "a", quiet=False) == ""
+    assert told(tmp_path / "b", quiet=True) == ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -92,10 +94,33 @@ def open_voice(args: argparse.Namespace) -> Voice:
     """The voice that `voice_options` chose."""
     from ..voice import load
 
-    voice = load(args.voice, **load_options(args))
+    with _logged(quiet=getattr(args, "quiet", False) or getattr(args, "json", False)):
+        voice = load(args.voice, **load_options(args))
     if voice.about.get("note"):
         note(voice.about["note"])
     return voice
+
+
+class _Lines(logging.Handler):
+    """Each message as a line on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
+@contextmanager
+def _logged(*, quiet: bool) -> Iterator[None]:
+    """Show what the package logs meanwhile: the export of a stage takes minutes, once."""
+    log, lines = logging.getLogger("portavoz"), _Lines()
+    level = log.level
+    if not quiet:
+        log.addHandler(lines)
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(lines)
+        log.setLevel(level)
 
 
 def load_options(args: argparse.Namespace) -> dict[str, Any]:

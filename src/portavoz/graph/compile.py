@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ from .cache import Cache, digest
 from .declared import DeclaredSession
 from .eager import Function
 
+LOG = logging.getLogger("portavoz")
 EXPORTER = "torch"  # the back end that stages are exported from, and on which an eager voice runs them
 FORMAT = 5  # another number when the same weights give other files
 PACKAGES = {"onnx": ("torch", "onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf")}
@@ -160,6 +162,7 @@ class Origin:
         """The stage as an ONNX file in float32."""
 
         def build(folder: Path) -> None:
+            LOG.info("%s: exporting the stage %s; it is kept in %s", self.family.title, name, cache.root)
             (folder / f"{name}.onnx").write_bytes(self.exported(name))
 
         return cache.entry(f"onnx-{name}", self._about(name, PACKAGES["onnx"]), build) / f"{name}.onnx"
