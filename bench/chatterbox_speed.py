@@ -1,6 +1,7 @@
 """How fast are Chatterbox's parts beside chatterbox-tts with the same weights, on each runtime?
 
     python bench/chatterbox_speed.py [--parts step flow vocode] [--config base] [--layers 30] [--frames 250] [--json F]
+    python bench/chatterbox_speed.py --parts chain [--config turbo] [--threads 2] [--tokens 125] [--folder F]
 
 Random weights of the published sizes, the same for all, with one thread; what is compared takes turns, the least of all
 rounds counts. *step*: one token of T3 (with guidance two rows) at a context of 250, beside reading as many bytes once;
@@ -8,6 +9,11 @@ rounds counts. *step*: one token of T3 (with guidance two rows) at a context of 
 `error`: how far a runtime's result is from eager float32 (relative L2). With fewer `--layers` or `--middle` stages T3
 and the flow are shorter, and all their figures with them: what a layer costs is the same. The first run exports and
 compiles; later ones find the graphs.
+
+*chain*, alone: from a text and a prompt's file to so many `--tokens` (25 a second) of sound, the reference's `generate`
+beside ours, each a process that opens with a full compile cache; processor seconds of each part, RTF on the clock and
+peak memory. `mel_db`: the signal over the error of the mel of the same tokens and noise, beside eager float32's. The
+checkpoint of random weights is written to `--folder`, else to a place that is removed again (3 GB).
 """
 
 from __future__ import annotations
@@ -15,8 +21,10 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from _chatterbox_turns import chain
 from _measure import Report, interleaved, parser, table, timed
 
 # What is above says how many threads the packages below may use.
@@ -171,9 +179,17 @@ def main() -> None:
     options.add_argument("--layers", type=int, help="of T3 (default: all)")
     options.add_argument("--middle", type=int, help="stages in the middle of the flow's estimator (default: all)")
     options.add_argument("--frames", type=int, default=250, help="of the mel, 50 a second")
-    options.add_argument("--parts", nargs="+", default=list(STAGES), choices=list(STAGES))
+    options.add_argument("--parts", nargs="+", default=list(STAGES), choices=[*STAGES, "chain"])
     options.add_argument("--runtimes", nargs="+", default=[], help="such as openvino_int8 (default: all that are here)")
+    options.add_argument("--threads", type=int, default=1, help="of the chain's speakers")
+    options.add_argument("--tokens", type=int, default=125, help="of the chain, 25 a second")
+    options.add_argument("--folder", type=Path, help="where the chain's checkpoint is, or is written to")
     args = options.parse_args()
+    if "chain" in args.parts:
+        report = Report("chatterbox-chain", {"rounds": args.rounds, "config": args.config, "threads": args.threads})
+        chain(report, args.config, args.runtimes, args.rounds, args.folder, args.threads, args.tokens)
+        report.finish(args.json)
+        return
     torch.set_num_threads(1)
     c = CONFIGS[args.config]
     if args.layers:
