@@ -74,6 +74,33 @@ def test_an_archive_and_other_names_of_the_inputs(voice: Voice, tmp_path: Path) 
     np.testing.assert_array_equal(other.speak("Hello.").samples, voice.speak("Hello.").samples)
 
 
+def test_styles_as_torch_saves_them(copy: Path, voice: Voice) -> None:
+    """They are the same tables; a file that is cut short, is another tensor, or would run something is refused."""
+    import torch
+
+    place = copy / "voices"
+    for path in place.glob("*.bin"):
+        table = np.fromfile(path, np.float32).reshape(510, 1, 256)
+        torch.save(torch.from_numpy(table), place / f"{path.stem}.pt")
+        path.unlink()
+    other = portavoz.load(copy)
+    assert other.speakers == voice.speakers
+    for name in voice.speakers:
+        np.testing.assert_array_equal(other.model.speaker(name).table, voice.model.speaker(name).table)
+
+    emma = place / "bf_emma.pt"
+    emma.write_bytes(emma.read_bytes()[:-1000])
+    torch.save(torch.zeros(3, 256), place / "af_heart.pt")
+    torch.save([torch.zeros(510, 1, 256), print], place / "ef_dora.pt")
+    for name, error, said in (
+        ("bf_emma", WeightError, "bf_emma.pt: not converted, because it is not a whole zip file"),
+        ("af_heart", InputError, r"af_heart.pt: \[3, 256\] float32, a style is \[510, 1, 256\]"),
+        ("ef_dora", WeightError, "ef_dora.pt: not converted, because it asks for .*print, and only tensors are read"),
+    ):
+        with pytest.raises(error, match=said):
+            portavoz.load(copy).speak("Hello.", speaker=name)
+
+
 @pytest.mark.parametrize(("per_channel", "signed"), [(False, False), (True, True)])
 def test_a_file_in_eight_bits(copy: Path, per_channel: bool, signed: bool) -> None:
     """It sounds as its own graph does, and its weights are the numbers that were rounded, to half a step."""

@@ -99,10 +99,17 @@ def hub(name: str) -> Path:
 
 
 def _cached(package: Any, which: dict[str, Any]) -> Path | None:
+    # Without the patterns, newer releases call a folder incomplete for want of a README that nothing here asks for.
     try:
-        return Path(package.snapshot_download(**which, local_files_only=True))
-    except (package.errors.LocalEntryNotFoundError, package.errors.HFValidationError, OSError):
-        return None
+        return Path(package.snapshot_download(**which, allow_patterns=[*WEIGHTS, *_rest()], local_files_only=True))
+    except (package.errors.LocalEntryNotFoundError, package.errors.HFValidationError, OSError) as problem:
+        part = getattr(problem, "snapshot_path", None)
+        return Path(part) if part is not None and _offline(package) else None
+
+
+def _rest() -> list[str]:
+    """What is fetched beside weights."""
+    return [*REST, *dict.fromkeys(pattern for family in families.all() for pattern in family.hub_files)]
 
 
 def _whole(cached: Path) -> bool:
@@ -124,7 +131,7 @@ def _offline(package: Any) -> bool:
 def _fetched(package: Any, name: str, which: dict[str, Any]) -> Path:
     errors = package.errors
     try:
-        rest = [*REST, *dict.fromkeys(pattern for family in families.all() for pattern in family.hub_files)]
+        rest = _rest()
         found = Path(package.snapshot_download(**which, allow_patterns=[*WEIGHTS, *rest]))
         if not _whole(found):
             found = Path(package.snapshot_download(**which, allow_patterns=[*PICKLES, *rest]))

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from numpy.typing import NDArray
+
 from ..atomic import atomic
 from ..errors import InputError, WeightError
 from ..input_files import SETTINGS, WEIGHTS, check, is_file, is_folder, parse_json, read_text, sha256
@@ -55,6 +57,21 @@ def convert(
         held = store.read(source)
         store.write(target, held, {**held.metadata, **about, "layout": held.layout or "torch"})
     return summary(target)
+
+
+def alone(source: Path) -> NDArray[Any]:
+    """The one tensor of a small file that torch.save wrote.
+
+    It is read as `convert` reads a checkpoint, by a process that knows tensors and nothing else; since that is all it
+    can be, nobody has to trust it first. Raises WeightError for anything else.
+    """
+    with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
+        target = Path(folder) / "alone.safetensors"
+        _pickle(source, target, {})
+        held = list(file.read(target)[0].values())
+    if len(held) != 1:
+        raise WeightError(f"{source}: holds {len(held)} tensors, wanted 1; give another file")
+    return held[0]
 
 
 def is_pickle(source: str | Path) -> bool:

@@ -46,6 +46,7 @@ DAMAGE = (
     pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, ImportError, LookupError, RuntimeError,
     TypeError, ValueError, struct.error,
 )  # fmt: skip
+ALONE = "tensor"  # the name of one that was saved by itself
 LARGEST_PICKLE = 1 << 26  # bytes of names and shapes; a checkpoint of a billion parameters has a few hundred thousand
 COPIES = 4  # tensors may share a storage (tied weights), but not so often that a small file becomes a huge one
 # Beginnings of the interpreter's audit events that reading a checkpoint never comes to.
@@ -195,7 +196,7 @@ class Archive:
             raise Refused(f"its entry {name[:60]!r} cannot be read ({problem})") from problem
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state dict, tensors by name, with nothing read of their numbers yet."""
+        """The state dict, tensors by name, or one tensor alone, with nothing read of their numbers yet."""
         if self.zip.getinfo(self.root + "data.pkl").file_size > LARGEST_PICKLE:
             raise Refused("its list of names is too long to be one")
         try:
@@ -204,6 +205,8 @@ class Archive:
             raise Refused("reading it needs more memory than a checkpoint of its size does") from None
         except DAMAGE as problem:
             raise Refused(f"its pickle is damaged ({type(problem).__name__}: {str(problem)[:80]})") from problem
+        if isinstance(found, Tensor):
+            found = {ALONE: found}
         if not isinstance(found, dict) or not found:
             raise Refused("it does not hold a state dict, tensors by name")
         found = _flattened(found)

@@ -2,6 +2,7 @@
 
 voices-v1.0.bin       an archive of NumPy's with an array for each speaker
 voices/af_heart.bin   float32 without a header, one file for each speaker
+voices/af_heart.pt    the same tensor as torch.save writes it: what was published first
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, WeightError
-from ...input_files import Kind, is_file, open_input, read_arrays, read_bytes
+from ...input_files import Kind, check, is_file, open_input, read_arrays, read_bytes
+from ...weights.convert import alone
 from .config import LONGEST, STYLE
 from .phonemes import LANGUAGES
 
@@ -26,6 +28,8 @@ Floats = NDArray[np.float32]
 ROWS = (LONGEST, LONGEST + 1)
 USUAL = "af_heart"
 STYLES = Kind("a file of styles", 1 << 28)
+SAVED = ".pt"
+PICKLED = Kind("a style", 1 << 23)
 MOST = 4096  # styles in an archive
 _WEIGHED = re.compile(r"([^:+]+)(?::([^:+]+))?")
 _BYTES = tuple(rows * STYLE * 4 for rows in ROWS)
@@ -49,7 +53,7 @@ def archives(folder: Path) -> list[Path]:
 
 def files(folder: Path) -> list[Path]:
     """One file for each speaker."""
-    return sorted((folder / "voices").glob("*.bin"))
+    return [path for ending in ("pt", "bin") for path in sorted((folder / "voices").glob(f"*.{ending}"))]
 
 
 class Styles:
@@ -61,7 +65,7 @@ class Styles:
     @cached_property
     def places(self) -> dict[str, Path]:
         """Each name and the file that it is in. Raises WeightError for a damaged archive."""
-        found = {path.stem: path for path in files(self.folder)}
+        found = {path.stem: path for path in files(self.folder)}  # the last counts: a .bin takes no process
         for archive in archives(self.folder):
             found |= dict.fromkeys(_names(archive), archive)
         return dict(sorted(found.items()))
@@ -93,6 +97,9 @@ def _names(archive: Path) -> list[str]:
 
 
 def _table(path: Path, name: str) -> Floats:
+    if path.suffix == SAVED:
+        check(path, PICKLED, remedy="fetch it again", error=WeightError)
+        return checked(alone(path), str(path))
     content = read_bytes(path, STYLES, remedy="fetch it again")
     if content[:2] == b"PK":
         return checked(read_arrays(path, STYLES, name)[name], f"{path}: {name}")
