@@ -127,10 +127,11 @@ def kokoro_graph(path: Path, *, rows: int = 178, style: int = 256, drawn: bool =
     return g.save(path, inputs, g("Reshape", g("Tanh", sound), g.const([-1])), "audio", 1)
 
 
-def kokoro_named(path: Path, seed: int = 3) -> dict[str, Any]:
+def kokoro_named(path: Path, seed: int = 3, *, kernel: int = 0) -> dict[str, Any]:
     """A graph with the signature of Kokoro's whose weights and nodes are called as in its exports; gives the weights.
 
-    A table, a linear layer, an LSTM of both directions and a convolution: one of each kind that is quantised.
+    A table, a linear layer, an LSTM of both directions and a convolution: one of each kind that is quantised. With
+    `kernel`, one of the generator's residual blocks too, and a short-time transform.
     """
     g, width, half = Builder(seed), 8, 4
 
@@ -154,6 +155,9 @@ def kokoro_named(path: Path, seed: int = 3) -> dict[str, Any]:
     recurrent = (named(f"onnx::LSTM_{n}", 2, *shape) for n, shape in enumerate(((16, width), (16, half), (32,))))
     y = last(g("LSTM", y, *recurrent, hidden_size=half, direction="bidirectional"), "/encoder/shared/LSTM")
     y = g("Reshape", g("Transpose", y, perm=[2, 1, 3, 0]), g.const([1, width, -1]))
+    if kernel:
+        y = _residual_block(g, named, y, "decoder.generator.resblocks.0", kernel)
+        y = g("Add", y, _transformed(g, y))
     post = [f"decoder.generator.conv_post.{role}" for role in ("weight", "bias")]
     y = g("Conv", y, named(post[0], HOP, width, 3), named(post[1], HOP), pads=[1, 1])
     last(y, "/decoder/generator/conv_post/Conv")
@@ -161,6 +165,40 @@ def kokoro_named(path: Path, seed: int = 3) -> dict[str, Any]:
     inputs = [value("tokens", 7, 1, "length"), value("style", 1, 1, 256), value("speed", 1, 1)]
     g.save(path, inputs, g("Reshape", g("Tanh", sound), g.const([-1])), "audio", 1)
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in g.weights}
+
+
+def _residual_block(g: Builder, named: Any, x: str, stem: str, kernel: int, width: int = 8) -> str:
+    """x [1, width, steps]: styled norm, snake and convolution, twice, in two dilations, as exports spell them."""
+    half = g("Slice", "style", g.const([0]), g.const([128]), g.const([1]))
+
+    def part(x: str, which: str, dilation: int) -> str:
+        told = g("Gemm", half, named(f"{stem}.adain{which}.fc.weight", 2 * width, 128),
+                 named(f"{stem}.adain{which}.fc.bias", 2 * width), transB=1)  # fmt: skip
+        told = g("Unsqueeze", told, g.const([2]))
+        scale, shift = (g("Slice", told, g.const([n]), g.const([n + width]), g.const([1])) for n in (0, width))
+        apart = g("Sub", x, g("ReduceMean", x, axes=[2]))
+        spread = g("Sqrt", g("Add", g("ReduceMean", g("Mul", apart, apart), axes=[2]), g.const(1e-5, np.float32)))
+        y = g("Add", g("Mul", g("Add", scale, g.const(1, np.float32)), g("Div", apart, spread)), shift)
+        alpha = f"{stem}.alpha{which}"
+        values = (g.rng.uniform(0.3, 2, (1, width, 1))).astype(np.float32)
+        g.weights.append(numpy_helper.from_array(values, alpha))
+        sine = g("Sin", g("Mul", y, alpha))
+        y = g("Add", y, g("Mul", g("Div", g.const(1, np.float32), alpha), g("Mul", sine, sine)))
+        pads, place = [(kernel - 1) // 2 * dilation] * 2, f"{stem}.convs{which}"
+        weights = (named(f"{place}.weight", width, width, kernel), named(f"{place}.bias", width))
+        return g("Conv", y, *weights, pads=pads, dilations=[dilation])
+
+    for i, dilation in enumerate((1, 3)):
+        x = g("Add", part(part(x, f"1.{i}", dilation), f"2.{i}", 1), x)
+    return x
+
+
+def _transformed(g: Builder, y: str) -> str:
+    """The mean of a short-time spectrum of all of y."""
+    signal = g("Reshape", y, g.const([1, -1, 1]))
+    window = g.const(np.hanning(9)[:8], np.float32)
+    weighed = g("Mul", g("STFT", signal, g.const(4), window, g.const(8), onesided=1), g.weight(1, 1, 5, 2))
+    return g("ReduceMean", weighed, keepdims=0)
 
 
 def eight_bits(path: Path, *, per_channel: bool, signed: bool) -> None:

@@ -38,8 +38,8 @@ from .synthesis import Synthesizer
 
 __all__ = [
     "Arrays", "Checkpoint", "CheckpointPart", "Engine", "FamilySpec", "FaultCatalogue", "GraphTwin", "Input", "Lengths",
-    "Lookup", "Model", "Page", "Past", "PortedProgram", "Probe", "Reference", "ReferenceRun", "StageSpec", "Target",
-    "Tensors", "Workload",
+    "Lookup", "Model", "Page", "Past", "PortedProgram", "Probe", "Quicker", "Reference", "ReferenceRun", "StageSpec",
+    "Target", "Tensors", "Workload",
 ]  # fmt: skip
 
 
@@ -173,6 +173,17 @@ class Engine(NamedTuple):
     workers: int = 0
 
 
+class Quicker(NamedTuple):
+    """Another form of a graph that came with a checkpoint.
+
+    edit: (rewritten onnx.ModelProto, configuration, path), in place → whether it found anything to change.
+    trial: the names of a graph's inputs → one utterance, for timing.
+    """
+
+    edit: Callable[[Any, Any, Path], bool]
+    trial: Callable[[Sequence[str]], Arrays]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilySpec:
     """A family of models. Fields without a comment are explained by their type."""
@@ -215,6 +226,8 @@ class FamilySpec:
     batch: int = 1  # chunks spoken together where nothing was measured
     # Edits the graphs that came with a checkpoint of strangers in place: (onnx.ModelProto, configuration, path).
     rewrite: Target[Callable[[Any, Any, Path], None]] | None = None
+    # The same graph in another form, which is kept where it is the faster one on this machine.
+    quicker: Target[Quicker] | None = None
     # A voice's graph and our blocks on its weights, with what a seed draws as inputs: both sides of a comparison.
     twin: Target[Callable[[Path, int], GraphTwin]] | None = None
     needs: str = ""  # what a file of such a graph needs beside it, for messages

@@ -57,6 +57,17 @@ class Graph:
             node = self.producers.get(table)
         return self.weights[table].dims[0] if table in self.weights and self.weights[table].dims else None
 
+    def known(self, name: str) -> NDArray[Any] | None:
+        """A value's numbers where the graph itself says them."""
+        from onnx import helper, numpy_helper
+
+        if name in self.weights:
+            return numpy_helper.to_array(self.weights[name])
+        node = self.producers.get(name)
+        if node is None or node.op_type != "Constant" or node.attribute[0].name != "value":
+            return None
+        return numpy_helper.to_array(helper.get_attribute_value(node.attribute[0]))
+
     def constant(self, name: str, values: Any, dtype: Any = np.int64) -> str:
         """A new weight; gives its name back."""
         from onnx import numpy_helper
@@ -148,6 +159,19 @@ class Graph:
         self.take(name, kind, [f"{name}.length"])
         self.show(told, "durations", rank)
 
+    def swept(self) -> None:
+        """Drop what nothing reads any more."""
+        needed, kept = {one.name for one in self.graph.output}, list[Any]()
+        for node in reversed(self.graph.node):
+            if needed & {*node.output}:
+                kept.append(node)
+                needed |= {name for one in _inside(node) for name in one.input}
+        del self.graph.node[:]
+        self.graph.node.extend(reversed(kept))
+        for i in reversed([i for i, one in enumerate(self.graph.initializer) if one.name not in needed]):
+            del self.graph.initializer[i]
+        self.weights = {one.name: one for one in self.graph.initializer}
+
     def settled(self) -> None:
         """Raises WeightError where something is still drawn inside the graph, which no seed reaches."""
         for node in _all(self.graph):
@@ -161,10 +185,15 @@ class Graph:
 def _all(graph: Any) -> Iterator[Any]:
     """The nodes of a graph and of those inside it."""
     for node in graph.node:
-        yield node
-        for fact in node.attribute:
-            for inner in ([fact.g] if fact.HasField("g") else []) + list(fact.graphs):
-                yield from _all(inner)
+        yield from _inside(node)
+
+
+def _inside(node: Any) -> Iterator[Any]:
+    """A node, and those of the graphs inside it."""
+    yield node
+    for fact in node.attribute:
+        for inner in ([fact.g] if fact.HasField("g") else []) + list(fact.graphs):
+            yield from _all(inner)
 
 
 def nodes(graph: Any) -> Iterator[Any]:

@@ -229,17 +229,19 @@ def assemble(
     return Assembled(origin.family.runner(sessions, host, origin.config), sessions, choices, host)
 
 
-def prebuilt(family: FamilySpec, config: Any, graphs: Mapping[str, Path], *, threads: int = 1) -> Any:
+def prebuilt(
+    family: FamilySpec, config: Any, graphs: Mapping[str, Path], *, threads: int = 1, precision: str = ""
+) -> Any:
     """The runner on graphs that came with a checkpoint, on ONNX Runtime."""
     from .foreign import prepared
 
-    ready = {name: prepared(path, family, config) for name, path in graphs.items()}
+    ready = {name: prepared(path, family, config, precision=precision) for name, path in graphs.items()}
     specs = {spec.name: spec for spec in family.stages(config)}
     sessions = {
         # A family of strangers' graphs declares none: what such a graph gives is its own loop's to look at.
         name: DeclaredSession(path, specs[name], threads=threads)
         if name in specs
-        else onnx.Session(path, threads=threads)
+        else onnx.Session(path, threads=threads, planned=family.quicker is None)
         for name, path in ready.items()
     }
     return family.runner(sessions, {}, config)

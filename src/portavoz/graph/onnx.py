@@ -20,10 +20,14 @@ SLOWER = ["SkipLayerNormFusion"]
 
 
 class Session:
-    """One compiled stage. Many threads may run it at once; it is opened at the first use."""
+    """One compiled stage. Many threads may run it at once; it is opened at the first use.
 
-    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
-        self.path, self.threads = Path(path), threads
+    planned: which values take the place of which is planned when it is opened. That takes seconds for a graph of
+    thousands of nodes whose sizes are not known before it runs, and then finds little.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1, planned: bool = True) -> None:
+        self.path, self.threads, self.planned = Path(path), threads, planned
         self._opened: Any = None
         self._lock = threading.Lock()
         if not is_there(self.path):
@@ -78,7 +82,7 @@ class Session:
     def _open(self) -> Any:
         with self._lock:
             if self._opened is None:
-                self._opened = _session(self.path, self.threads)
+                self._opened = _session(self.path, self.threads, self.planned)
             return self._opened
 
 
@@ -153,11 +157,11 @@ def _failures() -> tuple[type[BaseException], ...]:
     return (*(kind for name in names if (kind := getattr(state, name, None)) is not None), ValueError, RuntimeError)
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path, threads: int, planned: bool) -> Any:
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
+    options.log_severity_level, options.enable_mem_reuse = 3, planned
     # Idle threads that spin would slow down whatever else the machine does between two sentences.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import shutil
@@ -27,6 +28,11 @@ def flags() -> list[str]:
         return []
     listed = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return listed.partition(":")[2].lower().split()
+
+
+def kind() -> str:
+    """A checksum of its features: what was measured on one kind says nothing about another."""
+    return hashlib.sha256(" ".join(sorted(flags())).encode()).hexdigest()[:16]
 
 
 def cores() -> int:

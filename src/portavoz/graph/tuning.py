@@ -8,7 +8,6 @@ of a machine say nothing about another one, so a choice counts only where it was
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,9 +141,8 @@ def _place(origin: Origin, cache: Cache) -> Path:
 
 
 def _here() -> dict[str, Any]:
-    flags = hashlib.sha256(" ".join(sorted(processor.flags())).encode()).hexdigest()[:16]
     versions = {name: version_of(name) for packages in PACKAGES.values() for name in packages}
-    return {"format": FORMAT, "processor": flags, "cores": processor.cores(), "versions": versions}
+    return {"format": FORMAT, "processor": processor.kind(), "cores": processor.cores(), "versions": versions}
 
 
 def _marked(tried: Sequence[Tried], batch: int, floor: float) -> list[Tried]:

@@ -184,16 +184,9 @@ class _Widening(Graph):
         nodes = [
             one for node in self.graph.node for one in self.out.get(id(node), [] if id(node) in self.gone else [node])
         ]
-        needed, kept = {one.name for one in self.graph.output}, []
-        for node in reversed(nodes):
-            if needed & {*node.output}:
-                kept.append(node)
-                needed |= {*node.input}
         del self.graph.node[:]
-        self.graph.node.extend(reversed(kept))
-        for i in reversed([i for i, one in enumerate(self.graph.initializer) if one.name not in needed]):
-            del self.graph.initializer[i]
-        self.weights = {one.name: one for one in self.graph.initializer}
+        self.graph.node.extend(nodes)
+        super().swept()
         self.adders = {name: node for node in self.graph.node if node.op_type == "Add" for name in node.input}
 
     def renamed(self) -> None:
