@@ -200,7 +200,7 @@ ROOF = "There was a roof on salaries, and we all knew it."
 
 def test_the_bundled_speakers_are_two_women_and_a_man(bundled: Voice) -> None:
     assert bundled.name == "heart"
-    assert bundled.speakers == ("heart", "bella", "eric")
+    assert bundled.speakers == ("heart", "bella", "eric", "michael")
     assert bundled.rate == 24000
     heights = [height(bundled.speak(ROOF, speaker=name)) for name in bundled.speakers]
     assert all(140 < found < 240 for found in heights[:2]) and all(80 < found < 170 for found in heights[2:])

@@ -21,10 +21,11 @@ KOKORO = "hibari-tts 0.2.1's spectra with durations, F0, loudness and envelopes 
 TEACHERS = {
     NAME: "hibari-tts 0.2.1, itself a student of Kokoro-82M's af_heart",
     "bella": f"{KOKORO} af_bella",
-    "eric": f"{KOKORO} am_eric",
+    "eric": f"{KOKORO} am_eric, a semitone higher",
+    "michael": f"{KOKORO} am_michael, three semitones higher, a quarter of the envelopes",
 }
 CARD: dict[str, Any] = {
-    "summary": "Three synthetic Americans, two women and a man, distilled from freely licensed neural teachers.",
+    "summary": "Four synthetic Americans, two women and two men, distilled from freely licensed neural teachers.",
     "teachers": TEACHERS,
     "texts": "example sentences of WordNet 3.0; made ones: questions, exclamations, lists, dialogue, numbers",
     "licences": {
@@ -32,8 +33,8 @@ CARD: dict[str, Any] = {
         **dict.fromkeys(TEACHERS, "hibari-tts and Kokoro-82M: Apache-2.0"),
         "texts": "WordNet-3.0 (Princeton University)",
     },
-    "limits": "English only, three speakers, no emotions.",
-    "hours": {NAME: 12.1, "bella": 1.2, "eric": 1.0},
+    "limits": "English only, four speakers, no emotions.",
+    "hours": {NAME: 12.1, "bella": 1.2, "eric": 1.0, "michael": 0.8},
 }
 FIGURES = {"mos_estimate": "naturalness", "word_error": "word errors"}
 

@@ -10,7 +10,8 @@ weights=runs/heart/source_filter.safetensors
 
 python recipes/voice/neural.py --out corpus-heart --hours 12
 python recipes/voice/speakers.py "$kokoro" --style af_bella --name bella --out corpus-heart
-python recipes/voice/speakers.py "$kokoro" --style am_eric --name eric --skip 1500 --hours 1 --out corpus-heart
+python recipes/voice/speakers.py "$kokoro" --style am_eric --name eric --pitch 1 --skip 1500 --hours 1 --out corpus-heart
+python recipes/voice/speakers.py "$kokoro" --style am_michael --name michael --share 0.25 --pitch 3 --skip 1500 --hours 1 --out corpus-heart
 portavoz train recipes/voice/heart.yaml --out runs/heart
 python recipes/voice/heart.py "$weights" "$voice"
 # On held-out sentences, of which the training has seen none, beside the teacher's recordings.

@@ -1,8 +1,8 @@
 """Further speakers for the corpus: a Kokoro style's prosody and envelopes on the first teacher's spectra.
 
     python recipes/voice/speakers.py kokoro/ --style af_bella --name bella --out corpus-heart
-    python recipes/voice/speakers.py kokoro/ --style am_eric --name eric --out corpus-heart --skip 1500
-    python recipes/voice/speakers.py kokoro/ --style am_echo --name echo --share 0.6 --out corpus-heart --skip 3000
+    python recipes/voice/speakers.py kokoro/ --style am_eric --name eric --pitch 1 --skip 1500
+    python recipes/voice/speakers.py kokoro/ --style am_michael --name michael --share 0.25 --pitch 3 --skip 1500
 
 Only `heart` has a teacher that gives the five spectra of a source–filter head. But the two models read the same
 phonemes in the same steps of 25 ms, so a style's durations, F0 and loudness can be told to heart's second half, and
@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,14 @@ class Style:
         import onnxruntime
         from onnx.utils import extract_model
 
-        whole, cut = folder / "kokoro.onnx", folder / "prosody.onnx"
-        if not cut.is_file():
-            extract_model(str(whole), str(cut), ["tokens", "style", "speed"], list(OUTPUTS), check_model=False)
+        whole = folder / "kokoro.onnx"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.prosody: Any = onnxruntime.InferenceSession(str(cut), options)
+        # Not beside the whole one: a folder with two models is no voice.
+        with TemporaryDirectory() as place:
+            cut = str(Path(place) / "prosody.onnx")
+            extract_model(str(whole), cut, ["tokens", "style", "speed"], list(OUTPUTS), check_model=False)
+            self.prosody: Any = onnxruntime.InferenceSession(cut, options)
         self.sound: Any = onnxruntime.InferenceSession(str(whole), options)
         self.table = np.fromfile(folder / "voices" / f"{name}.bin", np.float32).reshape(-1, 1, 256)
 
@@ -69,16 +72,17 @@ class Style:
 class Styled(Teacher):
     """A teacher that speaks in a style: heart's spectra of the style's prosody, moved by the style's envelopes."""
 
-    def __init__(self, style: Style, share: float) -> None:
+    def __init__(self, style: Style, share: float, pitch: float = 0.0) -> None:
         super().__init__()
         self.style, self.share, self.spectra = style, share, Spectra()
+        self.pitch = np.float32(2 ** (pitch / 12))
         self.means: dict[tuple[str, bool], Floats] = {}
 
     def spoken(self, chunk: TextChunk) -> tuple[list[int], NDArray[np.int64], Floats, Floats]:
         """Symbol and steps of every phoneme, curves [frames, 2], spectra [frames, 5 · bins] as they were."""
         ids, owner = self.read(chunk)
         steps, f0, loudness = self.style.run(self.style.prosody, self.style.read(chunk))
-        curves = np.stack([voiced(f0), loudness / LOUDER], -1).astype(np.float32)
+        curves = np.stack([voiced(f0) * self.pitch, loudness / LOUDER], -1).astype(np.float32)
         ticks = steps.astype(np.int64)
         return owner, ticks, curves, self.spectra.filters(ids, ticks, *curves.T)
 
@@ -94,7 +98,7 @@ class Styled(Teacher):
         for chunk in texts:
             owner, ticks, curves, filters = self.spoken(chunk)
             f0, own = curves[:, 0], self.style.run(self.style.sound, self.style.read(chunk))[0]
-            moved = envelope(own, f0) - envelope(self.wave(filters, f0), f0)
+            moved = envelope(own, f0 / self.pitch) - envelope(self.wave(filters, f0), f0)
             for key, row in zip(self.keys(chunk, owner, ticks, f0), moved):
                 for name in (key, ("", key[1])):
                     sums[name] = [sums[name][0] + row, sums[name][1] + 1]
@@ -144,12 +148,13 @@ def main() -> None:
     parser.add_argument("--style", required=True)
     parser.add_argument("--name", required=True, help="what the speaker is called here")
     parser.add_argument("--share", type=float, default=1.0, help="how much of the envelopes' difference is added")
+    parser.add_argument("--pitch", type=float, default=0.0, help="semitones that the style's F0 is moved by")
     parser.add_argument("--hours", type=float, default=1.2)
     parser.add_argument("--count", type=int, default=20_000, help="texts of the plan")
     parser.add_argument("--skip", type=int, default=0, help="texts of the plan that are left to other speakers")
     parser.add_argument("--out", type=Path, default=Path("corpus-heart"))
     options = parser.parse_args()
-    teacher = Styled(Style(options.kokoro, options.style), options.share)
+    teacher = Styled(Style(options.kokoro, options.style), options.share, options.pitch)
     later = islice(chunks(options.count), options.skip + 5000, None)
     teacher.listen(chunk for _, _, split, chunk in later if split == "train")
     build(options.out, teacher, options.hours, options.count, speaker=options.name, skip=options.skip)

@@ -92,7 +92,7 @@ def test_answers_are_joined(run) -> None:
         (("--html", "page.txt"), "ends with .html"),
         (("--html", "nowhere/page.html"), "the folder nowhere is not there"),
         (("--speaker", "a,b"), "for 1 voices"),
-        (("--speaker", "nobody", "--only", "real_time_factor"), "has heart, bella, eric"),
+        (("--speaker", "nobody", "--only", "real_time_factor"), "has heart, bella, eric, michael"),
         (("--listened", "nowhere.json"), "cannot be read: there is no such file"),
         (("--runtime", "abacus"), "abacus"),
     ],

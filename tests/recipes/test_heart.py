@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-SPEAKERS = ["heart", "bella", "eric"]
+SPEAKERS = ["heart", "bella", "eric", "michael"]
 FOLDER = Path(__file__).parents[2] / "recipes" / "voice"
 
 

@@ -67,7 +67,7 @@ class Flat:
 
 def test_what_a_style_has_more_is_added_to_the_magnitudes_alone(recipe: Any) -> None:
     teacher = recipe.Styled.__new__(recipe.Styled)
-    teacher.share, teacher.means, teacher.spectra = 0.5, {}, Flat()
+    teacher.share, teacher.means, teacher.spectra, teacher.pitch = 0.5, {}, Flat(), np.float32(1)
     teacher.read = lambda chunk: ([0] * (len(chunk.symbols) + 1), [*range(len(chunk.symbols)), len(chunk.symbols) - 1])
     teacher.wave = lambda filters, f0: np.exp(filters[0, 0]) * pulses(150, 0.2, len(f0))
     teacher.style = Brighter(teacher)
@@ -82,3 +82,6 @@ def test_what_a_style_has_more_is_added_to_the_magnitudes_alone(recipe: Any) -> 
         np.testing.assert_allclose(part[:, :500], flat + 0.5 * np.log(2), atol=0.01)  # above is no sound
     np.testing.assert_allclose(theta, 0.1, atol=1e-4)
     np.testing.assert_allclose(phi, 0.2, atol=1e-3)
+    teacher.pitch = np.float32(2)
+    octave = teacher.spoken(chunk)[2][:, 0]
+    assert octave.max() == 300 and np.array_equal(octave > 0, lesson.curves[:, 0] > 0)

@@ -25,6 +25,7 @@ Complexes = NDArray[np.complex64]
 TOP = 11_000.0  # Hz: no harmonic above
 VOICED = 40.0  # Hz: no pulses at or below
 NEAR_PULSE = 2e-3  # of sin(t / 2): there the quotient is its limit
+ROWS = 32  # frames that are transformed at once: what they need stays in the processor's cache
 
 
 class PulseSource:
@@ -60,8 +61,10 @@ class PulseSource:
         missing = max(0, wanted - len(self._held))  # silence behind the last frame
         frames = sliding_window_view(np.pad(self._held, (0, missing)), spec.fft)[:: spec.hop][:count]
         heard = self._heard[self._given : self._given + count]
-        if heard.any():
-            found[heard] = np.fft.rfft(frames[heard] * self._window, axis=-1)
+        for at in range(0, count, ROWS):
+            mine = np.flatnonzero(heard[at : at + ROWS]) + at
+            if len(mine):
+                found[mine] = np.fft.rfft(frames[mine] * self._window, axis=-1)
         self._held, self._given = self._held[count * spec.hop :], self._given + count
         return found
 
