@@ -44,13 +44,13 @@ def quicken(model: Any, c: KokoroConfig, path: Path) -> bool:
         found = names.tensors(wide, path)
     except (WeightError, LookupError, ValueError, StopIteration):
         return False
-    told, graph = Graph(wide, path), Graph(model, path)
-    if not all(_unscaled(told, node) for node in told.nodes("InstanceNormalization")):
+    widened, graph = Graph(wide, path), Graph(model, path)
+    if not all(_unscaled(widened, node) for node in widened.nodes("InstanceNormalization")):
         return False
-    convolutions = {node.input[1]: node for node in told.nodes("Conv")}
+    convolutions = {node.input[1]: node for node in widened.nodes("Conv")}
     done = False
     for stem in [match[1] for name in found if (match := BLOCK.fullmatch(name))]:
-        edges = _edges(told, convolutions, stem)
+        edges = _edges(widened, convolutions, stem)
         if edges is not None and edges[1] in graph.producers and _fits(found, stem, len(edges[2])):
             _Block(graph, found, stem, edges[2]).replace(*edges[:2])
             done = True
@@ -176,8 +176,8 @@ class _Block:
         made = []
         for n, plus in ((0, 1.0), (1, 0.0)):
             rows = slice(n * self.channels, (n + 1) * self.channels)
-            told = self("MatMul", self.style_half(weight.shape[1]), self.array((weight[rows] * alpha[:, None]).T))
-            made.append(self("Add", told, self.array((bias[rows] + plus) * alpha)))
+            steer = self("MatMul", self.style_half(weight.shape[1]), self.array((weight[rows] * alpha[:, None]).T))
+            made.append(self("Add", steer, self.array((bias[rows] + plus) * alpha)))
         apart = self("Sub", x, self("MatMul", self.mean, x))
         spread = self("Sqrt", self("Add", self("MatMul", self.mean, self("Mul", apart, apart)), self.array(EPS)))
         v = self("Add", self("Mul", apart, self("Div", made[0], spread)), made[1])
