@@ -177,7 +177,7 @@ WAVES: dict[str, tuple[Change, set[str], str]] = {
     "pushed": (shifted, {"DC ÷ RMS"}, "output"),
     "clipped": (lambda x: np.clip(4 * x, -1, 1), {"samples at full scale"}, "output"),
     "hissing": (
-        lambda x: x + np.float32(0.5) * hissing(len(x), 0.9, np.random.default_rng(1)),
+        lambda x: x + np.float32(0.8) * hissing(len(x), 0.9, np.random.default_rng(1)),
         {"energy above half of Nyquist"}, "vocoder",
     ),
     "another rate": (lambda x: np.repeat(x, 2), {"frames of the wave"}, "vocoder"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from portavoz import families, ops
 from portavoz.errors import BackendError
@@ -76,7 +77,9 @@ def test_a_sentence_of_compact_has_torchs_frames() -> None:
     text = "The birch canoe slid on the smooth planks."
     ours, theirs = (load(backend=name).speak(text).samples for name in ("ttnn", "torch"))
     assert len(ours) == len(theirs) > 30_000
-    assert 0 < np.linalg.norm(ours - theirs) < 0.7 * np.linalg.norm(theirs)  # the phase drifts, the frames do not
+    # The phase drifts, the magnitudes do not: a quarter of a semitone changes them by 0.22.
+    ours, theirs = (np.abs(np.fft.rfft(sliding_window_view(x, 1200)[::300] * np.hanning(1200))) for x in (ours, theirs))
+    assert 0 < np.linalg.norm(ours - theirs) < 0.12 * np.linalg.norm(theirs)
 
 
 # Planted faults
