@@ -165,7 +165,7 @@ class TorchOps(Ops):
     def masked(self, x: Tensor, allowed: Tensor) -> Tensor:
         return x.masked_fill(~allowed, -torch.inf)
 
-    def full(self, shape: tuple[int, ...], value: float) -> Tensor:
+    def full(self, shape: tuple[Size, ...], value: float) -> Tensor:
         return torch.full(shape, value, dtype=self.dtype, device=self.device)
 
     def write(self, buffer: Tensor, new: Tensor, at: int) -> Tensor:

@@ -38,13 +38,13 @@ def _exchanged(a: str, b: str) -> Callable[[Arrays], None]:
 
 
 def _rows_exchanged(model: Any, _: Any) -> None:
-    opening = model.t3._opening
+    opening = model.t3.opening
 
     def paired(*given: Any) -> Any:
         x = opening(*given)
         return model.ops.concat([x[1:], x[:1]], 0)
 
-    model.t3._opening = paired
+    model.t3.opening = paired
 
 
 def _mel_changed(model: Any, _: Any) -> None:
@@ -54,7 +54,7 @@ def _mel_changed(model: Any, _: Any) -> None:
 
 
 def _no_positions_in_the_empty_row(model: Any, _: Any) -> None:
-    opening, t3, ops = model.t3._opening, model.t3, model.ops
+    opening, t3, ops = model.t3.opening, model.t3, model.ops
 
     def silent(voice: Any, text: Any, start: Any, batch: int) -> Any:
         x = opening(voice, text, start, batch)
@@ -63,7 +63,7 @@ def _no_positions_in_the_empty_row(model: Any, _: Any) -> None:
         row = ops.concat([x[1:, :first], empty, x[1:, last:]], 1)
         return ops.concat([x[:1], row], 0)
 
-    t3._opening = silent
+    t3.opening = silent
 
 
 def _velocity(change: Callable[[Any, int], Any]) -> Callable[[Any, Any], None]:
@@ -162,7 +162,7 @@ GLUE = [
     Fault("the memory half as loud again", rf"(edge|leaf):{rx(TOK)}blocks\.0\.mlp_ln$",
           edit=_set(lambda m: m.tokenizer.layers[0].attention,
                     memory=lambda conv: Wrapped(conv, lambda inner, x: inner(x) * 1.5))),
-    Fault("the phase is not a sine", r"(edge|leaf|value):(mel2wav|wave)",
+    Fault("the phase is not a sine", r"(edge|leaf|value):(mel2wav|wave|/istft)",
           edit=_words(lambda m: m.vocoder, sin=lambda inner, x, seen=[]: _once(inner, x, seen))),
     Fault("the last leaky relu has the others' slope", r"(edge|leaf|facts):(mel2wav|/leaky_relu)",
           edit=_words(lambda m: m.vocoder, leaky_relu=lambda inner, x, slope: inner.leaky_relu(x, 0.1))),
