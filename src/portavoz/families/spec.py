@@ -37,9 +37,9 @@ from .optional import (
 from .synthesis import Synthesizer
 
 __all__ = [
-    "Arrays", "Checkpoint", "CheckpointPart", "Engine", "FamilySpec", "FaultCatalogue", "GraphTwin", "Input", "Lengths",
-    "Lookup", "Model", "Page", "Past", "PortedProgram", "Probe", "Quicker", "Reference", "ReferenceRun", "StageSpec",
-    "Target", "Tensors", "Workload",
+    "Arrays", "Checkpoint", "CheckpointPart", "Engine", "FamilySpec", "FasterGraph", "FaultCatalogue", "GraphTwin",
+    "Input", "Lengths", "Lookup", "Model", "Page", "Past", "PortedProgram", "Probe", "Reference", "ReferenceRun",
+    "StageSpec", "Target", "Tensors", "Workload",
 ]  # fmt: skip
 
 
@@ -173,7 +173,7 @@ class Engine(NamedTuple):
     workers: int = 0
 
 
-class Quicker(NamedTuple):
+class FasterGraph(NamedTuple):
     """Another form of a graph that came with a checkpoint.
 
     edit: (rewritten onnx.ModelProto, configuration, path), in place → whether it found anything to change.
@@ -227,7 +227,10 @@ class FamilySpec:
     # Edits the graphs that came with a checkpoint of strangers in place: (onnx.ModelProto, configuration, path).
     rewrite: Target[Callable[[Any, Any, Path], None]] | None = None
     # The same graph in another form, which is kept where it is the faster one on this machine.
-    quicker: Target[Quicker] | None = None
+    faster_graph: Target[FasterGraph] | None = None
+    # Whether ONNX Runtime plans, as it opens a graph, which values share memory; that takes seconds where a
+    # graph has thousands of nodes whose sizes vary.
+    plans_memory: bool = True
     # A voice's graph and our blocks on its weights, with what a seed draws as inputs: both sides of a comparison.
     twin: Target[Callable[[Path, int], GraphTwin]] | None = None
     needs: str = ""  # what a file of such a graph needs beside it, for messages

@@ -241,7 +241,7 @@ def prebuilt(
         # A family of strangers' graphs declares none: what such a graph gives is its own loop's to look at.
         name: DeclaredSession(path, specs[name], threads=threads)
         if name in specs
-        else onnx.Session(path, threads=threads, planned=family.quicker is None)
+        else onnx.Session(path, threads=threads, planned=family.plans_memory)
         for name, path in ready.items()
     }
     return family.runner(sessions, {}, config)

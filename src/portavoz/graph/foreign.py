@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import BackendError, WeightError
 from ..families.graph_file import check_size, mentioned, open_graph
-from ..families.spec import Arrays, FamilySpec, Quicker
+from ..families.spec import Arrays, FamilySpec, FasterGraph
 from . import processor
 from .cache import Cache, digest
 from .compile import version_of
@@ -29,44 +29,44 @@ def prepared(path: Path, family: FamilySpec, config: Any, cache: Cache | None = 
     edit = None if family.rewrite is None else family.rewrite()
     if edit is None:
         return path
-    quicker = None if family.quicker is None or precision == OWN else family.quicker()
+    faster = None if family.faster_graph is None or precision == OWN else family.faster_graph()
     check_size(path)
 
     def build(folder: Path) -> None:
         model = open_graph(path)
         edit(model, config, path)
-        other = _other(model, quicker, config, path)
+        other = _other(model, faster, config, path)
         places = []
         for name, form in (("graph", model), *([] if other is None else [("other", other)])):
             _float_doors(form)
             places.append(folder / f"{name}.onnx")
             places[-1].write_bytes(form.SerializeToString())
-        if quicker is not None and len(places) > 1:
-            fastest(places, quicker.trial).replace(places[0])
+        if faster is not None and len(places) > 1:
+            fastest(places, faster.trial, planned=family.plans_memory).replace(places[0])
             places[1].unlink(missing_ok=True)
 
     seen = digest([path, *mentioned(path)])
     about = {"format": FORMAT, "family": family.name, "file": seen, "config": family.values(config)}
-    if quicker is not None:
+    if faster is not None:
         about["here"] = [processor.kind(), version_of("onnxruntime")]
     return (cache or Cache()).entry("graph", about, build) / "graph.onnx"
 
 
-def _other(model: Any, quicker: Quicker | None, config: Any, path: Path) -> Any:
+def _other(model: Any, faster: FasterGraph | None, config: Any, path: Path) -> Any:
     """Another form of a rewritten graph; None where there is none."""
-    if quicker is None:
+    if faster is None:
         return None
     other = type(model)()
     other.CopyFrom(model)
-    return other if quicker.edit(other, config, path) else None
+    return other if faster.edit(other, config, path) else None
 
 
-def fastest(forms: Sequence[Path], trial: Callable[[Sequence[str]], Arrays]) -> Path:
+def fastest(forms: Sequence[Path], trial: Callable[[Sequence[str]], Arrays], *, planned: bool = True) -> Path:
     """The graph that takes the least processor time with one thread; in turns, since a machine has other things to do.
 
     The first, where another cannot be run.
     """
-    sessions, least = [Session(form, planned=False) for form in forms], dict.fromkeys(forms, math.inf)
+    sessions, least = [Session(form, planned=planned) for form in forms], dict.fromkeys(forms, math.inf)
     given = trial([name for name, _ in sessions[0].describe()["inputs"]])
     for turn in range(ROUNDS + 1):
         for form, session in zip(forms, sessions):

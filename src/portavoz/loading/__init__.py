@@ -162,6 +162,6 @@ def _runner(
         with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
             return assemble(Origin.of(family, found, transient=True, ops=back), choices, Cache(folder)).runner
     first = family.runtimes[runtime][0]
-    if runtime == "onnx" and (precision == first or family.quicker) and (graphs := found.graphs()):
+    if runtime == "onnx" and (precision == first or family.faster_graph) and (graphs := found.graphs()):
         return prebuilt(family, found.config, graphs, threads=options.threads, precision=precision)
     return assemble(Origin.of(family, found), choices).runner

@@ -183,7 +183,8 @@ class Sessions:
         return self.sessions["codes"].run(log_mel=np.ascontiguousarray(mel))[0]
 
     def close_prompt(self) -> None:
-        """Give back what hears a prompt: as much memory as T3 in eight bits. The next prompt opens it again."""
+        """Close the stages that encode a prompt, which take as much memory as T3 in eight bits; the next prompt opens
+        them again."""
         for name in PROMPT:
             self.sessions[name].close()
 

@@ -4,7 +4,7 @@ Two thirds of the time are their convolutions, which run with the products of `s
 ONNX's own operators, on [time, channels]; a norm and the snake behind it are a scale and a shift for each channel,
 v = scale · x + shift, and v + sin² v, whose factor 1 / α is in the next weights. The sound is that of the same weights
 in float32: whatever the file rounds at run time is not rounded there. The source's transform stays as it is: where a
-frame has no voice its phases are rounding noise, which the network hears.
+frame has no voice its phases are rounding noise, and the sound depends on them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import WeightError
 from ..short_products import algorithm
-from ..spec import Quicker
+from ..spec import FasterGraph
 from ..surgery import Graph
 from . import names
 from .config import STYLE, KokoroConfig
@@ -33,7 +33,7 @@ SMALLEST = 1e-6  # of a snake's α that is divided by
 Arrays = dict[str, NDArray[Any]]
 
 
-def quicken(model: Any, c: KokoroConfig, path: Path) -> bool:
+def faster(model: Any, c: KokoroConfig, path: Path) -> bool:
     """Edit a rewritten graph in place; gives whether anything was to be done. What is not as expected stays."""
     if min(one.version for one in model.opset_import if one.domain in ("", "ai.onnx")) < OPSET:
         return False
@@ -147,13 +147,13 @@ class _Block:
     def __call__(self, kind: str, *inputs: str, **facts: Any) -> str:
         from onnx import helper
 
-        out = f"{self.stem}/quick/{len(self.made)}"
+        out = f"{self.stem}/faster/{len(self.made)}"
         self.made.append(helper.make_node(kind, list(inputs), [out], name=out, **facts))
         return out
 
     def array(self, values: Any, kind: Any = np.float32) -> str:
         """A weight."""
-        return self.graph.constant(f"{self.stem}/quick/w{len(self.graph.graph.initializer)}", values, kind)
+        return self.graph.constant(f"{self.stem}/faster/w{len(self.graph.graph.initializer)}", values, kind)
 
     def number(self, values: Any) -> str:
         """Whole numbers, each said once."""
@@ -246,4 +246,4 @@ def trial(takes: Sequence[str]) -> Arrays:
     return {name: given.get(name, np.full(64, 0.5, np.float32)) for name in takes}
 
 
-QUICKER = Quicker(quicken, trial)
+FASTER = FasterGraph(faster, trial)

@@ -14,7 +14,7 @@ import pytest
 
 import portavoz
 from portavoz.families.graph_file import open_graph
-from portavoz.families.kokoro import quick
+from portavoz.families.kokoro import faster_graph
 from portavoz.families.kokoro.config import KokoroConfig
 from portavoz.families.kokoro.rewrite import rewrite
 from portavoz.families.kokoro.widen import widen
@@ -22,7 +22,7 @@ from portavoz.families.short_products import LONGEST, algorithm
 from portavoz.graph import foreign
 
 C = KokoroConfig()
-BLOCK = "resblocks.0/quick/"
+BLOCK = "resblocks.0/faster/"
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 7, 11, 23])
@@ -65,7 +65,7 @@ def test_the_sound_is_that_of_the_weights(tmp_path: Path, kernel: int, rounded: 
     if rounded:  # what is not replaced computes in float32 too then
         widen(other, path)
     widen(wide, path)
-    assert quick.quicken(other, C, path)
+    assert faster_graph.faster(other, C, path)
     kinds = [node.op_type for node in other.graph.node]
     assert kinds.count("Conv") == 1 and "STFT" in kinds
     onnx.checker.check_model(other)
@@ -83,11 +83,11 @@ def test_half_precision_around_stays(tmp_path: Path) -> None:
     onnx.save(convert_float_to_float16(onnx.load(str(path))), str(path))
     model = open_graph(path)
     rewrite(model, C, path)
-    assert quick.quicken(model, C, path)
+    assert faster_graph.faster(model, C, path)
     foreign._float_doors(model)
     onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     (last,) = (node for node in model.graph.node if BLOCK in [*node.input, ""][0] and BLOCK not in node.output[0])
-    assert last.op_type == "Cast" and last.attribute[0].i == quick.HALF
+    assert last.op_type == "Cast" and last.attribute[0].i == faster_graph.HALF
 
 
 def test_what_is_no_block_stays(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_what_is_no_block_stays(tmp_path: Path) -> None:
         if tensor.name == "decoder.generator.resblocks.0.alpha1.0":
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(weights[tensor.name]), tensor.name))
     rewrite(model, C, path)
-    quick.quicken(model, C, path)
+    faster_graph.faster(model, C, path)
     assert sum(node.op_type == "Conv" for node in model.graph.node) == 5  # a snake that cannot be divided by
     model = onnx.load(str(path))
     for name, values in (("scale", np.full(8, 2, np.float32)), ("shift", np.zeros(8, np.float32))):
@@ -106,9 +106,9 @@ def test_what_is_no_block_stays(tmp_path: Path) -> None:
     state = next(node.input[0] for node in model.graph.node if node.op_type == "ReduceMean" and node.attribute[0].ints)
     model.graph.node.append(onnx.helper.make_node("InstanceNormalization", [state, "scale", "shift"], ["n"]))
     model.graph.output.append(onnx.helper.make_tensor_value_info("n", 1, None))
-    assert not quick.quicken(model, C, path)  # a norm that scales by itself
+    assert not faster_graph.faster(model, C, path)  # a norm that scales by itself
     plain = open_graph(open_voices.kokoro_graph(tmp_path / "plain.onnx"))
-    assert not quick.quicken(plain, C, path)
+    assert not faster_graph.faster(plain, C, path)
 
 
 def test_the_faster_form_is_kept(tmp_path: Path) -> None:
@@ -119,14 +119,15 @@ def test_the_faster_form_is_kept(tmp_path: Path) -> None:
         model = open_graph(path)
         rewrite(model, C, path)
         onnx.save(model, str(path))
-    assert foreign.fastest([quickly, slow], quick.trial) == foreign.fastest([slow, quickly], quick.trial) == quickly
+    for forms in ([quickly, slow], [slow, quickly]):
+        assert foreign.fastest(forms, faster_graph.trial) == quickly
 
 
 @pytest.mark.usefixtures("own_cache")
 def test_a_voice_speaks_in_either_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = open_voices.kokoro(tmp_path / "kokoro")
     open_voices.kokoro_named(folder / "kokoro-v1.0.onnx", kernel=7)
-    monkeypatch.setattr(foreign, "fastest", lambda forms, trial: forms[1])
+    monkeypatch.setattr(foreign, "fastest", lambda forms, trial, planned: forms[1])
     other = portavoz.load(folder).speak("A button.")
     own = portavoz.load(folder, precision=foreign.OWN).speak("A button.")
     again = portavoz.load(folder).speak("A button.")
