@@ -2,8 +2,9 @@
 
     python bench/_chatterbox_chain.py make|open|serve NAME FOLDER CASE THREADS TOKENS
 
-`make` writes a checkpoint of random weights with the published sizes, `open` fills the compile cache, `serve` answers
-each JSON line with one: {"do": "say"} with what each part took, {"do": "mel"} after writing a mel of given tokens.
+`make` writes a prompt and, where none is, a checkpoint of random weights with the published sizes, `open` fills the
+compile cache, `serve` answers each JSON line with one: {"do": "say"} with what each part took, {"do": "mel"} after
+writing a mel of given tokens.
 CASE is "hf" (chatterbox-tts) or a runtime and a precision of ours, such as "openvino_int8".
 """
 
@@ -81,6 +82,8 @@ class Ours:
         clock, loop, noise = Clock(), self.loop, Noise(3)
         recording = read(Path(prompt))
         voice = loop.clone(recording.samples, recording.rate)
+        vars(loop.stages).get("_openings", {}).clear()  # each round hears the prompt anew
+        loop.stages.condition(voice.speaker, voice.t3_prompt, voice.emotion)
         clock.done("prompt")
         ids = self.voice.tokenizer.ids(punctuated(TEXT, loop.c.variant), None)
         drawn = list(loop.tokens(ids, voice, self.how, noise, Utterance()))
@@ -190,7 +193,8 @@ def main() -> None:
     if what == "make":
         import chatterbox_models as models
 
-        models.published(place, name)
+        if not (place / "config.json").exists():
+            models.published(place, name)
         models.prompt(place, PROMPT)
         return
     out = os.fdopen(os.dup(1), "w")

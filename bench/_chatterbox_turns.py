@@ -52,7 +52,8 @@ class Speaker:
             self.clock[part], self.cpu[part] = min(self.clock[part], clock), min(self.cpu[part], cpu)
 
     def figures(self, case: str) -> dict[str, float]:
-        """By name. "spoken" is all but the prompt, which is heard once for any number of texts."""
+        """By name. "spoken" is all but the prompt, which is heard once for any number of texts; what T3 computes of it
+        alone is part of hearing it where it is kept."""
         spoken = {
             kind: sum(took[part] for part in PARTS[1:]) for kind, took in (("s", self.clock), ("cpu_s", self.cpu))
         }
@@ -104,8 +105,7 @@ def chain(
     cases = ["hf", EXACT, *(case for case in cases or CASES if case != EXACT)]
     with tempfile.TemporaryDirectory(prefix="portavoz-bench-") as own:
         folder = folder or Path(own) / name
-        if not (folder / "config.json").exists():
-            subprocess.run(command("make", name, folder, "", threads, tokens), check=True)
+        subprocess.run(command("make", name, folder, "", threads, tokens), check=True)
         with speaking(name, folder, cases, threads, tokens) as speakers:
             for _ in range(rounds):
                 for speaker in speakers.values():

@@ -36,7 +36,7 @@ from portavoz import families, ops
 from portavoz.families.chatterbox import reference
 from portavoz.families.chatterbox.config import CONFIGS, ChatterboxConfig
 from portavoz.families.chatterbox.names import folded
-from portavoz.families.chatterbox.runtime import HIDDEN, Sessions
+from portavoz.families.chatterbox.sessions import HIDDEN, Sessions
 from portavoz.families.chatterbox.stages import Eager
 from portavoz.families.chatterbox.tokens import State
 from portavoz.graph import processor

@@ -223,6 +223,8 @@ class FamilySpec:
     hosted: bool = False  # `prepare` gives tensors for the runner too, though its eager voice runs the blocks
     # Runtime, precision, whether the processor has bfloat16 → the stages that run in another precision.
     precisions: Callable[[str, str, bool], Mapping[str, str]] = lambda runtime, precision, bfloat16: {}
+    # Stage → the compiled runtime that it runs on whichever one is chosen: as fast there, and smaller.
+    runs_on: Mapping[str, str] = field(default_factory=dict)
     batch: int = 1  # chunks spoken together where nothing was measured
     # Edits the graphs that came with a checkpoint of strangers in place: (onnx.ModelProto, configuration, path).
     rewrite: Target[Callable[[Any, Any, Path], None]] | None = None

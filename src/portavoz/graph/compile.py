@@ -29,6 +29,7 @@ from . import onnx, openvino, processor
 from .cache import Cache, digest
 from .declared import DeclaredSession
 from .eager import Function
+from .forms import faster_convolutions
 
 LOG = logging.getLogger("portavoz")
 EXPORTER = "torch"  # the back end that stages are exported from, and on which an eager voice runs them
@@ -84,7 +85,8 @@ def plan(family: FamilySpec, runtime: str, precision: str, threads: int = 1) -> 
         )
     usual = dict.fromkeys((stage["name"] for stage in family.shown), precision)
     each = usual | dict(family.precisions(runtime, precision, processor.bfloat16()))
-    return {stage: Choice(runtime, own, threads) for stage, own in each.items()}
+    other = family.runs_on if runtime != "eager" else {}
+    return {stage: Choice(other.get(stage, runtime), own, threads) for stage, own in each.items()}
 
 
 class Origin:
@@ -163,7 +165,10 @@ class Origin:
 
         def build(folder: Path) -> None:
             LOG.info("%s: exporting the stage %s; it is kept in %s", self.family.title, name, cache.root)
-            (folder / f"{name}.onnx").write_bytes(self.exported(name))
+            path = folder / f"{name}.onnx"
+            path.write_bytes(self.exported(name))
+            if self.specs[name].native_convolutions:
+                faster_convolutions(path, {key: given.example for key, given in self.specs[name].takes.items()})
 
         return cache.entry(f"onnx-{name}", self._about(name, PACKAGES["onnx"]), build) / f"{name}.onnx"
 
@@ -202,8 +207,10 @@ class Origin:
 
     def _about(self, stage: str, packages: tuple[str, ...]) -> dict[str, Any]:
         declared = self.specs[stage].declared()[0] if stage in self.specs else []
+        here = stage in self.specs and self.specs[stage].native_convolutions  # the form that was faster on this machine
         return {
             "format": FORMAT,
+            **({"here": processor.kind()} if here else {}),
             "family": self.family.name,
             "stage": stage,
             "weights": self.digest,

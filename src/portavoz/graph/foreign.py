@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BackendError, WeightError
 from ..families.graph_file import check_size, mentioned, open_graph
-from ..families.spec import Arrays, FamilySpec, FasterGraph
+from ..families.spec import FamilySpec, FasterGraph
 from . import processor
 from .cache import Cache, digest
 from .compile import version_of
-from .onnx import Session
+from .forms import fastest
 
 FORMAT = 1  # another number when the same file is rewritten in another way
 OWN = "as the file is"  # the precision that asks for no other form
-ROUNDS = 3
 
 
 def prepared(path: Path, family: FamilySpec, config: Any, cache: Cache | None = None, *, precision: str = OWN) -> Path:
@@ -59,25 +54,6 @@ def _other(model: Any, faster: FasterGraph | None, config: Any, path: Path) -> A
     other = type(model)()
     other.CopyFrom(model)
     return other if faster.edit(other, config, path) else None
-
-
-def fastest(forms: Sequence[Path], trial: Callable[[Sequence[str]], Arrays], *, planned: bool = True) -> Path:
-    """The graph that takes the least processor time with one thread; in turns, since a machine has other things to do.
-
-    The first, where another cannot be run.
-    """
-    sessions, least = [Session(form, planned=planned) for form in forms], dict.fromkeys(forms, math.inf)
-    given = trial([name for name, _ in sessions[0].describe()["inputs"]])
-    for turn in range(ROUNDS + 1):
-        for form, session in zip(forms, sessions):
-            start = time.process_time()
-            try:
-                session.run(**given)
-            except (BackendError, WeightError):
-                continue
-            if turn:  # the first makes room for what is in between
-                least[form] = min(least[form], time.process_time() - start)
-    return min(forms, key=lambda form: least[form])
 
 
 def _float_doors(model: Any) -> None:

@@ -154,7 +154,7 @@ class Chatterbox:
             return logits
         attention = np.mean(step.attention, 0)
         if guard.steps == 0:
-            attention = attention[first + guard.symbols :]
+            attention = attention[first + guard.symbols - attention.shape[1] :]
         return guard.step(logits, attention[:, first : first + guard.symbols], seen[-1])
 
     def _ended(self, guard: AlignmentGuard | None, said: Utterance) -> None:

@@ -16,6 +16,7 @@ from .config import CODES, CONFIGS, ChatterboxConfig, parse
 from .loop import Chatterbox
 from .names import turned
 from .prompt import Conditionals
+from .sessions import Sessions
 from .speaker import VoiceEncoder
 from .stages import Eager, s3gen
 from .tokens import T3
@@ -97,9 +98,10 @@ FAMILY = FamilySpec(
     prepare=runtime.prepare,
     hosted=True,
     precisions=runtime.precisions,
+    runs_on=runtime.RUNS_ON,
     open=Checkpoint.open,
     eager=eager,
-    runner=runtime.Sessions,
+    runner=Sessions,
     synthesizer=synthesizer,
     exercise=exercise,
     lengths={"symbols": 40, "prompt": 25, "tokens": 25},  # a second of speech behind a second of a prompt

@@ -43,7 +43,9 @@ PARTS = ("t3", "s3gen", "voice")
 
 
 class Step(NamedTuple):
-    """Logits [rows, V], the state, and each aligned head's attention of the first row, [new steps, all steps]."""
+    """Logits [rows, V], the state, and each aligned head's attention of the first row, [new steps, all steps].
+
+    A prefill's new steps may be those after the voice alone, whose keys and values are kept."""
 
     logits: Floats
     state: Any

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import WeightError
+from ..short_convolutions import Rows, dilation_of
 from ..short_products import algorithm
 from ..spec import FasterGraph
 from ..surgery import Graph
@@ -72,10 +73,10 @@ def _edges(graph: Graph, convolutions: dict[str, Any], stem: str) -> tuple[str, 
         narrow = convolutions.get(f"{stem}.convs2.{len(dilations)}.weight")
         made = _biased(graph, narrow.output[0]) if narrow is not None else ""
         reads = graph.consumers(made)
-        if len(reads) != 1 or reads[0].op_type != "Add" or _dilation(graph, narrow) != 1:
+        if len(reads) != 1 or reads[0].op_type != "Add" or dilation_of(graph, narrow) != 1:
             return None
         before = next((name for name in reads[0].input if name != made), "")
-        dilation = _dilation(graph, wide)
+        dilation = dilation_of(graph, wide)
         if not before or state not in ("", before) or dilation == 0:
             return None
         first, state = first or before, reads[0].output[0]
@@ -106,24 +107,13 @@ def _fits(found: Arrays, stem: str, count: int) -> bool:
     return True
 
 
-def _dilation(graph: Graph, node: Any) -> int:
-    """Of a convolution that keeps the number of steps; 0 for any other."""
-    from onnx import helper
-
-    facts = {fact.name: helper.get_attribute_value(fact) for fact in node.attribute}
-    kernel, dilation = graph.weights[node.input[1]].dims[-1], facts.get("dilations", [1])[0]
-    same = facts.get("pads", [0, 0]) == [(kernel - 1) * dilation // 2] * 2 and kernel % 2
-    return dilation if same and facts.get("strides", [1]) == [1] and facts.get("group", 1) == 1 else 0
-
-
-class _Block:
+class _Block(Rows):
     """One residual block being written; values are names, those with a time axis [steps, channels]."""
 
     def __init__(self, graph: Graph, found: Arrays, stem: str, dilations: list[int]) -> None:
-        self.graph, self.found, self.stem, self.dilations = graph, found, stem, dilations
+        super().__init__(graph, stem)
+        self.found, self.dilations = found, dilations
         self.channels = len(found[f"{stem}.convs1.0.weight"])
-        self.made: list[Any] = []
-        self.known: dict[Any, str] = {}
 
     def replace(self, first: str, last: str) -> None:
         """The block from `first` to `last` [1, channels, steps], in the place of what makes `last`."""
@@ -134,8 +124,8 @@ class _Block:
         self.style = self("Cast", "style", to=FLOAT)
         bias = np.zeros(self.channels)
         for i, dilation in enumerate(self.dilations):
-            y = self.convolved(self.steered(x, f"1.{i}"), f"1.{i}", dilation)
-            x = self("Add", x, self.convolved(self.steered(y, f"2.{i}"), f"2.{i}", 1))
+            y = self.filtered(self.steered(x, f"1.{i}"), f"1.{i}", dilation)
+            x = self("Add", x, self.filtered(self.steered(y, f"2.{i}"), f"2.{i}", 1))
             bias += self.found[f"{self.stem}.convs2.{i}.bias"]  # the next norm takes it away again
         x = self("Transpose", self("Add", x, self.array(bias)), perm=[1, 0])
         half = any(one.data_type == HALF for name, one in self.graph.weights.items() if f"{self.stem}." in name)
@@ -144,29 +134,11 @@ class _Block:
         self.graph.insert(old, *self.made)
         self.graph.graph.node.remove(old)
 
-    def __call__(self, kind: str, *inputs: str, **facts: Any) -> str:
-        from onnx import helper
-
-        out = f"{self.stem}/faster/{len(self.made)}"
-        self.made.append(helper.make_node(kind, list(inputs), [out], name=out, **facts))
-        return out
-
-    def array(self, values: Any, kind: Any = np.float32) -> str:
-        """A weight."""
-        return self.graph.constant(f"{self.stem}/faster/w{len(self.graph.graph.initializer)}", values, kind)
-
-    def number(self, values: Any) -> str:
-        """Whole numbers, each said once."""
-        key = repr(values)
-        if key not in self.known:
-            self.known[key] = self.array(values, np.int64)
-        return self.known[key]
-
     def _lengths(self, x: str) -> None:
-        self.steps = self("Gather", self("Shape", x), self.number(0))
-        whole = self("Cast", self.steps, to=FLOAT)
+        self.length = self.steps(x)
+        whole = self("Cast", self.length, to=FLOAT)
         share = self("Div", self.array([[1.0]]), whole)
-        shape = self("Concat", self.number([1]), self("Unsqueeze", self.steps, self.number([0])), axis=0)
+        shape = self("Concat", self.number([1]), self("Unsqueeze", self.length, self.number([0])), axis=0)
         self.mean = self("Expand", share, shape)  # [1, steps]: times a value, its mean over time
 
     def steered(self, x: str, which: str) -> str:
@@ -190,49 +162,11 @@ class _Block:
             self.known["style"] = self("Slice", self.style, self.number([0]), self.number([wide]), self.number([1]))
         return self.known["style"]
 
-    def convolved(self, x: str, which: str, dilation: int) -> str:
+    def filtered(self, x: str, which: str, dilation: int) -> str:
         """x / α convolved; without a bias."""
         alpha = self.found[f"{self.stem}.alpha{which}.alpha"].astype(np.float64)
         weight = self.found[f"{self.stem}.convs{which}.weight"].astype(np.float64) / alpha[None, :, None]
-        outputs, inputs, kernel = weight.shape
-        short = algorithm(kernel, inputs)
-        assert short is not None  # `_edges` has asked
-        (size, products), pieces = short.after.shape, short.before.shape[1]
-        read, write = self.places(kernel, dilation, size, pieces)
-        padded = self("Concat", x, self.array(np.zeros((1, inputs))), axis=0)
-        flat = self("Reshape", self("Gather", padded, read, axis=0), self.number([pieces, -1]))
-        y = self("Reshape", self("MatMul", self.array(short.before), flat), self.number([products, -1, inputs]))
-        # Weights are transformed when the graph is opened: the file has them as they are.
-        plain = self.array(weight.transpose(2, 1, 0).reshape(kernel, -1))
-        shape = self.number([products, inputs, outputs])
-        y = self("MatMul", y, self("Reshape", self("MatMul", self.array(short.weights), plain), shape))
-        y = self("MatMul", self.array(short.after), self("Reshape", y, self.number([products, -1])))
-        return self("Gather", self("Reshape", y, self.number([-1, outputs])), write, axis=0)
-
-    def places(self, kernel: int, dilation: int, size: int, pieces: int) -> tuple[str, str]:
-        """Which row each input of each piece is [pieces, all] (`steps` for a zero), and where each step's output is.
-
-        Each phase of a dilated convolution is a signal of its own; rows of outputs are [size, phase, piece].
-        """
-        key = (kernel, dilation, size, pieces)
-        if key in self.known:
-            return self.known[key], self.known[(*key, "out")]
-        number, steps = self.number, self.steps
-        whole = size * dilation
-        count = self("Div", self("Add", steps, number(whole - 1)), number(whole))  # pieces of the longest phase
-        at = self("Range", number(0), count, number(1))
-        at = self("Unsqueeze", self("Mul", at, number(whole)), number([0, 1]))
-        tap = np.arange(pieces)[:, None, None] * dilation + np.arange(dilation)[None, :, None]
-        place = self("Add", at, self.array(tap - (kernel - 1) * dilation // 2, np.int64))
-        place = self("Where", self("Less", place, number(0)), steps, place)
-        read = self("Reshape", self("Min", place, steps), number([pieces, -1]))
-        step = self("Range", number(0), steps, number(1))
-        phase, turn = self("Mod", step, number(dilation)), self("Div", step, number(dilation))
-        row = self("Mul", self("Mod", turn, number(size)), number(dilation))
-        row = self("Mul", self("Add", row, phase), count)
-        write = self("Add", row, self("Div", turn, number(size)))
-        self.known[key], self.known[(*key, "out")] = read, write
-        return read, write
+        return self.convolved(x, self.length, weight, dilation)
 
 
 def trial(takes: Sequence[str]) -> Arrays:
