@@ -11,8 +11,9 @@ from . import processor
 from .cache import Cache, digest
 from .compile import version_of
 from .forms import fastest
+from .onnx import folded
 
-FORMAT = 1  # another number when the same file is rewritten in another way
+FORMAT = 2  # another number when the same file is rewritten in another way
 OWN = "as the file is"  # the precision that asks for no other form
 
 
@@ -37,6 +38,7 @@ def prepared(path: Path, family: FamilySpec, config: Any, cache: Cache | None = 
             places.append(folder / f"{name}.onnx")
             places[-1].write_bytes(form.SerializeToString())
         if faster is not None and len(places) > 1:
+            folded(places[1])
             fastest(places, faster.trial, planned=family.plans_memory).replace(places[0])
             places[1].unlink(missing_ok=True)
 

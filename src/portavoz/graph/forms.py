@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import BackendError, WeightError
 from ..families.short_convolutions import shorten
 from ..families.spec import Arrays
-from .onnx import Session, basic
+from .onnx import Session, folded
 
 ROUNDS = 3
 
@@ -41,10 +41,8 @@ def faster_convolutions(path: Path, given: Arrays) -> None:
     model = onnx.load(path)
     if not shorten(model):
         return
-    short, other = path.with_name("short.onnx"), path.with_name("other.onnx")
-    short.write_bytes(model.SerializeToString())
+    other = path.with_name("other.onnx")
+    other.write_bytes(model.SerializeToString())
     del model
-    basic(short, other)  # its weights transformed, or a session would hold them in both forms
-    fastest([path, other], lambda names: given).replace(path)
-    for left in (short, other):
-        left.unlink(missing_ok=True)
+    fastest([path, folded(other)], lambda names: given).replace(path)
+    other.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,16 @@ def basic(graph: Path, out: Path) -> Path:
     options.optimized_model_filepath, options.log_severity_level = str(out), 3
     runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     return out
+
+
+def folded(graph: Path) -> Path:
+    """Compute, in the file, what can be computed of its weights alone: a session would hold them in both forms.
+
+    A graph that cannot be opened stays as it is.
+    """
+    with suppress(*_failures()):
+        basic(graph, graph.with_name("folded.onnx")).replace(graph)
+    return graph
 
 
 def _runtime() -> Any:
