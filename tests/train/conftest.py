@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+
+from portavoz.train.data import toy
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -12,3 +16,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen short utterances, to be read only; what is computed of them is kept beside them."""
+    return toy.make(tmp_path_factory.mktemp("toy"), count=16)

@@ -11,7 +11,6 @@ from portavoz.families.compact.config import MINIMAL, CompactConfig
 from portavoz.flow import MelSpec
 from portavoz.ops.torch import TorchOps
 from portavoz.train.config import TrainConfig
-from portavoz.train.data import toy
 from portavoz.train.data.corpus import Corpus
 from portavoz.train.data.pitch import of_symbols, statistics, tracks
 from portavoz.train.loop.trainer import Trainer
@@ -19,11 +18,6 @@ from portavoz.train.voice.train_voice import train
 from portavoz.weights.cursor import Weights
 
 BOTH = {**MINIMAL.to_dict(), "pitch": True, "energy": True}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return toy.make(tmp_path_factory.mktemp("toy"), count=16)
 
 
 def config(corpus, **more):

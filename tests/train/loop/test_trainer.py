@@ -20,11 +20,6 @@ from portavoz.train.tasks.losses import MelOf, stft_loss
 from portavoz.weights import file
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return toy.make(tmp_path_factory.mktemp("toy"), count=16)
-
-
 def config(corpus, **more):
     values = {
         "corpus": str(corpus),

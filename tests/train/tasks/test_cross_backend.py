@@ -16,7 +16,6 @@ from portavoz.cli import main
 from portavoz.errors import MissingExtra, SpecError
 from portavoz.families.compact.config import MINIMAL
 from portavoz.train.config import TrainConfig
-from portavoz.train.data import toy
 from portavoz.train.loop.trainer import Trainer
 
 HIFI = {**MINIMAL.to_dict(), "vocoder": "hifigan", "hifigan": {"channels": 16}}
@@ -32,11 +31,6 @@ KINDS: dict[str, dict[str, Any]] = {
 
 # Of a step: its gradients, the weights after it, their average.
 TOLERANCES = {"istft": (4e-3, 4e-4, 1e-3), "adversarial": (4e-3, 4e-4, 1e-3), "hifigan": (5e-5, 5e-5, 1e-4)}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.make(tmp_path_factory.mktemp("toy"), count=16)
 
 
 def config(corpus: Path, **more: Any) -> TrainConfig:

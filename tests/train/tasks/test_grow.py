@@ -9,16 +9,10 @@ import torch
 from portavoz.errors import SpecError
 from portavoz.families.compact.config import MINIMAL
 from portavoz.train.config import TrainConfig
-from portavoz.train.data import toy
 from portavoz.train.loop.trainer import Trainer
 
 WIDE = {"hidden": 64, "heads": 4, "inner": 72, "duration_channels": 64, "encoder_layers": 2, "decoder_layers": 3}
 LARGE = {**MINIMAL.to_dict(), **WIDE, "istft": {"channels": 60, "inner": 100, "layers": 2}}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return toy.make(tmp_path_factory.mktemp("toy"), count=16)
 
 
 def config(corpus, **more):

@@ -12,16 +12,10 @@ import torch
 import portavoz
 from portavoz.errors import SpecError
 from portavoz.train.config import TrainConfig
-from portavoz.train.data import toy
 from portavoz.train.loop.trainer import Trainer
 from portavoz.train.tasks.compact import AcousticTask, VocoderTask
 from portavoz.train.tasks.joint import SOUND, part_settings
 from portavoz.train.voice.train_voice import train
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.make(tmp_path_factory.mktemp("toy"), count=16)
 
 
 def config(corpus: Path, **more: object) -> TrainConfig:
