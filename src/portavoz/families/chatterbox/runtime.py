@@ -33,8 +33,9 @@ def precisions(runtime: str, precision: str, bfloat16: bool) -> dict[str, str]:
     """The stages whose precision is another one; `bfloat16`: the processor multiplies it itself.
 
     int8 is about T3, whose weights are read for every token. The flow's estimator, more arithmetic than weights, is in
-    bfloat16 where OpenVINO and the processor have it, else on OpenVINO in int8; on ONNX Runtime int8 is slower than
-    float32. The vocoder, whose phases add up, and what turns a prompt into tokens stay in float32.
+    bfloat16 where OpenVINO and the processor have it, else on OpenVINO in int8, as its encoder is, for its memory; on
+    ONNX Runtime int8 is slower than float32. The vocoder, whose phases add up, and what turns a prompt into
+    tokens stay in float32.
     """
     kept = dict.fromkeys(EXACT, "float32")
     if precision == "bfloat16":
@@ -42,7 +43,7 @@ def precisions(runtime: str, precision: str, bfloat16: bool) -> dict[str, str]:
     if precision != "int8":
         return {}
     flow = "float32" if runtime != "openvino" else "bfloat16" if bfloat16 else "int8"
-    return {**kept, "vocode": "float32", "mu": "float32", "velocity": flow}
+    return {**kept, "vocode": "float32", "mu": "int8" if runtime == "openvino" else "float32", "velocity": flow}
 
 
 def prepare(parts: Mapping[str, Tensors], c: ChatterboxConfig) -> dict[str, Tensors]:
