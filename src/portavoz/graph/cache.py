@@ -2,7 +2,8 @@
 
 An entry is a folder whose name is a hash of everything that decides its content (weights, stage, shapes, precision,
 versions). It is made beside its place and renamed, so that two processes that make the same one at the same time both
-end with a whole one; a seal with each file's checksum tells a damaged one, which is made again.
+end with a whole one; a seal with each file's checksum tells a damaged one, which is made again. What the checksums of
+unchanged files were is kept too (see `checksums`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .checksums import computed, sha256
 
 SEAL = "entry.json"
 
@@ -32,7 +34,7 @@ def digest(paths: Iterable[Path]) -> str:
     """One checksum of the contents of several files, in order."""
     whole = hashlib.sha256()
     for path in paths:
-        whole.update(_sha256(path).encode())
+        whole.update(sha256(path, folder()).encode())
     return whole.hexdigest()
 
 
@@ -89,21 +91,11 @@ def whole(place: Path) -> bool:
     """Whether an entry has all its files, and each is what was written."""
     try:
         files = json.loads((place / SEAL).read_text(encoding="utf-8"))["files"]
-        return all(_sha256(place / name) == checksum for name, checksum in files.items())
+        return all(sha256(place / name, place.parent) == checksum for name, checksum in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
 def _seal(place: Path, about: Mapping[str, Any]) -> None:
-    files = {path.name: _sha256(path, sync=True) for path in sorted(place.iterdir())}
+    files = {path.name: computed(path, sync=True) for path in sorted(place.iterdir())}
     (place / SEAL).write_text(json.dumps({"about": dict(about), "files": files}, indent=1) + "\n", encoding="utf-8")
-
-
-def _sha256(path: Path, *, sync: bool = False) -> str:
-    seen = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 22):
-            seen.update(part)
-        if sync:
-            os.fsync(file.fileno())
-    return seen.hexdigest()
