@@ -224,6 +224,13 @@ def test_what_hears_a_prompt_is_closed_when_the_voice_is_made(english: Work) -> 
     assert sorted(closed) == ["codes", "voice", "x_vector"]
 
 
+def test_what_opens_slowly_on_openvino_runs_on_onnx_runtime() -> None:
+    for runtime, other in (("openvino", "onnx"), ("onnx", "onnx"), ("eager", "eager")):
+        chosen = plan(FAMILY, runtime, "float32")
+        assert {chosen[stage].runtime for stage in ("voice", "x_vector", "vocode")} == {other}
+        assert {chosen[stage].runtime for stage in ("codes", "step", "velocity")} == {runtime}
+
+
 def test_what_hears_a_prompt_is_never_rounded() -> None:
     for precision in ("int8", "bfloat16"):
         each = precisions("openvino", precision, True)

@@ -21,7 +21,8 @@ from .vocoder import HiFT
 Floats = NDArray[np.float32]
 # Runtime → the precisions it has.
 RUNTIMES = {"eager": ("float32",), "onnx": ("float32", "int8"), "openvino": ("float32", "bfloat16", "int8")}
-RUNS_ON = {"vocode": "onnx"}  # OpenVINO takes twice the memory for it, and as long
+# OpenVINO takes twice the memory for the vocoder, and as long; to open many convolutions takes it three times as long.
+RUNS_ON = {"vocode": "onnx", "x_vector": "onnx", "voice": "onnx"}
 BUCKET = 64  # steps by which buffers grow
 # What a prompt is heard by, where another rounding would be another token.
 PROMPT = ("voice", "x_vector", "codes")
