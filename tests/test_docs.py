@@ -5,6 +5,9 @@ run as far as it has come, and later blocks may import it. In a block ``console`
 command, and what stands below it is what the command must print, where ``…`` stands for anything. A page with
 a block ``console slow`` or ``python slow`` runs in the slow lane too, with those blocks. Other fences (``sh``,
 ``text``, ``toml``) are not run.
+
+In the fast lane what imports torch begins in a process that has it (support/warm.py); in the slow lane every program of
+every page is a process from its start.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from warm import Warm
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^( *)```(\w+)( +slow)?(?: +title=(\S+))?[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -47,7 +52,7 @@ def matches(said: str, wanted: str) -> bool:
     return re.fullmatch(".*".join(re.escape(part) for part in wanted.split("…")), lines, re.DOTALL) is not None
 
 
-def run_page(blocks: list[tuple[str, str, str]], folder: Path) -> None:
+def run_page(blocks: list[tuple[str, str, str]], folder: Path, warm: Warm | None = None) -> None:
     """Run a page's blocks; consecutive parts of one file run once, as far as the file has come."""
     for i, (language, text, title) in enumerate(blocks):
         if title:
@@ -56,13 +61,18 @@ def run_page(blocks: list[tuple[str, str, str]], folder: Path) -> None:
             if blocks[i + 1 : i + 2] and blocks[i + 1][2] == title:
                 continue
             text = (folder / title).read_text(encoding="utf-8")
-        run(language, text, folder)
+        run(language, text, folder, warm)
 
 
-def run(language: str, text: str, folder: Path) -> None:
+def run(language: str, text: str, folder: Path, warm: Warm | None = None) -> None:
     """Run one block in `folder`; fails with what it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    path = os.pathsep.join([warm.command(), *path] if warm else path)
     env = {**os.environ, "PATH": path, "COLUMNS": "100", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error"}
+    if language == "python" and warm:
+        code, _, said = warm.run(["-c", text], cwd=folder, env=env)
+        assert code == 0, f"{text}\n{said}"
+        return
     if language == "python":
         done = subprocess.run([sys.executable, "-c", text], cwd=folder, env=env, capture_output=True, text=True)
         assert done.returncode == 0, f"{text}\n{done.stderr}"
@@ -79,14 +89,20 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm() as process:
+        yield process
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=name)
-def test_examples_run(page: Path, tmp_path: Path) -> None:
-    run_page(examples(page), tmp_path)
+def test_examples_run(page: Path, warm: Warm, tmp_path: Path) -> None:
+    run_page(examples(page), tmp_path, warm)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [p for p in PAGES if examples(p, slow=True) != examples(p)], ids=name)
-def test_slow_examples_run(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [p for p in PAGES if examples(p, slow=True)], ids=name)
+def test_all_examples_run_from_their_start(page: Path, tmp_path: Path) -> None:
     run_page(examples(page, slow=True), tmp_path)
 
 
@@ -100,9 +116,28 @@ def test_pages_are_listed_and_links_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
-def test_runner_notices_a_wrong_example(tmp_path: Path) -> None:
+@pytest.mark.parametrize("warmed", [False, True])
+def test_runner_notices_a_wrong_example(warmed: bool, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    warm = request.getfixturevalue("warm") if warmed else None
+    wrong = [
+        "raise SystemExit(1)",
+        "1 / 0",
+        "import warnings\nwarnings.warn('no')",
+        "import os\nos.kill(os.getpid(), 9)",
+    ]
+    for text in wrong:
+        with pytest.raises(AssertionError):
+            run("python", text, tmp_path, warm)
     with pytest.raises(AssertionError):
-        run("console", "$ echo one\ntwo\n", tmp_path)
+        run("console", "$ echo one\ntwo\n", tmp_path, warm)
     with pytest.raises(AssertionError):
-        run("python", "raise SystemExit(1)", tmp_path)
-    run("console", "$ echo one two three\none … three\n", tmp_path)
+        run("console", "$ portavoz lab nothing\n", tmp_path, warm)
+    run("console", "$ echo one two three\none … three\n", tmp_path, warm)
+    run("console", '$ portavoz lab nothing 2>&1 || echo "exit code $?"\n…exit code 2\n', tmp_path, warm)
+    (tmp_path / "mine.py").write_text("import sys\nloaded = 'torch' in sys.modules", encoding="utf-8")
+    run(
+        "python",
+        f"import mine, sys\nassert mine.loaded == {warmed}\nassert 'portavoz' not in sys.modules",
+        tmp_path,
+        warm,
+    )
