@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import plugins
 from ..errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ GROUP = "portavoz.families"
 
 def names() -> list[str]:
     """The names of all families: our own, then those of installed packages."""
-    return [*own(), *(name for name in _installed() if name not in own())]
+    return [*own(), *(name for name in plugins.installed(GROUP) if name not in own())]
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def get(name: str) -> FamilySpec:
 
     if name in own():
         return importlib.import_module(f".{name}.spec", __name__).FAMILY
-    found = _installed().get(name)
+    found = plugins.installed(GROUP).get(name)
     if found is None:
         raise InputError(f"there is no family {name!r}: installed are {', '.join(names())}")
     family = found.load()
@@ -56,7 +56,3 @@ def all() -> list[FamilySpec]:
 def recognise(folder: Path) -> FamilySpec | None:
     """The family whose checkpoint a folder holds; None for a folder that no family knows."""
     return next((family for family in all() if family.recognises(folder)), None)
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}

@@ -11,9 +11,9 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import plugins
 from ..errors import BackendError, MissingExtra
 from .layouts import AXES
 
@@ -42,7 +42,7 @@ BACKENDS: dict[str, Entry] = {
 
 def names() -> list[str]:
     """The names of all back ends: our own, then those of installed packages."""
-    return [*BACKENDS, *(name for name in _installed() if name not in BACKENDS)]
+    return [*BACKENDS, *(name for name in plugins.installed(GROUP) if name not in BACKENDS)]
 
 
 def backend(name: str) -> type[Ops]:
@@ -109,8 +109,8 @@ def _there(package: str) -> bool:
 
 def _others() -> dict[str, Entry]:
     """Back ends of installed packages; each may also name the extra `NAME` of its own package."""
-    return {name: Entry(point.value, point.module) for name, point in _installed().items() if name not in BACKENDS}
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return {
+        name: Entry(point.value, point.module)
+        for name, point in plugins.installed(GROUP).items()
+        if name not in BACKENDS
+    }
