@@ -7,9 +7,13 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jaxtyping
 import pytest
+
+if TYPE_CHECKING:
+    from warm import Warm
 
 # Two test processes share two cores: one thread each. Threads that wait for each other would cost ten times more.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -28,6 +32,15 @@ def tiny() -> Path:
     import voices
 
     return built.made("tiny", voices.tiny)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that has imported torch, where programs begin (support/warm.py)."""
+    from warm import Warm
+
+    with Warm() as process:
+        yield process
 
 
 # Where types and shapes are checked at every call inside the model; everywhere that takes more than half of the time.

@@ -16,7 +16,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,12 +86,6 @@ def run(language: str, text: str, folder: Path, warm: Warm | None = None) -> Non
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    with Warm() as process:
-        yield process
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=name)

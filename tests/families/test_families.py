@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from warm import Warm
 
 from portavoz import families
 from portavoz.errors import InputError
@@ -45,10 +46,14 @@ def test_an_unknown_family_is_refused() -> None:
         families.get("abacus")
 
 
-def portavoz(*args: str, path: list[Path], cwd: Path, code: int = 0) -> str:
+def portavoz(*args: str, path: list[Path], cwd: Path, code: int = 0, warm: Warm | None = None) -> str:
     """What the program prints, with these folders in front of everything else that can be imported."""
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(map(str, path)), "OMP_NUM_THREADS": "1"}
     environment |= {"PORTAVOZ_CACHE": str(cwd / "cache"), "HOME": str(cwd)}
+    if warm is not None:
+        found, said, complaint = warm.run(["-m", "portavoz", *args], cwd=cwd, env=environment)
+        assert found == code, complaint
+        return said
     done = subprocess.run(
         [sys.executable, "-m", "portavoz", *args], cwd=cwd, env=environment, capture_output=True, text=True
     )
@@ -70,30 +75,32 @@ def hummer(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sys.path.remove(str(PLUGIN))
 
 
-def hum(*args: Any, cwd: Path, code: int = 0) -> str:
-    return portavoz(*map(str, args), path=[PLUGIN, ROOT / "src"], cwd=cwd, code=code)
+@pytest.fixture
+def hum(warm: Warm, tmp_path: Path) -> Callable[..., str]:
+    """The program beside which the family is installed."""
+    return lambda *args: portavoz(*map(str, args), path=[PLUGIN, ROOT / "src"], cwd=tmp_path, warm=warm)
 
 
 def test_the_toy_family_is_short() -> None:
     assert len((PLUGIN / "toy_family.py").read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_it_speaks_eagerly_and_exported(hummer: Path, tmp_path: Path) -> None:
+def test_it_speaks_eagerly_and_exported(hum: Callable[..., str], hummer: Path, tmp_path: Path) -> None:
     for runtime in ("eager", "onnx"):
-        hum("say", "Hum.", "--voice", hummer, "--runtime", runtime, "-o", f"{runtime}.wav", cwd=tmp_path)
+        hum("say", "Hum.", "--voice", hummer, "--runtime", runtime, "-o", f"{runtime}.wav")
     from portavoz.audio.files import read
 
     waves = [read(tmp_path / f"{runtime}.wav").samples for runtime in ("eager", "onnx")]
     assert len(waves[0]) == len(waves[1]) > 1000 and abs(waves[0] - waves[1]).max() < 1e-3
 
 
-def test_it_compares_shows_and_has_a_kit(hummer: Path, tmp_path: Path) -> None:
-    report = json.loads(hum("lab", "compare", "hum", "--seeds", "1", "--json", cwd=tmp_path))
+def test_it_compares_shows_and_has_a_kit(hum: Callable[..., str], hummer: Path, tmp_path: Path) -> None:
+    report = json.loads(hum("lab", "compare", "hum", "--seeds", "1", "--json"))
     assert report["family"] == "hum" and report["pass"]
-    shown = json.loads(hum("show", "hum", "--json", cwd=tmp_path))
+    shown = json.loads(hum("show", "hum", "--json"))
     assert shown["configurations"]["tiny"]["parameters"] == 128 * 12 + 12 * 13 + 800 * 13
-    assert json.loads(hum("show", hummer, "--json", cwd=tmp_path))["name"] == "hummer"
-    hum("lab", "kit", "hum", "-o", "kit", cwd=tmp_path)
+    assert json.loads(hum("show", hummer, "--json"))["name"] == "hummer"
+    hum("lab", "kit", "hum", "-o", "kit")
     assert json.loads((tmp_path / "kit" / "kit.json").read_text())["expected"] == {"samples": 11 * 800}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from warm import Warm
 
 PROGRAM = """
 import torch
@@ -34,12 +35,15 @@ def action(root: Path) -> dict[str, Any]:
     return yaml.safe_load((root / "docs" / "examples" / "parity" / "action.yml").read_text(encoding="utf-8"))
 
 
-def ran(action: dict[str, Any], folder: Path, **inputs: str) -> tuple[int, dict[str, str], str]:
+def ran(warm: Warm, action: dict[str, Any], folder: Path, **inputs: str) -> tuple[int, dict[str, str], str]:
     """Run the step that compares: exit code, outputs, summary."""
     step = next(s for s in action["runs"]["steps"] if s.get("id") == "compare")
     assert step["shell"] == "bash"
     given = {name: str(about.get("default", "")) for name, about in action["inputs"].items()} | inputs
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "PATH": os.pathsep.join([warm.command(), str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
     for name, text in step["env"].items():
         env[name] = given[text.removeprefix("${{ inputs.").removesuffix(" }}")]
     for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
@@ -51,23 +55,23 @@ def ran(action: dict[str, Any], folder: Path, **inputs: str) -> tuple[int, dict[
     return done.returncode, {key: value for key, _, value in said}, (folder / "GITHUB_STEP_SUMMARY").read_text()
 
 
-def test_the_actions_steps_do_what_the_docs_say(action: dict[str, Any], tmp_path: Path) -> None:
+def test_the_actions_steps_do_what_the_docs_say(warm: Warm, action: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    code, outputs, summary = ran(action, tmp_path, reference="program:right", port="program:wrong")
+    code, outputs, summary = ran(warm, action, tmp_path, reference="program:right", port="program:wrong")
     assert code == 1 and outputs["verdict"] == "FAIL" and outputs["first"].startswith("FIRST WRONG: ")
     assert summary.strip() == outputs["first"] and (tmp_path / "portavoz-lab.html").is_file()
     old = tmp_path / "old.json"
     old.write_text((tmp_path / "portavoz-lab.json").read_text())
-    code, outputs, _ = ran(action, tmp_path, reference="program:right", port="program:wrong", since=str(old))
+    code, outputs, _ = ran(warm, action, tmp_path, reference="program:right", port="program:wrong", since=str(old))
     assert code == 0 and outputs["verdict"] == "FAIL"  # nothing new
     assert json.loads((tmp_path / "portavoz-lab.json").read_text())["since"]["new"] == []
-    code, outputs, _ = ran(action, tmp_path, reference="program:right", port="program:right")
+    code, outputs, _ = ran(warm, action, tmp_path, reference="program:right", port="program:right")
     assert code == 0 and outputs["verdict"] == "PASS"
 
 
-def test_a_port_that_cannot_be_run_fails_the_job(action: dict[str, Any], tmp_path: Path) -> None:
+def test_a_port_that_cannot_be_run_fails_the_job(warm: Warm, action: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    code, outputs, _ = ran(action, tmp_path, reference="program:right", port="program:nobody")
+    code, outputs, _ = ran(warm, action, tmp_path, reference="program:right", port="program:nobody")
     assert code == 2 and outputs == {}
 
 

@@ -1,7 +1,7 @@
 """Programs that begin as a fork of a process which has imported torch: without the seconds that this import takes.
 
 Of portavoz nothing is imported there. Arguments, folder, environment, import path and streams are the program's own,
-and it ends as any program does. Warnings are errors in all of them.
+and it ends as any program does. PYTHONWARNINGS may be ``error``, or not given.
 
 ``with Warm() as warm: warm.run(["-c", "import torch"], cwd=..., env=...)``; `Warm.command` makes a command ``portavoz``
 that begins there. This module imports little: that command starts with it.
@@ -9,6 +9,7 @@ that begins there. This module imports little: that command starts with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import runpy
@@ -16,6 +17,7 @@ import select
 import socket
 import sys
 import types
+import warnings
 from pathlib import Path
 
 BEGUN_THERE = ("lab", "train")  # the commands that import torch; any other is started as it is
@@ -124,8 +126,8 @@ def _gone() -> bool:
 
 
 def _serve(place: str) -> None:
-    import numpy  # noqa: F401
-    import torch  # noqa: F401
+    with contextlib.suppress(ImportError):  # in the light lane it is absent, and what begins here does without
+        import torch  # noqa: F401
 
     base = [path for path in sys.path if path != str(Path(__file__).parent)]
     with socket.socket(socket.AF_UNIX) as listener:
@@ -143,6 +145,9 @@ def _serve(place: str) -> None:
     os.chdir(message["cwd"])
     os.environ.clear()
     os.environ.update(message["env"])
+    if message["env"].get("PYTHONWARNINGS") != "error":
+        warnings.filters.remove(("error", None, Warning, None, 0))
+        sys.warnoptions.clear()
     more = message["env"].get("PYTHONPATH")
     sys.path[:] = ["", *(more.split(os.pathsep) if more else ()), *base]
     kind, what, *rest = message["arguments"]
