@@ -90,7 +90,9 @@ class Voice:
         read as such where it is certain, with a note. Raises InputError when there is nothing to say, a value cannot
         be, or the voice's family has nothing to do it with, and DeadlineError under `portavoz.time_limit`.
         """
-        batch = self.batch if batch is None else batch
+        if batch is not None:
+            self._check_batch(batch)
+        batch = None if batch == self.batch else batch
         pieces = list(
             self.stream(
                 text, speed=speed, seed=seed, speaker=speaker, pauses=pauses, pitch=pitch, lexicon=lexicon,
@@ -113,11 +115,11 @@ class Voice:
         pitch: float = 0.0,
         lexicon: Lexicon | Mapping[str, str] | str | Path | None = None,
         durations: Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]] | None = None,
-        batch: int = 1,
+        batch: int | None = 1,
         options: Mapping[str, Any] | None = None,
         markup: str = "auto",
     ) -> Iterator[Speech]:
-        """The same sound as `speak` with the same `batch`, piece after piece as it is made.
+        """The same sound as `speak` with the same `batch`, piece after piece as it is made; None is `speak`'s own.
 
         The words of a sentence come with its first piece; their times count from the start of the stream. With more
         than one sentence in a `batch` the whole takes less time, and the first piece comes later.
@@ -134,12 +136,13 @@ class Voice:
             )
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InputError(f"seed is {seed!r}: give a whole number")
+        whole, batch = batch is None, self.batch if batch is None else batch
         self._check_batch(batch)
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
             raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
         manner = SynthesisOptions(
             self._speaker(speaker), float(speed), float(pauses), seed, opened(lexicon), durations, float(pitch),
-            self._checked_options(options or {}),
+            self._checked_options(options or {}), whole,
         )  # fmt: skip
         document = read_markup(text if isinstance(text, str) else strings(text), markup)
         return self._stream(document, self._manners(document, manner), batch, text if isinstance(text, str) else "")

@@ -16,6 +16,7 @@ import soundfile
 import portavoz
 from portavoz.errors import InputError, MissingExtra
 from portavoz.families.chatterbox import watermark
+from portavoz.families.chatterbox.loop import Chatterbox
 from portavoz.voice import Voice
 
 TEXT = "Hello there. The other one, and then?"
@@ -174,6 +175,27 @@ def test_where_it_is_installed_the_sound_is_marked_and_says_so(
     pieces = list(voice.stream("Hi there.", speaker=me, options=FEW))
     assert all(piece.watermarked for piece in pieces)
     np.testing.assert_array_equal(np.concatenate([p.samples for p in pieces]), said.samples)
+
+
+def test_a_sentence_that_nobody_hears_early_is_made_once(
+    voice: Voice, recording: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, model, counts = voice.clone(recording), voice.model.model, list[int]()
+    mel = model.mel
+    monkeypatch.setattr(
+        model, "mel", lambda tokens, *given, **named: counts.append(len(tokens)) or mel(tokens, *given, **named)
+    )
+    monkeypatch.setattr(model, "generation", lambda **given: Chatterbox.generation(model, **{**given, "most": 80}))
+    monkeypatch.setattr(model, "tokens", lambda *given: iter(range(80)))
+    spoken = voice.speak("Hi there.", speaker=me, options=FEW)
+    assert counts == [80]
+    whole = list(voice.stream("Hi there.", speaker=me, options=FEW, batch=None))
+    assert counts == [80, 80]
+    np.testing.assert_array_equal(np.concatenate([piece.samples for piece in whole]), spoken.samples)
+    assert sum(len(piece.samples) for piece in voice.stream("Hi there.", speaker=me, options=FEW)) == len(
+        spoken.samples
+    )
+    assert counts[2:] == [25, 75, 80]  # each piece twice as long as the one before
 
 
 def test_the_mark_is_read_from_marked_sound_alone(network: watermark.Watermarker) -> None:

@@ -72,7 +72,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisOptions:
-    """How to say it: see `Voice.speak`. `speaker` is what the family made of it, `options` are the family's own."""
+    """How to say it: see `Voice.speak`. `speaker` is what the family made of it, `options` are the family's own.
+
+    whole: nobody listens before a sentence is complete, so that it may be made as a whole where that is less work.
+    """
 
     speaker: Any = None
     speed: float = 1.0
@@ -82,6 +85,7 @@ class SynthesisOptions:
     adjust: Adjust | None = None
     pitch: float = 0.0
     options: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    whole: bool = False
 
 
 class SynthesisStream(NamedTuple):

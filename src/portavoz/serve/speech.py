@@ -123,7 +123,7 @@ def speaking(
             check_markup(model, voice, text, markup)
         chosen = arguments(service, model, voice, request)
         # Several sentences together take less time, where a family can; the first sound then comes later.
-        return voice.stream(text, **chosen, batch=voice.batch if whole else 1, markup=markup)
+        return voice.stream(text, **chosen, batch=None if whole else 1, markup=markup)
 
     def encode() -> Any:
         return encoder(request.response_format, voice.rate, whole=whole, sample_rate=rate)

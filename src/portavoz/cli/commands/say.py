@@ -250,7 +250,7 @@ def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
     chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker, "pitch": args.pitch}
     # Who sends sound on while it is made wants the first of it soon.
     early = args.output == "-" and (args.stream or args.format == "raw")
-    batch = args.batch if args.batch is not None else 1 if early else voice.batch
+    batch = args.batch if args.batch is not None else 1 if early else None
     return {
         **chosen,
         "lexicon": open_lexicon(args),

@@ -1,6 +1,7 @@
-"""Sound while the tokens still come: the first after a second of them, each later piece after two.
+"""Sound while the tokens still come: the first after a second of them, the next after two more, then four, and so on.
 
-The mel of a piece is made from all tokens so far, three of them only looked at; what was given once stays. The
+The mel of a piece is made from all tokens so far, three of them only looked at; what was given once stays. So each
+piece is twice as long as the one before: pieces of one length would do the work of the first ones again and again. The
 vocoder sees neighbours on both sides of every piece and one continuous excitation, so that the pieces together are
 what it would make of the whole mel at once: there is no seam to fade over.
 """
@@ -20,7 +21,7 @@ from .prompt import Conditionals
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
 
-FIRST, THEN = 25, 50  # tokens: one second, two seconds
+FIRST = 25  # tokens: one second
 PITCH, CONTEXT = 6, 16  # frames on either side that pitch and wave of one frame depend on, at most
 
 
@@ -63,12 +64,13 @@ def stream(
 ) -> Iterator[Floats]:
     """The sound of ids [1, S] in pieces [samples], as tokens come; `said` gathers warnings."""
     start = loop.start(noise, 2 * (voice.flow_prompt.shape[1] + how.most + len(SILENCE)))
-    waves, tokens, frames, wanted = WaveStream(loop, noise), list[int](), 0, FIRST
+    waves, tokens, frames, more, wanted = WaveStream(loop, noise), list[int](), 0, FIRST, FIRST
     for token in loop.tokens(ids, voice, how, noise, said):
         tokens.append(token)
         if len(tokens) < wanted:
             continue
-        wanted += THEN
+        more *= 2
+        wanted += more
         mel = loop.mel(tokens, voice, how, start, final=False)
         piece = waves.push(mel.values[0, frames:])
         frames = mel.values.shape[1]

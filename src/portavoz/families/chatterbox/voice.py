@@ -39,7 +39,7 @@ OPTIONS = {
     "flow_steps": "steps from noise to mel",
     "flow_schedule": "cosine or linear: how the steps are spread",
     "language": "of the multilingual model, such as de",
-    "whole": "no piece before the whole utterance is there: the reference's own order of work",
+    "whole": "make each sentence as a whole, the reference's order of work: true unless it is streamed",
     "watermark": "false leaves out the inaudible mark, which a sentence gets where the extra watermark is installed",
     "require_watermark": "refuse to speak where the sound cannot be marked",
 }
@@ -127,7 +127,7 @@ class ChatterboxVoice:
         voice: Conditionals = manner.speaker.with_emotion(options.get("exaggeration"))
         ids = self.tokenizer.ids(punctuated("".join(chunk.symbols), self.model.c.variant), options.get("language"))
         said, marker = Utterance(list(voice.notes)), self._watermarker(manner)
-        if options.get("whole"):
+        if options.get("whole", manner.whole or marker is not None):  # a mark is one of the whole sentence
             waves = self._whole(ids, voice, how, manner.seed, said)
         else:
             waves = stream(self.model, ids, voice, how, Noise(manner.seed), said)
