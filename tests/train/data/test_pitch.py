@@ -21,7 +21,7 @@ BOTH = {**MINIMAL.to_dict(), "pitch": True, "energy": True}
 
 
 def config(corpus, **more):
-    values = {"corpus": str(corpus), "model": BOTH, "steps": 30, "batch": 4, "every": 15, "warmup": 2, "frames": 8}
+    values = {"corpus": str(corpus), "model": BOTH, "steps": 12, "batch": 4, "every": 6, "warmup": 2, "frames": 8}
     return TrainConfig.from_dict({**values, **more})
 
 

@@ -62,7 +62,7 @@ def spoken(tmp_path_factory):
 def test_preparing_aligns_and_is_not_done_twice(spoken, tmp_path):
     folder, truth = spoken
     said = []
-    out = prepare(folder, tmp_path / "corpus", MelSpec(), steps=150, pictures=1, say=said.append)
+    out = prepare(folder, tmp_path / "corpus", MelSpec(), steps=90, pictures=1, say=said.append)
     errors = []
     for line in map(json.loads, (out / "index.jsonl").read_text().splitlines()):
         known = np.array(truth[line["id"]])
@@ -77,7 +77,7 @@ def test_preparing_aligns_and_is_not_done_twice(spoken, tmp_path):
     assert {"id", "score", "longest", "suspicious"} <= set(json.loads((out / "alignments.json").read_text())[0])
     assert all(row["score"] < 0 for row in json.loads((out / "alignments.json").read_text()))
     before = len(said)
-    prepare(folder, out, MelSpec(), steps=150, say=said.append)
+    prepare(folder, out, MelSpec(), steps=90, say=said.append)
     assert len(said) == before
 
 
