@@ -14,7 +14,7 @@ BENCH = Path(__file__).resolve().parent.parent / "bench"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["front_end", "stages", "training", "ttnn"])
+@pytest.mark.parametrize("name", ["export", "front_end", "stages", "training", "ttnn"])
 def test_a_round_gives_figures(name: str, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, str(BENCH / f"{name}.py"), "--rounds", "1", "--json", str(report)]

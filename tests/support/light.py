@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 EXTRAS = {
-    "torch", "onnx", "onnxscript", "matplotlib", "pocketsphinx", "transformers", "mlx", "mlx_audio", "yaml", "openvino",
+    "torch", "onnx", "matplotlib", "pocketsphinx", "transformers", "mlx", "mlx_audio", "yaml", "openvino",
     "nncf", "pystoi", "sentencepiece", "huggingface_hub", "tensorboard", "ray", "pyarrow",
     "av", "fastapi", "httpx", "openai", "prometheus_client", "psutil", "pydantic", "pydantic_settings", "schemathesis",
     "selenium", "starlette", "structlog", "uvicorn", "websockets", "wyoming",

@@ -32,9 +32,9 @@ from .eager import Function
 from .forms import faster_convolutions
 
 LOG = logging.getLogger("portavoz")
-EXPORTER = "torch"  # the back end that stages are exported from, and on which an eager voice runs them
-FORMAT = 5  # another number when the same weights give other files
-PACKAGES = {"onnx": ("torch", "onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf")}
+EAGER = "torch"  # the back end on which an eager voice runs its stages
+FORMAT = 6  # another number when the same weights give other files
+PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino", "nncf")}
 
 
 @runtime_checkable
@@ -175,13 +175,11 @@ class Origin:
     def exported(self, name: str, *, half: bool = False) -> bytes:
         """The stage as an ONNX file's bytes; with `half` its weights are stored in float16."""
         from .export import export
-
-        open_ops(EXPORTER)  # it says what is missing, and how to get it
-        from .export_ops import ExportOps, NativeConvolutions
+        from .onnx_ops import OnnxOps
 
         spec = self.specs[name]
-        stage, w = self.call(name, NativeConvolutions() if spec.native_convolutions else ExportOps())
-        return export(stage, *spec.declared(), w=w, half=half)
+        ops = OnnxOps(native_convolutions=spec.native_convolutions)
+        return export(self.call(name, ops)[0], *spec.declared(), ops=ops, half=half)
 
     def quantized(self, name: str, cache: Cache) -> Path:
         """The stage as an ONNX file with weights in eight bits."""
@@ -262,7 +260,7 @@ def export_stages(
     half: bool = True,
     whole: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Path]:
-    """Write each stage as an ONNX file into a folder. Raises MissingExtra without the extra `torch`.
+    """Write each stage as an ONNX file into a folder. Raises MissingExtra without the extra `onnx`.
 
     Stages in `whole` compute their large products in eight bits, except those with weights whose paths begin with one
     of its texts.
@@ -292,8 +290,8 @@ def version_of(package: str) -> str:
 
 def _ops(precision: str) -> Ops:
     if precision == "float32":
-        return open_ops(EXPORTER)
-    open_ops(EXPORTER)
+        return open_ops(EAGER)
+    open_ops(EAGER)
     from ..ops.torch import TorchOps, torch
 
     return TorchOps(dtype=torch.bfloat16)

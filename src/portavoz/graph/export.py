@@ -1,19 +1,21 @@
-"""Stages as ONNX graphs, exported from the torch back end. Needs the extra `torch` (torch, onnx, onnxscript)."""
+"""Stages as ONNX graphs, which they write themselves: built on `OnnxOps` and called once. Needs onnx, no framework."""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingExtra
-from ..weights.cursor import Weights
+from .onnx_ops import OnnxOps
+from .onnx_tensor import Tensor
+from .onnx_writer import Node
+from .symbolic import Length, Size
 
 OPSET = 20  # the first that has Gelu in one piece
+FORMAT = 10  # of files, the oldest that has this opset
 SMALL = 1024  # tensors with fewer numbers stay float32 in a half-precision file: they weigh nothing
 
 
@@ -22,100 +24,94 @@ def export(
     inputs: Sequence[tuple[str, NDArray[Any]]],
     outputs: Sequence[str],
     *,
-    w: Weights,
+    ops: OnnxOps,
     half: bool = False,
 ) -> bytes:
     """One stage as an ONNX file's bytes.
 
-    `inputs` are "name: axis axis …" with an example array: named axes vary, the others ("_", and those not listed)
-    are fixed. `w` is the cursor that the stage's model was built from: initialisers get their paths back from it.
-    With `half` the weights are stored in float16 and widened when a session opens; the arithmetic stays float32.
-    Raises MissingExtra when torch, onnx or onnxscript is not installed.
+    `ops` is what the stage was built on, of its own: it holds the nodes of one graph. `inputs` are "name: axis axis …"
+    with an example array: named axes vary, the others ("_", and those not listed) have the example's length. Weights
+    have the paths of their parameters. With `half` they are stored in float16 and widened when a session opens; the
+    arithmetic stays float32. Raises MissingExtra when onnx is not installed, BackendError for a stage whose text
+    depends on values or lengths that are known only when it runs.
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401  (torch.onnx needs it and says so only in a traceback)
-        import torch
     except ImportError as problem:
-        raise MissingExtra(problem.name or "onnx", "torch", "exporting a stage") from problem
-
-    class Graph(torch.nn.Module):
-        def forward(self, *xs: Any) -> Any:
-            return stage(*xs)
-
-    names = [name.split(":")[0] for name, _ in inputs]
-    varies = torch.export.Dim.DYNAMIC
-    shapes = tuple({i: varies for i, axis in enumerate(_axes(name)) if axis != "_"} for name, _ in inputs)
-    # The exporter logs and warns about its own insides; nothing of it is about the caller's graph.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        examples = tuple(torch.from_numpy(a) for _, a in inputs)
-        program = torch.onnx.export(
-            Graph().eval(), examples, dynamo=True, dynamic_shapes=(shapes,), opset_version=OPSET, verbose=False,
-            input_names=names, output_names=[o.split(":")[0] for o in outputs],
-        )  # fmt: skip
-    assert program is not None  # None is what the older, deprecated path of the exporter returns
-    model = program.model_proto
-    name_axes(model, [n for n, _ in inputs], outputs)
-    restore_paths(model, w)
-    forget_traces(model)
+        raise MissingExtra("onnx", "onnx", "exporting a stage") from problem
+    given = [ops.input(name.split(":")[0], _axes(name), example) for name, example in inputs]
+    made = stage(*given)
+    made = list(made) if isinstance(made, (tuple, list)) else [made]
+    names = [name.split(":")[0] for name in outputs]
+    nodes = _named(ops, made, names)
+    read = {name for node in nodes for name in node.inputs}
+    kept = {name: array for name, array in ops.writer.weights.items() if name in read}
+    helper, store = onnx.helper, onnx.numpy_helper.from_array
+    model = helper.make_model(
+        helper.make_graph(
+            [_proto(node) for node in nodes],
+            "stage",
+            [_info(x, x.name, axes=_axes(name)) for x, (name, _) in zip(given, inputs)],
+            [_info(x, name, axes=_axes(declared)) for x, name, declared in zip(made, names, outputs)],
+            [store(np.ascontiguousarray(array).reshape(array.shape), name) for name, array in kept.items()],
+            value_info=[
+                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [_dimension(n) for n in shape])
+                for name, shape in ops.writer.shapes.items()
+                if name in read
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT, producer_name="portavoz",
+    )  # fmt: skip
     if half:
         halve(model)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    graph = model.SerializeToString()
+    onnx.checker.check_model(graph)  # bytes, so that it makes no more of them
+    return graph
 
 
-def forget_traces(model: Any) -> None:
-    """Drop what the exporter notes beside every node: stack traces, with the paths of the machine it ran on."""
-    del model.metadata_props[:], model.graph.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
+def _named(ops: OnnxOps, made: Sequence[Tensor], names: Sequence[str]) -> list[Node]:
+    """The nodes that make these values, which are called so."""
+    written = {name for node in ops.writer.nodes for name in node.outputs}
+    called, more = dict[str, str](), list[Node]()
+    for x, name in zip(made, names):
+        if x.name in written and x.name not in called:
+            called[x.name] = name
+        else:  # an input, a weight, or a value that has a name already
+            more.append(Node("Identity", (x.name,), (name,), ()))
+    nodes = [*ops.writer.needed([x.name for x in made]), *more]
+    return [
+        node._replace(
+            inputs=tuple(called.get(name, name) for name in node.inputs),
+            outputs=tuple(called.get(name, name) for name in node.outputs),
+        )
+        for node in nodes
+    ]
 
 
-def name_axes(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Call the axes that vary by the names they were declared with, instead of the exporter's s31, s46, …"""
-    for values, declared in ((model.graph.input, inputs), (model.graph.output, outputs)):
-        for value, name in zip(values, declared):
-            for dimension, axis in zip(value.type.tensor_type.shape.dim, _axes(name)):
-                if axis != "_":
-                    dimension.dim_param = axis
+def _proto(node: Node) -> Any:
+    from onnx import helper
+
+    return helper.make_node(node.op, node.inputs, node.outputs, name=node.outputs[0], **dict(node.facts))
+
+
+def _info(x: Tensor, name: str, *, axes: Sequence[str]) -> Any:
+    """What an input or an output is; the axes that vary have the names that they were declared with."""
+    from onnx import helper
+
+    shape = [_dimension(n) for n in x.shape]
+    for i, axis in enumerate(axes):
+        if axis != "_":
+            shape[i] = axis
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), shape)
+
+
+def _dimension(n: Length) -> int | str:
+    return str(n) if isinstance(n, Size) else int(n)
 
 
 def _axes(declared: str) -> list[str]:
     """The axes of "name: axis axis …", in order."""
     return declared.split(":")[1].split()
-
-
-def fingerprint(array: NDArray[Any]) -> str:
-    """Sums over the values' bits: the same for a transposed or reshaped copy, and in one pass over large tensors."""
-    bits = np.ravel(np.asarray(array, np.float32), order="K").view(np.uint32).astype(np.uint64)
-    mixed = bits * np.uint64(0x9E3779B97F4A7C15)
-    return f"{bits.size}-{bits.sum():x}-{(mixed ^ (mixed >> np.uint64(29))).sum():x}"
-
-
-def restore_paths(model: Any, w: Weights) -> None:
-    """Give initialisers, which the exporter calls by numbers, the parameter paths of the cursor's tensors."""
-    import onnx
-
-    known: dict[str, list[str]] = {}
-    for path, array in w.arrays().items():
-        known.setdefault(fingerprint(array), []).append(path)
-    renamed: dict[str, str] = {}
-    for tensor in model.graph.initializer:
-        array = onnx.numpy_helper.to_array(tensor)
-        paths = known.get(fingerprint(array), []) if array.dtype == np.float32 and array.size > 1 else []
-        if paths:
-            # Tensors of equal values (two norms at one, say) are told apart by their order alone.
-            renamed[tensor.name] = tensor.name = paths.pop(0) if len(paths) > 1 else paths[0]
-    _rename(model, renamed)
-
-
-def _rename(model: Any, names: Mapping[str, str]) -> None:
-    for node in model.graph.node:
-        for i, name in enumerate(node.input):
-            if name in names:
-                node.input[i] = names[name]
 
 
 def halve(model: Any) -> None:

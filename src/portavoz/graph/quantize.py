@@ -18,7 +18,7 @@ SMALL = 10  # a matrix with less than a tenth of the largest one's numbers stays
 
 
 def eight_bits(graph: Path, out: Path) -> None:
-    """Write `graph` with the weights of its large products in eight bits to `out`. Needs the extra `torch` (onnx)."""
+    """Write `graph` with the weights of its large products in eight bits to `out`. Needs the extra `onnx`."""
     import onnx
 
     model = onnx.load(str(graph))

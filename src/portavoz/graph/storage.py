@@ -40,7 +40,7 @@ def onnx() -> Any:
     try:
         import onnx
     except ImportError as problem:
-        raise MissingExtra("onnx", "torch", "compressing a voice") from problem
+        raise MissingExtra("onnx", "onnx", "compressing a voice") from problem
     return onnx
 
 

@@ -25,13 +25,14 @@ FEATURES: dict[str, tuple[str, ...]] = {
 
 # Extra → (what it adds, the modules it brings).
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "torch": ("the torch back end, exporting a voice", ("torch", "onnx", "onnxscript")),
+    "torch": ("the torch back end", ("torch", "onnx")),
+    "onnx": ("compiled stages, made of a checkpoint or a trained voice", ("onnx",)),
     "train": ("training", ("torch", "yaml", "psutil")),
     "evaluate": ("word errors and intelligibility of a voice", ("pocketsphinx", "pystoi")),
     "pesq": ("PESQ, where its licence allows you to use it", ("pesq",)),
     "plot": ("pictures of a wave and its mel", ("matplotlib",)),
     "hub": ("checkpoints by their names on the hub, and their tokenizers", ("huggingface_hub", "sentencepiece")),
-    "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf")),
+    "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf", "onnx")),
     "mlx": ("the MLX back end", ("mlx",)),
     "jax": ("programs in JAX as sides of a comparison", ("jax",)),
     "reference": ("comparing with transformers in the lab", ("transformers",)),

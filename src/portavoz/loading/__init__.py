@@ -16,7 +16,7 @@ from ..flow import Stage, join
 from ..folder import checkpoint, describe, is_checkpoint
 from ..graph import processor
 from ..graph.cache import Cache
-from ..graph.compile import EXPORTER, Choice, Origin, assemble, plan, prebuilt
+from ..graph.compile import EAGER, Choice, Origin, assemble, plan, prebuilt
 from ..graph.tuning import stored
 from ..input_files import is_file
 from ..ops.base import Ops
@@ -143,9 +143,9 @@ def _about(choices: Mapping[str, Choice], engine: Engine, *, tuned: bool) -> dic
 
 
 def _chosen(family: FamilySpec, options: Options) -> Ops | None:
-    """The back end that the blocks run on; None where the family's fused form runs on the exporter's."""
+    """The back end that the blocks run on; None where the family's fused form runs on its own."""
     backend = options.backend or ops.preferred()
-    if not (options.backend or options.device or backend != EXPORTER) and family.fused:
+    if not (options.backend or options.device or backend != EAGER) and family.fused:
         return None
     return ops.open(backend, **{**ops.backend(backend).spoken_options, **options.of_backend})
 

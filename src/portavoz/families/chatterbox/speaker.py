@@ -102,8 +102,8 @@ class Masking(Block):
             w.conv1d("linear2", inputs // 2, outputs, 1),
         )
 
-    def __call__(self, x: Float[Array, "B T I"], means: Float[Array, "1 T T"]) -> Float[Array, "B T O"]:
-        """x [B, T, in]; `means` [1, T, T] adds up the whole's mean and the segment's."""
+    def __call__(self, x: Float[Array, "B T I"], means: Float[Array, "1 N N"]) -> Float[Array, "B T O"]:
+        """x [B, T, in]; `means` [1, N, N] adds up the whole's mean and the segment's (N is T)."""
         ops = self.ops
         context = ops.relu(self.linear1(ops.matmul(means, x)))
         return self.local(x) * ops.sigmoid(self.linear2(context))
@@ -118,7 +118,7 @@ class Dense(Block):
         self.norm1, self.linear1 = Norm(w / "nonlinear1", inputs), w.conv1d("linear1", inputs, wide, 1, bias=False)
         self.norm2, self.cam = Norm(w / "nonlinear2", wide), Masking(w / "cam_layer", wide, c.growth, dilation)
 
-    def __call__(self, x: Float[Array, "B T I"], means: Float[Array, "1 T T"]) -> Float[Array, "B T O"]:
+    def __call__(self, x: Float[Array, "B T I"], means: Float[Array, "1 N N"]) -> Float[Array, "B T O"]:
         return self.ops.concat([x, self.cam(self.norm2(self.linear1(self.norm1(x))), means)], -1)
 
 

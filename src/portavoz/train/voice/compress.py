@@ -159,7 +159,7 @@ def _graphs(
 
 
 def _graph(source: Path, stage: str) -> Any:
-    """A stage's graph in float32: exported once more (with torch) where the voice has it in whole numbers."""
+    """A stage's graph in float32: exported once more where the voice has it in whole numbers."""
     path = source / f"{stage}.onnx"
     model = storage.read(path)
     if computes_in_whole_numbers(path):
