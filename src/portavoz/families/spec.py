@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -221,8 +221,8 @@ class FamilySpec:
     prepare: Callable[[Mapping[str, Tensors], Any], dict[str, Tensors]] = lambda parts, config: dict(parts)
     fused: bool = False
     hosted: bool = False  # `prepare` gives tensors for the runner too, though its eager voice runs the blocks
-    # Runtime, precision, whether the processor has bfloat16 → the stages that run in another precision.
-    precisions: Callable[[str, str, bool], Mapping[str, str]] = lambda runtime, precision, bfloat16: {}
+    # Runtime, precision, the precisions that the processor itself multiplies → the stages that run in another one.
+    precisions: Callable[[str, str, Set[str]], Mapping[str, str]] = lambda runtime, precision, multiplied: {}
     # Stage → the compiled runtime that it runs on whichever one is chosen: as fast there, and smaller.
     runs_on: Mapping[str, str] = field(default_factory=dict)
     batch: int = 1  # chunks spoken together where nothing was measured

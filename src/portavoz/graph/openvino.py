@@ -25,6 +25,7 @@ from ..input_files import GRAPH, check, is_there
 from .onnx import basic
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+PAGE_OUT = 21  # Linux's MADV_PAGEOUT
 GROUP = 64  # inputs of an int8 product that share a scale
 
 
@@ -80,12 +81,25 @@ def _quiet(nncf: Any) -> Iterator[None]:
         nncf.set_log_level(level or logging.INFO)
 
 
+def page_out(path: Path) -> None:
+    """Ask Linux to drop a mapped file's pages from memory; a page that is read again comes back from the file."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    system = ctypes.CDLL(None)
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.endswith(f" {path.resolve()}"):
+            start, end = (int(place, 16) for place in line.split(maxsplit=1)[0].split("-"))
+            system.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), PAGE_OUT)
+
+
 class Session:
     """One compiled stage: an entry's model.xml. Many threads may run it at once; it is opened at the first use."""
 
     def __init__(self, path: str | Path, *, threads: int = 1, precision: str = "float32") -> None:
         self.path, self.threads, self.precision = Path(path), threads, precision
-        self._lock, self._model = threading.Lock(), None
+        self._lock, self._model, self._packed = threading.Lock(), None, False
         if not is_there(self.path):
             raise WeightError(f"{self.path}: the compiled stage is not there; remove its folder, and it is made again")
         check(self.path, GRAPH, remedy="remove its folder, and it is made again", error=WeightError)
@@ -95,7 +109,9 @@ class Session:
 
         Raises WeightError for a damaged file, BackendError when a run fails, DeadlineError when it takes too long.
         """
-        return [y.copy() for y in self._infer(self._request(), inputs).values()]
+        made = [y.copy() for y in self._infer(self._request(), inputs).values()]
+        self._release()
+        return made
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
         """A call that reads these arrays, in place, as they are then, and writes these."""
@@ -107,13 +123,20 @@ class Session:
             self._infer(request, None)
             for i, array in enumerate(outputs.values()):
                 array[...] = request.get_output_tensor(i).data
+            self._release()
 
         return call
 
     def close(self) -> None:
         """Give the memory back; the next use opens the stage again. What is running or bound holds on to its own."""
         with self._lock:
-            self._model = None
+            self._model, self._packed = None, False
+
+    def _release(self) -> None:
+        """After the first run weights are packed, and their file, which stays mapped, is not read again."""
+        if not self._packed:
+            self._packed = True
+            page_out(self.path.with_suffix(".bin"))
 
     def _infer(self, request: Any, inputs: Any) -> Any:
         deadline = current()

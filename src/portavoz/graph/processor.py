@@ -17,6 +17,12 @@ def bfloat16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags()))
 
 
+def multiplies() -> frozenset[str]:
+    """The precisions whose products this processor computes itself: "bfloat16", and "int8" where it sums such ones."""
+    whole = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"} & set(flags())
+    return frozenset(["bfloat16"] * bfloat16() + ["int8"] * bool(whole))
+
+
 def flags() -> list[str]:
     """The processor's features as the system calls them, in lower case; empty where it cannot be asked."""
     if platform.system() == "Darwin" and shutil.which("sysctl"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -30,20 +30,21 @@ EXACT = (*PROMPT, "pitch")
 HOST = ("text_emb", "speech_emb", "text_pos_emb", "speech_pos_emb", "cond_enc", "tfmr.wpe")
 
 
-def precisions(runtime: str, precision: str, bfloat16: bool) -> dict[str, str]:
-    """The stages whose precision is another one; `bfloat16`: the processor multiplies it itself.
+def precisions(runtime: str, precision: str, multiplied: Set[str]) -> dict[str, str]:
+    """The stages whose precision is another one; `multiplied`: the precisions that the processor multiplies itself.
 
     int8 is about T3, whose weights are read for every token. The flow's estimator, more arithmetic than weights, is in
-    bfloat16 where OpenVINO and the processor have it, else on OpenVINO in int8, as its encoder is, for its memory; on
-    ONNX Runtime int8 is slower than float32. The vocoder, whose phases add up, and what turns a prompt into
-    tokens stay in float32.
+    bfloat16 or int8 where OpenVINO and the processor have it; elsewhere, and on ONNX Runtime, int8 is slower than
+    float32. The flow's encoder is in int8 on OpenVINO, for its memory. The vocoder, whose phases add up, and what turns
+    a prompt into tokens stay in float32.
     """
     kept = dict.fromkeys(EXACT, "float32")
     if precision == "bfloat16":
         return {**kept, "vocode": "float32"}
     if precision != "int8":
         return {}
-    flow = "float32" if runtime != "openvino" else "bfloat16" if bfloat16 else "int8"
+    known = [kind for kind in ("bfloat16", "int8") if kind in multiplied and runtime == "openvino"]
+    flow = known[0] if known else "float32"
     return {**kept, "vocode": "float32", "mu": "int8" if runtime == "openvino" else "float32", "velocity": flow}
 
 
