@@ -35,8 +35,11 @@ def kept_mapped(path: Path) -> tuple[float, float]:
         assert sum(plain[::4096]) >= 0
         openvino.page_out(path.with_suffix(".bin"))
         least = mapped(path.with_suffix(".bin"))
-    openvino.Session(path).run(x=np.ones((2, SIZE), np.float32))
-    return least, mapped(path.with_suffix(".bin"))
+    session = openvino.Session(path)
+    session.run(x=np.ones((2, SIZE), np.float32))
+    kept = mapped(path.with_suffix(".bin"))
+    session.close()  # not before: its mapping goes with it
+    return least, kept
 
 
 def weighty(folder: Path, *, convert: bool) -> Path:
