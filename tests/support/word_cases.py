@@ -56,8 +56,9 @@ def embedding(d: Draw) -> Any:
 def conv1d(d: Draw) -> Any:
     k, dilation, groups = d.size(5), d.size(3), d.size(3)
     inputs, outputs = groups * d.size(3), groups * d.size(3)
-    padding = d.size(4, 0)
     longest = dilation * (k - 1) + 1
+    # Filters that see padding alone say nothing of a model; PyTorch 2.13 reads past its input for some of them.
+    padding = d.size(min(4, longest - 1), 0)
     time = max(d.T, longest - 2 * padding)
     facts = {"stride": d.size(3), "dilation": dilation, "padding": padding, "groups": groups}
     weight, bias = d.normal(outputs, inputs // groups, k), d.pick(None, d.normal(outputs))
@@ -75,7 +76,8 @@ def conv_transpose1d(d: Draw) -> Any:
 
 
 def conv2d(d: Draw) -> Any:
-    (kh, kw), (ph, pw) = (d.size(3), d.size(3)), (d.size(2, 0), d.size(2, 0))
+    kh, kw = d.size(3), d.size(3)
+    ph, pw = d.size(kh - 1, 0), d.size(kw - 1, 0)
     x = d.normal(d.B, max(d.T, kh), max(d.size(5), kw), d.C)
     out = d.size(4)
     facts = {"stride": (d.size(2), d.size(3)), "padding": (ph, pw)}
