@@ -32,10 +32,11 @@ check: dev
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 
-# Two processes; tests/conftest.py says which tests stay together. Compiled modules are kept, of the tests too, also where
-# PYTHONDONTWRITEBYTECODE is set: to compile them anew takes each process some seconds.
+# Two processes; tests/conftest.py says which tests stay together. The programs that tests start find compiled modules,
+# also where PYTHONDONTWRITEBYTECODE is set, and write none: under a limit of file sizes Python keeps half a one.
 test: dev check
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m compileall -q src
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: dev test-pythons
 	$(BIN)/python -m pytest -m slow
