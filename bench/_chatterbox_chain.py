@@ -82,7 +82,7 @@ class Ours:
         clock, loop, noise = Clock(), self.loop, Noise(3)
         recording = read(Path(prompt))
         voice = loop.clone(recording.samples, recording.rate)
-        vars(loop.stages).get("_openings", {}).clear()  # each round hears the prompt anew
+        getattr(loop.stages, "prefixes", {}).clear()  # each round hears the prompt anew
         loop.stages.condition(voice.speaker, voice.t3_prompt, voice.emotion)
         clock.done("prompt")
         ids = self.voice.tokenizer.ids(punctuated(TEXT, loop.c.variant), None)

@@ -165,7 +165,7 @@ def test_eight_bits_are_near(english: Work, runtime: str) -> None:
     """What 64 channels and few layers lose; docs/benchmarks.md says what the published sizes do."""
     stages = english.compiled(runtime, "int8")
     # Without such instructions OpenVINO rounds more coarsely (4.8e-2 on AVX2 alone).
-    exact = runtime == "onnx" or "int8" in processor.multiplies()
+    exact = runtime == "onnx" or "int8" in processor.native_precisions()
     assert 1e-5 < free_run(english, stages, 20, 40, 2) <= (3e-2 if exact else 6e-2)
     worst = flow_and_sound(english, stages)
     assert worst["velocity"] <= 5e-2

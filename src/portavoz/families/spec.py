@@ -222,7 +222,7 @@ class FamilySpec:
     fused: bool = False
     hosted: bool = False  # `prepare` gives tensors for the runner too, though its eager voice runs the blocks
     # Runtime, precision, the precisions that the processor itself multiplies → the stages that run in another one.
-    precisions: Callable[[str, str, Set[str]], Mapping[str, str]] = lambda runtime, precision, multiplied: {}
+    precisions: Callable[[str, str, Set[str]], Mapping[str, str]] = lambda runtime, precision, native: {}
     # Stage → the compiled runtime that it runs on whichever one is chosen: as fast there, and smaller.
     runs_on: Mapping[str, str] = field(default_factory=dict)
     batch: int = 1  # chunks spoken together where nothing was measured

@@ -84,7 +84,7 @@ def plan(family: FamilySpec, runtime: str, precision: str, threads: int = 1) -> 
             "use float32 or int8"
         )
     usual = dict.fromkeys((stage["name"] for stage in family.shown), precision)
-    each = usual | dict(family.precisions(runtime, precision, processor.multiplies()))
+    each = usual | dict(family.precisions(runtime, precision, processor.native_precisions()))
     other = family.runs_on if runtime != "eager" else {}
     return {stage: Choice(other.get(stage, runtime), own, threads) for stage, own in each.items()}
 

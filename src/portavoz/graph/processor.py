@@ -17,7 +17,7 @@ def bfloat16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags()))
 
 
-def multiplies() -> frozenset[str]:
+def native_precisions() -> frozenset[str]:
     """The precisions whose products this processor computes itself: "bfloat16", and "int8" where it sums such ones."""
     whole = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"} & set(flags())
     return frozenset(["bfloat16"] * bfloat16() + ["int8"] * bool(whole))

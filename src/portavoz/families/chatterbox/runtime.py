@@ -30,8 +30,8 @@ EXACT = (*PROMPT, "pitch")
 HOST = ("text_emb", "speech_emb", "text_pos_emb", "speech_pos_emb", "cond_enc", "tfmr.wpe")
 
 
-def precisions(runtime: str, precision: str, multiplied: Set[str]) -> dict[str, str]:
-    """The stages whose precision is another one; `multiplied`: the precisions that the processor multiplies itself.
+def precisions(runtime: str, precision: str, native: Set[str]) -> dict[str, str]:
+    """The stages whose precision is another one; `native`: the precisions that the processor multiplies itself.
 
     int8 is about T3, whose weights are read for every token. The flow's estimator, more arithmetic than weights, is in
     bfloat16 or int8 where OpenVINO and the processor have it; elsewhere, and on ONNX Runtime, int8 is slower than
@@ -43,7 +43,7 @@ def precisions(runtime: str, precision: str, multiplied: Set[str]) -> dict[str, 
         return {**kept, "vocode": "float32"}
     if precision != "int8":
         return {}
-    known = [kind for kind in ("bfloat16", "int8") if kind in multiplied and runtime == "openvino"]
+    known = [kind for kind in ("bfloat16", "int8") if kind in native and runtime == "openvino"]
     flow = known[0] if known else "float32"
     return {**kept, "vocode": "float32", "mu": "int8" if runtime == "openvino" else "float32", "velocity": flow}
 

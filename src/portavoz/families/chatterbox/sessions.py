@@ -28,12 +28,12 @@ from .tokens import Embeddings, rotation
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
-VOICES = 4  # openings that are kept: 9 MB each, in turbo, whose voice is 376 steps long, 75 MB
+VOICES = 4  # prefixes that are kept: 9 MB each, in turbo, whose voice is 376 steps long, 75 MB
 HIDDEN = np.float32(-1e30)  # added to the score of what may not be seen. Finite: infinity times zero would be NaN
 
 
-class Opening(NamedTuple):
-    """A voice as T3 hears it, and its keys and values: every text of the voice goes on from there.
+class Prefix(NamedTuple):
+    """A voice as T3 hears it, and its keys and values: the prefix of every text of that voice.
 
     x [1, K, C]; own [layers, 2, 1, heads, K, D].
     """
@@ -66,7 +66,7 @@ class Sessions:
         self.embeddings = Embeddings(w / "t3", c.tokens)
         self.projection = SpeakerProjection(w / "s3gen.flow", c.flow)
         self.rotation = rotation(c.tokens) if c.tokens.backbone == "llama" else None
-        self._openings: dict[tuple[bytes, bytes, float], Opening] = {}
+        self.prefixes: dict[tuple[bytes, bytes, float], Prefix] = {}
         self._lock = threading.Lock()
 
     # a prompt
@@ -88,25 +88,25 @@ class Sessions:
         for name in PROMPT:
             self.sessions[name].close()
 
-    def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Opening:
+    def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Prefix:
         key = speaker.tobytes(), prompt.tobytes(), emotion
         with self._lock:  # each sentence of a text asks again
-            known = self._openings.get(key)
+            known = self.prefixes.get(key)
         if known is not None:
             return known
         given = np.full((1, 1, 1), emotion, np.float32)
         x = self.embeddings.condition(speaker, prompt, given)
         _, own, _ = self._run(x, self._room(1, BUCKET), 0)
-        opening = Opening(x, np.ascontiguousarray(own))
+        prefix = Prefix(x, np.ascontiguousarray(own))
         with self._lock:
-            while len(self._openings) >= VOICES:
-                del self._openings[next(iter(self._openings))]
-            self._openings[key] = opening
-        return opening
+            while len(self.prefixes) >= VOICES:
+                del self.prefixes[next(iter(self.prefixes))]
+            self.prefixes[key] = prefix
+        return prefix
 
     # voice and ids → tokens
 
-    def prefill(self, voice: Opening, ids: Whole, rows: int) -> Step:
+    def prefill(self, voice: Prefix, ids: Whole, rows: int) -> Step:
         heard = voice.x.shape[1]
         start = np.array([[self.c.tokens.start_speech]])
         x = self.embeddings.opening(voice.x, ids, start, rows)[:, heard:]

@@ -33,8 +33,8 @@ RUNTIMES = {
 BUCKET = 64  # steps, and symbols of a text, by which buffers grow
 
 
-def precisions(runtime: str, precision: str, multiplied: Set[str]) -> dict[str, str]:
-    """The stages whose precision is another one; `multiplied`: the precisions that the processor multiplies itself.
+def precisions(runtime: str, precision: str, native: Set[str]) -> dict[str, str]:
+    """The stages whose precision is another one; `native`: the precisions that the processor multiplies itself.
 
     int8 is about the decoder, whose weights are read in every step, and the encoder. The convolutions of post-net and
     vocoder, which are arithmetic more than weights, run in bfloat16 where OpenVINO and the processor have it (so does
@@ -42,7 +42,7 @@ def precisions(runtime: str, precision: str, multiplied: Set[str]) -> dict[str, 
     """
     if precision != "int8":
         return {}
-    rest = "bfloat16" if runtime == "openvino" and "bfloat16" in multiplied else "float32"
+    rest = "bfloat16" if runtime == "openvino" and "bfloat16" in native else "float32"
     return {"encode": "bfloat16" if rest == "bfloat16" else "int8", "postnet": rest, "vocode": rest}
 
 
