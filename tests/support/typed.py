@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 from beartype import BeartypeConf, beartype
 
-checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Check each call of `function`; the check is made at the first.
+
+    To make them all at import takes each process seconds, and in most tests none is called.
+    """
+
+    @functools.cache
+    def made() -> Callable[..., Any]:
+        return _check(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return made()(*args, **kwargs)
+
+    return call
