@@ -44,15 +44,18 @@ def warm() -> Iterator[Warm]:
 
 
 # Where types and shapes are checked at every call inside the model; everywhere that takes more than half of the time.
-# `TYPES=all` checks them in every test, as the slow lane does.
+# `TYPES=all` checks them in every test, as the slow lane does. In `WHOLE`, models run over and over.
 TYPED = ("tests/blocks/", "tests/ops/", "tests/weights/", "tests/families/test_types.py")
+WHOLE = ("tests/ops/test_ttnn_decode.py", "tests/ops/test_ttnn_golden.py", "tests/ops/test_ttnn_mesh.py",
+         "tests/weights/test_desk.py", "tests/weights/test_ledger.py")  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Switch the checks of `--jaxtyping-packages` on or off, before the test's fixtures are made."""
     everywhere = os.environ.get("TYPES") == "all" or item.get_closest_marker("slow") is not None
-    jaxtyping.config.update("jaxtyping_disable", not (everywhere or item.nodeid.startswith(TYPED)))
+    here = item.nodeid.startswith(TYPED) and not item.nodeid.startswith(WHOLE)
+    jaxtyping.config.update("jaxtyping_disable", not (everywhere or here))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,6 +1,8 @@
-"""Every family's model keeps to the types and shapes that it declares, on two back ends; here they are checked."""
+"""Every family keeps to the types and shapes that it declares on two back ends, one on three; here they are checked."""
 
 from __future__ import annotations
+
+import itertools
 
 import jaxtyping
 import numpy as np
@@ -13,8 +15,9 @@ from portavoz.lab.trace.recorder import record
 from portavoz.weights.cursor import Weights
 
 
-@pytest.mark.parametrize("back", ["numpy", "torch"])
-@pytest.mark.parametrize("name", families.names())
+@pytest.mark.parametrize(
+    ("name", "back"), [*itertools.product(families.names(), ("numpy", "torch")), ("compact", "ttnn")]
+)
 def test_a_probe_runs_with_every_type_checked(name: str, back: str) -> None:
     family = families.get(name)
     trace = record(probes.program(family, probes.configured(family, "tiny"), ops=back))
