@@ -47,13 +47,16 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "SEVERE"})
         options.add_experimental_option("prefs", {"download.default_directory": str(self.folder / "downloads")})
         self.driver = Chrome(options, Service(driver))
-        width, height = self.size
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.resize(*self.size)
         return self
 
     def __exit__(self, *rest: object) -> None:
         self.driver.quit()
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the tab another size, in pixels."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def __call__(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is awaited."""
