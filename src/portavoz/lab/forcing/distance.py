@@ -45,9 +45,9 @@ def _plain_relative(a: NDArray[Any], b: NDArray[Any], kind: type[np.floating[Any
     size = own = off = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(a), BLOCK):
-            x, y = (np.asarray(whole[start : start + BLOCK], kind) for whole in (a, b))
-            size, own = size + float(np.dot(y, y)), own + float(np.dot(x, x))
-            off += float(np.dot(x - y, x - y))
+            x, y = np.asarray(a[start : start + BLOCK], kind), np.asarray(b[start : start + BLOCK], kind)
+            size, own, apart = size + float(np.dot(y, y)), own + float(np.dot(x, x)), x - y
+            off += float(np.dot(apart, apart))
     return math.sqrt(off / size) if 1e-20 < size < 1e30 and own < 1e30 else None
 
 
