@@ -7,7 +7,7 @@ CONFIG ?= recipes/smoke.yaml
 OUT ?= runs/$(basename $(notdir $(CONFIG)))
 BIN := .venv/bin
 
-.PHONY: say dev check test test-slow test-load test-pythons bench docs release train download-data
+.PHONY: say dev check test compiled lane test-slow test-load test-pythons bench docs release train download-data
 
 say: .venv-say/.done
 	.venv-say/bin/portavoz say "$(TEXT)" -o say.wav --play
@@ -32,11 +32,21 @@ check: dev
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 
-# Two processes; tests/conftest.py says which tests stay together. The programs that tests start find compiled modules,
-# also where PYTHONDONTWRITEBYTECODE is set, and write none: under a limit of file sizes Python keeps half a one.
-test: dev check
-	$(BIN)/python -m compileall -q src
+# Two processes; tests/conftest.py says which tests stay together. What each of them would make for itself is made while
+# `check` uses the other core.
+test: dev
+	$(MAKE) --no-print-directory --jobs check compiled lane
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+# The programs that tests start find compiled modules, also where PYTHONDONTWRITEBYTECODE is set, and write none: under a
+# limit of file sizes Python keeps half a one. pytest compiles tests, and what it checks the types of, in its own way.
+compiled: dev
+	$(BIN)/python -m compileall -q src
+	-PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -q >/dev/null
+
+# The mock lane of TTNN; where it cannot be built, its tests say what is missing.
+lane: dev
+	-$(BIN)/python scripts/ttnn_mock.py
 
 test-slow: dev test-pythons
 	$(BIN)/python -m pytest -m slow
