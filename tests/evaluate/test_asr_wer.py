@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portavoz.errors import InputError, MissingExtra
 from portavoz.evaluate import asr_wer
-from portavoz.evaluate.asr_wer import WordErrors, arpa, compare, heard_form, jsgf, rate_of, word_errors, words_of
+from portavoz.evaluate.asr_wer import WordErrors, compare, heard_form, jsgf, rate_of, word_errors, words_of
 
 # A sentence of the recipe's closed grammar, read by its teacher (see recipes/voice/README.md), 16 kHz.
 RECORDING = Path(__file__).with_name("data") / "matrix.flac"
@@ -113,51 +113,6 @@ def test_heard_form_of_nothing_is_only_the_edges() -> None:
     assert len(heard_form(np.zeros(0, np.float32), 22_050)) == 3200
 
 
-Logs = dict[tuple[str, ...], float]
-
-
-def parse_arpa(text: str) -> tuple[Logs, Logs]:
-    """An ARPA file's log10 probabilities and back-off weights, read by its own rules."""
-    scores, backs, order = {}, {}, 0
-    for line in text.splitlines():
-        if line.endswith("-grams:"):
-            order = int(line[1])
-        elif order and line and not line.startswith("\\"):
-            score, *gram = line.split()
-            if len(gram) > order:
-                backs[tuple(gram[:order])] = float(gram.pop())
-            scores[tuple(gram)] = float(score)
-    return scores, backs
-
-
-def probability(
-    gram: tuple[str, ...], scores: dict[tuple[str, ...], float], backs: dict[tuple[str, ...], float]
-) -> float:
-    if gram in scores:
-        return 10 ** scores[gram]
-    return 10 ** backs.get(gram[:-1], 0.0) * probability(gram[1:], scores, backs)
-
-
-SENTENCES = ["the cat sat.", "the cat ran!", "a dog sat on the cat", "the dog"]
-
-
-def test_arpa_probabilities_sum_to_one_after_every_history() -> None:
-    scores, backs = parse_arpa(arpa(SENTENCES, words=["zebra"]))
-    vocabulary = [gram[0] for gram in scores if len(gram) == 1 and gram != ("<s>",)]
-    assert "zebra" in vocabulary
-    histories = [(), ("the",), ("<s>",), ("<s>", "the"), ("the", "cat"), ("zebra",), ("sat", "on"), ("dog", "the")]
-    for history in histories:
-        assert sum(probability((*history, w), scores, backs) for w in vocabulary) == pytest.approx(1, abs=1e-3), history
-
-
-def test_arpa_discounts_as_it_says() -> None:
-    scores, _ = parse_arpa(arpa(SENTENCES, discount=0.5))
-    assert 10 ** scores["<s>", "the"] == pytest.approx((3 - 0.5) / 4, abs=1e-4)
-    assert 10 ** scores["the", "cat", "ran"] == pytest.approx((1 - 0.5) / 3, abs=1e-4)
-    with pytest.raises(InputError, match="no sentences"):
-        arpa([])
-
-
 def test_jsgf_is_one_word_of_each_slot() -> None:
     assert "public <sentence> = (a | b) (c);" in jsgf([["a", "b"], ["c"]])
     with pytest.raises(InputError, match="slot is empty"):
@@ -183,13 +138,11 @@ def test_the_closed_judge_hears_a_real_recording(closed: asr_wer.Judge, recordin
 
 def test_what_is_heard_does_not_depend_on_what_came_before(recording: tuple[np.ndarray, int]) -> None:
     samples, rate = recording
-    domain = asr_wer.trigram(
-        ["peter kept the windows", "three white houses", "she kept three toys"], words=words_of(SAID)
-    )
-    alone = domain.hear(samples, rate)
-    domain.hear(samples[: len(samples) // 2] ** 2, rate)
-    assert domain.hear(samples, rate) == alone
-    assert word_errors(SAID, alone).total <= 1
+    judge = asr_wer.free()
+    alone = judge.hear(samples, rate)
+    judge.hear(samples[: len(samples) // 2] ** 2, rate)
+    assert judge.hear(samples, rate) == alone
+    assert word_errors(SAID, alone).total <= 3
 
 
 def test_half_a_recording_is_heard_as_errors(closed: asr_wer.Judge, recording: tuple[np.ndarray, int]) -> None:

@@ -1,17 +1,14 @@
 """Word errors: what a speech recogniser hears, in figures, always beside a teacher on the same sentences.
 
-The judge is pocketsphinx with the English model that its wheel carries, in three modes: `free` (its general
-language model), `trigram` (a language model of the domain, made here) and `matrix` (a closed grammar). Its
-absolute rates say little about a voice; the paired difference between two voices is what counts.
+The judge is pocketsphinx with the English model that its wheel carries, in two modes: `free` (its general language
+model) and `matrix` (a closed grammar). Its absolute rates say little about a voice; the paired difference between two
+voices is what counts.
 """
 
 from __future__ import annotations
 
-import math
 import re
-import tempfile
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,9 +28,6 @@ EDGE_SECONDS = 0.1
 # Digital zeros confuse the recogniser's noise estimate; this is about what 16 bits dithered would hold.
 HUSH = 3e-4
 DICTIONARY = "cmudict-en-us.dict"
-DISCOUNT = 0.7
-START, STOP = "<s>", "</s>"
-Logs = dict[tuple[str, ...], float]  # n-grams and their log10 probabilities or back-off weights
 
 
 class WordErrors(NamedTuple):
@@ -157,37 +151,21 @@ def _model() -> Path:
     return Path(pocketsphinx.get_model_path()) / "en-us"
 
 
-def _decoder(language: Path | None, dictionary: Path) -> Decoder:
+def _decoder(language: Path | None) -> Decoder:
     from pocketsphinx import Config, Decoder
 
     lm, acoustic = str(language) if language else None, str(_model() / "en-us")
-    return Decoder(Config(hmm=acoustic, dict=str(dictionary), lm=lm, loglevel="FATAL", samprate=RATE))
+    return Decoder(Config(hmm=acoustic, dict=str(_model() / DICTIONARY), lm=lm, loglevel="FATAL", samprate=RATE))
 
 
 def free() -> Judge:
     """The judge with the general English language model of its wheel. Raises MissingExtra."""
-    return Judge(_decoder(_model() / "en-us.lm.bin", _model() / DICTIONARY))
-
-
-def trigram(sentences: Iterable[str], *, words: Iterable[str] = ()) -> Judge:
-    """The judge with a trigram model of `sentences`; `words` (those under test) are added as single words.
-
-    Leave the sentences under test out of `sentences`, or the judge knows them by heart. Raises MissingExtra.
-    """
-    model = arpa(sentences, words=words)
-    vocabulary = set(re.findall(r"^-\S+ (\S+)", model.partition("\\2-grams:")[0], flags=re.MULTILINE))
-    rows = (_model() / DICTIONARY).read_text(encoding="utf-8").splitlines()
-    with tempfile.TemporaryDirectory() as folder:
-        language, dictionary = Path(folder) / "domain.arpa", Path(folder) / "domain.dict"
-        language.write_text(model, encoding="utf-8")
-        # The whole dictionary beside a small model takes the recogniser tens of seconds to set up, for nothing.
-        dictionary.write_text("\n".join(r for r in rows if r.split("(")[0].split(" ")[0] in vocabulary) + "\n")
-        return Judge(_decoder(language, dictionary))
+    return Judge(_decoder(_model() / "en-us.lm.bin"))
 
 
 def matrix(slots: Sequence[Sequence[str]]) -> Judge:
     """The judge with a closed grammar: one word of each slot, in order. Raises MissingExtra."""
-    decoder = _decoder(None, _model() / DICTIONARY)
+    decoder = _decoder(None)
     decoder.add_jsgf_string("matrix", jsgf(slots).encode())
     decoder.activate_search("matrix")
     return Judge(decoder)
@@ -199,64 +177,3 @@ def jsgf(slots: Sequence[Sequence[str]]) -> str:
         raise InputError("matrix grammar: a slot is empty; give every slot at least one word")
     body = " ".join(f"({' | '.join(slot)})" for slot in slots)
     return f"#JSGF V1.0;\ngrammar matrix;\npublic <sentence> = {body};\n"
-
-
-def arpa(sentences: Iterable[str], *, words: Iterable[str] = (), discount: float = DISCOUNT) -> str:
-    """A back-off trigram language model in ARPA format, by absolute discounting (Ney, Essen and Kneser 1994).
-
-    Each seen n-gram gives up `discount` of a count; what is saved goes to the unseen ones by their shorter
-    history. `words` that no sentence has are unigrams seen as if once. Raises InputError without sentences.
-    """
-    rows = [[START, *words_of(sentence), STOP] for sentence in sentences]
-    if not rows:
-        raise InputError("language model: there are no sentences; give some to learn from")
-    counts = [Counter(tuple(r[i : i + n]) for r in rows for i in range(len(r) - n + 1)) for n in (1, 2, 3)]
-    for word in words:
-        counts[0].setdefault((word,), 1)
-    del counts[0][START,]  # never predicted: it only opens
-    logs = [{gram: math.log10(n / counts[0].total()) for gram, n in counts[0].items()}]
-    backs: list[Logs] = []
-    for order in (1, 2):
-        seen, back = _discounted(counts[order], logs, backs, discount)
-        logs.append(seen)
-        backs.append(back)
-    logs[0][START,] = -99.0
-    return _arpa_text(logs, backs)
-
-
-def _score(gram: tuple[str, ...], logs: list[Logs], backs: list[Logs]) -> float:
-    """The log10 probability of a gram whose last word the orders made so far can predict, with back-off."""
-    if len(gram) == 1 or gram in logs[len(gram) - 1]:
-        return logs[len(gram) - 1][gram]
-    return backs[len(gram) - 2].get(gram[:-1], 0.0) + _score(gram[1:], logs, backs)
-
-
-def _discounted(
-    counts: Mapping[tuple[str, ...], int],
-    logs: list[Logs],
-    backs: list[Logs],
-    discount: float,
-) -> tuple[Logs, Logs]:
-    """One order's log10 probabilities, and its histories' log10 back-off weights, so that each sums to 1."""
-    totals: Counter[tuple[str, ...]] = Counter()
-    for gram, count in counts.items():
-        totals[gram[:-1]] += count
-    probability = {gram: (count - discount) / totals[gram[:-1]] for gram, count in counts.items()}
-    kept: Logs = dict.fromkeys(totals, 0.0)
-    shorter: Logs = dict.fromkeys(totals, 0.0)
-    for gram, value in probability.items():
-        kept[gram[:-1]] += value
-        shorter[gram[:-1]] += 10 ** _score(gram[1:], logs, backs)
-    weights = {h: math.log10((1 - kept[h]) / max(1 - shorter[h], 1e-9)) for h in totals}
-    return {gram: math.log10(value) for gram, value in probability.items()}, weights
-
-
-def _arpa_text(logs: list[Logs], backs: list[Logs]) -> str:
-    lines = ["\\data\\", *(f"ngram {n}={len(grams)}" for n, grams in enumerate(logs, 1))]
-    for n, grams in enumerate(logs, 1):
-        lines += ["", f"\\{n}-grams:"]
-        back = backs[n - 1] if n <= len(backs) else None
-        for gram in sorted(grams):
-            tail = f" {back.get(gram, 0.0):.5f}" if back is not None else ""
-            lines.append(f"{grams[gram]:.5f} {' '.join(gram)}{tail}")
-    return "\n".join([*lines, "", "\\end\\", ""])
