@@ -1,9 +1,8 @@
 """Multi-head attention, self and cross, and the caches that make one step cheap.
 
 A cache is a value: ``extend`` gives the next one, ``read`` what may be attended to, ``mask`` who may be seen.
-Three kinds behind one step text: `Cache` (eager: a fixed buffer, read by slicing, the unwritten rows NaN so that
-a wrong read shouts), `Grown` (training, cross-attention memory, ONNX: concatenated) and `Fixed` (static graphs:
-zeros beyond the length and a mask, since 0 · NaN is NaN).
+Two kinds behind one step text, beside those of back ends: `Cache` (eager: a fixed buffer, read by slicing, the
+unwritten rows NaN so that a wrong read shouts) and `Grown` (training, cross-attention memory, ONNX: concatenated).
 """
 
 from __future__ import annotations
@@ -76,33 +75,7 @@ class Grown(NamedTuple):
         return None
 
 
-class Fixed(NamedTuple):
-    """The same value at one size for ever, [B, capacity, C]: zeros beyond `length`, and a mask that hides them."""
-
-    k: Any
-    v: Any
-    length: int
-
-    @classmethod
-    def empty(cls, ops: Ops, batch: int, capacity: int, channels: int) -> Fixed:
-        """Room for `capacity` steps, all zero."""
-        shape = (batch, capacity, channels)
-        return cls(ops.full(shape, 0.0), ops.full(shape, 0.0), 0)
-
-    def extend(self, ops: Ops, k: Any, v: Any) -> Fixed:
-        """The cache after the steps k, v [B, T, C]."""
-        return Fixed(ops.write(self.k, k, self.length), ops.write(self.v, v, self.length), self.length + k.shape[1])
-
-    def read(self) -> tuple[Any, Any]:
-        """All rows, written or not: use `mask`."""
-        return self.k, self.v
-
-    def mask(self, ops: Ops) -> Any | None:
-        """Boolean [1, 1, 1, capacity]: True where a row was written."""
-        return ops.tensor(np.arange(self.k.shape[1])[None, None, None] < self.length)
-
-
-Past: TypeAlias = "Cache | Grown | Fixed | Any"  # or a back end's own
+Past: TypeAlias = "Cache | Grown | Any"  # or a back end's own
 
 
 def empty_cache(ops: Ops, batch: int, capacity: int, channels: int, heads: int) -> Past:
