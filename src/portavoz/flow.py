@@ -50,23 +50,6 @@ class MelSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Ids:
-    """Symbol numbers, int64 `[batch, symbols]`, padded with 0 to the longest row; `lengths` `[batch]`."""
-
-    values: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Discrete acoustic tokens, int64 `[batch, tokens]`, of a codebook with `size` entries at `rate` Hz."""
-
-    values: NDArray[np.int64]
-    size: int
-    rate: float
-
-
-@dataclass(frozen=True, slots=True)
 class Mel:
     """A log-mel spectrogram, float32 `[batch, frames, mels]`, and what its numbers mean."""
 

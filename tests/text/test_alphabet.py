@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portavoz.errors import InputError
-from portavoz.text import alphabet
-from portavoz.text.alphabet import ALPHABET, PHONEMES, SYMBOLS, pronunciation, to_ipa
+from portavoz.text.alphabet import ALPHABET, PHONEMES, SYMBOLS, pronunciation
 
 
 def test_order_of_ids_is_frozen() -> None:
@@ -31,12 +30,6 @@ def test_unknown_symbols_and_numbers_are_named() -> None:
 
 
 words = st.lists(st.sampled_from(PHONEMES), max_size=8).map(lambda rest: ("EH1", *rest))
-
-
-@settings(deadline=None)
-@given(words)
-def test_ipa_round_trips_for_words_with_a_primary_stress(word: tuple[str, ...]) -> None:
-    assert pronunciation(to_ipa(word)) == word
 
 
 @settings(deadline=None)
@@ -72,25 +65,3 @@ def test_pronunciations_as_people_write_them(written: str, phonemes: str) -> Non
 def test_unreadable_pronunciations_are_named(written: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         pronunciation(written)
-
-
-def test_to_ipa_refuses_what_is_no_phoneme() -> None:
-    with pytest.raises(InputError, match="'\\^'"):
-        to_ipa(["^"])
-
-
-def test_pad_lays_rows_side_by_side() -> None:
-    ids = alphabet.pad([[1, 7, 4], [1, 4]])
-    assert ids.values.tolist() == [[1, 7, 4], [1, 4, 0]]
-    assert ids.lengths.tolist() == [3, 2]
-    assert ids.values.dtype == ids.lengths.dtype == "int64"
-
-
-def test_pad_states_what_it_would_cut() -> None:
-    with pytest.raises(InputError, match="6 symbols and the limit is 3"):
-        alphabet.pad([[1, 7, 8, 9, 10, 5], [1, 4]], limit=3)
-    ids = alphabet.pad([[1, 7, 8, 9, 10, 5], [1, 4]], limit=3, truncate=True)
-    assert ids.values.tolist() == [[1, 7, 5], [1, 4, 0]]
-    for empty in ([], [[1], []]):
-        with pytest.raises(InputError, match="no rows or an empty row"):
-            alphabet.pad(empty)

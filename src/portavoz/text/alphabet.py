@@ -8,14 +8,10 @@ on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from ..flow import Ids
 
 VERSION = 1
 PAD, START, BLANK = "<pad>", "^", " "
@@ -76,32 +72,6 @@ def is_vowel(phoneme: str) -> bool:
     return phoneme[-1] in "012"
 
 
-def pad(rows: Sequence[Sequence[int]], *, limit: int | None = None, truncate: bool = False) -> Ids:
-    """Lay rows of symbol numbers into one batch `[batch, symbols]`, filled up with 0 (`<pad>`).
-
-    A row longer than `limit` raises InputError; with `truncate` it is cut to `limit` and keeps its last
-    symbol, because every utterance ends in a mark. An empty batch or row raises InputError too.
-    """
-    import numpy as np
-
-    from ..flow import Ids
-
-    if not rows or not all(len(row) for row in rows):
-        raise InputError("a batch of symbols has no rows or an empty row; give each row at least one symbol")
-    if limit is not None:
-        longest = max(len(row) for row in rows)
-        if longest > limit and not truncate:
-            raise InputError(
-                f"a row has {longest} symbols and the limit is {limit}; split the text or pass truncate=True"
-            )
-        rows = [row if len(row) <= limit else [*row[: limit - 1], row[-1]] for row in rows]
-    lengths = np.array([len(row) for row in rows], np.int64)
-    values = np.zeros((len(rows), int(lengths.max())), np.int64)
-    for row, line in zip(rows, values):
-        line[: len(row)] = row
-    return Ids(values, lengths)
-
-
 _IPA = {
     "B": "b", "CH": "tʃ", "D": "d", "DH": "ð", "F": "f", "G": "ɡ", "HH": "h", "JH": "dʒ", "K": "k", "L": "l", "M": "m",
     "N": "n", "NG": "ŋ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ", "V": "v", "W": "w", "Y": "j",
@@ -120,28 +90,6 @@ _STRESS = {"ˈ": "1", "'": "1", "ˌ": "2"}
 _BREAK = "."
 _SILENT = str.maketrans("", "", "ːˑ‿ \t\N{COMBINING DOUBLE BREVE BELOW}\N{COMBINING DOUBLE INVERTED BREVE}")
 _OLD_ARPABET = {"AX": "AH0", "AXR": "ER0", "IX": "IH0"}
-
-
-def to_ipa(phonemes: Iterable[str]) -> str:
-    """IPA of one word: ``HH AH0 L OW1`` → ``həlˈoʊ``. `pronunciation` reads it back.
-
-    A stress mark stands directly before its vowel; a dot keeps two sounds apart that would read as one (t.ʃ).
-    Raises InputError for anything but phonemes.
-    """
-    out: list[str] = []
-    for phoneme in phonemes:
-        if phoneme not in PHONEMES:
-            raise InputError(f"{phoneme!r} is not a phoneme and has no IPA; write one of {' '.join(PHONEMES)}")
-        if phoneme in ("AH0", "ER0"):
-            sign = "ə" if phoneme == "AH0" else "ɚ"
-        elif is_vowel(phoneme):
-            sign = {"0": "", "1": "ˈ", "2": "ˌ"}[phoneme[-1]] + _IPA[phoneme[:-1]]
-        else:
-            sign = _IPA[phoneme]
-        if out and out[-1][-1] + sign[0] in _FROM_IPA:
-            out.append(_BREAK)
-        out.append(sign)
-    return "".join(out)
 
 
 def pronunciation(text: str) -> tuple[str, ...]:
