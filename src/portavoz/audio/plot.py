@@ -29,13 +29,6 @@ LABEL_ROWS = 3
 KINDS = ("png", "svg", "pdf")
 
 
-def plot_wave(wave: Wave, *, title: str = "") -> Figure:
-    """A wave over time in seconds."""
-    figure = _figure(len(wave.samples) / wave.rate, 2.2, title)
-    _draw_wave(figure.subplots(), wave)
-    return figure
-
-
 def plot_mel(mel: NDArray[Any], spec: MelSpec, *, title: str = "") -> Figure:
     """A mel `[frames, mels]` over time in seconds and frequency in Hz, with the scale of its numbers."""
     figure = _figure(_seconds(mel, spec), 3.4, title)
@@ -119,11 +112,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: a picture's name ends with .{', .'.join(KINDS)}; change the ending")
     with atomic(path) as file:
         file.write(_bytes(figure, kind))
-
-
-def png(figure: Figure) -> bytes:
-    """The picture as PNG, for a page or a notebook."""
-    return _bytes(figure, "png")
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
