@@ -9,7 +9,7 @@ import pytest
 from portavoz import families, ops
 from portavoz.errors import BackendError, WeightError
 from portavoz.families.compact.config import MINIMAL, CompactConfig
-from portavoz.families.compact.loop import STAGES, Compact, Eager, eager
+from portavoz.families.compact.loop import STAGES, Compact, Eager
 from portavoz.families.compact.voice import CompactFolder
 from portavoz.graph.compile import export_stages, prebuilt
 from portavoz.graph.onnx import Session
@@ -56,7 +56,8 @@ def say(model, symbols):
 def test_wave_equals_eager(exported, length):
     folder, config = exported
     symbols = ["^", *["AH0", "L", " ", "OW1"] * 100][:length]
-    e, c = eager(folder / "model.safetensors", config, ops.open("torch")), compiled(folder, config)
+    bare = CompactFolder.bare(folder / "model.safetensors", config)
+    e, c = Compact(bare.eager(ops.open("torch")), config), compiled(folder, config)
     (log_e, wave_e), (log_c, wave_c) = say(e, symbols), say(c, symbols)
     assert np.abs(log_e - log_c).max() < 1e-4
     assert wave_e.shape == wave_c.shape

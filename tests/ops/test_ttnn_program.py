@@ -18,7 +18,7 @@ from portavoz.graph.eager import Function
 from portavoz.lab.pipeline.card_precision import audited
 from portavoz.ops.ttnn.audit import Audit
 from portavoz.ops.ttnn.backend import TtnnOps
-from portavoz.ops.ttnn.cost import by_unit, cost
+from portavoz.ops.ttnn.cost import cost
 from portavoz.ops.ttnn.golden import Golden
 from portavoz.ops.ttnn.paged import Paged
 from portavoz.ops.ttnn.recording import Recording
@@ -92,7 +92,6 @@ def test_the_cost_of_a_linear_layer_worked_out_by_hand() -> None:
     assert (found.dispatches, found.products) == (2, 10 * 32 * 64)
     assert found.parameters == 64 * 32 * 1.0625
     assert found.arithmetic == pytest.approx(2 * 10 * 32 * 64 * 2 / 262e12)
-    assert by_unit(recording.entries) == {"matrix": 1, "vector": 1, "move": 0}
     assert "not measured on a card" in str(found)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from portavoz import ops
 from portavoz.families.chatterbox import reference
 from portavoz.families.chatterbox.config import CONFIGS, ChatterboxConfig
-from portavoz.families.chatterbox.names import folded
+from portavoz.families.chatterbox.names import ROOTS, folded
 from portavoz.families.reference import sensitise
 from portavoz.weights.cursor import Weights
 
@@ -51,9 +51,13 @@ def relative(got: Any, want: Any) -> float:
 
 def stages(name: str = "tiny", back: str = "torch") -> Any:
     """Our stages with the reference's weights."""
-    from portavoz.families.chatterbox.stages import PARTS, eager
+    from portavoz.families.chatterbox.stages import Eager
 
-    return eager({part: tensors(part, name) for part in PARTS}, CONFIGS[name], ops.open(back), places={})
+    roots = {part: cursor(part, name, back) for part in ROOTS}
+    made = Eager(roots, CONFIGS[name])
+    for root in roots.values():
+        root.finish()
+    return made
 
 
 def tokenizer(folder: Any, variant: str = "english") -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portavoz.text.captions import LINES, WIDTH, Caption, Captions, as_json, captions, srt, vtt, wrap
+from portavoz.text.captions import LINES, WIDTH, Caption, Captions, as_json, srt, vtt, wrap
 from portavoz.text.normalize import spoken
 
 
@@ -22,6 +22,11 @@ class Word(NamedTuple):
 def words(text: str, *, each: float = 0.4) -> list[Word]:
     """Words that sound for 0.3 s each; the mark is what they end with."""
     return [Word(w, i * each, i * each + 0.3, w[-1] if w[-1] in ",.?!" else "") for i, w in enumerate(text.split())]
+
+
+def captions(said: list[Word]) -> list[Caption]:
+    gathering = Captions()
+    return [*gathering.push(said), *gathering.finish()]
 
 
 def shown(text: str, **more: float) -> list[str]:

@@ -69,13 +69,6 @@ class Captions:
         return word.mark in ENOUGH and len(_joined(self._held)) >= ENOUGH[word.mark]
 
 
-def captions(words: Iterable[Timed]) -> Iterator[Caption]:
-    """All captions of some words, in order."""
-    gathering = Captions()
-    yield from gathering.push(words)
-    yield from gathering.finish()
-
-
 def wrap(words: Sequence[str]) -> list[str]:
     """Words laid into lines of at most WIDTH characters, the lines about equally long; a longer word is cut."""
     fewest = _lines(words, WIDTH)

@@ -14,7 +14,6 @@ from ...errors import InputError
 from ...flow import MelSpec
 
 CODES = 6561  # entries of the S3 code book: 3 levels in 8 dimensions
-TOKEN_RATE = 25  # speech tokens a second
 PROMPT_RATE = 16_000  # Hz: what the voice encoder, the x-vector and the S3 tokenizer hear
 
 # The mel between decoder and vocoder, and that of a prompt; magnitudes are sqrt(re² + im² + 1e-9) before the log.

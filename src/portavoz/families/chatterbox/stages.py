@@ -38,9 +38,6 @@ Floats = NDArray[Any]  # float32, or float64 where a judge computes in it
 Whole = NDArray[np.int64]
 ROOM = 256  # steps that a cache grows by
 
-# The files' parts: which model takes which tensors of it.
-PARTS = ("t3", "s3gen", "voice")
-
 
 class Step(NamedTuple):
     """Logits [rows, V], the state, and each aligned head's attention of the first row, [new steps, all steps].
@@ -173,14 +170,3 @@ class Eager:
 
     def vocode(self, mel: Floats, excitation: Floats) -> Floats:
         return self.ops.numpy(self.vocoder(self.ops.tensor(mel), self.ops.tensor(excitation)))
-
-
-def eager(
-    tensors: Mapping[str, Mapping[str, Any]], c: ChatterboxConfig, ops: Ops, *, places: Mapping[str, str]
-) -> Eager:
-    """The stages on an eager back end from each part's folded tensors. Raises WeightError when they do not fit."""
-    roots = {part: Weights(tensors[part], ops, place=places.get(part, part)) for part in PARTS}
-    stages = Eager(roots, c)
-    for root in roots.values():
-        root.finish()
-    return stages

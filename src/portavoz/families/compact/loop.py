@@ -10,7 +10,7 @@ vocode   log-mel [1, F, mels]                         → spectrum [1, F, 2 · b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,11 +196,3 @@ class Compact:
             piece, state = compact_wave.vocode(self.stages.vocode, self.c, state, values[at:stop], final=final)
             at = stop
             yield piece
-
-
-def eager(source: Any, c: CompactConfig, ops: Ops) -> Compact:
-    """A compact model on an eager back end from a safetensors file. Raises WeightError when it does not fit."""
-    w = Weights.load(source, ops)
-    model = Compact(Eager(w, c), c)
-    w.finish()
-    return model

@@ -6,9 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...ops.layouts import AXES, ROLES
 from ...weights.layout import order
 
@@ -17,7 +14,6 @@ Shape = tuple[int, ...]
 DECLARED, SHAPE, FUNCTION, UNDECIDABLE, EITHER = (
     "declared", "by declared shape", "by function", "undecidable", "the same in every layout",
 )  # fmt: skip
-MATRICES = ("linear", "embedding", "lstm", "")
 
 
 class Order(NamedTuple):
@@ -82,8 +78,3 @@ def counts(orders: Iterable[tuple[str, Order]]) -> dict[str, dict[str, int]]:
 def words(role: str, layout: str) -> str:
     """ "out k in", for a sentence."""
     return AXES[layout][role] if role in ROLES else "in out"
-
-
-def moved(array: NDArray[Any], axes: tuple[int, ...] | None) -> NDArray[Any]:
-    """The array with its axes moved."""
-    return array if axes is None else np.transpose(array, axes)

@@ -30,7 +30,6 @@ WEIGHTED = {
     "LayerNormalization": "layer_norm", "BatchNormalization": "batch_norm",
     "InstanceNormalization": "instance_norm", "Gather": "embedding",
 }  # fmt: skip
-FACTS = ("strides", "dilations", "pads", "group", "epsilon", "alpha", "axis")
 ROLES = {
     "layer_norm": ("weight", "bias"), "batch_norm": ("weight", "bias", "running_mean", "running_var"),
     "conv1d": ("weight", "bias"), "conv_transpose1d": ("weight", "bias"), "linear": ("weight", "bias"),

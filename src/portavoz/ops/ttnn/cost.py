@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .number import PHASES
-from .operations import OPERATIONS
 from .recording import Entry
 from .schedule import BYTES
 
 # A Wormhole n150 as its maker publishes it: 262 TFLOPS of block floats in one phase, 288 GB/s of DRAM, 64 cores in use.
-FLOPS, BANDWIDTH, CORES, CORE_L1 = 262e12, 288e9, 64, 1_395_424
+FLOPS, BANDWIDTH, CORES = 262e12, 288e9, 64
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,3 @@ def cost(entries: Sequence[Entry]) -> Cost:
     moved = (parameters + activations) / BANDWIDTH
     products = sum(entry.products for entry in entries)
     return Cost(len(entries), products, parameters, activations, largest, arithmetic, moved)
-
-
-def by_unit(entries: Sequence[Entry]) -> dict[str, int]:
-    """How many operations each unit has: matrix, vector, move."""
-    return {unit: sum(OPERATIONS[e.operation].unit == unit for e in entries) for unit in ("matrix", "vector", "move")}
