@@ -4,6 +4,9 @@ Each message is one sentence that says where, what was there, what was wanted an
 line prints it alone and exits 2.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 LONGEST = 1500  # characters of a message; a value out of a file, repeated in it, may have any length
 
 
@@ -34,6 +37,15 @@ class MissingExtra(PortavozError):
         install = f"'portavoz[{extra}]'" if extra else package
         super().__init__(f"{purpose} needs the package '{package}': pip install {install}")
         self.package, self.extra = package, extra
+
+
+@contextmanager
+def needed(package: str, extra: str, purpose: str) -> Generator[None, None, None]:
+    """Around an import: raises MissingExtra where the package is not there."""
+    try:
+        yield
+    except ImportError as problem:
+        raise MissingExtra(package, extra, purpose) from problem
 
 
 class BackendError(PortavozError):

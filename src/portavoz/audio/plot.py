@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import atomic
-from ..errors import InputError, MissingExtra
+from ..errors import InputError, needed
 from ..flow import MelSpec, Wave
 from .mel import hz_to_mel
 
@@ -121,10 +121,8 @@ def _bytes(figure: Figure, kind: str) -> bytes:
 
 
 def _figure(seconds: float, height: float, title: str, *, symbols: int = 0) -> Figure:
-    try:
+    with needed("matplotlib", "plot", "drawing"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "plot", "drawing") from error
     # Wide enough to read a phoneme in, and not wider than a screen or two.
     width = float(np.clip(max(2.2 * seconds, 0.17 * symbols), 7.0, 40.0))
     figure = Figure(figsize=(width, height), layout="constrained")

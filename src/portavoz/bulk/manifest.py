@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from ..errors import InputError, MissingExtra
+from ..errors import InputError, needed
 from .item import BadLine, Item, build
 
 MOST_LINE = 1 << 20  # bytes
@@ -165,11 +165,9 @@ def _header(line: str, path: str) -> tuple[str, Sequence[str]]:
 
 
 def _parquet(file: IO[bytes], path: str) -> Rows:
-    try:
+    with needed("pyarrow", "bulk", "a Parquet manifest"):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as problem:
-        raise MissingExtra("pyarrow", "bulk", "a Parquet manifest") from problem
     try:
         table = parquet.ParquetFile(file)
         _check_parquet(table, path)

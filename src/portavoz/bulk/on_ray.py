@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import BackendError, JobError, MissingExtra, PortavozError
+from ..errors import BackendError, JobError, PortavozError, needed
 from ..graph.processor import cores
 from . import ledger, worker
 from .folders import JobFolder
@@ -132,12 +132,10 @@ def _before(path: Path) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
 def _package() -> ModuleType:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    try:
+    with needed("ray", "bulk", "--ray"):
         import ray
         import ray.data
         import ray.exceptions
-    except ImportError as problem:
-        raise MissingExtra("ray", "bulk", "--ray") from problem
     return ray
 
 

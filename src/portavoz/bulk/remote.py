@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import InputError, JobError, MissingExtra
+from ..errors import InputError, JobError, needed
 
 
 def open_url(url: str) -> IO[bytes]:
@@ -82,10 +82,8 @@ class ObjectStore:
 
 
 def _store(url: str) -> tuple[Any, str]:
-    try:
+    with needed("fsspec", "bulk", url):
         import fsspec
-    except ImportError as problem:
-        raise MissingExtra("fsspec", "bulk", url) from problem
     # Object stores have no folders; a file system as one makes them as they are needed.
     options = {"auto_mkdir": True} if url.startswith(("local://", "file://")) else {}
     try:

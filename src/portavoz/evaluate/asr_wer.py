@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio.resample import resample
-from ..errors import InputError, MissingExtra
+from ..errors import InputError, needed
 from .intervals import difference, sentence_weights
 
 if TYPE_CHECKING:
@@ -144,10 +144,8 @@ class Judge:
 
 def _model() -> Path:
     """The folder of the English model in the recogniser's wheel."""
-    try:
+    with needed("pocketsphinx", "evaluate", "the word error judge"):
         import pocketsphinx
-    except ImportError as error:
-        raise MissingExtra("pocketsphinx", "evaluate", "the word error judge") from error
     return Path(pocketsphinx.get_model_path()) / "en-us"
 
 

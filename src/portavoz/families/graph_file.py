@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingExtra, WeightError
+from ..errors import WeightError, needed
 from ..input_files import is_file
 from .surgery import nodes
 
@@ -27,11 +27,9 @@ _LOCATION = re.compile(rb"\x0a\x08location\x12[\x01-\x7f]([^\x00-\x1f/]{1,127})"
 def open_graph(path: Path) -> Any:
     """An `onnx.ModelProto` with its weights. Raises WeightError for a damaged one and for what no stranger may have."""
     check_size(path)
-    try:
+    with needed("onnx", "open", f"{path.name}, a graph that is rewritten before it runs,"):
         import onnx
         from google.protobuf.message import DecodeError
-    except ImportError as problem:
-        raise MissingExtra("onnx", "open", f"{path.name}, a graph that is rewritten before it runs,") from problem
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError, OSError) as problem:

@@ -12,15 +12,13 @@ import importlib
 import math
 from typing import Any
 
-from ..errors import MissingExtra
+from ..errors import needed
 
 
 def package(name: str) -> Any:
     """A reference package, imported now. Raises MissingExtra when it is not installed."""
-    try:
+    with needed(name, "reference", f"comparing with {name}"):
         return importlib.import_module(name)
-    except ImportError as problem:
-        raise MissingExtra(name, "reference", f"comparing with {name}") from problem
 
 
 # Ending of a name → factor on what its kind gets: attention looks hard enough to matter, residual sums stay small.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtra
+from ..errors import needed
 from .onnx_ops import OnnxOps
 from .onnx_tensor import Tensor
 from .onnx_writer import Node
@@ -35,10 +35,8 @@ def export(
     arithmetic stays float32. Raises MissingExtra when onnx is not installed, BackendError for a stage whose text
     depends on values or lengths that are known only when it runs.
     """
-    try:
+    with needed("onnx", "onnx", "exporting a stage"):
         import onnx
-    except ImportError as problem:
-        raise MissingExtra("onnx", "onnx", "exporting a stage") from problem
     given = [ops.input(name.split(":")[0], _axes(name), example) for name, example in inputs]
     made = stage(*given)
     made = list(made) if isinstance(made, (tuple, list)) else [made]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..deadline import current
-from ..errors import BackendError, MissingExtra, WeightError
+from ..errors import BackendError, WeightError, needed
 from ..input_files import GRAPH, check, is_there
 
 # Its kernel takes several times as long as the addition and the norm that it replaces (ONNX Runtime 1.31, one thread).
@@ -149,10 +149,8 @@ def folded(graph: Path) -> Path:
 
 
 def _runtime() -> Any:
-    try:
+    with needed("onnxruntime", "onnx", "runtime='onnx'"):
         import onnxruntime
-    except ImportError as problem:
-        raise MissingExtra("onnxruntime", "onnx", "runtime='onnx'") from problem
     return onnxruntime
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtra, WeightError
+from ..errors import WeightError, needed
 from .export import SMALL, halve
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -37,10 +37,8 @@ class Rows(NamedTuple):
 
 def onnx() -> Any:
     """The package that reads and writes graphs. Raises MissingExtra."""
-    try:
+    with needed("onnx", "onnx", "compressing a voice"):
         import onnx
-    except ImportError as problem:
-        raise MissingExtra("onnx", "onnx", "compressing a voice") from problem
     return onnx
 
 

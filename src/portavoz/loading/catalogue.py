@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config_reader import read_object
-from ..errors import InputError, MissingExtra, WeightError
+from ..errors import InputError, WeightError, needed
 from ..folder import own_voices
 from ..input_files import SETTINGS, is_there, read_bytes, sha256
 
@@ -46,11 +46,9 @@ def fetched(name: str) -> Path:
             f"voice {name!r}: listed without a checksum, so it is not fetched; fetch it from {entry['repository']} and "
             "give its file"
         )
-    try:
+    with needed("huggingface_hub", "hub", f"voice {name!r}, which is fetched by its name,"):
         import huggingface_hub
         import huggingface_hub.errors
-    except ImportError as problem:
-        raise MissingExtra("huggingface_hub", "hub", f"voice {name!r}, which is fetched by its name,") from problem
     places = {path: _file(huggingface_hub, name, entry, path) for path in entry["files"]}
     for path, place in places.items():
         _compare(place, name, entry["files"][path])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import families
-from ..errors import InputError, MissingExtra
+from ..errors import InputError, needed
 from ..folder import find, voices
 from ..input_files import is_closed, is_file, is_folder, is_there
 from . import catalogue
@@ -75,15 +75,11 @@ def hub(name: str) -> Path:
 
     A checkpoint that has only a pickle is fetched with it: the sentence that refuses it says how to convert it.
     """
-    try:
+    with needed("huggingface_hub", "hub", f"{name!r}, which is no folder here but may be one on the hub,"):
         # Old releases give these only to who asks for them by name.
         import huggingface_hub
         import huggingface_hub.constants
         import huggingface_hub.errors
-    except ImportError as problem:
-        raise MissingExtra(
-            "huggingface_hub", "hub", f"{name!r}, which is no folder here but may be one on the hub,"
-        ) from (problem)
     repository, _, revision = name.partition("@")
     which: dict[str, Any] = {"repo_id": repository, "revision": revision or None}
     cached = _cached(huggingface_hub, which)

@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..audio.encoders import available
-from ..errors import InputError, MissingExtra, PortavozError, WeightError
+from ..errors import InputError, MissingExtra, PortavozError, WeightError, needed
 from . import consents, metrics, page, problems, uploads, websocket
 from .guard import Guard
 from .problems import Problem
@@ -94,10 +94,8 @@ async def _wyoming(service: Service) -> asyncio.Server | None:
     settings = service.settings
     if settings.wyoming_port is None:
         return None
-    try:
+    with needed("wyoming", "serve", "--wyoming-port"):
         from . import wyoming  # only who serves it needs its package
-    except ImportError as problem:
-        raise MissingExtra("wyoming", "serve", "--wyoming-port") from problem
 
     home = await wyoming.serve(service, settings.wyoming_host, settings.wyoming_port)
     service.log.info("wyoming", port=home.sockets[0].getsockname()[1])

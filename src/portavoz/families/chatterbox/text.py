@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, MissingExtra
+from ...errors import InputError, needed
 from ...input_files import is_file, read_text
 from .config import TokensConfig
 
@@ -53,10 +53,8 @@ class Tokenizer:
 
     def __init__(self, path: Path, config: TokensConfig, variant: str = "english") -> None:
         """Raises InputError for a file that is no tokenizer of this variant, MissingExtra without `tokenizers`."""
-        try:
+        with needed("tokenizers", "hub", "reading a Chatterbox tokenizer"):
             import tokenizers
-        except ImportError as problem:
-            raise MissingExtra("tokenizers", "hub", "reading a Chatterbox tokenizer") from problem
         content = read_text(path, remedy="fetch the checkpoint's tokenizer again")
         try:
             self.table: Any = tokenizers.Tokenizer.from_str(content)

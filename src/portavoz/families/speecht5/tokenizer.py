@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...config_reader import read_object
-from ...errors import InputError, MissingExtra
+from ...errors import InputError, needed
 from ...input_files import TEXT, is_file, read_bytes
 
 MODEL = "spm_char.model"
@@ -53,10 +53,8 @@ class Tokenizer:
             raise InputError(
                 f"{folder}: there is no {MODEL}, so text cannot become ids; copy the checkpoint's tokenizer there"
             )
-        try:
+        with needed("sentencepiece", "hub", "a SpeechT5 tokenizer"):
             from sentencepiece import SentencePieceProcessor
-        except ImportError as problem:
-            raise MissingExtra("sentencepiece", "hub", "a SpeechT5 tokenizer") from problem
         model: Any = SentencePieceProcessor()
         try:
             model.LoadFromSerializedProto(read_bytes(path, TEXT))

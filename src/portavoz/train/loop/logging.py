@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...atomic import atomic
-from ...errors import MissingExtra
+from ...errors import needed
 from ..run_directory import room
 
 TICK = 1.0  # seconds between two reports of progress
@@ -83,10 +83,8 @@ class TrainingLog:
 
 class _TensorBoard:
     def __init__(self, out: Path, step: int) -> None:
-        try:
+        with needed("tensorboard", "tensorboard", "logs: [tensorboard]"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as problem:
-            raise MissingExtra("tensorboard", "tensorboard", "logs: [tensorboard]") from problem
         self.writer: Any = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def write(self, numbers: Mapping[str, float], step: int) -> None:
@@ -102,10 +100,8 @@ class _WandB:
     """One run of Weights & Biases for one folder, however often it is resumed. WANDB_MODE=offline sends nothing."""
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
-        try:
+        with needed("wandb", "wandb", "logs: [wandb]"):
             import wandb
-        except ImportError as problem:
-            raise MissingExtra("wandb", "wandb", "logs: [wandb]") from problem
         kept = out / "wandb-run.txt"
         if not kept.is_file():
             with atomic(kept, "w") as file:
