@@ -6,7 +6,7 @@ may be computed in pieces: `losses(piece, batch)` gives a piece's share of the w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +89,16 @@ class Setup(NamedTuple):
     task: Task
     tensors: dict[str, Tensor]
     defaults: dict[str, Any]
+
+
+def validated(
+    held: Sequence[Any], batch: int, losses: Callable[[Sequence[Any]], Mapping[str, Tensor]]
+) -> dict[str, float]:
+    """The mean of each loss over batches of the held-out rows; empty without one."""
+    with torch.no_grad():
+        parts = [losses(held[at : at + batch]) for at in range(0, len(held), batch)]
+    names = dict.fromkeys(k for part in parts for k in part)
+    return {k: float(np.mean([float(part[k]) for part in parts if k in part])) for k in names}
 
 
 def weighted(terms: dict[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from ..config import TrainConfig
 from ..data.corpus import Corpus, Utterance
 from ..data.pitch import of_symbols
 from . import cross_backend, discriminator, losses
-from .base import Sample, Stretch, Task, weighted
+from .base import Sample, Stretch, Task, validated, weighted
 
 EMBEDDING = "acoustic.encoder.embedding.weight"
 VALUES = {"pitch": 0, "energy": 1}  # columns of `of_symbols`
@@ -81,12 +81,7 @@ class AcousticTask(Task):
         return len(rows) * max(u.length for u in rows)
 
     def validate(self) -> dict[str, float]:
-        parts: list[dict[str, float]] = []
-        with torch.no_grad():
-            for at in range(0, len(self.held), self.batch):
-                rows = self.held[at : at + self.batch]
-                parts.append({k: float(v) for k, v in self.losses(rows, rows).items()})
-        return {k: float(np.mean([part[k] for part in parts])) for k in parts[0]} if parts else {}
+        return validated(self.held, self.batch, lambda rows: self.losses(rows, rows))
 
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Give a vowel whose stress the corpus never has (often the secondary one) the embedding of its sibling.
@@ -219,11 +214,7 @@ class VocoderTask(Task):
 
     def validate(self) -> dict[str, float]:
         rows = [Stretch(u, 0, 4 * self.frames) for u in self.held]
-        if not rows:
-            return {}
-        with torch.no_grad():
-            found = self.losses(rows, rows, step=-1)
-        return {k: float(v) for k, v in found.items()}
+        return validated(rows, max(1, len(rows)), lambda rows: self.losses(rows, rows, step=-1))
 
     def no_validation(self) -> str:
         lengths = [u.length for u in self.corpus.split("held_out")]

@@ -20,7 +20,7 @@ from ...families.compact.config import CompactConfig
 from ...weights.cursor import Weights
 from ..config import TrainConfig
 from ..data.corpus import Corpus, Utterance
-from .base import Sample, Stretch, Task
+from .base import Sample, Stretch, Task, validated
 from .compact import AcousticTask, VocoderTask
 from .distil import DistilledAcousticTask
 
@@ -66,13 +66,7 @@ class JointTask(Task):
 
     def validate(self) -> dict[str, float]:
         held = [self._stretch(u, 0.5) for u in self.held]
-        parts: list[dict[str, float]] = []
-        with torch.no_grad():
-            for at in range(0, len(held), self.acoustic.batch):
-                rows = held[at : at + self.acoustic.batch]
-                parts.append({k: float(v) for k, v in self.losses(rows, rows, step=-1).items()})
-        names = dict.fromkeys(k for part in parts for k in part)
-        return {k: float(np.mean([part[k] for part in parts if k in part])) for k in names}
+        return validated(held, self.acoustic.batch, lambda rows: self.losses(rows, rows, step=-1))
 
     def finish(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return self.acoustic.finish(arrays)

@@ -33,7 +33,7 @@ from ..data.corpus import Utterance
 from ..data.recorded import Recorded
 from ..data.taught import Taught, is_taught
 from . import losses
-from .base import Sample, Stretch, Task, weighted
+from .base import Sample, Stretch, Task, validated, weighted
 from .pretrained import known_speakers, trained, weights_file
 
 TABLES = ("acoustic.encoder.speaker.weight", "vocoder.encoder.speaker.weight")
@@ -187,12 +187,8 @@ class SourceFilterTask(Task):
         }
 
     def validate(self) -> dict[str, float]:
-        held, parts = [self._stretch(u, 0.5) for u in self.held], list[dict[str, float]]()
-        with torch.no_grad():
-            for at in range(0, len(held), self.batch):
-                rows = held[at : at + self.batch]
-                parts.append({k: float(v) for k, v in self.losses(rows, rows, step=-1).items()})
-        return {k: float(np.mean([part[k] for part in parts])) for k in parts[0]} if parts else {}
+        held = [self._stretch(u, 0.5) for u in self.held]
+        return validated(held, self.batch, lambda rows: self.losses(rows, rows, step=-1))
 
     def sample(self, u: Utterance) -> Sample:
         symbols = ALPHABET.decode(self.corpus.ids[u.symbols].tolist())
