@@ -33,11 +33,7 @@ class HifiGanConfig:
         """How many mel frames on either side one frame of the wave depends on."""
         samples, step = 3.0, 1.0  # conv_post looks 3 samples to either side at the finest rate
         for rate, kernel in reversed(list(zip(self.upsample_rates, self.upsample_kernel_sizes))):
-            widest = max(
-                sum((k - 1) // 2 * (d + 1) for d in dilations)
-                for k, dilations in zip(self.resblock_kernel_sizes, self.resblock_dilation_sizes)
-            )
-            samples += widest * step
+            samples += self._widest() * step
             step *= rate
             samples += kernel / rate * step
         return int(samples / step) + 3 + 1  # conv_pre looks 3 frames to either side
@@ -46,13 +42,22 @@ class HifiGanConfig:
         """For each upsampling the steps on either side that its input must have for what is wanted between them."""
         needs, need = list[int](), 3  # conv_post
         for rate, kernel in reversed(list(zip(self.upsample_rates, self.upsample_kernel_sizes))):
-            widest = max(
-                sum((k - 1) // 2 * (d + 1) for d in dilations)
-                for k, dilations in zip(self.resblock_kernel_sizes, self.resblock_dilation_sizes)
-            )
-            need = math.ceil((need + widest) / rate) + math.ceil(kernel / rate)
+            need = math.ceil((need + self._widest()) / rate) + math.ceil(kernel / rate)
             needs.insert(0, need)
         return needs
+
+    def _widest(self) -> int:
+        """How far the residual blocks of one rate look to either side, in its steps."""
+        kernels = zip(self.resblock_kernel_sizes, self.resblock_dilation_sizes)
+        return max(sum((k - 1) // 2 * (d + 1) for d in dilations) for k, dilations in kernels)
+
+
+def mean(blocks: Sequence[Callable[..., Any]], x: Any, *more: Any) -> Any:
+    """What several blocks make of the same, averaged."""
+    total = blocks[0](x, *more)
+    for block in blocks[1:]:
+        total = total + block(x, *more)
+    return total / len(blocks)
 
 
 class ResBlock(Block):
@@ -126,10 +131,7 @@ class HifiGan(Block):
         if i == 0:
             x = self.pre((x - self.mean) / self.scale if self.c.normalize_before else x)
         x = self.up[i](self.ops.leaky_relu(x, self.c.leaky_relu_slope))
-        total = self.res[i][0](x)
-        for block in self.res[i][1:]:
-            total = total + block(x)
-        x = total / len(self.res[i])
+        x = mean(self.res[i], x)
         return x if i + 1 < len(self.up) else self.ops.tanh(self.post(self.ops.leaky_relu(x, 0.01)))[:, :, 0]
 
 

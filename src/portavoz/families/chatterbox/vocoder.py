@@ -11,7 +11,7 @@ import numpy as np
 
 from ...blocks.block import Block
 from ...blocks.harmonic_source import SourceSpec
-from ...blocks.hifigan import SnakeResBlock
+from ...blocks.hifigan import SnakeResBlock, mean
 from ...flow import MelSpec
 from ...ops.shapes import Array, Float
 from ...weights.cursor import Weights
@@ -90,10 +90,7 @@ class HiFT(Block):
             if i == len(self.ups) - 1:
                 x = ops.concat([x[:, 1:2], x], 1)  # one mirrored step, so that there are as many as the spectrum has
             x = x + self.source_blocks[i](self.downs[i](spectrum))
-            total: Any = self.blocks[i][0](x)
-            for block in self.blocks[i][1:]:
-                total = total + block(x)
-            x = total / len(self.blocks[i])
+            x = mean(self.blocks[i], x)
         return ops.clip(self._wave(self.post(ops.leaky_relu(x, LAST_SLOPE))), -c.limit, c.limit)
 
     def _wave(self, x: Any) -> Any:

@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from ...blocks.block import Block
+from ...blocks.hifigan import mean
 from ...flow import MelSpec
 from ...ops.shapes import Array, Float
 from ...weights.cursor import Weights
@@ -59,10 +60,7 @@ class Generator(Block):
             if i == len(self.ups) - 1:
                 x = ops.concat([x[:, 1:2], x], 1)  # one mirrored step, so that there are as many as the spectrum has
             x = x + source
-            total: Any = self.blocks[i][0](x, style)
-            for block in self.blocks[i][1:]:
-                total = total + block(x, style)
-            x = total / len(self.blocks[i])
+            x = mean(self.blocks[i], x, style)
         magnitude, phase = ops.chunk(self.post(ops.leaky_relu(x, LAST_SLOPE)), 2)
         magnitude, phase = ops.exp(magnitude), ops.sin(phase)
         return self.istft(magnitude * ops.cos(phase), magnitude * ops.sin(phase))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.block import Block
-from ...blocks.hifigan import ResBlock
+from ...blocks.hifigan import ResBlock, mean
 from ...ops.shapes import Array, Float, Int
 from ...weights.cursor import Weights
 from .sizes import VitsConfig
@@ -238,10 +238,7 @@ class Decoder(Block):
             x = x + self.cond(speaker)
         for up, blocks in zip(self.up, self.res):
             x = up(self.ops.leaky_relu(x, DECODER_SLOPE))
-            total = blocks[0](x)
-            for block in blocks[1:]:
-                total = total + block(x)
-            x = total / len(blocks)
+            x = mean(blocks, x)
         return self.ops.tanh(self.post(self.ops.leaky_relu(x, LAST_SLOPE)))[:, :, 0]
 
 
