@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..flow import Stage
@@ -33,6 +37,23 @@ def not_replaced(weights: Path, who: str) -> InputError:
 def interfaces(phonemes: str, rate: int) -> tuple[Stage, ...]:
     """What text and graph hand on."""
     return (Stage("the text front end", "text", phonemes), Stage("the graph", phonemes, rate))
+
+
+class Session:
+    """A compiled graph as the eager models run: of the inputs those that it takes, and arrays of one axis back."""
+
+    def __init__(self, sessions: Mapping[str, Any]) -> None:
+        self.stage = sessions["speak"]
+
+    @cached_property
+    def takes(self) -> list[str]:
+        """The names of its inputs. Some exports do not tell their durations, so they do not take any."""
+        return [name for name, _ in self.stage.describe()["inputs"]]
+
+    def run(self, **inputs: NDArray[Any]) -> tuple[NDArray[np.float32], Any]:
+        """The sound [samples], and durations [symbols] where the graph tells them."""
+        sound, *rest = self.stage.run(**{name: a for name, a in inputs.items() if name in self.takes})
+        return np.asarray(sound, np.float32).reshape(-1), rest[0].reshape(-1) if rest else None
 
 
 def spoken(model: Any, given: Mapping[str, Any], edit: Callable[[Any], None] | None) -> Callable[[], Any]:

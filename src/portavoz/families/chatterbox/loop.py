@@ -64,14 +64,9 @@ class Chatterbox:
     """Text ids and a voice → sound, on whatever runs the stages. Holds no state: many threads may call it."""
 
     def __init__(self, stages: Stages, c: ChatterboxConfig) -> None:
-        self.stages, self.c = stages, c
+        self.stages, self.c, self.rate = stages, c, c.spec.rate
         v, hop = c.vocoder, c.spec.hop
         self.source = SourceSpec(c.spec.rate, hop, v.harmonics, v.sine, v.noise, v.voiced)
-
-    @property
-    def rate(self) -> int:
-        """Samples a second of what it says."""
-        return self.c.spec.rate
 
     def generation(self, **values: Any) -> Generation:
         """The variant's own way to say it, with the values that are not None. Raises InputError for a bad one."""

@@ -61,13 +61,9 @@ class ChatterboxVoice:
         self, model: Chatterbox, tokenizer: Tokenizer, default: Conditionals | None, *, pickled: bool = False
     ) -> None:
         self.model, self.tokenizer, self.default, self.pickled = model, tokenizer, default, pickled
+        self.rate = model.rate
         self._clones: dict[str, Conditionals] = {}
         self._lock = threading.Lock()
-
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-        return self.model.rate
 
     @property
     def speakers(self) -> tuple[str, ...]:

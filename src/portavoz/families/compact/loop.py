@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...blocks.durations import LONGEST, frames
 from ...errors import InputError
-from ...flow import Mel, MelSpec
+from ...flow import Mel
 from ...ops.base import Ops
 from ...ops.tap import tap
 from ...text.alphabet import ALPHABET, GAPS, START
@@ -82,26 +82,12 @@ class Compact:
 
     def __init__(self, stages: Stages, c: CompactConfig) -> None:
         self.stages, self.c = stages, c
-
-    @property
-    def rate(self) -> int:
-        """Samples a second of what it says."""
-        return self.c.mel.rate
-
-    @property
-    def spec(self) -> MelSpec:
-        """What the mel's numbers mean."""
-        return self.c.mel
+        self.rate, self.spec, self.most_symbols = c.mel.rate, c.mel, c.most_symbols
 
     @property
     def pitched(self) -> bool:
         """Whether its pitch can be moved."""
         return self.c.pitch
-
-    @property
-    def most_symbols(self) -> int:
-        """Symbols that it holds at once."""
-        return self.c.most_symbols
 
     def synthesize(
         self,

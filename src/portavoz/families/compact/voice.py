@@ -99,20 +99,11 @@ class CompactVoice:
 
     def __init__(self, model: Compact, name: str, speakers: tuple[str, ...]) -> None:
         self.model, self.name, self.speakers = model, name, speakers
+        self.rate, self.pitched = model.rate, model.pitched
 
     def timed_model(self) -> Compact | None:
         """The model, whose halves can be run by themselves; None where no mel stands between them."""
         return None if self.model.c.vocoder == "source_filter" else self.model
-
-    @property
-    def pitched(self) -> bool:
-        """Whether its pitch can be moved."""
-        return self.model.pitched
-
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-        return self.model.rate
 
     def speaker(self, wanted: Any) -> int:
         """The number of a speaker, given by name or number (None: the first). Raises InputError."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..own_graph import interfaces
+from ..own_graph import Session, interfaces
 from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
 from .checkpoint import KokoroFolder, recognises
 from .config import KokoroConfig, parse
 from .eager import NORMAL, Eager
 from .network import Kokoro
-from .voice import Session, synthesizer
+from .voice import synthesizer
 
 HERE = __name__.rpartition(".")[0]
 SHOWN = (

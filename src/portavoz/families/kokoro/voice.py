@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ...errors import InputError, WeightError
 from ...flow import Noise
 from ...text.chunks import TextChunk
 from ..durations import adjusted, by_symbol, ends
+from ..own_graph import Session
 from ..spec import Engine
 from ..surgery import draw
 from ..synthesis import SynthesisOptions, SynthesisStream
@@ -23,23 +23,6 @@ from .styles import Style, Styles, style
 
 OPTIONS = {"language": "the language of the text: en-us, en-gb, es, fr-fr, hi, it, pt-br (default: the speaker's)"}
 NOISE = 1 << 18  # numbers; more would begin again
-
-
-class Session:
-    """The rewritten graph."""
-
-    def __init__(self, sessions: Mapping[str, Any]) -> None:
-        self.stage = sessions["speak"]
-
-    @cached_property
-    def takes(self) -> list[str]:
-        """The names of its inputs."""
-        return [name for name, _ in self.stage.describe()["inputs"]]
-
-    def run(self, **inputs: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-        """Samples, and the frames of each token where the graph tells."""
-        sound, *rest = self.stage.run(**{name: a for name, a in inputs.items() if name in self.takes})
-        return np.asarray(sound, np.float32).reshape(-1), rest[0].reshape(-1).astype(np.int64) if rest else None
 
 
 def synthesizer(folder: KokoroFolder, engine: Engine) -> KokoroVoice:
@@ -54,18 +37,9 @@ class KokoroVoice:
 
     def __init__(self, session: Session | Eager, folder: KokoroFolder) -> None:
         self.session, self.c, self.name = session, folder.config, folder.path.stem
+        self.rate, self.speakers = self.c.rate, tuple(folder.styles)
         self.styles: Styles = folder.styles
         self.timed = "given" in session.takes  # some exports do not tell their durations
-
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-        return self.c.rate
-
-    @property
-    def speakers(self) -> tuple[str, ...]:
-        """The names of the styles."""
-        return tuple(self.styles)
 
     def speaker(self, wanted: Any) -> Style:
         """A style by name, number or mixture. Raises InputError."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..own_graph import interfaces
+from ..own_graph import Session, interfaces
 from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Target
 from .checkpoint import PiperFile, recognises
 from .config import MEDIUM, PiperConfig, parse
 from .eager import Eager
 from .rewrite import LENGTHS, PRIOR
 from .vits import Vits
-from .voice import Session, synthesizer
+from .voice import synthesizer
 
 HERE = __name__.rpartition(".")[0]
 SHOWN = (

@@ -12,6 +12,7 @@ from ...errors import InputError, WeightError
 from ...flow import Noise
 from ...text.chunks import TextChunk
 from ..durations import adjusted, by_symbol, ends
+from ..own_graph import Session
 from ..spec import Engine
 from ..surgery import draw
 from ..synthesis import SynthesisOptions, SynthesisStream
@@ -31,19 +32,6 @@ CHANNELS, FRAMES = 192, 8  # numbers for a frame, frames for a phoneme: more wou
 MOST = 1 << 22  # numbers
 
 
-class Session:
-    """The rewritten graph."""
-
-    def __init__(self, sessions: Mapping[str, Any]) -> None:
-        self.stage = sessions["speak"]
-
-    def run(self, **inputs: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Samples, and the frames of each number."""
-        wanted = {name for name, _ in self.stage.describe()["inputs"]}
-        sound, durations = self.stage.run(**{name: a for name, a in inputs.items() if name in wanted})
-        return np.asarray(sound, np.float32).reshape(-1), durations.reshape(-1)
-
-
 def synthesizer(file: PiperFile, engine: Engine) -> PiperVoice:
     """The voice of a file."""
     return PiperVoice(engine.one, file.config, file.graph.stem)
@@ -57,16 +45,7 @@ class PiperVoice:
 
     def __init__(self, session: Session | Eager, c: PiperConfig, name: str) -> None:
         self.session, self.c, self.name = session, c, name
-
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-        return self.c.rate
-
-    @property
-    def speakers(self) -> tuple[str, ...]:
-        """Their names, or their numbers where they have none."""
-        return self.c.names
+        self.rate, self.speakers = c.rate, c.names
 
     def speaker(self, wanted: Any) -> int:
         """The number of a speaker, given by name or number (None: the first). Raises InputError."""

@@ -122,12 +122,7 @@ class SpeechT5:
     """
 
     def __init__(self, stages: Stages, c: SpeechT5Config, *, workers: int = 0) -> None:
-        self.stages, self.c, self.workers = stages, c, workers
-
-    @property
-    def rate(self) -> int:
-        """Samples a second of what it says."""
-        return self.c.sampling_rate
+        self.stages, self.c, self.workers, self.rate = stages, c, workers, c.sampling_rate
 
     def masks(self, seed: int, steps: int) -> Floats:
         """What the pre-net keeps over the steps of one utterance: multipliers [layers, steps, units]."""

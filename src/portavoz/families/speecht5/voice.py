@@ -35,16 +35,7 @@ class SpeechT5Voice:
     ) -> None:
         self.model, self.many, self.batch = one, many, batch
         self.tokenizer, self.known = tokenizer, dict(known)
-
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-        return self.model.rate
-
-    @property
-    def speakers(self) -> tuple[str, ...]:
-        """Names of the x-vectors that came with the checkpoint."""
-        return tuple(self.known)
+        self.rate, self.speakers = one.rate, tuple(known)
 
     def speaker(self, wanted: Any) -> NDArray[np.float32]:
         """The x-vector of a name, a number, a file, a mixture, or an array. Raises InputError."""
