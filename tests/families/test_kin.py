@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from t5 import NAMES, T5, T5Config
+from t5_mapping import DECODER, DIFFERENCES, keys
 
 from portavoz import ops
 from portavoz.blocks.layers import Residual
 from portavoz.families.speecht5.config import SpeechT5Config
 from portavoz.families.speecht5.decoder import decoder_layer
 from portavoz.families.speecht5.encoder import TextEncoder
-from portavoz.families.speecht5.t5_mapping import DECODER, DIFFERENCES, keys
 from portavoz.lab.metrics import distance
 from portavoz.lab.references.t5 import T5Reference
 from portavoz.weights.audit import Report, audit

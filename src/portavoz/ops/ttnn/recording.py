@@ -1,20 +1,16 @@
-"""What a program does on the card: every operation, its shapes and bytes; whether a step could be replayed as a trace.
+"""What a program does on the card: every operation, its shapes and bytes.
 
 recording = Recording(Golden())
 back = TtnnOps(executor=recording, schedule="bfloat16")
-with recording.capture("step"): …          # the operations of the first step, whose buffers are the trace's
-with recording.replay("step"): …           # BackendError where the second would allocate or do anything else
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import BackendError
 from .operations import OPERATIONS, Executor
 from .schedule import BYTES, Rule
 
@@ -87,10 +83,9 @@ class Recording(Wrapper):
         self.uploads: list[Shape] = []
         self.parameters: dict[int, float] = {}  # id of a handle → bytes
         self._kept: list[Any] = []  # so that no id is used twice
-        self.traces: dict[str, tuple[list[Entry], list[Shape]]] = {}
 
     def clear(self) -> None:
-        """Forget what has run; parameters and traces stay."""
+        """Forget what has run; parameters stay."""
         self.entries, self.uploads = [], []
 
     def upload(self, array: Any, rule: Rule, *, parameter: bool = False, kernel: bool = False) -> Any:
@@ -107,38 +102,3 @@ class Recording(Wrapper):
         takes = tuple(x if isinstance(x, (int, float)) else self.shape(x) for x in tensors)
         self.entries.append(Entry(operation, takes, self.shape(out), rule, self.owner, tuple(sorted(options.items()))))
         return out
-
-    @contextmanager
-    def capture(self, name: str) -> Iterator[None]:
-        """The operations of the block become the trace `name`."""
-        self.clear()
-        yield
-        self.traces[name] = (self.entries, self.uploads)
-        self.clear()
-
-    @contextmanager
-    def replay(self, name: str) -> Iterator[None]:
-        """The block must do what was captured, in the same shapes, so that it needs no new buffer.
-
-        Raises BackendError naming the first operation that differs.
-        """
-        self.clear()
-        held = len(self.parameters)
-        yield
-        entries, uploads = self.traces[name]
-        if len(self.parameters) != held:
-            raise BackendError(
-                f"trace {name!r}: {len(self.parameters) - held} parameters were moved to the card behind its capture: "
-                "a trace cannot allocate; build the whole model before"
-            )
-        for n, (now, then) in enumerate(zip(self.entries, entries)):
-            if now != then:
-                raise BackendError(
-                    f"trace {name!r}: operation {n + 1} is {now}, captured was {then}: a trace cannot allocate; keep "
-                    "the shapes (a longer bucket, captured before), and numbers that change as inputs"
-                )
-        if len(self.entries) != len(entries) or self.uploads != uploads:
-            raise BackendError(
-                f"trace {name!r}: {len(self.entries)} operations and {len(self.uploads)} inputs, captured were "
-                f"{len(entries)} and {len(uploads)}: every step of a trace does the same"
-            )

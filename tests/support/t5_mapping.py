@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...weights.names import Names
+from portavoz.weights.names import Names
 
 ENCODER, DECODER = "speecht5.encoder.wrapped_encoder", "speecht5.decoder.wrapped_decoder"
 
