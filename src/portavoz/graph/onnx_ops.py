@@ -6,6 +6,7 @@ than the same product of matrices, because it wants its channels first.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,19 @@ from .onnx_writer import Writer
 from .symbolic import Length, Size
 
 WIDE = 32  # channels from which a convolution is worth laying out as one matrix
+
+
+NODES = "relu mish elu tanh sigmoid exp sqrt sin cos".split()
+
+
+def _word(name: str) -> Any:
+    """A word that is the node of its name."""
+
+    @functools.wraps(getattr(Ops, name))
+    def word(self: OnnxOps, x: Any) -> Any:
+        return x.node(name.capitalize())
+
+    return word
 
 
 class OnnxOps(Ops):
@@ -112,26 +126,13 @@ class OnnxOps(Ops):
 
     # Words without
 
-    def relu(self, x: Any) -> Any:
-        return x.node("Relu")
+    relu, mish, elu, tanh, sigmoid, exp, sqrt, sin, cos = map(_word, NODES)
 
     def gelu(self, x: Any, approximate: bool = False) -> Any:
         return x.node("Gelu", approximate="tanh" if approximate else "none")
 
     def silu(self, x: Any) -> Any:
         return x * self.sigmoid(x)
-
-    def mish(self, x: Any) -> Any:
-        return x.node("Mish")
-
-    def elu(self, x: Any) -> Any:
-        return x.node("Elu")
-
-    def tanh(self, x: Any) -> Any:
-        return x.node("Tanh")
-
-    def sigmoid(self, x: Any) -> Any:
-        return x.node("Sigmoid")
 
     def leaky_relu(self, x: Any, slope: float) -> Any:
         return x.node("LeakyRelu", alpha=float(slope))
@@ -233,18 +234,6 @@ class OnnxOps(Ops):
         # The tables are the same for all layers, and written once.
         whole, signed = self.concat([cos, cos], -1)[:, None], self.concat([-sin, sin], -1)[:, None]
         return (x * whole + self.concat([b, a], -1) * signed).reshape(batch, steps, channels)
-
-    def exp(self, x: Any) -> Any:
-        return x.node("Exp")
-
-    def sqrt(self, x: Any) -> Any:
-        return x.node("Sqrt")
-
-    def sin(self, x: Any) -> Any:
-        return x.node("Sin")
-
-    def cos(self, x: Any) -> Any:
-        return x.node("Cos")
 
     def clip(self, x: Any, low: float | None, high: float | None) -> Any:
         if low is None and high is None:

@@ -31,6 +31,13 @@ class Turned(NamedTuple):
     order: tuple[int, ...]
 
 
+def _binary(op: str, *, first: bool = True, logical: bool = False) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        return self._with(op, other, first=first, logical=logical)
+
+    return method
+
+
 class Tensor:
     """A named value [shape], or numbers (`value`) that become a weight where a node reads them.
 
@@ -106,41 +113,12 @@ class Tensor:
         op = "And" if op == "Mul" and a.dtype == np.bool_ else op
         return a.node(op, b.name, shape=broadcast(op, a.shape, b.shape), dtype=kind)
 
-    def __add__(self, other: Any) -> Any:
-        return self._with("Add", other)
-
-    def __radd__(self, other: Any) -> Any:
-        return self._with("Add", other, first=False)
-
-    def __sub__(self, other: Any) -> Any:
-        return self._with("Sub", other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self._with("Sub", other, first=False)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._with("Mul", other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self._with("Mul", other, first=False)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self._with("Div", other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self._with("Div", other, first=False)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._with("Less", other, logical=True)
-
-    def __le__(self, other: Any) -> Any:
-        return self._with("LessOrEqual", other, logical=True)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._with("Greater", other, logical=True)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._with("GreaterOrEqual", other, logical=True)
+    __add__, __radd__ = _binary("Add"), _binary("Add", first=False)
+    __sub__, __rsub__ = _binary("Sub"), _binary("Sub", first=False)
+    __mul__, __rmul__ = _binary("Mul"), _binary("Mul", first=False)
+    __truediv__, __rtruediv__ = _binary("Div"), _binary("Div", first=False)
+    __lt__, __le__ = _binary("Less", logical=True), _binary("LessOrEqual", logical=True)
+    __gt__, __ge__ = _binary("Greater", logical=True), _binary("GreaterOrEqual", logical=True)
 
     def __neg__(self) -> Tensor:
         return self.node("Neg") if self.value is None else Tensor.of(self.writer, -self.value)

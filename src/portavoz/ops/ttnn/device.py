@@ -23,6 +23,7 @@ from .operations import KEEPS, Refused
 from .schedule import TILE, Rule
 
 GOLDEN = "device='golden' needs no card, and docs/ttnn.md says how to build the mock device"
+BINARY = ("add", "subtract", "multiply", "divide")
 SMALL = 32768  # bytes of each core's L1 that convolutions keep their indices in
 
 
@@ -147,7 +148,9 @@ class Card(Convolutions, Moves, Caches):
     def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Handle:
         method = getattr(self, f"_{operation}", None)
         try:
-            if method is not None:
+            if operation in BINARY:
+                made = self._binary(operation, *tensors)
+            elif method is not None:
                 made = method(rule, *tensors, **options)
             else:
                 made = self._like(tensors[0], getattr(self.ttnn, operation)(tensors[0].tensor))
@@ -262,18 +265,6 @@ class Card(Convolutions, Moves, Caches):
         if len(x.tensor.shape) == rank:
             return x.tensor
         return self.ttnn.reshape(x.tensor, (*(1,) * (rank - len(x.shape)), *x.shape))
-
-    def _add(self, rule: Rule, a: Any, b: Any) -> Handle:
-        return self._binary("add", a, b)
-
-    def _subtract(self, rule: Rule, a: Any, b: Any) -> Handle:
-        return self._binary("subtract", a, b)
-
-    def _multiply(self, rule: Rule, a: Any, b: Any) -> Handle:
-        return self._binary("multiply", a, b)
-
-    def _divide(self, rule: Rule, a: Any, b: Any) -> Handle:
-        return self._binary("divide", a, b)
 
     def _where(self, rule: Rule, allowed: Handle, x: Handle, *, other: float) -> Handle:
         # A kept score plus zero, a hidden one plus a number that no score reaches: broadcasts in one addition.

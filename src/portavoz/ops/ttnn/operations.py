@@ -22,41 +22,23 @@ class Operation(NamedTuple):
     library: str  # what the library calls it
 
 
+# What the library calls as it is called here, by unit.
+SAME = {
+    "matrix": "linear matmul conv1d conv2d",
+    "vector": "layer_norm rms_norm softmax relu gelu silu mish elu tanh sigmoid leaky_relu exp sqrt rsqrt sin cos "
+    "clamp add subtract multiply divide where sum cumsum",
+    "move": "embedding concat slice reshape permute pad gather full all_gather reduce_scatter",
+}
 OPERATIONS: dict[str, Operation] = {
-    "linear": Operation("matrix", "ttnn.linear"),
-    "matmul": Operation("matrix", "ttnn.matmul"),
-    "conv1d": Operation("matrix", "ttnn.conv1d"),
+    **{name: Operation(unit, f"ttnn.{name}") for unit, names in SAME.items() for name in names.split()},
     "conv_transpose1d": Operation("matrix", "ttnn.conv_transpose2d"),
-    "conv2d": Operation("matrix", "ttnn.conv2d"),
-    "embedding": Operation("move", "ttnn.embedding"),
-    "layer_norm": Operation("vector", "ttnn.layer_norm"),
-    "rms_norm": Operation("vector", "ttnn.rms_norm"),
-    "softmax": Operation("vector", "ttnn.softmax"),
-    **{
-        name: Operation("vector", f"ttnn.{library}")
-        for name, library in {
-            "relu": "relu", "gelu": "gelu", "silu": "silu", "mish": "mish", "elu": "elu", "tanh": "tanh",
-            "sigmoid": "sigmoid", "leaky_relu": "leaky_relu", "exp": "exp", "sqrt": "sqrt", "rsqrt": "rsqrt",
-            "sin": "sin", "cos": "cos", "clamp": "clamp", "add": "add", "subtract": "subtract",
-            "multiply": "multiply", "divide": "divide", "where": "where", "sum": "sum", "cumsum": "cumsum",
-        }.items()
-    },
-    "concat": Operation("move", "ttnn.concat"),
-    "slice": Operation("move", "ttnn.slice"),
-    "reshape": Operation("move", "ttnn.reshape"),
-    "permute": Operation("move", "ttnn.permute"),
-    "pad": Operation("move", "ttnn.pad"),
     "repeat": Operation("move", "ttnn.repeat_interleave"),
-    "gather": Operation("move", "ttnn.gather"),
-    "full": Operation("move", "ttnn.full"),
     "write": Operation("move", "ttnn.update_cache"),
     "paged_fill_cache": Operation("move", "ttnn.experimental.paged_fill_cache"),
     "paged_update_cache": Operation("move", "ttnn.experimental.paged_update_cache"),
     "sdpa_decode": Operation("matrix", "ttnn.transformer.scaled_dot_product_attention_decode"),
     "upload": Operation("move", "ttnn.from_torch"),
-    "all_gather": Operation("move", "ttnn.all_gather"),
-    "reduce_scatter": Operation("move", "ttnn.reduce_scatter"),
-}  # fmt: skip
+}
 # Bits are moved, not computed: nothing is rounded.
 KEEPS = {name for name, operation in OPERATIONS.items() if operation.unit == "move"} - {"full"}
 
@@ -78,6 +60,13 @@ class Executor(Protocol):
     def run(self, operation: str, tensors: Sequence[Any], rule: Rule, **options: Any) -> Any: ...
     def shape(self, handle: Any) -> tuple[int, ...]: ...
     def kind(self, handle: Any) -> Any: ...
+
+
+def _arithmetic(operation: str, *, turned: bool = False) -> Any:
+    def method(self: Tensor, other: Any) -> Tensor:
+        return self.ops._apply(operation, *((other, self) if turned else (self, other)))
+
+    return method
 
 
 class Tensor:
@@ -116,29 +105,10 @@ class Tensor:
         """A host read, as NumPy asks for it."""
         return np.asarray(self.ops.numpy(self), dtype)
 
-    def __add__(self, other: Any) -> Tensor:
-        return self.ops._apply("add", self, other)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return self.ops._apply("subtract", self, other)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return self.ops._apply("multiply", self, other)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return self.ops._apply("divide", self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return self.ops._apply("add", other, self)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return self.ops._apply("subtract", other, self)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return self.ops._apply("multiply", other, self)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return self.ops._apply("divide", other, self)
+    __add__, __radd__ = _arithmetic("add"), _arithmetic("add", turned=True)
+    __sub__, __rsub__ = _arithmetic("subtract"), _arithmetic("subtract", turned=True)
+    __mul__, __rmul__ = _arithmetic("multiply"), _arithmetic("multiply", turned=True)
+    __truediv__, __rtruediv__ = _arithmetic("divide"), _arithmetic("divide", turned=True)
 
     def __neg__(self) -> Tensor:
         return self.ops._apply("multiply", self, -1.0)

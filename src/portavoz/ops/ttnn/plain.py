@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 from ..base import Ops
 from ..shapes import Size
 from .operations import Tensor
+
+PLAIN = "relu silu mish elu tanh sigmoid softmax exp sqrt sin cos cumsum matmul gather".split()
+
+
+def _word(name: str) -> Any:
+    """A word whose tensors go to the operation of its name."""
+
+    @functools.wraps(getattr(Ops, name))
+    def word(self: PlainOps, *xs: Any) -> Any:
+        return self._apply(name, *xs)
+
+    return word
 
 
 class PlainOps(Ops):
@@ -19,34 +32,17 @@ class PlainOps(Ops):
     def _turned(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         return self._apply("permute", x, axes=axes)
 
-    # Activations
+    # Words that are one operation each
 
-    def relu(self, x: Any) -> Any:
-        return self._apply("relu", x)
+    relu, silu, mish, elu, tanh, sigmoid, softmax, exp, sqrt, sin, cos, cumsum, matmul, gather = map(_word, PLAIN)
+
+    # Activations
 
     def gelu(self, x: Any, approximate: bool = False) -> Any:
         return self._apply("gelu", x, approximate=approximate)
 
-    def silu(self, x: Any) -> Any:
-        return self._apply("silu", x)
-
-    def mish(self, x: Any) -> Any:
-        return self._apply("mish", x)
-
-    def elu(self, x: Any) -> Any:
-        return self._apply("elu", x)
-
-    def tanh(self, x: Any) -> Any:
-        return self._apply("tanh", x)
-
-    def sigmoid(self, x: Any) -> Any:
-        return self._apply("sigmoid", x)
-
     def leaky_relu(self, x: Any, slope: float) -> Any:
         return self._apply("leaky_relu", x, slope=slope)
-
-    def softmax(self, x: Any) -> Any:
-        return self._apply("softmax", x)
 
     def l2_normalize(self, x: Any) -> Any:
         length = self.sqrt(self._apply("sum", x * x))
@@ -73,9 +69,6 @@ class PlainOps(Ops):
         n = len(x.shape)
         return self._turned(x, (*range(n - 2), n - 1, n - 2))
 
-    def matmul(self, a: Any, b: Any) -> Any:
-        return self._apply("matmul", a, b)
-
     def masked(self, x: Any, allowed: Any) -> Any:
         return self._apply("where", allowed, x, other=-math.inf)
 
@@ -91,12 +84,6 @@ class PlainOps(Ops):
     def write(self, buffer: Any, new: Any, at: Size) -> Any:
         return self._apply("write", buffer, new, at=at)
 
-    def gather(self, x: Any, index: Any) -> Any:
-        return self._apply("gather", x, index)
-
-    def cumsum(self, x: Any) -> Any:
-        return self._apply("cumsum", x)
-
     def pad(self, x: Any, before: Size, after: Size) -> Any:
         return self._apply("pad", x, before=before, after=after) if before or after else x
 
@@ -110,18 +97,6 @@ class PlainOps(Ops):
         cos, sin = cos[:, None], sin[:, None]
         turned = self.concat([a * cos - b * sin, b * cos + a * sin], -1)
         return self._apply("reshape", turned, shape=(batch, time, channels))
-
-    def exp(self, x: Any) -> Any:
-        return self._apply("exp", x)
-
-    def sqrt(self, x: Any) -> Any:
-        return self._apply("sqrt", x)
-
-    def sin(self, x: Any) -> Any:
-        return self._apply("sin", x)
-
-    def cos(self, x: Any) -> Any:
-        return self._apply("cos", x)
 
     def clip(self, x: Any, low: float | None, high: float | None) -> Any:
         return x if low is None and high is None else self._apply("clamp", x, low=low, high=high)
