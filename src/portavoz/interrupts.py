@@ -46,6 +46,17 @@ def restore_defaults() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+@contextmanager
+def handled(handle: Callable[..., None]) -> Iterator[None]:
+    """Both signals call `handle` for the time of the block, which the main thread runs."""
+    before = {number: signal.signal(number, handle) for number in NUMBERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
     _Pending.number = number
     raise Interrupted(number)

@@ -6,18 +6,17 @@ server with its own slots; Ray's proxy sends a request to one that has room, and
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 from starlette.middleware import Middleware
 
 from ..errors import BackendError, MissingExtra
+from ..interrupts import handled
 from .ray_errors import RETRY_AFTER, Answers
 from .settings import Settings, check_address
 from .voices import Models
@@ -83,23 +82,13 @@ def run(settings: Settings, *, ready: Callable[[str], None]) -> int:
         serve.start(http_options=options)
         serve.run(application, name=NAME, route_prefix="/")
     # Only now: ray.init takes the signals for itself.
-    with _signals(stop):
+    with handled(lambda *_: stop.set()):
         ready(f"http://{settings.host}:{settings.port}")
         stop.wait()
     serve.delete(NAME)
     serve.shutdown()
     ray.shutdown()
     return 0
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Starting:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
 import threading
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from ..errors import InputError
+from ..interrupts import handled
 from .app import create_app
 from .settings import Settings, check_address
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from .service import Service
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HEAD = 16 << 10  # bytes of a request's headers
 # Seconds after which a computing thread lets the event loop go on. Python's own 5 ms, once for each thread and each
 # turn of the loop, are what a client at a busy server would wait for.
@@ -51,12 +50,8 @@ class DrainingServer(uvicorn.Server):
         def handle(*_: object) -> None:
             loop.call_soon_threadsafe(self._stop)
 
-        before = {number: signal.signal(number, handle) for number in SIGNALS}
-        try:
+        with handled(handle):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _stop(self) -> None:
         if self._draining is not None:
