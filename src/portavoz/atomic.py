@@ -168,6 +168,19 @@ def new_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def made_folder(path: str | os.PathLike[str]) -> Path:
+    """A folder, made with those above it where it is missing. Raises InputError."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InputError(f"{folder}: this is a file, wanted a folder; choose another one") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder}: cannot be made ({reason}); choose another folder") from error
+    return folder
+
+
 def _no_folder(folder: Path, error: OSError | ValueError) -> InputError:
     reason = getattr(error, "strerror", None) or error
     return InputError(f"{folder}: no folder can be made there ({reason}); choose another")

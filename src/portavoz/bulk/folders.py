@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..atomic import write_json
+from ..atomic import made_folder, write_json
 from ..config_reader import read_object
 from ..errors import InputError, JobError
 from ..input_files import is_there
@@ -43,14 +43,14 @@ class JobFolder:
         homes = (self.state,) if self.remote else (self.state, Path(self.out))
         self._made = [path for path in homes if not is_there(path)]
         for path in (self.ledgers, self.temporary, self.staging):
-            output.folder(path)
+            made_folder(path)
 
     def make_layout(self, settings: Settings) -> None:
         """Create the folders of the finished files."""
         if not self.remote:
             timings = ("timings",) if settings.timings and settings.layout != "webdataset" else ()
             for name in (*MADE[settings.layout], *timings):
-                output.folder(Path(self.out) / name)
+                made_folder(Path(self.out) / name)
 
     def output(self) -> output.Output:
         """Where finished files go."""
@@ -79,7 +79,7 @@ class JobFolder:
             # What a killed run was writing: nobody else writes here now.
             if self.next.exists():
                 shutil.rmtree(self.next)
-            output.folder(self.next)
+            made_folder(self.next)
             for left in self.temporary.iterdir():
                 left.unlink()
             try:

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from ..errors import InputError
-
 
 class Output(Protocol):
     """Files by their name below OUT, with forward slashes."""
@@ -84,15 +82,3 @@ class Folder:
 def sha256(data: bytes) -> str:
     """Hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def folder(path: Path) -> Path:
-    """Make a folder and those above it. Raises InputError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as problem:
-        raise InputError(f"{path}: this is a file, wanted a folder; choose another one") from problem
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise InputError(f"{path}: cannot be made ({reason}); choose another folder") from problem
-    return path

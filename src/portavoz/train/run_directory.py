@@ -12,17 +12,6 @@ from ..atomic import DISK
 from ..errors import InputError, JobError
 
 
-def made(folder: Path) -> Path:
-    """Create the folder if it is missing. Raises InputError when that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as problem:
-        raise InputError(f"{folder}: this is a file, wanted a folder; choose another one") from problem
-    except OSError as problem:
-        raise InputError(f"{folder}: cannot be made ({problem.strerror}); choose another folder") from problem
-    return folder
-
-
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a training's folder; the system releases it when the process dies.

@@ -163,7 +163,7 @@ def test_a_net_that_is_gone_while_reading_is_tried_again(server, tmp_path, monke
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "data").write_text("mine")
-    with pytest.raises(InputError, match="data: cannot be made a folder"):
+    with pytest.raises(InputError, match="data: this is a file, wanted a folder"):
         fetch("http://127.0.0.1:1/file", tmp_path / "data" / "file", SHA)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import write_json
+from ...atomic import made_folder, write_json
 from ...config_reader import read_object
 from ...errors import InputError, WeightError
 from ...folder import checkpoint
@@ -198,10 +198,7 @@ def save(
     if source is not None:
         configs = ({**described(source), **configs[0]}, configs[1])
     for place, tensors, about in zip((target, target / "vocoder"), ready, configs):
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise InputError(f"{place}: cannot be made ({problem.strerror}); choose another folder") from problem
+        made_folder(place)
         metadata = {"format": "pt", "layout": "torch", "family": about["model_type"]}
         file.write(place / shards.SINGLE, tensors, metadata)
         write_json(place / "config.json", about, indent=2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...atomic import made_folder
 from ...audio.files import write
 from ...audio.limit import soft_limit
 from ...errors import InputError
@@ -118,11 +119,7 @@ def write_waves(swap: Swap, folder: str | Path) -> list[Path]:
     """Every sound of the table as a WAV in `folder`. Raises InputError where there is no sound or no rate."""
     if not swap.reference.rate:
         raise InputError(f"{swap.reference.name}: a program does not say its rate; give one with --rate")
-    place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InputError(f"{place}: cannot be made ({problem.strerror}); choose another folder") from problem
+    place = made_folder(folder)
     named = dict(swap.waves)
     for c in swap.crossings:
         named |= {f"{c.border}-{name}": wave for name, wave in c.waves.items()}

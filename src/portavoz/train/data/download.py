@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...atomic import DISK
+from ...atomic import DISK, made_folder
 from ...errors import InputError, JobError
 from ...input_files import is_file, is_folder, sha256
 
@@ -40,12 +40,7 @@ def fetch(
     again. Raises JobError when the download fails or the checksum differs, InputError for a folder that cannot be made.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InputError(
-            f"{path.parent}: cannot be made a folder ({problem.strerror}); choose another one"
-        ) from problem
+    made_folder(path.parent)
     if is_file(path) and sha256(path) == checksum:
         return path
     part = path.with_name(f"{path.name}.part")

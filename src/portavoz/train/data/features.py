@@ -24,14 +24,14 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from ...atomic import write_json
+from ...atomic import made_folder, write_json
 from ...audio.files import read
 from ...audio.mel import mel_spectrogram
 from ...errors import InputError
 from ...flow import MelSpec
 from ...input_files import parse_json, sha256
 from ..progress import track
-from ..run_directory import made, room
+from ..run_directory import room
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Features:
 
     def __init__(self, folder: Path, cuts: Sequence[Cut], spec: MelSpec) -> None:
         self.spec = spec
-        base = made(folder / "features")
+        base = made_folder(folder / "features")
         contents = digests(base / "digests.json", [cut.wav for cut in cuts])
         about = [asdict(spec), [[contents[str(cut.wav)], cut.start, cut.stop] for cut in cuts]]
         self.key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

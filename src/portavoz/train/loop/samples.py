@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ...atomic import made_folder
 from ...audio.files import write
 from ...audio.mel import mel_spectrogram
 from ...flow import Wave
 from ...text.alphabet import ALPHABET
-from .. import run_directory
 from ..data.corpus import Corpus, Utterance
 from ..tasks.base import Sample, Task
 
 
 def write_samples(task: Task, corpus: Corpus, out: Path, *, step: int, count: int) -> list[Path]:
     """Write ``samples/STEP-ID.wav`` (and .png with the extra `plot`) of the first `count` held-out utterances."""
-    folder = run_directory.made(out / "samples")
+    folder = made_folder(out / "samples")
     paths: list[Path] = []
     for u in corpus.split("held_out")[:count]:
         # An id may hold a slash, or a dot that begins no suffix.

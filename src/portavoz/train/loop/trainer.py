@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ... import families
+from ...atomic import made_folder
 from ...errors import JobError, PortavozError
 from ...families.spec import Target
 from ...interrupts import Interrupted
 from ...weights import file
-from .. import run_directory
 from ..config import TrainConfig
 from ..tasks.base import Setup
 from . import checkpoint, guards, samples
@@ -49,7 +49,7 @@ class Trainer:
         self.ops = TrainOps(config.device)
         self.group = ProcessGroup(self.ops.device)
         self.config, self.out, self.say = config, Path(out), say if self.group.first else _ignore
-        run_directory.made(self.out)
+        made_folder(self.out)
         begin: Any = Target(families.get(config.family).train_tasks["begin"])()
         setup: Setup = begin(config, self.out, self.ops, first_alone=self.group.first_alone(), say=self.say)
         self.corpus, self.model, self.weights, self.task, self.tensors, self.defaults = setup

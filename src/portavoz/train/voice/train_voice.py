@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import folder
+from ...atomic import made_folder
 from ...errors import SpecError
 from ...weights import file
 from .. import run_directory
@@ -47,7 +48,7 @@ def train(
     row of the log, `tick` what `Trainer.run` gives between them. Raises PortavozError, such as JobError when another
     training runs in `out`.
     """
-    out = run_directory.made(Path(out))
+    out = made_folder(Path(out))
     # Several processes of one training share its folder: the first one holds it.
     with run_directory.held(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
         return _train(config, out, say, report, tick)
