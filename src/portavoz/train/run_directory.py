@@ -1,4 +1,4 @@
-"""A training's folder: created, locked by one training at a time, with errors for a full disk."""
+"""A training's folder: locked by one training at a time, with errors for a full disk."""
 
 from __future__ import annotations
 

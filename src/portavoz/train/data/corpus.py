@@ -96,6 +96,19 @@ def cut(folder: Path, line: Mapping[str, Any]) -> Cut:
     return Cut(folder / line["wav"], start, start + line["ends"][-1])
 
 
+def moments(
+    parts: Iterable[NDArray[Any]], width: int, *, least: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation (at least `least`) of each column of arrays [rows, width], read one at a time."""
+    count, total, squares = 0, np.zeros(width), np.zeros(width)
+    for part in parts:
+        rows = np.asarray(part, np.float64)
+        count, total, squares = count + len(rows), total + rows.sum(0), squares + (rows**2).sum(0)
+    mean = total / count
+    deviation = np.maximum(np.sqrt(np.maximum(squares / count - mean**2, 0.0)), least)
+    return mean.astype(np.float32), deviation.astype(np.float32)
+
+
 class Corpus:
     """All utterances of a folder for one mel specification.
 
@@ -132,13 +145,7 @@ class Corpus:
 
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each mel band over the training split; one utterance in memory at a time."""
-        count, total, squares = 0, np.zeros(self.spec.mels), np.zeros(self.spec.mels)
-        for u in self.split("train"):
-            mel = self.mels[u.frames].astype(np.float64)
-            count, total, squares = count + len(mel), total + mel.sum(0), squares + (mel**2).sum(0)
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
-        return mean.astype(np.float32), deviation.astype(np.float32)
+        return moments((self.mels[u.frames] for u in self.split("train")), self.spec.mels, least=1e-3)
 
     def wave(self, u: Utterance, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
         """The samples of one utterance, float32; or of so many `frames` of it from frame `start`."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...flow import MelSpec
 from ...input_files import is_file
-from .corpus import Corpus, about, index
+from .corpus import Corpus, about, index, moments
 
 CURVES, SPECTRA = "curves.f32", "spectra.f16"
 EVERY = 7  # of the frames, for statistics
@@ -52,14 +52,8 @@ class Taught(Corpus):
 
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation (at least 0.3) of each number of the spectra, of some frames for training."""
-        count, width = 0, self.spectra.shape[1]
-        total, squares = np.zeros(width), np.zeros(width)
-        for u in self.split("train"):
-            some = np.asarray(self.spectra[u.frames][::EVERY], np.float64)
-            count, total, squares = count + len(some), total + some.sum(0), squares + (some**2).sum(0)
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        return mean.astype(np.float32), np.maximum(deviation, 0.3).astype(np.float32)
+        some = (self.spectra[u.frames][::EVERY] for u in self.split("train"))
+        return moments(some, self.spectra.shape[1], least=0.3)
 
 
 def is_taught(folder: Path) -> bool:
