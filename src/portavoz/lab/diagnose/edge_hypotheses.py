@@ -24,18 +24,27 @@ def others(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed
     """What arrives is another value of the run, or one is missing in a sum, or twice in it."""
     with np.errstate(invalid="ignore"):
         delta = port - ref
-    for near in file.before(key, NEIGHBOURS):
+    for near, side, value in _values(file, key, NEIGHBOURS, ref) if not unusable(delta) else ():
+        what = _named(near, side)
+        yield f"{what} in its place", value, port
+        part, error = fit_one(value, delta)
+        if abs(part) > 1e-6:
+            times = figure(part, error, sign=True)
+            text = f"{what}, {times} times (a sum with it left out, or with it too often)"
+            yield text, ref + part * value, port, 1
+
+
+def _values(file: Trace, key: str, most: int, ref: Floats) -> Iterator[tuple[str, str, Floats]]:
+    """(unit, side, value) of what arrives at and leaves the units before one, in the shape of `ref`."""
+    for near in file.before(key, most):
         for side in file.units[near].shapes:
             value = spread(file, near, side, ref)
-            if value is None or unusable(value) or unusable(delta):
-                continue
-            what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
-            yield f"{what} in its place", value, port
-            part, error = fit_one(value, delta)
-            if abs(part) > 1e-6:
-                times = figure(part, error, sign=True)
-                text = f"{what}, {times} times (a sum with it left out, or with it too often)"
-                yield text, ref + part * value, port, 1
+            if value is not None and not unusable(value):
+                yield near, side, value
+
+
+def _named(near: str, side: str) -> str:
+    return f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
 
 
 def beside(key: str, file: Trace, port: Floats, ref: Floats, mirrored: bool) -> Iterator[Hypothesis]:
@@ -66,13 +75,7 @@ def replaced(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guess
         delta = port - ref
     if unusable(delta) or not delta.any():
         return
-    values: list[tuple[str, Floats]] = []
-    for near in file.before(key, NEIGHBOURS):
-        for side in file.units[near].shapes:
-            value = spread(file, near, side, ref)
-            if value is not None and not unusable(value):
-                what = f"{'what goes into' if side.startswith('in') else 'the output of'} {unit_of(near)}"
-                values.append((what, value))
+    values = [(_named(near, side), value) for near, side, value in _values(file, key, NEIGHBOURS, ref)]
     for what, a, b in (half for near in file.before(key, NEIGHBOURS) for half in halves(file, near, ref)):
         yield f"a sum with the {what}, where the other half is wanted", ref + a - b, port
         yield f"the {what} in its place, where the other half is wanted", np.where(ref == 0, 0, a), port
@@ -117,18 +120,14 @@ def spread(file: Trace, key: str, side: str, ref: Floats) -> Floats | None:
 
 def other_functions(key: str, file: Trace, port: Floats, ref: Floats) -> Iterator[Guessed]:
     """An activation of a value near by, where another one is wanted."""
-    for near in file.before(key, 3):
-        for side in file.units[near].shapes:
-            value = spread(file, near, side, ref)
-            if value is None or unusable(value):
-                continue
-            for name, function in ACTIVATIONS.items():
-                with np.errstate(over="ignore", invalid="ignore"):
-                    actual = function(value)
-                    yield f"{name} of what {unit_of(near)} has, where another function is wanted", actual, port
-                    # The same as a part of a sum.
-                    yield f"{name} of what {unit_of(near)} has, where it is wanted as it is", ref + actual - value, port
-                    yield f"what {unit_of(near)} has, where {name} of it is wanted", ref + value - actual, port
+    for near, _, value in _values(file, key, 3, ref):
+        for name, function in ACTIVATIONS.items():
+            with np.errstate(over="ignore", invalid="ignore"):
+                actual = function(value)
+                yield f"{name} of what {unit_of(near)} has, where another function is wanted", actual, port
+                # The same as a part of a sum.
+                yield f"{name} of what {unit_of(near)} has, where it is wanted as it is", ref + actual - value, port
+                yield f"what {unit_of(near)} has, where {name} of it is wanted", ref + value - actual, port
 
 
 def unusable(x: Floats) -> bool:

@@ -91,12 +91,10 @@ def _in_groups(op: str, x: Floats, declared: dict[str, Any], port: Floats) -> It
     for groups in (g for g in range(1, n + 1) if n % g == 0 and g != own):
         said = f"a norm in {groups} groups where {own} are wanted" if op == "group_norm" else ""
         yield said or f"a group norm of {groups} groups where an instance norm is wanted", made(groups), port
-    d = x - x.mean(-1, keepdims=True)
-    layer = d / np.sqrt((d * d).mean(-1, keepdims=True) + declared["eps"]) * declared["weight"] + declared["bias"]
+    layer = _scaled(x - x.mean(-1, keepdims=True), -1, declared["eps"]) * declared["weight"] + declared["bias"]
     yield "a layer norm (over the channels of each step) where one over time is wanted", layer, port
     axes = tuple(range(x.ndim - 1))
-    d = x - x.mean(axes)
-    whole = d / np.sqrt((d * d).mean(axes) + declared["eps"]) * declared["weight"] + declared["bias"]
+    whole = _scaled(x - x.mean(axes), axes, declared["eps"]) * declared["weight"] + declared["bias"]
     yield "statistics of the whole batch, where those of each row are wanted", whole, port
     yield "a norm without its weight and bias", made(weight=1.0, bias=0.0), port
     yield "a norm without its weight (a weight left at 1)", made(weight=1.0), port
@@ -142,46 +140,34 @@ def _affine(weights: dict[str, Floats], live: Floats, other: Floats) -> Iterator
     yield text, live * slope + shift, other, max(2 * len(slope), other.size)
 
 
+def _scaled(x: Floats, axes: int | tuple[int, ...], eps: float) -> Floats:
+    return x / np.sqrt((x * x).mean(axes, keepdims=True) + eps)
+
+
 def _norms(op: str, x: Floats, weights: dict[str, Floats], port: Floats) -> Iterator[Guessed]:
     plain = {"weight": 1.0, "bias": 0.0, **weights}
     for eps in EPS:
         p = SimpleNamespace(**plain, eps=eps)
         with np.errstate(divide="ignore", invalid="ignore"):
             yield f"an eps of {eps:g}", getattr(OPS, op)(x, p), port
+    weight, bias = plain["weight"], plain["bias"]
     for eps in EPS[:5]:
         if op == "layer_norm":
             d = x - x.mean(-1, keepdims=True)
-            n = x.shape[-1]
-            deviation = np.sqrt((d * d).sum(-1, keepdims=True) / max(1, n - 1) + eps)
-            yield "a variance divided by n − 1", d / deviation * plain["weight"] + plain["bias"], port
-            yield (
-                "a norm without subtracting the mean",
-                (x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * plain["weight"] + plain["bias"]),
-                port,
-            )
-            yield "a norm without its weight and bias", d / np.sqrt((d * d).mean(-1, keepdims=True) + eps), port
-            rest = d / np.sqrt((d * d).mean(-1, keepdims=True) + eps)
-            yield "a norm without its weight (a weight left at 1)", rest + plain["bias"], port
-            yield "a norm without its bias", rest * plain["weight"], port
-            whole = x - x.mean(-2, keepdims=True)
-            over = whole / np.sqrt((whole * whole).mean(-2, keepdims=True) + eps)
-            yield "a norm over time", over * plain["weight"] + plain["bias"], port
+            deviation = np.sqrt((d * d).sum(-1, keepdims=True) / max(1, x.shape[-1] - 1) + eps)
+            yield "a variance divided by n − 1", d / deviation * weight + bias, port
+            yield "a norm without subtracting the mean", _scaled(x, -1, eps) * weight + bias, port
+            rest = _scaled(d, -1, eps)
+            yield "a norm without its weight and bias", rest, port
+            yield "a norm without its weight (a weight left at 1)", rest + bias, port
+            yield "a norm without its bias", rest * weight, port
+            yield "a norm over time", _scaled(x - x.mean(-2, keepdims=True), -2, eps) * weight + bias, port
         if op == "batch_norm":
             axes = tuple(range(x.ndim - 1))
-            d = x - x.mean(axes)
-            actual = d / np.sqrt((d * d).mean(axes) + eps) * plain["weight"] + plain["bias"]
-            yield "statistics of the batch (training mode)", actual, port
-            deviation = np.sqrt(plain["running_var"] + eps)
-            no_mean = x / deviation * plain["weight"] + plain["bias"]
-            yield "a running mean that is left out", no_mean, port
-            yield (
-                "a running variance that is left out",
-                ((x - plain["running_mean"]) * plain["weight"] + plain["bias"]),
-                port,
-            )
-            yield (
-                "a variance that is not rooted",
-                ((x - plain["running_mean"]) / (plain["running_var"] + eps) * plain["weight"] + plain["bias"]),
-                port,
-            )
+            made = _scaled(x - x.mean(axes), axes, eps) * weight + bias
+            yield "statistics of the batch (training mode)", made, port
+            centre, variance = x - plain["running_mean"], plain["running_var"] + eps
+            yield "a running mean that is left out", x / np.sqrt(variance) * weight + bias, port
+            yield "a running variance that is left out", centre * weight + bias, port
+            yield "a variance that is not rooted", centre / variance * weight + bias, port
     yield "a norm that is left out", x, port
