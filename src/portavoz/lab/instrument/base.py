@@ -73,7 +73,7 @@ class Instrument:
 
     def identity(self, tensor: Any) -> int:
         """By what a weight is known again."""
-        raise NotImplementedError
+        return id(tensor)
 
     def parts(self, root: Any) -> Iterable[tuple[str, Any]]:
         """(path, module) of a module and all that are in it."""

@@ -100,9 +100,6 @@ class _Run(Instrument):
         a = jnp.asarray(a) if not hasattr(a, "dtype") or isinstance(a, np.ndarray) else a
         return a.astype(np.float64) if self.float64 and a.dtype == np.float32 else a
 
-    def identity(self, tensor: Any) -> int:
-        return id(tensor)
-
     def program(self, traced: Any, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Compute everything, and show the outputs."""
         # The weights come in as JAX flattens a dictionary: by name, sorted.

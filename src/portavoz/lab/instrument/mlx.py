@@ -57,20 +57,12 @@ class MlxInstrument(Instrument):
         self.kept: list[tuple[Any, str, Any]] = []
         self.stand_ins: dict[int, Any] = {}
 
-    def is_tensor(self, value: Any) -> bool:
-        return functions.is_tensor(value)
-
-    def array(self, tensor: mx.array) -> NDArray[Any]:
-        return functions.array(tensor)
-
-    def like(self, array: NDArray[Any], tensor: mx.array) -> mx.array:
-        return functions.like(array, tensor)
+    is_tensor: Any = staticmethod(functions.is_tensor)
+    array: Any = staticmethod(functions.array)
+    like: Any = staticmethod(functions.like)
 
     def weight(self, op: str, role: str, tensor: mx.array) -> NDArray[Any]:
         return functions.weight(op, role, tensor)
-
-    def identity(self, tensor: mx.array) -> int:
-        return id(tensor)
 
     def parts(self, root: nn.Module) -> Iterable[tuple[str, Any]]:
         return root.named_modules()

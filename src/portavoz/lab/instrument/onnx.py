@@ -201,9 +201,6 @@ class _Graph(Instrument):
         path = name.removesuffix(".weight").removesuffix("_weight")
         self.owners.setdefault(id(weight), path)
 
-    def identity(self, tensor: Any) -> int:
-        return id(tensor)
-
     def _call(self, node: Any, given: list[Any], run: Callable[..., tuple[Any, ...]]) -> tuple[str, Call] | None:
         facts = {
             a: getattr(node, a, None) for a in ("strides", "dilations", "pads", "group", "epsilon", "alpha", "axis")

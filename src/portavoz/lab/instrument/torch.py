@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
@@ -90,14 +89,9 @@ class TorchInstrument(Instrument, TorchFunctionMode):
         for name, tensor in tensors.items():
             self.owners.setdefault(tensor.data_ptr(), name.removesuffix(".weight").removesuffix(".bias"))
 
-    def is_tensor(self, value: Any) -> bool:
-        return functions.is_tensor(value)
-
-    def array(self, tensor: Tensor) -> NDArray[Any]:
-        return functions.array(tensor)
-
-    def like(self, array: NDArray[Any], tensor: Tensor) -> Tensor:
-        return functions.like(array, tensor)
+    is_tensor: Any = staticmethod(functions.is_tensor)
+    array: Any = staticmethod(functions.array)
+    like: Any = staticmethod(functions.like)
 
     def digest(self, tensor: Tensor) -> int:
         return self.digests.of(tensor, super().digest)

@@ -61,11 +61,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "conv1d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
     "conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
     "conv_transpose1d": {"stride": 1, "padding": 0, "groups": 1, "dilation": 1},
-    "layer_norm": {"eps": 1e-5},
-    "batch_norm": {"eps": 1e-5},
+    **{norm: {"eps": 1e-5} for norm in ("layer_norm", "batch_norm", "instance_norm", "group_norm")},
     "rms_norm": {"eps": None},
-    "instance_norm": {"eps": 1e-5},
-    "group_norm": {"eps": 1e-5},
 }
 # The facts that a word of ours declares too, under our names.
 DECLARED = {

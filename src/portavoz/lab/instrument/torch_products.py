@@ -6,6 +6,7 @@ Results carry a mark (`MADE`), tensors from outside carry none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,7 +135,7 @@ def _einsum(equation: str, a: Tensor, b: Tensor) -> Product | None:
     if not external(weight) or not summed or not new or sorted(w) != sorted(summed + new) or len(set(v)) < len(v):
         return None
     sizes = {c: n for letters, t in ((v, x), (w, weight)) for c, n in zip(letters, t.shape)}
-    matrix = weight.permute([w.index(c) for c in new + summed]).reshape(-1, _size(sizes, summed))
+    matrix = weight.permute([w.index(c) for c in new + summed]).reshape(-1, math.prod(sizes[c] for c in summed))
     rows = x.permute([v.index(c) for c in rest + summed]).reshape(*(sizes[c] for c in rest), -1)
     whole = [*rest, *new]
 
@@ -146,13 +147,6 @@ def _einsum(equation: str, a: Tensor, b: Tensor) -> Product | None:
 
     axis = -1 if out.endswith("".join(new)) else (out.index(new[0]) - len(out) if len(new) == 1 else 0)
     return Product(rows, matrix, weight, lay, tidy, axis=axis)
-
-
-def _size(sizes: dict[str, int], letters: list[str]) -> int:
-    n = 1
-    for c in letters:
-        n *= sizes[c]
-    return n
 
 
 def fits_bias(t: Tensor, found: Product) -> bool:
