@@ -24,9 +24,8 @@ _AUXILIARIES = frozenset(
 _MODALS = _AUXILIARIES - {"to", "do", "does", "did", "help"} | {"cannot"}
 _SKIPPED = frozenset("not also never always just only really often still even ever".split())
 _BEFORE_NOUN = frozenset(
-    "a an the my your his its our their this these those some any no every each another of two three "
-    "four five six seven "
-    "eight nine ten many few several whose".split()
+    "a an the my your his its our their this these those some any no every each another of two three four five six "
+    "seven eight nine ten many few several whose".split()
 )
 _BEFORE_VERB = _AUXILIARIES | frozenset("i you we they who i'll you'll we'll they'll he'll she'll it'll cannot".split())
 _LONG_AGO = frozenset("yesterday ago once earlier already before".split())

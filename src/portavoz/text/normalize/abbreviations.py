@@ -34,8 +34,7 @@ TITLES = pairs(
     "Pvt private; Cmdr commander; Adm admiral; Sen senator; Rep representative; Gov governor; Pres president; "
     "Fr father; Msgr monsignor; Mt mount; Supt superintendent; Insp inspector; Amb ambassador; Atty attorney; "
     "Cllr councillor; Drs doctors; Profs professors; Gens generals; Sens senators; Reps representatives; "
-    "Revs reverends; "
-    "Assoc associate; Asst assistant; Brig brigadier; Ens ensign; Dep deputy; Det detective; Amb ambassador"
+    "Revs reverends; Assoc associate; Asst assistant; Brig brigadier; Ens ensign; Dep deputy; Det detective"
 )
 # After these words, dotted, the sentence goes on even before a word that often begins one (Dr. No).
 UNFINISHED = frozenset(TITLES.values()) | {"doctor", "saint", "for example", "that is", "number", "versus", "compare"}
@@ -56,46 +55,41 @@ _ANYWHERE = pairs(
     "misc miscellaneous; incl including; excl excluding; esp especially; jr junior; sr senior; esq esquire; "
     "ave avenue; blvd boulevard; rd road; ln lane; hwy highway; pkwy parkway; sq square; apt apartment; ste suite; "
     "bldg building; temp temperature; tel telephone; mgr manager; asst assistant; dist district; hrs hours; "
-    "mins minutes; secs seconds; yrs years; lbs pounds; oz ounces; ft feet; tbsp tablespoon; tsp teaspoon; "
-    "ed editor; eds editors; trans translated; repr reprinted; vol volume; fig figure; appt appointment; co company; "
-    "ph phone; orig originally; resp respectively; wt weight; qty quantity; dir director; pl place; "
-    "ct court; mfg manufacturing; mtn mountain; rte route; eq equation; attn attention; neg negative; pos positive; "
-    "acct account; accts accounts; mtg meeting; mtgs meetings; pkg package; pkgs packages; mgmt "
-    "management; cont continued; "
-    "contd continued; pct percent; pts points; para paragraph; paras paragraphs; intro introduction; dept department; "
-    "depts departments; bldgs buildings; rt route; intl international; natl national; hosp hospital; inst institute; "
-    "lib library; mag magazine; prob probably; prev previous; ref reference; refs references; rep representative; "
-    "reqd required; sched schedule; sgt sergeant; subj subject; supp supplement; tech technical; vet veterinarian; "
-    "wkly weekly; yrly yearly; pkwy parkway; terr terrace; cir circle; apts apartments; admin administration; "
-    "amt amount; amts amounts; bal balance; cert certificate; chem chemistry; comm committee; conf conference; "
-    "const constitution; diam diameter; econ economics; elem elementary; equiv equivalent; ext extension; "
-    "gen general; hist history; ins insurance; lang language; lat latitude; lit literally; math math; med medical; "
-    "obj objective; opp opposite; par paragraph; phys physics; prof professor; psych psychology; pub publisher; "
-    "rcpt receipt; recd received; sec second; sp species; spec specification; stat statistics; std standard; "
-    "supt superintendent; tbsps tablespoons; tsps teaspoons; usu usually; var variety; veg vegetables; vols volumes; "
-    "wks weeks; mos months; bks books; hdqrs headquarters; hq headquarters"
+    "mins minutes; secs seconds; yrs years; lbs pounds; oz ounces; ft feet; tbsp tablespoon; tsp teaspoon; ed editor; "
+    "eds editors; trans translated; repr reprinted; vol volume; fig figure; appt appointment; co company; ph phone; "
+    "orig originally; resp respectively; wt weight; qty quantity; dir director; pl place; ct court; mfg manufacturing; "
+    "mtn mountain; rte route; eq equation; attn attention; neg negative; pos positive; acct account; accts accounts; "
+    "mtg meeting; mtgs meetings; pkg package; pkgs packages; mgmt management; cont continued; contd continued; "
+    "pct percent; pts points; para paragraph; paras paragraphs; intro introduction; depts departments; "
+    "bldgs buildings; rt route; hosp hospital; inst institute; lib library; mag magazine; prob probably; "
+    "prev previous; ref reference; refs references; rep representative; reqd required; sched schedule; sgt sergeant; "
+    "subj subject; supp supplement; tech technical; vet veterinarian; wkly weekly; yrly yearly; terr terrace; "
+    "cir circle; apts apartments; admin administration; amt amount; amts amounts; bal balance; cert certificate; "
+    "chem chemistry; comm committee; conf conference; const constitution; diam diameter; econ economics; "
+    "elem elementary; equiv equivalent; ext extension; gen general; hist history; ins insurance; lang language; "
+    "lat latitude; lit literally; math math; med medical; obj objective; opp opposite; par paragraph; phys physics; "
+    "prof professor; psych psychology; pub publisher; rcpt receipt; recd received; sec second; sp species; "
+    "spec specification; stat statistics; std standard; supt superintendent; tbsps tablespoons; tsps teaspoons; "
+    "usu usually; var variety; veg vegetables; vols volumes; wks weeks; mos months; bks books; hdqrs headquarters; "
+    "hq headquarters"
 )
 # Without a dot these are shortened all the same (British use).
 _BARE = pairs(
-    "Mr mister; Mrs missus; Ms miz; Prof professor; Ltd limited; Jr junior; vs versus; etc et cetera; "
-    "Blvd boulevard; approx approximately; dept department; Dept department; mtg meeting; mtgs meetings; pkg package; "
-    "pkgs packages; mgmt management; Mgmt management; acct account; accts accounts; pct percent; qty "
-    "quantity; govt government; "
+    "Mr mister; Mrs missus; Ms miz; Prof professor; Ltd limited; Jr junior; vs versus; etc et cetera; Blvd boulevard; "
+    "approx approximately; dept department; Dept department; mtg meeting; mtgs meetings; pkg package; pkgs packages; "
+    "mgmt management; Mgmt management; acct account; accts accounts; pct percent; qty quantity; govt government; "
     "Govt government; bldg building; Bldg building; mfg manufacturing; intl international; appt appointment; "
     "appts appointments; attn attention; Attn attention; blvd boulevard; amt amount; depts departments; yrs years; "
     "hrs hours; mins minutes; secs seconds; lbs pounds; avg average; incl including; excl excluding; dist district; "
-    "assn association; Assn association; corp corporation; Corp corporation; Inc incorporated; mgr "
-    "manager; Mgr manager; "
-    "wknd weekend; pkwy parkway; ltd limited; mkt market; mktg marketing; pymt payment; pmt payment; "
-    "recd received; reqd "
-    "required; rcpt receipt; sched schedule; Drs doctors; mdse merchandise; dtd dated; ctr center; Ctr "
-    "center; tel telephone"
+    "assn association; Assn association; corp corporation; Corp corporation; Inc incorporated; mgr manager; "
+    "Mgr manager; wknd weekend; pkwy parkway; ltd limited; mkt market; mktg marketing; pymt payment; pmt payment; "
+    "recd received; reqd required; rcpt receipt; sched schedule; Drs doctors; mdse merchandise; dtd dated; ctr center; "
+    "Ctr center; tel telephone"
 )
 # Words that a rule looks at without a dot behind them.
 KEYS = frozenset(_BARE) | frozenset(
-    "Gen St Dr Ave Rd Ln Hwy Pkwy aka AKA Jan Feb Mar Apr May Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues "
-    "Wed Thu Thur Thurs "
-    "Fri Sat Sun v et Et".split()
+    "Gen St Dr Ave Rd Ln Hwy Pkwy aka AKA Jan Feb Mar Apr May Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues Wed Thu "
+    "Thur Thurs Fri Sat Sun v et Et".split()
 )
 # Plain small words that a rule looks at.
 PLAIN = frozenset(_BARE) | frozenset("no p c v sec art pt op ext st".split())
@@ -149,9 +143,8 @@ def _month(m: re.Match[str]) -> str:
 
 
 _DAY_BEFORE = frozenset(
-    "on and or every each next last this by until till from to through thru before after since m monday "
-    "tuesday wednesday "
-    "thursday friday saturday mon tue tues wed thu thurs fri sat p.m a.m pm am".split()
+    "on and or every each next last this by until till from to through thru before after since m monday tuesday "
+    "wednesday thursday friday saturday mon tue tues wed thu thurs fri sat p.m a.m pm am".split()
 )
 _COMPASS = frozenset("N S E W NE NW SE SW".split())
 _DATED = re.compile(r",? ?(?:the )?(?:\d|Jan|Feb|Mar|Apr|May|Ju[nl]|Aug|Sep|Oct|Nov|Dec)|[,)–-]| & ")
@@ -262,11 +255,9 @@ def _dotted(m: re.Match[str]) -> str | None:
 
 # Also plain words, or too short to be sure: shortened only where the sentence goes on after the dot.
 _WORDS_TOO = frozenset(
-    "al ex ed trans est min max temp art dir resp ct pl ph sq prob cont intro spec mag lib ins gen bal "
-    "pub stat sec obj "
-    "hist conf elem prev tech admin neg pos cir lat lang dep sched ref refs rep par ext math chem const "
-    "comm cert med lit "
-    "phys psych var veg sp vet opp equiv const inst econ contd std hosp terr supp subj usu wks mos app".split()
+    "al ex ed trans est min max temp art dir resp ct pl ph sq prob cont intro spec mag lib ins gen bal pub stat sec "
+    "obj hist conf elem prev tech admin neg pos cir lat lang dep sched ref refs rep par ext math chem const comm cert "
+    "med lit phys psych var veg sp vet opp equiv inst econ contd std hosp terr supp subj usu wks mos app".split()
 )
 # Another meaning before a name: Ft. Worth.
 _FOLLOWED = {"ft": "fort"}

@@ -10,34 +10,29 @@ CHAT = Rules("chat")  # at a letter
 
 # Said as letters, though some could be read.
 SPELLED = frozenset(
-    "idk ttyl lol brb omg btw smh imo imho tbh ftw irl afaik fyi rofl nvm tldr lmk ikr icymi tfw mfw ffs wtf omfg "
-    "rn dm dms iirc atm bff gtg ttys hmu jk ily ngl fwiw tbf otoh wip eod eta aka diy faq "
-    "asap tba tbd rsvp "
-    "lmao sus".split()
-) - {"sus"}
+    "idk ttyl lol brb omg btw smh imo imho tbh ftw irl afaik fyi rofl nvm tldr lmk ikr icymi tfw mfw ffs wtf omfg rn "
+    "dm dms iirc atm bff gtg ttys hmu jk ily ngl fwiw tbf otoh wip eod eta aka diy faq asap tba tbd rsvp lmao".split()
+)
 WORDS = pairs(
-    "pls please; til till; plz please; thx thanks; tnx thanks; ppl people; msg message; msgs messages; gr8 great; b4 "
-    "before; "
-    "l8r later; m8 mate; ur your; cuz 'cause; bc because; tmrw tomorrow; tmr tomorrow; tomoz tomorrow; abt about; "
-    "rly really; srsly seriously; prob probably; probs probably; ofc of course; bday birthday; congrats congrats; "
-    "gonna gonna; 2day today; 2moro tomorrow; 2nite tonight; yr year; yrs years; ok okay; k okay; tho "
-    "though; thru through; "
-    "txt text; wknd weekend; bf boyfriend; gf girlfriend; nite night; lil little; w8 wait; luv love; fav favorite; "
-    "tysm thank you so much; ty thank you; np no problem; yw you're welcome; sry sorry; idc i don't care"
+    "pls please; til till; plz please; thx thanks; tnx thanks; ppl people; msg message; msgs messages; gr8 great; "
+    "b4 before; l8r later; m8 mate; ur your; cuz 'cause; bc because; tmrw tomorrow; tmr tomorrow; tomoz tomorrow; "
+    "abt about; rly really; srsly seriously; prob probably; probs probably; ofc of course; bday birthday; "
+    "congrats congrats; gonna gonna; 2day today; 2moro tomorrow; 2nite tonight; yr year; yrs years; ok okay; k okay; "
+    "tho though; thru through; txt text; wknd weekend; bf boyfriend; gf girlfriend; nite night; lil little; w8 wait; "
+    "luv love; fav favorite; tysm thank you so much; ty thank you; np no problem; yw you're welcome; sry sorry; "
+    "idc i don't care"
 )
 _READ_AS_THEY_ARE = frozenset("prob k yr yrs ty np".split())  # too short, or words of their own
 _STRETCHED = re.compile(r"([a-z])\1{2,39}")
 # Words that people stretch: each stretched letter is written once or twice in them.
 _COMMON = frozenset(
-    "so no yes hello hey hi please way what oh ah good cool love too wow long really very yeah nice "
-    "sweet much bad great "
-    "hmm ugh aw aww argh woah whoa boo yum stop come on why who where now know slow look soon feel sleep see need "
-    "free sleepy looking week food room cute big tired bored wait help happy man girl dude bro okay right fine sure "
-    "crazy amazing beautiful awesome loud hot cold fast hard all well tell fell small tall wall ball call hate loser "
-    "later never ever always more bye goodbye night morning thanks thank you me my him her it this that gorgeous "
-    "shhh perfect huge tiny delicious boring haha shh yay nah yep nope nooo dear mom dad mum sis baby "
-    "god lord goal loved".split()
-) - {"nooo", "shhh"}
+    "so no yes hello hey hi please way what oh ah good cool love too wow long really very yeah nice sweet much bad "
+    "great hmm ugh aw aww argh woah whoa boo yum stop come on why who where now know slow look soon feel sleep see "
+    "need free sleepy looking week food room cute big tired bored wait help happy man girl dude bro okay right fine "
+    "sure crazy amazing beautiful awesome loud hot cold fast hard all well tell fell small tall wall ball call hate "
+    "loser later never ever always more bye goodbye night morning thanks thank you me my him her it this that gorgeous "
+    "perfect huge tiny delicious boring haha shh yay nah yep nope dear mom dad mum sis baby god lord goal loved".split()
+)
 _YOU_BEFORE = frozenset("are r can do did thank love miss see how if for tell will would what when where why".split())
 _YOU_AFTER = frozenset("r are have can know want guys think should will were do doing there ok need like see".split())
 

@@ -18,10 +18,8 @@ _NAMED = frozenset(
 # After these a number and a letter are a name: Exit 14B, Gate 4K.
 _LABELS = frozenset(
     "exit exits gate gates seat seats row room rooms apartment apt unit suite ste flat floor platform bay block "
-    "building "
-    "bldg house lot locker table figure fig section sec appendix schedule annex exhibit bus route train flight line "
-    "door "
-    "berth cabin dock booth pier stall question problem item part form type class grade".split()
+    "building bldg house lot locker table figure fig section sec appendix schedule annex exhibit bus route train "
+    "flight line door berth cabin dock booth pier stall question problem item part form type class grade".split()
 )
 _MODEL = frozenset("model models llm llms parameter parameters params network version checkpoint".split())
 

@@ -36,9 +36,8 @@ _COUNTED = frozenset("people men women children percent feet fish sheep deer air
 _NOT_PLURAL = frozenset("was is has as this its does plus thus us his ours yours unless perhaps always".split())
 # A number of seconds follows, and no decade: wait 30s.
 SECONDS = frozenset(
-    "wait for in after took take takes every under about only within last lasts lasted sub another at to "
-    "over of around "
-    "next first hold pause sleep timeout rest delay than".split()
+    "wait for in after took take takes every under about only within last lasts lasted sub another at to over of "
+    "around next first hold pause sleep timeout rest delay than".split()
 )
 DECADE_WORDS = frozenset("the in her his my their our your mid early late 1980s swinging roaring".split())
 _ANOTHER = re.compile(r" (?:and|or) (?:1[1-9]|20)\d\d(?=[.,;:?!)]|$)")
@@ -91,9 +90,8 @@ def _figures(m: re.Match[str]) -> str | None:
 # Before a day of a month in figures: on 10/14, the week of 4/22, Mon 10/7.
 _ON = frozenset(
     "on since till until before after due starting starts ends ending through thru dated effective from open opens by "
-    "expires expiring deadline date closes closing week weekend monday tuesday wednesday thursday friday "
-    "saturday sunday "
-    "mon tue tues wed thu thur thurs fri sat sun tonight today tomorrow".split()
+    "expires expiring deadline date closes closing week weekend monday tuesday wednesday thursday friday saturday "
+    "sunday mon tue tues wed thu thur thurs fri sat sun tonight today tomorrow".split()
 )
 _EVENTS = frozenset("deadline meeting game launch release edition issue episode show event attack attacks vote".split())
 _COMMON_FRACTIONS = frozenset("1/2 1/3 2/3 1/4 3/4 1/5 1/8".split())

@@ -6,13 +6,12 @@ from .rules import after, before, previous
 
 # What has letters for names: plan A, vitamin A; and what an A of school follows.
 LETTERED = frozenset(
-    "plan plans grade grades vitamin vitamins option options type types class group groups section team "
-    "schedule exhibit "
-    "appendix block side part hepatitis point points level terminal gate unit room building figure item answer answers "
-    "choice column row size series letter letters an product sector step case line lines model version zone ward "
-    "platform entrance exit phase stage category table annex form formula string note key major minor influenza flu "
-    "blood protein factor variable set event player person company firm user node site city town state vertex angle "
-    "straight serie camera channel track bus route train wing floor apartment apt suite".split()
+    "plan plans grade grades vitamin vitamins option options type types class group groups section team schedule "
+    "exhibit appendix block side part hepatitis point points level terminal gate unit room building figure item answer "
+    "answers choice column row size series letter letters an product sector step case line lines model version zone "
+    "ward platform entrance exit phase stage category table annex form formula string note key major minor influenza "
+    "flu blood protein factor variable set event player person company firm user node site city town state vertex "
+    "angle straight serie camera channel track bus route train wing floor apartment apt suite".split()
 )
 _AFTER_LETTER = frozenset("is was and or are equals minus plus through in of has to for with goes comes on".split())
 _OPERATORS = frozenset("<>=+*/^×÷≤≥≠≈→²³")

@@ -78,8 +78,7 @@ def _fraction(m: re.Match[str]) -> list[Part] | None:
 
 _RATED = frozenset(
     "rate rated rates rating score scored scores scoring got get gets gave give gives it him her them solid perfect "
-    "was is "
-    "at about definitely overall easily".split()
+    "was is at about definitely overall easily".split()
 )
 _PLACED = frozenset(
     "page part step level slide question chapter day task image photo item stage round lap file".split()

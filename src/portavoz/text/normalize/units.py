@@ -32,17 +32,16 @@ _BASE = pairs(
     "A amp mμk; Ah amp hour mk; N newton kM; Sv sievert mμ; b bit kMG; F farad μnu; M molar mμn"
 )
 _ALONE = pairs(
-    "h hour; hr hour; hrs hour; min minute; mins minute; sec second; secs second; ft foot; yd yard; yds yard; "
-    "mi mile; lb pound; lbs pound; oz ounce; gal gallon; qt quart; mph mile per hour; kph kilometer per hour; "
+    "h hour; hr hour; hrs hour; min minute; mins minute; sec second; secs second; ft foot; yd yard; yds yard; mi mile; "
+    "lb pound; lbs pound; oz ounce; gal gallon; qt quart; mph mile per hour; kph kilometer per hour; "
     "kmh kilometer per hour; rpm revolution per minute; psi pound per square inch; dB decibel; px pixel; ha hectare; "
     "ppm part per million; ppb part per billion; bpm beat per minute; fps frame per second; dpi dot per inch; "
     "hp horsepower; tsp teaspoon; tbsp tablespoon; cc cubic centimeter; yr year; yrs year; wk week; wks week; "
-    "mpg mile per gallon; MPH mile per hour; KM kilometer; KG kilogram; Km kilometer; Kg kilogram; kn knot; "
-    "K kelvin; t ton; dBA decibel; mmHg millimeter of mercury; x time; in inch; nmi nautical mile; ° degree; "
-    "°C degree celsius; °F degree fahrenheit; RPM revolution per minute; Nm newton meter; kHz kilohertz; "
-    "arcsec arcsecond; mol mole; ly light year; pt pint; pts point; pct percent; ct count; pkg package; pkgs package; "
-    ""
-    "bn billion; tn trillion; °N degree north; °S degree south; °E degree east; °W degree west"
+    "mpg mile per gallon; MPH mile per hour; KM kilometer; KG kilogram; Km kilometer; Kg kilogram; kn knot; K kelvin; "
+    "t ton; dBA decibel; mmHg millimeter of mercury; x time; in inch; nmi nautical mile; ° degree; °C degree celsius; "
+    "°F degree fahrenheit; RPM revolution per minute; Nm newton meter; kHz kilohertz; arcsec arcsecond; mol mole; "
+    "ly light year; pt pint; pts point; pct percent; ct count; pkg package; pkgs package; bn billion; tn trillion; "
+    "°N degree north; °S degree south; °E degree east; °W degree west"
 )
 _BARE_BASES = "A m g l L s Hz W Wh V J Pa N Ω cal bar mol eV bps Bq Ah Sv".split()
 # Only directly after the figure: apart they are letters of their own.

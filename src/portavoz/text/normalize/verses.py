@@ -12,18 +12,16 @@ BOOKS = Rules("verse")  # at a letter
 
 _SHORT = pairs(
     "Gen genesis; Ex exodus; Exod exodus; Lev leviticus; Num numbers; Deut deuteronomy; Josh joshua; Judg judges; "
-    "Sam samuel; Chron chronicles; Chr chronicles; Neh nehemiah; Ps psalm; Pss psalms; Prov proverbs; Eccl "
-    "ecclesiastes; "
-    "Isa isaiah; Jer jeremiah; Lam lamentations; Ezek ezekiel; Dan daniel; Hos hosea; Mic micah; Zech zechariah; "
-    "Mal malachi; Matt matthew; Mt matthew; Mk mark; Lk luke; Jn john; Rom romans; Cor corinthians; Gal galatians; "
-    "Eph ephesians; Phil philippians; Col colossians; Thess thessalonians; Tim timothy; Tit titus; Heb hebrews; "
-    "Jas james; Pet peter; Rev revelation"
+    "Sam samuel; Chron chronicles; Chr chronicles; Neh nehemiah; Ps psalm; Pss psalms; Prov proverbs; "
+    "Eccl ecclesiastes; Isa isaiah; Jer jeremiah; Lam lamentations; Ezek ezekiel; Dan daniel; Hos hosea; Mic micah; "
+    "Zech zechariah; Mal malachi; Matt matthew; Mt matthew; Mk mark; Lk luke; Jn john; Rom romans; Cor corinthians; "
+    "Gal galatians; Eph ephesians; Phil philippians; Col colossians; Thess thessalonians; Tim timothy; Tit titus; "
+    "Heb hebrews; Jas james; Pet peter; Rev revelation"
 )
 _LONG = frozenset(
     "Genesis Exodus Leviticus Numbers Deuteronomy Joshua Judges Ruth Samuel Kings Chronicles Ezra Nehemiah Esther Job "
     "Psalm Psalms Proverbs Ecclesiastes Isaiah Jeremiah Lamentations Ezekiel Daniel Hosea Joel Amos Obadiah Jonah "
-    "Micah "
-    "Nahum Habakkuk Zephaniah Haggai Zechariah Malachi Matthew Mark Luke John Acts Romans Corinthians Galatians "
+    "Micah Nahum Habakkuk Zephaniah Haggai Zechariah Malachi Matthew Mark Luke John Acts Romans Corinthians Galatians "
     "Ephesians Philippians Colossians Thessalonians Timothy Titus Philemon Hebrews James Peter Jude Revelation Quran "
     "Qur'an Koran Surah Sura Gita".split()
 )
