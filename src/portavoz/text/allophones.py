@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from .alphabet import GAPS, START, is_vowel
 from .chunks import TextChunk
+from .morphology import SIBILANTS
 
 OBSTRUENTS = ("T", "D", "P", "B", "K", "G", "S", "Z", "F", "V", "SH", "ZH", "CH", "JH")
-SIBILANTS = ("S", "Z", "SH", "ZH", "CH", "JH")
 # Words that have no stress in a sentence.
 WEAK = frozenset(
     "a an the and or but nor of to in on at by for from with as than that is are was were be been am has have had do "

@@ -11,13 +11,13 @@ from .alphabet import BLANK, START
 from .g2p import G2P, Said
 from .lexicon import Lexicon, Phonemes
 from .normalize import Spoken, spoken
+from .normalize.symbols import stronger
 from .split import Sentence, pieces, sentences
 
 LIMIT = 180  # symbols a piece: some ten seconds of speech, what a model hears in training
 SHORTEST = 16
 # Seconds of silence to add; the voice itself pauses a little at every mark.
 AFTER_SENTENCE, AFTER_PARAGRAPH = 0.25, 0.6
-_STRENGTH = {"": 0, ",": 1, ".": 2, "!": 3, "?": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ def _units(sentence: Sentence, g2p: G2P, limit: int, secondary: bool) -> tuple[l
             units += _fitting(token, sounds, limit, secondary)
             continue
         unread.append(token.source)
-        if units and _STRENGTH[token.mark] > _STRENGTH[units[-1].spoken.mark]:
-            units[-1].spoken = replace(units[-1].spoken, mark=token.mark)
+        if units:
+            units[-1].spoken = replace(units[-1].spoken, mark=stronger(units[-1].spoken.mark, token.mark))
     return units, unread
 
 

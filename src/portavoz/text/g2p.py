@@ -61,7 +61,6 @@ _NAMES: dict[str, str] = {
 }  # fmt: skip
 SMALL: dict[str, Phonemes] = {word: tuple(sounds.split()) for word, sounds in (_SMALL | _OWN).items()}
 LETTER_NAMES: dict[str, Phonemes] = {letter: tuple(sounds.split()) for letter, sounds in _NAMES.items()}
-_VOWEL_LETTERS = frozenset("aeiouy")
 
 
 class G2P:
@@ -158,7 +157,7 @@ class G2P:
             return Said(word, LETTER_NAMES[letters], "spelled")
         if phonemes := morphology.derived(letters, self.known):
             return Said(word, phonemes, "rule")
-        if _VOWEL_LETTERS & set(letters) and (phonemes := letter_to_sound.read(letters)):
+        if letter_to_sound.VOWEL_LETTERS & set(letters) and (phonemes := letter_to_sound.read(letters)):
             return Said(word, phonemes, "letters")
         return Said(word, tuple(sound for letter in letters for sound in LETTER_NAMES[letter]), "spelled")
 

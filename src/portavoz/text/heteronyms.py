@@ -36,13 +36,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("NN", "NNS"), ("noun", "adj")),
     **dict.fromkeys(("VB", "VBP", "VBZ", "VBG", "MD"), ("verb",)),
     **dict.fromkeys(("VBD", "VBN"), ("past", "verb")),
-    **{
-        "JJ": ("adj", "state", "past", "noun"),
-        "RB": ("adv", "adj"),
-        "NNP": ("name", "noun", "adj"),
-        "RP": ("adv", "adj"),
-    },
-    **{"IN": ("adv", "adj"), "CD": ("noun",)},
+    **dict.fromkeys(("RB", "RP", "IN"), ("adv", "adj")),
+    **{"JJ": ("adj", "state", "past", "noun"), "NNP": ("name", "noun", "adj"), "CD": ("noun",)},
 }
 # What the word after says for a sense does not count when the word before speaks clearly against it.
 _OBJECTS = frozenset("him her them it me us you the a an my your his our their this that these those all any".split())

@@ -14,45 +14,24 @@ from .lexicon import Phonemes
 Known = Callable[[str], Phonemes]  # the phonemes of a known word, () of any other
 SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
 VOICELESS = frozenset(("P", "T", "K", "F", "TH"))
-_ENDINGS: tuple[tuple[str, Phonemes], ...] = (
-    ("ing", ("IH0", "NG")),
-    ("ness", ("N", "AH0", "S")),
-    ("less", ("L", "AH0", "S")),
-    ("ful", ("F", "AH0", "L")),
-    ("ish", ("IH0", "SH")),
-    ("able", ("AH0", "B", "AH0", "L")),
-    ("ment", ("M", "AH0", "N", "T")),
-    ("ly", ("L", "IY0")),
-    ("ers", ("ER0", "Z")),
-    ("er", ("ER0",)),
-    ("ize", ("AY2", "Z")),
-    ("ized", ("AY2", "Z", "D")),
-    ("izing", ("AY2", "Z", "IH0", "NG")),
-    ("est", ("AH0", "S", "T")),
-    ("y", ("IY0",)),
-)
-_BEGINNINGS: tuple[tuple[str, Phonemes], ...] = (
-    ("un", ("AH0", "N")),
-    ("re", ("R", "IY0")),
-    ("non", ("N", "AA1", "N")),
-    ("over", ("OW1", "V", "ER0")),
-    ("under", ("AH1", "N", "D", "ER0")),
-    ("super", ("S", "UW1", "P", "ER0")),
-    ("inter", ("IH1", "N", "T", "ER0")),
-    ("anti", ("AE1", "N", "T", "IY0")),
-    ("mis", ("M", "IH0", "S")),
-    ("multi", ("M", "AH1", "L", "T", "IY0")),
-    ("giga", ("G", "IH1", "G", "AH0")),
-    ("tera", ("T", "EH1", "R", "AH0")),
-    ("mega", ("M", "EH1", "G", "AH0")),
-    ("kilo", ("K", "IH1", "L", "AH0")),
-    ("hecto", ("HH", "EH1", "K", "T", "AH0")),
-    ("deci", ("D", "EH1", "S", "AH0")),
-    ("centi", ("S", "EH1", "N", "T", "AH0")),
-    ("milli", ("M", "IH1", "L", "AH0")),
-    ("micro", ("M", "AY1", "K", "R", "OW0")),
-    ("nano", ("N", "AE1", "N", "OW0")),
-)
+
+
+def _sounded(table: dict[str, str]) -> list[tuple[str, Phonemes]]:
+    return [(letters, tuple(sounds.split())) for letters, sounds in table.items()]
+
+
+_ENDINGS = _sounded({
+    "ing": "IH0 NG", "ness": "N AH0 S", "less": "L AH0 S", "ful": "F AH0 L", "ish": "IH0 SH", "able": "AH0 B AH0 L",
+    "ment": "M AH0 N T", "ly": "L IY0", "ers": "ER0 Z", "er": "ER0", "ize": "AY2 Z", "ized": "AY2 Z D",
+    "izing": "AY2 Z IH0 NG", "est": "AH0 S T", "y": "IY0",
+})  # fmt: skip
+_BEGINNINGS = _sounded({
+    "un": "AH0 N", "re": "R IY0", "non": "N AA1 N", "over": "OW1 V ER0", "under": "AH1 N D ER0",
+    "super": "S UW1 P ER0", "inter": "IH1 N T ER0", "anti": "AE1 N T IY0", "mis": "M IH0 S",
+    "multi": "M AH1 L T IY0", "giga": "G IH1 G AH0", "tera": "T EH1 R AH0", "mega": "M EH1 G AH0",
+    "kilo": "K IH1 L AH0", "hecto": "HH EH1 K T AH0", "deci": "D EH1 S AH0", "centi": "S EH1 N T AH0",
+    "milli": "M IH1 L AH0", "micro": "M AY1 K R OW0", "nano": "N AE1 N OW0",
+})  # fmt: skip
 _BRITISH = (
     (re.compile(r"is(?=(e|ed|es|ing|er|ers|ation|ations)$)"), "iz"),
     (re.compile(r"ys(?=(e|ed|es|ing|er|ers)$)"), "yz"),

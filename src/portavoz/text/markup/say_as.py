@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ..normalize import numbers
 
+_AS_WRITTEN = "time currency unit fraction address expletive name cardinal number ordinal".split()
 _MONTHS = "January February March April May June July August September October November December".split()
 
 
@@ -23,18 +24,7 @@ def say_as(written: str, kind: str, form: str, note: Callable[[str], None]) -> s
         return numbers.ordinal(int(figures))
     if kind == "date":
         return _date(written, form)
-    if kind not in (
-        "time",
-        "currency",
-        "unit",
-        "fraction",
-        "address",
-        "expletive",
-        "name",
-        "cardinal",
-        "number",
-        "ordinal",
-    ):
+    if kind not in _AS_WRITTEN:
         note(f"SSML: interpret-as {kind!r} is not known; the text is read as it stands")
     return written
 

@@ -20,10 +20,11 @@ WEEKDAYS = {
     for short in (3, 4, 5)
     if name[:short] in ("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun")
 }
-_MONTH = (
-    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
-    r"|Nov(?:ember)?|Dec(?:ember)?)(?![A-Za-z])"
+MONTH = (
+    r"Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?"
 )
+_MONTH = rf"(?:{MONTH})(?![A-Za-z])"
 _NTH = r"(?:st|nd|rd|th)?(?![A-Za-z\d])"
 _HALF = r"(?: ?(?:([ap])\.m\.|([ap])m(?![A-Za-z])|([AP])\.?M(?:\.|(?![A-Za-z]))))"
 
@@ -94,6 +95,7 @@ _ON = frozenset(
     "sunday mon tue tues wed thu thur thurs fri sat sun tonight today tomorrow".split()
 )
 _EVENTS = frozenset("deadline meeting game launch release edition issue episode show event attack attacks vote".split())
+_PARTED = frozenset("of full cup cups inch inches mile miles majority empty share teaspoon".split())
 _COMMON_FRACTIONS = frozenset("1/2 1/3 2/3 1/4 3/4 1/5 1/8".split())
 
 
@@ -109,20 +111,7 @@ def _month_and_day(m: re.Match[str]) -> str | None:
         fractions = {f"{m[1]}/{m[2]}", f"{m[3]}/{m[4]}"} <= _COMMON_FRACTIONS
         return f"{first} to {second}" if second and not fractions else None
     word, noun = before(text, start), after(text, m.end())
-    if noun in (
-        "of",
-        "full",
-        "cup",
-        "cups",
-        "inch",
-        "inches",
-        "mile",
-        "miles",
-        "majority",
-        "empty",
-        "share",
-        "teaspoon",
-    ):
+    if noun in _PARTED:
         return None
     if word == "of" and text[:start].rstrip().endswith(("week of", "night of", "weekend of", "morning of", "as of")):
         return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_letters, digits
 
 from . import numbers
 from .rules import Rules, pairs, spell
@@ -37,8 +38,4 @@ def _alone(m: re.Match[str]) -> str:
 def _key(written: str) -> str:
     if written in _NAMED:
         return _NAMED[written]
-    letters, figures = (
-        written.rstrip("0123456789"),
-        written.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
-    )
-    return f"{spell(letters)} {numbers.number(figures)}"
+    return f"{spell(written.rstrip(digits))} {numbers.number(written.lstrip(ascii_letters))}"

@@ -36,25 +36,19 @@ _CURRENCY = {
     "USD": ("u s dollar", "u s dollars", "cent", "cents"),
     "CAD": ("canadian dollar", "canadian dollars", "cent", "cents"),
     "AUD": ("australian dollar", "australian dollars", "cent", "cents"),
-    "EUR": ("euro", "euros", "cent", "cents"),
-    "GBP": ("pound", "pounds", "penny", "pence"),
     "CHF": ("swiss franc", "swiss francs", "centime", "centimes"),
-    "JPY": ("yen", "yen", "", ""),
     "CNY": ("yuan", "yuan", "", ""),
-    "INR": ("rupee", "rupees", "paisa", "paise"),
-    "Rs": ("rupee", "rupees", "paisa", "paise"),
     "BRL": ("real", "reais", "centavo", "centavos"),
     "MXN": ("mexican peso", "mexican pesos", "centavo", "centavos"),
     "TWD": ("new taiwan dollar", "new taiwan dollars", "cent", "cents"),
     "PLN": ("zloty", "zloty", "grosz", "groszy"),
-    "zl": ("zloty", "zloty", "grosz", "groszy"),
     "kr": ("krone", "kroner", "", ""),
     "SEK": ("swedish krona", "swedish kronor", "", ""),
     "NOK": ("norwegian krone", "norwegian kroner", "", ""),
     "DKK": ("danish krone", "danish kroner", "", ""),
-    "KRW": ("won", "won", "", ""),
-    "BTC": ("bitcoin", "bitcoins", "", ""),
 }
+_ALSO = pairs("EUR €; GBP £; JPY ¥; INR ₹; Rs ₹; KRW ₩; BTC ₿; zl PLN")
+_CURRENCY |= {code: _CURRENCY[name] for code, name in _ALSO.items()}
 _SCALE = pairs(
     "k thousand; K thousand; m million; M million; mn million; mm million; MM million; b billion; B billion; "
     "bn billion; tn trillion; T trillion; mil million; bil billion; lakh lakh; crore crore"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 
-from .dates import MONTHS, WEEKDAYS
+from .dates import MONTH, MONTHS, WEEKDAYS
 from .rules import Rules, begins_word
 
 RANGES_OF_WORDS = Rules("range")  # at a letter
 RANGES = Rules("range")  # at a dash
 
 _DAYS = r"(Mon(?:day)?|Tue(?:s(?:day)?)?|Wed(?:nesday)?|Thu(?:rs?(?:day)?)?|Fri(?:day)?|Sat(?:urday)?|Sun(?:day)?)\.?"
-_MONTHS = (
-    r"(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
-    r"|Nov(?:ember)?|Dec(?:ember)?)\.?"
-)
+_MONTHS = rf"({MONTH})\.?"
 _LETTERS = re.compile(r"[-–](?=([A-Za-z])(?![\w'’-]))")
 # What stands before the dash of a range, or before a minus: a figure, a time, degrees; a variable.
 _LEFT = re.compile(

@@ -19,7 +19,7 @@ from .primes import PRIMES
 from .quantities import QUANTITIES, VULGAR
 from .ranges import RANGES
 from .rules import Part, Rules, begins_word
-from .symbols import SIGNS, SYMBOLS, dot, greek, pause_at, said_symbol
+from .symbols import SIGNS, SYMBOLS, greek, pause_at, said_symbol
 from .units import per_at
 from .verses import VERSES
 from .web import WEB
@@ -118,8 +118,7 @@ def _said_dot(text: str, here: int) -> list[Part] | None:
     touching = 0 < here < len(text) - 1 and text[here - 1].isalnum() and text[here + 1].isalnum()
     named = (here == 0 or text[here - 1] == " ") and text[here + 1 : here + 2].isalpha()
     if text[here] == "." and (named or (touching and not pause_at(text, here))):
-        said = dot(text, here)
-        return [said] if said else None
+        return [Part(here + 1, ("dot",))]  # the dot inside os.path, which is said
     return None
 
 

@@ -23,7 +23,8 @@ _TITLED = tuple([title] for title in "King Queen Pope Tsar Czar Emperor Empress 
 _COUNTED = frozenset(
     "chapter part volume vol book act scene section sec article title phase type level class grade figure fig table "
     "appendix war bowl episode mark apollo saturn round stage unit lesson verse canto division corps tier category "
-    "grand page pages p pp chapters parts number version gemini rocky fantasy schedule annex exhibit amendment mk".split()
+    "grand page pages p pp chapters parts number version gemini rocky fantasy schedule annex exhibit "
+    "amendment mk".split()
 )
 _ROMAN = r"(?=[IVXLCDM])[IVXLCDM]{1,12}(?![A-Za-z\d.]*[A-Za-z\d])"
 

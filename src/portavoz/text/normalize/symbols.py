@@ -263,8 +263,3 @@ def _drawn(text: str, start: int, end: int) -> Pause | None:
     if follows not in (" ", "") or precedes not in (" ", ""):
         return Pause(end, "", opens=precedes in (" ", "") and follows != "")
     return None
-
-
-def dot(text: str, start: int) -> Part | None:
-    """The dot inside os.path, which is said."""
-    return Part(start + 1, ("dot",)) if text[start] == "." else None
