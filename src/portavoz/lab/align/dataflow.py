@@ -23,15 +23,11 @@ def by_dataflow(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], 
     """Pair what is left of `paths`, the layers of both sides in the order in which they ran."""
     mine, theirs = (_calls(trace, left) for trace, left in zip((live, file), paths))
     for path, key in mine.items():
-        same = [p for p, other in theirs.items() if p not in _taken(out) and _same(live, file, key, other)]
+        same = [p for p, other in theirs.items() if p not in out.reached and _same(live, file, key, other)]
         if len(same) == 1 or (same and path in same):
             out.layers[path], out.rules[path] = [path if path in same else same[0]], "values, without weights"
     _packed(live, file, out, mine, theirs)
     _in_order(live, file, out, mine, theirs)
-
-
-def _taken(out: Pairing) -> set[str]:
-    return {p for ps in out.layers.values() for p in ps}
 
 
 def _calls(trace: Trace, paths: Iterable[str]) -> dict[str, str]:
@@ -93,9 +89,9 @@ def _packed(live: Trace, file: Trace, out: Pairing, mine: dict[str, str], theirs
     for turned, small, large, parts, wholes in (
         (False, file, live, theirs, mine), (True, live, file, mine, theirs)
     ):  # fmt: skip
-        used = _taken(out) if not turned else set(out.layers)
+        used = out.reached if not turned else set(out.layers)
         open_parts = [p for p in parts if p not in used]
-        done = set(out.layers) if not turned else _taken(out)
+        done = set(out.layers) if not turned else out.reached
         for whole, key in wholes.items():
             found = _joined(small, large, open_parts, parts, key) if whole not in done else []
             channels = [(path, i) for path in found for i in range(small.units[parts[path]].shapes["out"][-1])]
@@ -126,13 +122,13 @@ def _joined(small: Trace, large: Trace, paths: list[str], calls: dict[str, str],
 
 def _in_order(live: Trace, file: Trace, out: Pairing, mine: dict[str, str], theirs: dict[str, str]) -> None:
     """Where as many layers of a kind and size are left on both sides, one after the other; the same name first."""
-    taken = _taken(out)
+    taken = out.reached
     left = [p for p in mine if p not in out.layers], [p for p in theirs if p not in taken]
     for path in left[0]:
         if path in left[1] and _sizes(live, file, mine[path], theirs[path]):
             out.layers[path], out.rules[path] = [path], "name, without weights"
     while True:
-        taken = _taken(out)
+        taken = out.reached
         rest = [p for p in left[0] if p not in out.layers], [p for p in left[1] if p not in taken]
         if not rest[0]:
             return

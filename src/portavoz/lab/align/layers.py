@@ -56,12 +56,8 @@ def _free(paths: Iterable[str], out: Pairing) -> list[str]:
     return [p for p in paths if p not in out.layers]
 
 
-def _taken(out: Pairing) -> set[str]:
-    return {p for ps in out.layers.values() for p in ps}
-
-
 def _open(paths: Iterable[str], out: Pairing) -> list[str]:
-    taken = _taken(out)
+    taken = out.reached
     return [p for p in paths if p not in taken]
 
 
@@ -90,20 +86,22 @@ def _by_rows(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], lis
     mine, theirs = paths
     rows = {row: (path, i) for path in _open(theirs, out) for i, row in enumerate(_main(file, path).rows)}
     for path in _free(mine, out):
-        found = [rows.get(row) for row in _main(live, path).rows]
-        parts = [f for f in found if f is not None]
-        if parts and len(parts) == len(found) and len({p for p, _ in parts}) > 1:
+        if parts := _gathered(rows, _main(live, path)):
             out.layers[path] = list(dict.fromkeys(p for p, _ in parts))
             out.packed[path], out.rules[path] = parts, "rows: packed"
     rows = {row: (path, i) for path in _free(mine, out) for i, row in enumerate(_main(live, path).rows)}
     for other in _open(theirs, out):
-        found = [rows.get(row) for row in _main(file, other).rows]
-        parts = [f for f in found if f is not None]
-        if parts and len(parts) == len(found) and len({p for p, _ in parts}) > 1:
+        if parts := _gathered(rows, _main(file, other)):
             for path in dict.fromkeys(p for p, _ in parts):
                 out.layers[path], out.rules[path] = [other], "rows: a part of it"
                 own = {i: j for j, (p, i) in enumerate(parts) if p == path}
                 out.packed[path] = [(other, own[i]) for i in sorted(own)]
+
+
+def _gathered(rows: Mapping[int, tuple[str, int]], whole: Fingerprint) -> list[tuple[str, int]]:
+    """Where each row of a matrix stands among `rows`; nothing unless all are there, in several matrices."""
+    parts = [rows[row] for row in whole.rows if row in rows]
+    return parts if len(parts) == len(whole.rows) and len({path for path, _ in parts}) > 1 else []
 
 
 def _by_sketch(live: Trace, file: Trace, out: Pairing, paths: tuple[list[str], list[str]]) -> None:

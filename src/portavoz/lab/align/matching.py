@@ -170,11 +170,10 @@ def _parts(live: Trace, file: Trace, out: Pairing) -> None:
 
 def _words(live: Trace, file: Trace, out: Pairing) -> None:
     # Of calls in parts each stands for the whole; what is between them is matched for the first one.
-    home = {key: keys[0] for key, keys in out.units.items()}
-    known = {k for keys in out.units.values() for k in keys}
+    home, known = {key: keys[0] for key, keys in out.units.items()}, out.met
     for forward in (False, True):  # by the layer that follows, then by the one before
         mine = _contexts(live, home, forward, set(out.units))
-        theirs = _contexts(file, {k: k for k in known}, forward, {k for ks in out.units.values() for k in ks})
+        theirs = _contexts(file, {k: k for k in known}, forward, out.met)
         for context, keys in mine.items():
             others = theirs.get(context, [])
             for key, other in _matched(live, file, keys, others, exact=not forward):
@@ -188,10 +187,9 @@ def _words(live: Trace, file: Trace, out: Pairing) -> None:
 
 def _softmaxes(live: Trace, file: Trace, out: Pairing) -> None:
     """Softmaxes that are left, one after the other: a layer beside them (the values') may run before or after them."""
-    known = {key for keys in out.units.values() for key in keys}
     left = [
         [key for key, unit in trace.units.items() if unit.op == "softmax" and unit.kind == "leaf" and key not in done]
-        for trace, done in ((live, set(out.units)), (file, known))
+        for trace, done in ((live, set(out.units)), (file, out.met))
     ]
     if len(left[0]) == len(left[1]) and all(fits(live.units[a], file.units[b]) for a, b in zip(*left)):
         for key, other in zip(*left):
@@ -244,8 +242,7 @@ def fits(a: UnitInfo, b: UnitInfo) -> bool:
 
 def _rest(live: Trace, file: Trace, out: Pairing) -> None:
     out.unmatched = [key for key in live.units if key not in out.units]
-    met = {key for keys in out.units.values() for key in keys}
-    fused, out.uncovered = left(file, met, {p for ps in out.layers.values() for p in ps}, set(out.fused))
+    fused, out.uncovered = left(file, out.met, out.reached, set(out.fused))
     out.fused += fused
 
 

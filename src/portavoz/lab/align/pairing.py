@@ -35,14 +35,22 @@ class Pairing:
     any_row_order: bool = True
 
     @property
+    def met(self) -> set[str]:
+        """The trace's units that are paired."""
+        return {key for keys in self.units.values() for key in keys}
+
+    @property
+    def reached(self) -> set[str]:
+        """The trace's paths of layers that are paired."""
+        return {path for paths in self.layers.values() for path in paths}
+
+    @property
     def coverage(self) -> float:
         """The share of the trace's units that are paired or judged at the next edge."""
-        met = {key for keys in self.units.values() for key in keys}
-        judged = len(met) + len(self.fused)
+        judged = len(self.met) + len(self.fused)
         return judged / max(1, judged + len(self.uncovered))
 
     @property
     def seen(self) -> float:
         """The share of the trace's units that are paired and judged by themselves."""
-        met = {key for keys in self.units.values() for key in keys}
-        return len(met) / max(1, len(met) + len(self.fused) + len(self.uncovered))
+        return len(self.met) / max(1, len(self.met) + len(self.fused) + len(self.uncovered))

@@ -108,7 +108,7 @@ def floors_for(trace: Trace, pairing: Pairing, reference: Program | None = None)
     """
     if not pairing.fused:
         return trace.floors
-    met = {key for keys in pairing.units.values() for key in keys}
+    met = pairing.met
     if reference is not None:
         return floors_of(reference, trace, met)
     out = dict(trace.floors)

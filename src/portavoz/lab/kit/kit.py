@@ -118,7 +118,7 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
     }  # fmt: skip
     _text(folder / "expected.json", _json(expected))
     _text(folder / "README.md", page(about, kind, inputs))
-    about["files"] = {str(p.relative_to(folder)): _digest(p) for p in _files(folder, stages)}
+    about["files"] = {str(p.relative_to(folder)): sha256(p) for p in _files(folder, stages)}
     _text(folder / "kit.json", _json(about))
     return about
 
@@ -219,10 +219,6 @@ def _part(whole: Trace, keys: list[str], path: Path) -> None:
 def _files(folder: Path, stages: list[dict[str, Any]]) -> list[Path]:
     names = ["README.md", "expected.json", "inputs.safetensors", "weights.safetensors"]
     return [folder / name for name in (*names, *(stage["file"] for stage in stages))]
-
-
-def _digest(path: Path) -> str:
-    return sha256(path)
 
 
 def _json(value: Any) -> str:

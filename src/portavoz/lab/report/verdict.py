@@ -204,7 +204,7 @@ class Verdict:
     @property
     def level(self) -> Literal["unit", "stage"]:
         """Whether units were judged, or only what crosses the borders between stages."""
-        met = {key for keys in self.pairing.units.values() for key in keys}
+        met = self.pairing.met
         kinds = {unit.kind for key, unit in self.file.units.items() if key in met}
         return "unit" if "leaf" in kinds or not kinds else "stage"
 

@@ -122,12 +122,8 @@ class Recorder(Observer):
     """
 
     def __init__(self, sink: Sink, selection: Selection | None = None, *, fingerprints: bool = True) -> None:
-        self.sink, self.trace, self.selection, self.fingerprints = (
-            sink,
-            sink.trace,
-            selection or Selection(),
-            fingerprints,
-        )
+        self.sink, self.trace = sink, sink.trace
+        self.selection, self.fingerprints = selection or Selection(), fingerprints
         self.ring: dict[str, deque[tuple[UnitInfo, dict[str, NDArray[Any]]]]] = {}
 
     def observe(self, unit: Unit, xs: Arrays, run: Run) -> Arrays | None:
