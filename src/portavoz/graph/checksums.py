@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ..atomic import atomic
+from ..atomic import write_json
 from ..errors import InputError
 
 NAME = "checksums.json"
@@ -69,5 +69,4 @@ def _remember(root: Path, name: str, known: list[int | str]) -> None:
         others.pop(name, None)
         kept = dict([*others.items()][1 - KEPT :] if len(others) >= KEPT else others)
         root.mkdir(parents=True, exist_ok=True)
-        with atomic(root / NAME, "w") as out:
-            out.write(json.dumps({**kept, name: known}))
+        write_json(root / NAME, {**kept, name: known})

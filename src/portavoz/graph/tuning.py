@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import atomic
+from ..atomic import write_json
 from ..errors import BackendError, InputError, MissingExtra
 from ..families.spec import Workload
 from . import processor
@@ -132,8 +132,7 @@ def stored(origin: Origin, cache: Cache | None = None) -> Tuned | None:
 
 def _keep(tuned: Tuned, origin: Origin, settings: Settings, cache: Cache) -> None:
     kept = {"here": _here(), "settings": dataclasses.asdict(settings), "tuned": tuned.to_dict()}
-    with atomic(_place(origin, cache), "w") as out:
-        json.dump(kept, out, indent=1)
+    write_json(_place(origin, cache), kept, indent=1)
 
 
 def _place(origin: Origin, cache: Cache) -> Path:

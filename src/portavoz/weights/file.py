@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Generator, Mapping, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,15 +21,21 @@ def read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     Raises WeightError when the file is missing, truncated, or another format (a pickle needs
     ``portavoz weights convert``).
     """
+    with _opened(path) as opened:
+        names: list[str] = list(opened.keys())
+        wide = {name for name in names if opened.get_slice(name).get_dtype() == "BF16"}
+        tensors = {name: opened.get_tensor(name) for name in names if name not in wide}
+        return {**tensors, **_widened(Path(path), wide)}, dict(opened.metadata() or {})
+
+
+@contextmanager
+def _opened(path: str | Path) -> Generator[Any, None, None]:
     from safetensors import SafetensorError, safe_open
 
     path = _named(path)
     try:
         with cast(Any, safe_open)(str(path), framework="np") as opened:
-            names: list[str] = list(opened.keys())
-            wide = {name for name in names if opened.get_slice(name).get_dtype() == "BF16"}
-            tensors = {name: opened.get_tensor(name) for name in names if name not in wide}
-            return {**tensors, **_widened(path, wide)}, dict(opened.metadata() or {})
+            yield opened
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as problem:
         reason = f"not a readable safetensors file ({problem})"
         raise WeightError(f"{path}: {reason}; fetch or convert it again") from problem
@@ -47,15 +54,8 @@ def _named(path: str | Path) -> Path:
 
 def check(path: str | Path) -> None:
     """Raise WeightError unless this is a whole safetensors file; no tensor is read."""
-    from safetensors import SafetensorError, safe_open
-
-    path = _named(path)
-    try:
-        with cast(Any, safe_open)(str(path), framework="np"):
-            pass
-    except (SafetensorError, OSError, ValueError, TypeError) as problem:
-        reason = f"not a readable safetensors file ({problem})"
-        raise WeightError(f"{path}: {reason}; fetch or convert it again") from problem
+    with _opened(path):
+        pass
 
 
 def _widened(path: Path, names: Set[str]) -> dict[str, NDArray[Any]]:
