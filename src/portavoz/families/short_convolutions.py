@@ -111,11 +111,9 @@ def shorten(model: Any) -> bool:
         weight = graph.known(node.input[1])
         if weight is None or weight.ndim != 3 or min(weight.shape[:2]) < CHANNELS or weight.shape[2] < TAPS:
             continue
-        dims, by, short = (
-            shapes.get(node.input[0]),
-            dilation_of(graph, node),
-            algorithm(weight.shape[2], weight.shape[1]),
-        )
+        dims = shapes.get(node.input[0])
+        by = dilation_of(graph, node)
+        short = algorithm(weight.shape[2], weight.shape[1])
         if not dims or dims[0].dim_value != 1 or not by or short is None:
             continue
         before, after = len(rows.made), node.output[0]

@@ -24,7 +24,7 @@ from ...weights import file, store
 from ...weights.cursor import ShapeOnlyWeights, Weights
 from ..spec import Lookup, Tensors
 from . import names
-from .config import ENGLISH, MULTILINGUAL, TURBO, ChatterboxConfig, parse
+from .config import ENGLISH, VARIANTS, ChatterboxConfig, parse
 from .prompt import Conditionals
 from .stages import Eager
 from .text import Tokenizer, tokenizer_file
@@ -223,6 +223,6 @@ def _config(folder: Path, files: tuple[Path, ...]) -> ChatterboxConfig:
         names.recognised(shapes, config)
         return config
     variant = names.recognised(shapes, ENGLISH)
-    config = {"english": ENGLISH, "multilingual": MULTILINGUAL, "turbo": TURBO}[variant]
+    config = VARIANTS[variant]
     rows = int(shapes["t3"]["text_emb.weight"].shape[0])
     return replace(config, tokens=replace(config.tokens, text_vocab=rows))

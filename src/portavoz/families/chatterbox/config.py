@@ -187,6 +187,9 @@ TURBO = replace(
 )  # fmt: skip
 
 
+VARIANTS = {"english": ENGLISH, "multilingual": MULTILINGUAL, "turbo": TURBO}
+
+
 def small(config: ChatterboxConfig) -> ChatterboxConfig:
     """The same variant with few layers and narrow ones: for tests and first tries; untrained, it only babbles."""
     layers = max((layer for layer, _ in config.tokens.aligned_heads), default=1) + 1
@@ -220,11 +223,10 @@ def parse(values: Mapping[str, Any]) -> ChatterboxConfig:
 
     What is not given is the variant's own. Raises InputError for an unknown variant, SpecError for an unknown name.
     """
-    variants = {"english": ENGLISH, "multilingual": MULTILINGUAL, "turbo": TURBO}
     variant = values.get("variant", "english")
-    if not isinstance(variant, str) or variant not in variants:
-        raise InputError(f"chatterbox: there is no variant {variant!r}; choose one of {', '.join(variants)}")
-    config = READER.read(ChatterboxConfig, values, base=variants[variant])
+    if not isinstance(variant, str) or variant not in VARIANTS:
+        raise InputError(f"chatterbox: there is no variant {variant!r}; choose one of {', '.join(VARIANTS)}")
+    config = READER.read(ChatterboxConfig, values, base=VARIANTS[variant])
     check_size(_numbers(config), READER.what)
     return config
 

@@ -31,10 +31,8 @@ class ResnetBlock(Block):
 
     def __init__(self, w: Weights, inputs: int, outputs: int, time: int) -> None:
         super().__init__(w)
-        self.block1, self.block2 = (
-            CausalBlock(w / "block1", inputs, outputs),
-            CausalBlock(w / "block2", outputs, outputs),
-        )
+        self.block1 = CausalBlock(w / "block1", inputs, outputs)
+        self.block2 = CausalBlock(w / "block2", outputs, outputs)
         self.time, self.shortcut = w.linear("mlp.1", time, outputs), w.conv1d("res_conv", inputs, outputs, 1)
 
     def __call__(
@@ -55,10 +53,8 @@ class TransformerBlock(Block):
 
     def __init__(self, w: Weights, c: FlowConfig) -> None:
         super().__init__(w)
-        self.attention_norm, self.feed_forward_norm = (
-            w.layer_norm("norm1", c.channels),
-            w.layer_norm("norm3", c.channels),
-        )
+        self.attention_norm = w.layer_norm("norm1", c.channels)
+        self.feed_forward_norm = w.layer_norm("norm3", c.channels)
         self.attention = FrameAttention(w / "attn1", c)
         self.feed_forward = FeedForward(w / "ff", c.channels, 4 * c.channels, names=("net.0.proj", "net.2"))
 
@@ -109,18 +105,14 @@ class Estimator(Block):
     def __init__(self, w: Weights, c: FlowConfig) -> None:
         super().__init__(w)
         wide, inputs = 4 * c.channels, 4 * c.mels
-        self.linear1, self.linear2 = (
-            w.linear("time_mlp.linear_1", inputs, wide),
-            w.linear("time_mlp.linear_2", wide, wide),
-        )
+        self.linear1 = w.linear("time_mlp.linear_1", inputs, wide)
+        self.linear2 = w.linear("time_mlp.linear_2", wide, wide)
         self.mixer = w.linear("time_embed_mixer", 2 * wide, wide, bias=False) if c.meanflow else None
         self.down = Stage(w / "down_blocks.0", c, inputs, conv=True)
         self.middle = [Stage(w / f"mid_blocks.{i}", c, c.channels, conv=False) for i in range(c.middle)]
         self.up = Stage(w / "up_blocks.0", c, 2 * c.channels, conv=True)
-        self.final, self.project = (
-            CausalBlock(w / "final_block", c.channels, c.channels),
-            w.conv1d("final_proj", c.channels, c.mels, 1),
-        )
+        self.final = CausalBlock(w / "final_block", c.channels, c.channels)
+        self.project = w.conv1d("final_proj", c.channels, c.mels, 1)
 
     def time(self, now: Float[Array, "B I"], then: Float[Array, "B I"] | None = None) -> Float[Array, "B E"]:
         """Embeddings of the time, and (mean flow) of the time the step ends at, as the stages take them."""

@@ -97,10 +97,8 @@ class Masking(Block):
     def __init__(self, w: Weights, inputs: int, outputs: int, dilation: int) -> None:
         super().__init__(w)
         self.local = w.conv1d("linear_local", inputs, outputs, KERNEL, dilation=dilation, bias=False)
-        self.linear1, self.linear2 = (
-            w.conv1d("linear1", inputs, inputs // 2, 1),
-            w.conv1d("linear2", inputs // 2, outputs, 1),
-        )
+        self.linear1 = w.conv1d("linear1", inputs, inputs // 2, 1)
+        self.linear2 = w.conv1d("linear2", inputs // 2, outputs, 1)
 
     def __call__(self, x: Float[Array, "B T I"], means: Float[Array, "1 N N"]) -> Float[Array, "B T O"]:
         """x [B, T, in]; `means` [1, N, N] adds up the whole's mean and the segment's (N is T)."""
@@ -131,18 +129,14 @@ class XVector(Block):
         super().__init__(w)
         self.front, w = Front(w / "head", c), w / "xvector"
         n, planes = c.channels, c.planes * (c.mels // 8)
-        self.tdnn, self.tdnn_norm = (
-            w.conv1d("tdnn.linear", planes, n, 5, stride=2, padding=2, bias=False),
-            Norm(w / "tdnn.nonlinear", n),
-        )
+        self.tdnn = w.conv1d("tdnn.linear", planes, n, 5, stride=2, padding=2, bias=False)
+        self.tdnn_norm = Norm(w / "tdnn.nonlinear", n)
         self.blocks = []
         for i, (layers, dilation) in enumerate(zip(c.layers, c.dilations), 1):
             dense = [Dense(w / f"block{i}.tdnnd{j + 1}", n + j * c.growth, c, dilation) for j in range(layers)]
             n += layers * c.growth
-            norm, transit = (
-                Norm(w / f"transit{i}.nonlinear", n),
-                w.conv1d(f"transit{i}.linear", n, n // 2, 1, bias=False),
-            )
+            norm = Norm(w / f"transit{i}.nonlinear", n)
+            transit = w.conv1d(f"transit{i}.linear", n, n // 2, 1, bias=False)
             n //= 2
             self.blocks.append((dense, norm, transit))
         self.last = Norm(w / "out_nonlinear", n)

@@ -163,11 +163,9 @@ class Acoustic(Block):
     def __init__(self, w: Weights, c: SpeechT5Config) -> None:
         super().__init__(w)
         self.c = c
-        self.memory, self.decoder, self.heads = (
-            TextEncoder(w / ENCODER, c),
-            Decoder(w / DECODER, c),
-            Heads(w / HEADS, c),
-        )
+        self.memory = TextEncoder(w / ENCODER, c)
+        self.decoder = Decoder(w / DECODER, c)
+        self.heads = Heads(w / HEADS, c)
         ignore(w)
 
     def start(self, ids: Any, mask: Any, speaker: Any, capacity: int) -> State:

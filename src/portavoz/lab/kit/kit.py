@@ -100,10 +100,8 @@ def write(family: str, folder: str | Path, *, layout: str = "torch", config: str
     arrays, roles = kind.weights()
     words = {f"{case.path}.{role}": (a, case.op if role == "weight" else "") for case in cases()
              for role, a in case.weights.items()}  # fmt: skip
-    arrays, roles = (
-        {**arrays, **{k: a for k, (a, _) in words.items()}},
-        {**roles, **{k: r for k, (_, r) in words.items()}},
-    )
+    arrays = {**arrays, **{k: a for k, (a, _) in words.items()}}
+    roles = {**roles, **{k: r for k, (_, r) in words.items()}}
     stored = {k: np.asarray(relayout(a, roles[k], "torch", layout), order="C") for k, a in arrays.items()}
     inputs = kind.probe.inputs(kind.config, 0, None)
     file.write(folder / "weights.safetensors", stored, {"layout": layout})
