@@ -108,11 +108,9 @@ def _short(fix: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _beside(source: Path) -> Path:
-    return (
-        source / "model_fixed.safetensors"
-        if is_folder(source)
-        else source.with_name(f"{source.stem}_fixed.safetensors")
-    )
+    if is_folder(source):
+        return source / "model_fixed.safetensors"
+    return source.with_name(f"{source.stem}_fixed.safetensors")
 
 
 def digest(path: Path) -> str:

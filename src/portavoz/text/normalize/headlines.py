@@ -28,11 +28,9 @@ def nation(text: str, start: int, end: int, *, loud: bool) -> str:
         if not loud:
             return ""
         pronoun = word in _US_AFTER and not (then in ("AND", "TO", "ECONOMY") and word == "OF")
-        return (
-            "us"
-            if pronoun and not (word in ("TO", "BY", "ON", "FROM", "OF") and then not in ("", "ALL", "BOTH"))
-            else "u s"
-        )
+        if pronoun and not (word in ("TO", "BY", "ON", "FROM", "OF") and then not in ("", "ALL", "BOTH")):
+            return "us"
+        return "u s"
     if not loud:
         return "" if then in _ASKED and word != "THE" else "w h o"
     if then in _WHO_BEFORE or (word == "THE" and then != ""):

@@ -74,8 +74,6 @@ def _letters(m: re.Match[str]) -> str | None:
     text, start = m.string, m.start()
     first, last = text[start - 1 : start], text[start + 1]
     alone = bool(first) and first.isalpha() and begins_word(text, start - 1) and first.isupper() == last.isupper()
-    return (
-        "to"
-        if alone and first < last and (first in "aA" or first + last in ("KN", "kn", "MZ", "mz", "NZ", "nz"))
-        else None
-    )
+    if alone and first < last and (first in "aA" or first + last in ("KN", "kn", "MZ", "mz", "NZ", "nz")):
+        return "to"
+    return None
