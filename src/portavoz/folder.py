@@ -71,14 +71,14 @@ def checkpoint(folder: Path) -> dict[str, Any]:
     kinds: Any = config.get("architectures")
     listed = ", ".join(map(str, cast("list[Any]", kinds))) if isinstance(kinds, list) else ""
     return {
-        "name": _name(folder),
+        "name": name_of(folder),
         "family": str(config.get("model_type")),
         "architecture": listed or "an architecture that it does not name",
         "config": config,
     }
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
     """The folder's name; in the hub's cache (models--OWNER--NAME/snapshots/REVISION) the checkpoint's."""
     home = folder.absolute()
     parts = home.parent.parent.name.split("--") if home.parent.name == "snapshots" else []

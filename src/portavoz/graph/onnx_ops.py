@@ -131,9 +131,6 @@ class OnnxOps(Ops):
     def gelu(self, x: Any, approximate: bool = False) -> Any:
         return x.node("Gelu", approximate="tanh" if approximate else "none")
 
-    def silu(self, x: Any) -> Any:
-        return x * self.sigmoid(x)
-
     def leaky_relu(self, x: Any, slope: float) -> Any:
         return x.node("LeakyRelu", alpha=float(slope))
 

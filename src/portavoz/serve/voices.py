@@ -76,7 +76,7 @@ class Models:
         self.settings = settings
         self._opener = opener or _opener(settings)
         look = here if opener is None else _named
-        self._models = {model.id: model for model in (_model(v, look) for v in settings.voices or (_bundled(),))}
+        self._models = {model.id: model for model in (_model(v, look) for v in settings.voices or (find(None).name,))}
         if len(self._models) < len(settings.voices):
             raise InputError("voices: two of them have the same name; rename one with NAME=FOLDER")
         for alias, target in settings.model_aliases.items():
@@ -204,10 +204,6 @@ def _opener(settings: Settings) -> Opener:
         return load(source, **options)
 
     return open_voice
-
-
-def _bundled() -> str:
-    return find(None).name
 
 
 def _named(source: str) -> Path | None:

@@ -93,7 +93,7 @@ class G2P:
             if said[at].source in ("inline", "lexicon"):
                 continue
             phonemes, source = self._in_context(sentence, at), "context"
-            if words[at] == "the" and at + 1 < len(words) and _opens(said[at + 1].phonemes):
+            if words[at] == "the" and at + 1 < len(words) and (then := said[at + 1].phonemes) and is_vowel(then[0]):
                 phonemes, source = ("DH", "IY0"), "dictionary"
             if phonemes:
                 said[at] = Said(words[at], phonemes, source)
@@ -203,7 +203,3 @@ class _Sentence:
             tags = tagger.tagger().tag(tokens)
             self._tags = [tags[at] for at in ours]
         return self._tags
-
-
-def _opens(phonemes: Phonemes) -> bool:
-    return bool(phonemes) and is_vowel(phonemes[0])

@@ -18,6 +18,7 @@ import numpy as np
 
 from ...config_reader import read_object
 from ...errors import InputError, WeightError
+from ...folder import name_of
 from ...input_files import is_file
 from ...ops.base import Ops
 from ...weights import file, store
@@ -151,7 +152,7 @@ class Checkpoint:
 
     def about(self) -> dict[str, Any]:
         """What is known without reading a weight."""
-        named = folder_name(self.folder)
+        named = name_of(self.folder)
         known = [DEFAULT] if is_file(self.folder / VOICE) else []
         return {
             "name": named, "family": "chatterbox", "rate": self.config.spec.rate, "speakers": known,
@@ -188,13 +189,6 @@ class Checkpoint:
     def pickled_voice(self) -> bool:
         """Whether the voice that came with it is a pickle still."""
         return is_file(self.folder / PICKLED_VOICE) and not is_file(self.folder / VOICE)
-
-
-def folder_name(folder: Path) -> str:
-    """The folder's name; in the hub's cache (models--OWNER--NAME/snapshots/REVISION) the checkpoint's."""
-    home = folder.absolute()
-    parts = home.parent.parent.name.split("--") if home.parent.name == "snapshots" else []
-    return "/".join(parts[1:]) if len(parts) == 3 else folder.resolve().name
 
 
 def _kernel(path: str) -> str:

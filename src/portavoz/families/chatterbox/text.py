@@ -103,12 +103,9 @@ def _multilingual(text: str, language: str | None) -> str:
         raise InputError(f"language {language!r}: this model speaks {', '.join(LANGUAGES)}")
     if language in NEED_MORE:
         raise InputError(f"language {language!r} needs {NEED_MORE[language]}, which portavoz does not make yet")
-    return f"[{language}]{_jamo(text) if language == 'ko' else text}"
-
-
-def _jamo(text: str) -> str:
-    """Korean syllables as their letters; decomposed text has them already."""
-    return unicodedata.normalize("NFD", text).strip()
+    if language == "ko":  # the letters of each syllable
+        text = unicodedata.normalize("NFD", text).strip()
+    return f"[{language}]{text}"
 
 
 def tokenizer_file(folder: Path, variant: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -134,10 +135,7 @@ def of(
         return found[f"{path}.weight"].shape
 
     def count(pattern: str) -> int:
-        n = 0
-        while pattern.format(n) in found:
-            n += 1
-        return n
+        return next(n for n in itertools.count() if pattern.format(n) not in found)
 
     ups = count(g + "ups.{}.weight")
     kinds = count(g + "resblocks.{}.convs1.0.weight") // ups

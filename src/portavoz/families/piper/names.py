@@ -6,6 +6,7 @@ the scale of the last flow is stored as its exponential. gamma and beta are call
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,7 @@ def _sizes(model: Any, found: Arrays) -> VitsConfig:
         return next((a.ints[0] for a in facts[place].attribute if a.name == name), 1) if place in facts else 1
 
     def count(pattern: str) -> int:
-        n = 0
-        while pattern.format(n) in found:
-            n += 1
-        return n
+        return next(n for n in itertools.count() if pattern.format(n) not in found)
 
     symbols, channels = found["enc_p.emb.weight"].shape
     keys = found["enc_p.encoder.attn_layers.0.emb_rel_k"].shape

@@ -46,14 +46,14 @@ class OpsProgram:
     def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Build the model under the observer and run it; `float64` on NumPy."""
         watch = OpsInstrument(Ops() if float64 else self.make(), observer, spelled=self.spelled)
-        arrays = {k: _widened(a) for k, a in self.arrays.items()} if float64 else self.arrays
+        arrays = {k: widened(a) for k, a in self.arrays.items()} if float64 else self.arrays
         run = self.build(Weights(arrays, watch))
         watch.clear()
         with observing(watch):
             run()
 
 
-def _widened(a: NDArray[Any]) -> NDArray[Any]:
+def widened(a: NDArray[Any]) -> NDArray[Any]:
     return a.astype(np.float64) if a.dtype.kind == "f" else a
 
 

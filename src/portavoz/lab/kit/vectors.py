@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ...flow import MelSpec
 from ...ops.base import Ops
 from ..instrument.observer import Arrays, Observer, Unit, flatten
+from ..instrument.ops import widened
 
 PREFIX = "words."
 
@@ -241,8 +242,8 @@ class Vectors:
     def run(self, observer: Observer, *, float64: bool = False) -> None:
         """Every case once, in float32, or `wide` in float64."""
         for case in self.cases:
-            xs = [_wider(a) if float64 else a for a in case.given.values()]
-            weights = {role: _wider(a) if float64 else a for role, a in case.weights.items()}
+            xs = [widened(a) if float64 else a for a in case.given.values()]
+            weights = {role: widened(a) if float64 else a for role, a in case.weights.items()}
             facts = {**case.facts, "inputs": list(case.given)}
             unit = Unit(f"{case.path}#0", "leaf", case.op, case.path, 0, facts, weights)
             run = functools.partial(_run, case, weights, xs)
@@ -269,7 +270,3 @@ def _run(case: Case, weights: dict[str, NDArray[Any]], own: Arrays, xs: Arrays |
 
 def _with(case: Case, weights: dict[str, NDArray[Any]]) -> Case:
     return dataclasses.replace(case, weights={role: weights[f"{case.path}.{role}"] for role in case.weights})
-
-
-def _wider(a: NDArray[Any]) -> NDArray[Any]:
-    return a.astype(np.float64) if a.dtype.kind == "f" else a

@@ -146,12 +146,8 @@ def _steps(good: list[Check]) -> str:
 
 
 def _decisions(good: list[Check], file: Trace) -> str:
-    whole = sum(c.op == "value" and _whole(file, c.ref) for c in good)
+    whole = sum(c.op == "value" and file.array(c.ref, "out").dtype.kind in "iub" for c in good)
     return f"{whole} (tokens, durations, lengths) are the reference's exactly" if whole else ""
-
-
-def _whole(file: Trace, key: str) -> bool:
-    return file.array(key, "out").dtype.kind in "iub"
 
 
 def _values(good: list[Check]) -> str:

@@ -188,16 +188,11 @@ def _said(word: str, text: str, start: int, *, loud: bool) -> str:
     if len(bare) > 2 and bare[-1] == "s" and bare[:-1].isupper():
         return _capitals(bare[:-1], loud=False) + ("s" if bare[:-1] in _READ else "'s")
     if not (word.islower() or word[1:].islower()) and not _NAMES.fullmatch(word):
-        return " ".join(_said_hump(hump) for hump in _HUMP.split(word))
+        return " ".join(hump.lower() if "'" in hump else word_of_letters(hump) for hump in _HUMP.split(word))
     lower = word.lower()
     if 1 < len(bare) <= 5 and "'" not in word and not _vowel(lower) and "y" not in lower and lower not in _NOT_SPELLED:
         return spell(lower)
     return lower
-
-
-def _said_hump(hump: str) -> str:
-    """One piece of iPhone, macOS, JavaScript."""
-    return word_of_letters(hump) if "'" not in hump else hump.lower()
 
 
 def word_of_letters(letters: str) -> str:
