@@ -62,7 +62,7 @@ def checked(vector: Any, size: int, name: str) -> Floats:
 
 def _named(wanted: str, size: int, known: Mapping[str, Floats]) -> Floats:
     # A file may have a plus or a colon in its name: what is there as it stands is meant.
-    if wanted in known or _there(wanted):
+    if wanted in known or is_file(wanted):
         return _one(wanted, size, known)
     parts = [part.strip() for part in wanted.split("+")]
     weighed = [_weighed(part, known) for part in parts]
@@ -80,13 +80,9 @@ def _named(wanted: str, size: int, known: Mapping[str, Floats]) -> Floats:
     return mixed.astype(np.float32)
 
 
-def _there(path: str) -> bool:
-    return is_file(path)
-
-
 def _weighed(part: str, known: Mapping[str, Floats]) -> tuple[str, float]:
     """A part of a mixture and its weight. Raises InputError for a weight that cannot be."""
-    match = None if part in known or _there(part) else WEIGHT.fullmatch(part)
+    match = None if part in known or is_file(part) else WEIGHT.fullmatch(part)
     if match is None:
         return part, 1.0
     try:
@@ -101,8 +97,8 @@ def _weighed(part: str, known: Mapping[str, Floats]) -> tuple[str, float]:
 def _one(name: str, size: int, known: Mapping[str, Floats]) -> Floats:
     if name in known:
         return known[name]
-    path, _, inside = (name, "", "") if _there(name) else name.rpartition("#") if "#" in name else (name, "", "")
-    if not _there(path):
+    path, _, inside = (name, "", "") if is_file(name) else name.rpartition("#") if "#" in name else (name, "", "")
+    if not is_file(path):
         names = f"a name ({', '.join(known)}) or " if known else ""
         raise InputError(f"speaker {name!r}: there is no such file; give {names}a .npy or .safetensors file")
     if Path(path).suffix == ".safetensors":
