@@ -274,7 +274,7 @@ def test_a_stage_that_is_exported_is_announced_once(tmp_path, monkeypatch, capsy
     from portavoz.graph.compile import Origin
 
     origin = Origin.given(families.get("chatterbox"), CONFIGS["tiny"], {})
-    monkeypatch.setattr(Origin, "exported", lambda self, name: b"a graph")
+    monkeypatch.setattr(Origin, "written", lambda self, name, path: path.write_bytes(b"a graph"))
     names = ("voice", "runtime", "backend", "precision", "device", "threads", "vocoder", "schedule", "mesh")
 
     def told(root: Path, *, quiet: bool) -> str:

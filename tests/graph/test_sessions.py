@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import open_voices
 import pytest
+from mapped import mapped
 
 from portavoz.graph import openvino
 
@@ -20,13 +21,6 @@ HELD = SIZE * SIZE * 4 // MIB  # of the one weight, 36 MiB
 def resident() -> float:
     """MiB of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / MIB
-
-
-def mapped(path: Path) -> float:
-    """MiB of a mapped file in memory."""
-    lines = Path("/proc/self/smaps").read_text().splitlines()
-    starts = [i for i, line in enumerate(lines) if line.endswith(f" {path}")]
-    return sum(int(next(one for one in lines[i:] if one.startswith("Rss:")).split()[1]) for i in starts) / 1024
 
 
 def kept_mapped(path: Path) -> tuple[float, float]:

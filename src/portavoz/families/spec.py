@@ -94,7 +94,8 @@ class StageSpec:
 
     int8: eight-bit weights pay (the stage is weights more than arithmetic). native_convolutions: the exporter keeps
     the runtime's own convolution kernels (best for long, dilated ones). main: the stage whose runtime a voice is said
-    to run on. held: inputs that do not change while a binding is used. past: see Past.
+    to run on. held: inputs that do not change while a binding is used. past: see Past. packed: the
+    stage is run often enough to lay its weights out for speed when it is opened.
     """
 
     name: str
@@ -109,6 +110,7 @@ class StageSpec:
     main: bool = False
     held: Sequence[str] = ()
     past: Past | None = None
+    packed: bool = True
 
     @property
     def owner(self) -> str:

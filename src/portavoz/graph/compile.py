@@ -33,7 +33,7 @@ from .forms import faster_convolutions
 
 LOG = logging.getLogger("portavoz")
 EAGER = "torch"  # the back end on which an eager voice runs its stages
-FORMAT = 6  # another number when the same weights give other files
+FORMAT = 7  # another number when the same weights give other files
 PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino", "nncf")}
 
 
@@ -156,7 +156,7 @@ class Origin:
         int8 = choice.precision == "int8"
         if choice.runtime == "onnx":
             path = self.quantized(name, cache) if int8 else self.graph(name, cache)
-            return onnx.Session(path, threads=choice.threads)
+            return onnx.Session(path, threads=choice.threads, packed=self.specs[name].packed)
         path = self.converted(name, cache, int8=int8)
         return openvino.Session(path, threads=choice.threads, precision=choice.precision)
 
@@ -165,10 +165,12 @@ class Origin:
 
         def build(folder: Path) -> None:
             LOG.info("%s: exporting the stage %s; it is kept in %s", self.family.title, name, cache.root)
-            path = folder / f"{name}.onnx"
-            path.write_bytes(self.exported(name))
-            if self.specs[name].native_convolutions:
-                faster_convolutions(path, {key: given.example for key, given in self.specs[name].takes.items()})
+            path, spec = folder / f"{name}.onnx", self.specs[name]
+            if spec.native_convolutions:
+                path.write_bytes(self.exported(name))
+                faster_convolutions(path, {key: given.example for key, given in spec.takes.items()})
+            else:
+                self.written(name, path)
 
         return cache.entry(f"onnx-{name}", self._about(name, PACKAGES["onnx"]), build) / f"{name}.onnx"
 
@@ -180,6 +182,14 @@ class Origin:
         spec = self.specs[name]
         ops = OnnxOps(native_convolutions=spec.native_convolutions)
         return export(self.call(name, ops)[0], *spec.declared(), ops=ops, half=half)
+
+    def written(self, name: str, path: Path) -> None:
+        """Write the stage as an ONNX file, its weights in a file beside it."""
+        from .export import write
+        from .onnx_ops import OnnxOps
+
+        ops = OnnxOps()
+        write(path, self.call(name, ops)[0], *self.specs[name].declared(), ops=ops)
 
     def quantized(self, name: str, cache: Cache) -> Path:
         """The stage as an ONNX file with weights in eight bits."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import needed
+from .onnx import weights_of
 from .onnx_ops import OnnxOps
 from .onnx_tensor import Tensor
 from .onnx_writer import Node
@@ -16,7 +18,8 @@ from .symbolic import Length, Size
 
 OPSET = 20  # the first that has Gelu in one piece
 FORMAT = 10  # of files, the oldest that has this opset
-SMALL = 1024  # tensors with fewer numbers stay float32 in a half-precision file: they weigh nothing
+SMALL = 1024  # tensors with fewer numbers stay in the graph, and float32 in a half-precision file: they weigh nothing
+PAGE = 4096  # bytes; a tensor that is mapped begins at one
 
 
 def export(
@@ -35,8 +38,64 @@ def export(
     arithmetic stays float32. Raises MissingExtra when onnx is not installed, BackendError for a stage whose text
     depends on values or lengths that are known only when it runs.
     """
+    onnx = _onnx()
+    model = _model(stage, inputs, outputs, ops, onnx.numpy_helper.from_array)
+    if half:
+        halve(model)
+    graph = model.SerializeToString()
+    onnx.checker.check_model(graph)  # bytes, so that it makes no more of them
+    return graph
+
+
+def write(
+    path: Path,
+    stage: Callable[..., Any],
+    inputs: Sequence[tuple[str, NDArray[Any]]],
+    outputs: Sequence[str],
+    *,
+    ops: OnnxOps,
+) -> None:
+    """One stage as an ONNX file, its weights in a file beside it that a runtime maps instead of reading it.
+
+    That opens several times as fast, and a graph may have more than the two gigabytes of a file of ONNX. Arguments and
+    errors as in `export`.
+    """
+    onnx = _onnx()
+    with weights_of(path).open("wb") as out:
+
+        def store(array: NDArray[Any], name: str) -> Any:
+            if array.size < SMALL:
+                return onnx.numpy_helper.from_array(array, name)
+            out.write(b"\0" * (-out.tell() % PAGE))
+            kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+            tensor = onnx.TensorProto(name=name, data_type=kind, dims=array.shape)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in (("location", Path(out.name).name), ("offset", out.tell()), ("length", array.nbytes)):
+                tensor.external_data.add(key=key, value=str(value))
+            array.tofile(out)
+            return tensor
+
+        model = _model(stage, inputs, outputs, ops, store)
+    path.write_bytes(model.SerializeToString())
+    onnx.checker.check_model(str(path))
+
+
+def _onnx() -> Any:
     with needed("onnx", "onnx", "exporting a stage"):
         import onnx
+    return onnx
+
+
+def _model(
+    stage: Callable[..., Any],
+    inputs: Sequence[tuple[str, NDArray[Any]]],
+    outputs: Sequence[str],
+    ops: OnnxOps,
+    store: Callable[[NDArray[Any], str], Any],
+) -> Any:
+    """The stage's graph, each weight as `store` makes it."""
+    from onnx import TensorProto, helper
+
     given = [ops.input(name.split(":")[0], _axes(name), example) for name, example in inputs]
     made = stage(*given)
     made = list(made) if isinstance(made, (tuple, list)) else [made]
@@ -44,8 +103,7 @@ def export(
     nodes = _named(ops, made, names)
     read = {name for node in nodes for name in node.inputs}
     kept = {name: array for name, array in ops.writer.weights.items() if name in read}
-    helper, store = onnx.helper, onnx.numpy_helper.from_array
-    model = helper.make_model(
+    return helper.make_model(
         helper.make_graph(
             [_proto(node) for node in nodes],
             "stage",
@@ -53,18 +111,13 @@ def export(
             [_info(x, name, axes=_axes(declared)) for x, name, declared in zip(made, names, outputs)],
             [store(np.ascontiguousarray(array).reshape(array.shape), name) for name, array in kept.items()],
             value_info=[
-                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [_dimension(n) for n in shape])
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [_dimension(n) for n in shape])
                 for name, shape in ops.writer.shapes.items()
                 if name in read
             ],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT, producer_name="portavoz",
     )  # fmt: skip
-    if half:
-        halve(model)
-    graph = model.SerializeToString()
-    onnx.checker.check_model(graph)  # bytes, so that it makes no more of them
-    return graph
 
 
 def _named(ops: OnnxOps, made: Sequence[Tensor], names: Sequence[str]) -> list[Node]:

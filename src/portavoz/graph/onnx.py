@@ -23,11 +23,12 @@ class Session:
     """One compiled stage. Many threads may run it at once; it is opened at the first use.
 
     planned: which values take the place of which is planned when it is opened. That takes seconds for a graph of
-    thousands of nodes whose sizes are not known before it runs, and then finds little.
+    thousands of nodes whose sizes are not known before it runs, and then finds little. packed: weights are laid out
+    anew for speed when it is opened, which pays from a few runs on.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 1, planned: bool = True) -> None:
-        self.path, self.threads, self.planned = Path(path), threads, planned
+    def __init__(self, path: str | Path, *, threads: int = 1, planned: bool = True, packed: bool = True) -> None:
+        self.path, self.threads, self.planned, self.packed = Path(path), threads, planned, packed
         self._opened: Any = None
         self._lock = threading.Lock()
         if not is_there(self.path):
@@ -82,7 +83,7 @@ class Session:
     def _open(self) -> Any:
         with self._lock:
             if self._opened is None:
-                self._opened = _session(self.path, self.threads, self.planned)
+                self._opened = _session(self.path, self.threads, self.planned, self.packed)
             return self._opened
 
 
@@ -128,12 +129,24 @@ def computes_in_whole_numbers(graph: Path) -> bool:
     return b"MatMulInteger" in graph.read_bytes()
 
 
-def basic(graph: Path, out: Path) -> Path:
-    """Write a graph as it is after ONNX Runtime's basic pass, which any other runtime can read too; gives `out`."""
+def weights_of(path: Path) -> Path:
+    """The file of weights beside a graph, which is mapped; see `export.write`."""
+    return path.with_suffix(".bin")
+
+
+def basic(graph: Path, out: Path, *, beside: bool = False) -> Path:
+    """Write a graph as it is after ONNX Runtime's basic pass, which any other runtime can read too; gives `out`.
+
+    `beside`: with its weights in a file of their own.
+    """
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath, options.log_severity_level = str(out), 3
+    if beside:
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", weights_of(out).name
+        )
     runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     return out
 
@@ -165,13 +178,14 @@ def _failures() -> tuple[type[BaseException], ...]:
     return (*(kind for name in names if (kind := getattr(state, name, None)) is not None), ValueError, RuntimeError)
 
 
-def _session(path: Path, threads: int, planned: bool) -> Any:
+def _session(path: Path, threads: int, planned: bool, packed: bool) -> Any:
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level, options.enable_mem_reuse = 3, planned
     # Idle threads that spin would slow down whatever else the machine does between two sentences.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.disable_prepacking", "0" if packed else "1")
     try:
         return runtime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER

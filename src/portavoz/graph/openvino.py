@@ -25,7 +25,7 @@ from ..input_files import GRAPH, check, is_there
 from .onnx import basic
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
-PAGE_OUT = 21  # Linux's MADV_PAGEOUT
+DONTNEED, PAGE_OUT = 4, 21  # Linux's MADV_DONTNEED, MADV_PAGEOUT
 GROUP = 64  # inputs of an int8 product that share a scale
 
 
@@ -49,11 +49,13 @@ def core() -> Any:
 def convert(graph: Path, folder: Path, *, int8: bool) -> None:
     """An ONNX file → model.xml and model.bin in `folder`; with `int8` the matrices in eight bits, a scale a row."""
     ov = runtime()
-    model = core().read_model(basic(graph, folder / "basic.onnx"))
+    model = core().read_model(basic(graph, folder / "basic.onnx", beside=True))
     if int8:
         model = _compressed(model)
     ov.save_model(model, folder / "model.xml", compress_to_fp16=False)
-    (folder / "basic.onnx").unlink()
+    del model  # it maps the files
+    for path in folder.glob("basic.*"):
+        path.unlink()
 
 
 def _compressed(model: Any) -> Any:
@@ -82,7 +84,10 @@ def _quiet(nncf: Any) -> Iterator[None]:
 
 
 def page_out(path: Path) -> None:
-    """Ask Linux to drop a mapped file's pages from memory; a page that is read again comes back from the file."""
+    """Ask Linux to drop a mapped file's pages from memory; a page that is read again comes back from the file.
+
+    Pages that nobody can write stay in the system's cache, from where they come back at once.
+    """
     if sys.platform != "linux":
         return
     import ctypes
@@ -90,8 +95,10 @@ def page_out(path: Path) -> None:
     system = ctypes.CDLL(None)
     for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.endswith(f" {path.resolve()}"):
-            start, end = (int(place, 16) for place in line.split(maxsplit=1)[0].split("-"))
-            system.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), PAGE_OUT)
+            place, rights = line.split(maxsplit=2)[:2]
+            start, end = (int(side, 16) for side in place.split("-"))
+            advice = PAGE_OUT if "w" in rights else DONTNEED
+            system.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
 
 
 class Session:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .onnx import weights_of
+
 BLOCK, ZERO = 128, 128
 SMALL = 10  # a matrix with less than a tenth of the largest one's numbers stays as it is: it weighs nothing
 
@@ -39,7 +41,7 @@ def eight_bits(graph: Path, out: Path) -> None:
     del model.graph.initializer[:]
     model.graph.initializer.extend(tensor for name, tensor in tensors.items() if name in used)
     model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    onnx.save(model, str(out))
+    onnx.save(model, str(out), save_as_external_data=True, location=weights_of(out).name)
 
 
 def _replace(node: Any, name: str, dims: Any) -> None:

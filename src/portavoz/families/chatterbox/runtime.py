@@ -22,7 +22,8 @@ Floats = NDArray[np.float32]
 # Runtime → the precisions it has.
 RUNTIMES = {"eager": ("float32",), "onnx": ("float32", "int8"), "openvino": ("float32", "bfloat16", "int8")}
 # OpenVINO takes twice the memory for the vocoder, and as long; to open many convolutions takes it three times as long.
-RUNS_ON = {"vocode": "onnx", "x_vector": "onnx", "voice": "onnx"}
+# The speech tokenizer is opened for each prompt, which ONNX Runtime does by mapping its weights.
+RUNS_ON = {"vocode": "onnx", "x_vector": "onnx", "voice": "onnx", "codes": "onnx"}
 BUCKET = 64  # steps by which buffers grow
 # What a prompt is heard by, where another rounding would be another token.
 PROMPT = ("voice", "x_vector", "codes")
@@ -90,7 +91,7 @@ def stages(c: ChatterboxConfig) -> tuple[StageSpec, ...]:
         s3gen("x_vector", x_vector, {"x": ""}, lambda w, c: XVector(w / "speaker_encoder", c.xvector).with_means),
         s3gen(
             "codes", {"log_mel": Input("_ L", zeros(1, 4 * T, c.codes.mels))}, {"levels": "_ T"},
-            lambda w, c: SpeechTokenizer(w / "tokenizer", c.codes),
+            lambda w, c: SpeechTokenizer(w / "tokenizer", c.codes), packed=False,
         ),
         _step(c),
         s3gen(

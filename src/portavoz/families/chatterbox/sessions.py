@@ -21,7 +21,7 @@ from ...weights.cursor import Weights
 from ..spec import Tensors
 from .config import ChatterboxConfig
 from .encoder import SpeakerProjection
-from .runtime import BUCKET, PROMPT, zeros
+from .runtime import BUCKET, zeros
 from .speaker import context_means, shares
 from .stages import Step
 from .tokens import Embeddings, rotation
@@ -83,10 +83,8 @@ class Sessions:
         return self.sessions["codes"].run(log_mel=np.ascontiguousarray(mel))[0]
 
     def close_prompt(self) -> None:
-        """Close the stages that encode a prompt, which take as much memory as T3 in eight bits; the next prompt opens
-        them again."""
-        for name in PROMPT:
-            self.sessions[name].close()
+        """Close the speech tokenizer, which takes as much memory as T3 in eight bits; the next prompt opens it."""
+        self.sessions["codes"].close()
 
     def condition(self, speaker: Floats, prompt: Whole, emotion: float) -> Prefix:
         key = speaker.tobytes(), prompt.tobytes(), emotion

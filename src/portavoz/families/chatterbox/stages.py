@@ -3,7 +3,7 @@
 voice      pieces [N, 160, 40]                          → unit vectors [N, X]
 x_vector   filter bank [1, T, 80]                       → x-vector [1, 1, 192]
 codes      log-mel [1, 4 T, 128]                        → levels [1, T, 8] in ±1
-close_prompt                                            ends the three above; they may be used again
+close_prompt                                            ends the stage above; it may be used again
 condition  speaker [1, 1, X], prompt [1, P], emotion    → the steps before the text, on the runtime's side
 prefill    condition, ids [1, S], rows 1 or 2           → logits [rows, V], state
 step       token, state                                 → logits [rows, V], state
