@@ -98,21 +98,17 @@ def _variants(model: _Model, port: Floats, kept: NDArray[np.bool_]) -> Iterator[
 
 
 def _model(rows: list[Floats], outs: list[Floats], ref: Floats, kept: NDArray[np.bool_]) -> _Model | None:
-    batch, heads, queries, keys = ref.shape
-    for q, k in itertools.permutations(rows, 2):
-        width = q.shape[-1]
-        if q.shape[:2] != (batch, queries) or k.shape[:2] != (batch, keys) or width % heads:
-            continue
-        size = width // heads
-        if k.shape[-1] % size or not k.shape[-1] or width % k.shape[-1]:
-            continue
-        u, v = (x.reshape(batch, x.shape[1], -1, size).transpose(0, 2, 1, 3) for x in (q, k))
-        few, v = v, v.repeat(heads // v.shape[1], 1)  # keys that several heads share
-        for g in ((width // heads) ** -0.5, 1.0):
+    size, heads, keys = float(np.linalg.norm(ref[kept])), ref.shape[1], ref.shape[3]
+    for u, v, few in _pairs(rows, ref):  # first of all, since what follows takes long for a pair that is none
+        for g in (u.shape[-1] ** -0.5, 1.0):
+            rest = np.where(kept, ref - g * (u @ v.swapaxes(-1, -2)), 0.0)
+            if np.linalg.norm(rest) < CLOSE * size and few.shape[1] == heads:
+                return None  # no positions in these scores
+    for u, v, few in _pairs(rows, ref):
+        width = heads * u.shape[-1]
+        for g in (u.shape[-1] ** -0.5, 1.0):
             content = g * (u @ v.swapaxes(-1, -2))
             rest = np.where(kept, ref - content, 0.0)
-            if np.linalg.norm(rest) < CLOSE * np.linalg.norm(ref[kept]) and few.shape[1] == heads:
-                return None  # no positions in these scores
             for p in (x.reshape(-1, width) for x in outs if x.size // width > keys and x.shape[-1] == width):
                 found = _with_table(u, v, p, g, ref, kept) if len(p) % 2 and len(p) < 4 * keys else None
                 if found is not None:
@@ -125,6 +121,20 @@ def _model(rows: list[Floats], outs: list[Floats], ref: Floats, kept: NDArray[np
                     found.variants.append(("keys of each group in turn, where each is repeated for its heads", other))
                 return found
     return None
+
+
+def _pairs(rows: list[Floats], ref: Floats) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """What may be queries and keys by shape, both [B, heads, steps, size]; and the keys before groups are repeated."""
+    batch, heads, queries, keys = ref.shape
+    for q, k in itertools.permutations(rows, 2):
+        width = q.shape[-1]
+        if q.shape[:2] != (batch, queries) or k.shape[:2] != (batch, keys) or width % heads:
+            continue
+        size = width // heads
+        if k.shape[-1] % size or not k.shape[-1] or width % k.shape[-1]:
+            continue
+        u, few = (x.reshape(batch, x.shape[1], -1, size).transpose(0, 2, 1, 3) for x in (q, k))
+        yield u, few.repeat(heads // few.shape[1], 1), few  # keys that several heads share
 
 
 def _with_table(q: Floats, k: Floats, p: Floats, g: float, ref: Floats, kept: NDArray[np.bool_]) -> _Model | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,15 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -
     near = [k for k in reversed(file.before(key, 12)) if len(file.units[k].shapes.get("out", ())) == 3]
     values = {k: file.floats(k, "out") for k in near}
     heads = ref.shape[1] if ref.ndim == 4 else ref.shape[0] // max(1, next((v.shape[0] for v in values.values()), 1))
-    lost = masked_out(ref, "softmax") | masked_out(port, "softmax")
+    kept = ~(masked_out(ref, "softmax") | masked_out(port, "softmax"))
+    wants, has = ref[kept], port[kept]
+
+    @cache
+    def turned(name: str, base: float | None, interleaved: bool = False) -> Floats:
+        return _rope(values[name], heads, base, interleaved=interleaved)
+
     for a, b in itertools.product(values, values):
-        for how, make in _dots(values[a], values[b], heads):
+        for how, make in _dots(a, b, values, heads, turned):
             text = f"scores of {unit_of(a).rpartition('.')[2]} and {unit_of(b).rpartition('.')[2]}{how}"
             if wanted and kind_of(text) != wanted:
                 continue
@@ -39,10 +45,10 @@ def scores(key: str, file: Trace, port: Floats, ref: Floats, wanted: str = "") -
             if actual.size != ref.size:
                 continue
             actual = actual.reshape(ref.shape)
-            kept = ~lost
-            size = float((actual[kept] ** 2).sum())
-            gain = float((port[kept] * actual[kept]).sum()) / size if size else 0.0
-            if _parallel(actual[kept], ref[kept]):
+            shown = actual[kept]
+            size = float((shown**2).sum())
+            gain = float((has * shown).sum()) / size if size else 0.0
+            if _parallel(shown, wants):
                 # The reference's own pair: another size of it is named by a gain.
                 yield from _turned_otherwise(values[a], values[b], heads, how, (port, ref, kept), wanted)
                 continue
@@ -127,8 +133,14 @@ def _parallel(a: Floats, b: Floats) -> bool:
     return size > 0 and abs(float(a @ b)) > (1 - 1e-9) * size
 
 
-def _dots(q: Floats, k: Floats, heads: int) -> Iterator[tuple[str, Callable[[], Floats]]]:
-    """How scores of two values are made, with and without rotary positions, heads split either way."""
+def _dots(
+    a: str, b: str, values: Mapping[str, Floats], heads: int, turned: Callable[..., Floats]
+) -> Iterator[tuple[str, Callable[[], Floats]]]:
+    """How scores of two values are made, with and without rotary positions, heads split either way.
+
+    `turned` gives a value with rotary positions of a base, or of none.
+    """
+    q, k = values[a], values[b]
     if q.shape[0] != k.shape[0] or q.shape[2] != k.shape[2] or not heads or q.shape[2] % heads:
         return
     size = q.shape[2] // heads
@@ -141,11 +153,11 @@ def _dots(q: Floats, k: Floats, heads: int) -> Iterator[tuple[str, Callable[[], 
             if base is None and how:
                 continue
             text = how + ("" if base in (None, 10000.0) else f", rotary positions of base {base:g}")
-            u, v = (partial(_rope, x, heads, base if on else None) for x, on in ((q, first), (k, second)))
+            u, v = (partial(turned, name, base if on else None) for name, on in ((a, first), (b, second)))
             yield text, lambda u=u, v=v: _dot(u(), v(), heads, interleaved=False)
             yield f"{text}, heads split the other way", lambda u=u, v=v: _dot(u(), v(), heads, interleaved=True)
         if base is not None:
-            u, v = (partial(_rope, x, heads, base, interleaved=True) for x in (q, k))
+            u, v = (partial(turned, name, base, True) for name in (a, b))
             yield (
                 f", rotary pairs interleaved (base {base:g})",
                 lambda u=u, v=v: _dot(u(), v(), heads, interleaved=False),
