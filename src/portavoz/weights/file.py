@@ -54,8 +54,13 @@ def _named(path: str | Path) -> Path:
 
 def check(path: str | Path) -> None:
     """Raise WeightError unless this is a whole safetensors file; no tensor is read."""
-    with _opened(path):
-        pass
+    names(path)
+
+
+def names(path: str | Path) -> list[str]:
+    """The names of a safetensors file's tensors; no tensor is read. Raises WeightError unless the file is whole."""
+    with _opened(path) as opened:
+        return list(opened.keys())
 
 
 def _widened(path: Path, names: Set[str]) -> dict[str, NDArray[Any]]:

@@ -50,16 +50,16 @@ def found(folder: Path) -> dict[str, list[Path]]:
     for path in sorted(folder.glob("*.safetensors")):
         if path.name == VOICE:
             continue
-        for part in names.prefixes(store.read(path)):
+        for part in names.prefixes(file.names(path)):
             out.setdefault(part, []).append(path)
     return out
 
 
 def part_files(folder: Path) -> dict[str, Path]:
     """The file of each root that one file holds whole."""
-    out: dict[str, Path] = {}
+    out, parts = dict[str, Path](), found(folder)
     for root in names.ROOTS:
-        files = {path for part, paths in found(folder).items() if names.PARTS[part][1] == root for path in paths}
+        files = {path for part, paths in parts.items() if names.PARTS[part][1] == root for path in paths}
         if len(files) == 1:
             out[root] = files.pop()
     return out
@@ -172,7 +172,7 @@ class Checkpoint:
         given = set(names.prefixes(store.read(weights)))
         if not given:
             raise WeightError(f"{weights}: no part of Chatterbox is in it; give one of its files")
-        kept = [path for path in self.weights if not set(names.prefixes(store.read(path))) & given]
+        kept = [path for path in self.weights if not set(names.prefixes(file.names(path))) & given]
         return replace(self, weights=(weights, *kept))
 
     def tokenizer(self) -> Tokenizer:

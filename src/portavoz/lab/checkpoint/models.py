@@ -72,9 +72,11 @@ def open_models(
     path = Path(path)
     if not is_there(path):
         raise InputError(f"{path}: there is no such file or folder; give a safetensors file, or a checkpoint's folder")
-    found = _by_files(path, family) or (_by_files(Path(beside), family) if beside is not None else None)
+    known, found = path, _by_files(path, family)
+    if found is None and beside is not None:
+        known, found = Path(beside), _by_files(Path(beside), family)
     if found is not None:
-        return _of_files(path, found, part, config, path if _by_files(path, family) else Path(beside or path))
+        return _of_files(path, found, part, config, known)
     place, held = path, store.read(path)
     about = _about(path, held)
     if beside is not None and not about:
