@@ -10,6 +10,7 @@ that begins there. This module imports little: that command starts with it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import runpy
@@ -20,7 +21,9 @@ import types
 import warnings
 from pathlib import Path
 
-BEGUN_THERE = ("lab", "train")  # the commands that import torch; any other is started as it is
+BEGUN_THERE = ("lab", "train", "doctor")  # the commands that import torch, as others do for a voice that needs it
+# What is imported there too as soon as a program needs it, and the words that show that one does.
+LATER = {"transformers.models.t5.modeling_t5": ("transformers", "lab.references")}
 
 
 def asked(place: str, arguments: list[str], *, cwd: str, env: dict[str, str], streams: list[int]) -> int:
@@ -36,7 +39,7 @@ def asked(place: str, arguments: list[str], *, cwd: str, env: dict[str, str], st
 
 def portavoz(place: str, real: str) -> int:
     """The command of `Warm.command`."""
-    if sys.argv[1:2] and sys.argv[1] in BEGUN_THERE:
+    if sys.argv[1:2] and (sys.argv[1] in BEGUN_THERE or "--voice" in sys.argv):
         given = ["-m", "portavoz", *sys.argv[1:]]
         return asked(place, given, cwd=os.getcwd(), env=dict(os.environ), streams=[0, 1, 2])
     os.execv(real, [real, *sys.argv[1:]])
@@ -104,9 +107,13 @@ def _begun(listener: socket.socket) -> tuple[dict, list[int]]:
         if sys.stdin in select.select([listener, sys.stdin], [], [])[0]:
             os._exit(0)
         connection = listener.accept()[0]
+        message, streams = _received(connection)
+        for module, words in LATER.items():
+            if any(word in text for text in message["arguments"] for word in words):
+                with contextlib.suppress(ImportError):  # the program will say so
+                    importlib.import_module(module)
         if os.fork() == 0:
             listener.close()
-            message, streams = _received(connection)
             if (program := os.fork()) == 0:
                 connection.close()
                 return message, streams
@@ -114,6 +121,8 @@ def _begun(listener: socket.socket) -> tuple[dict, list[int]]:
             connection.sendall(code.to_bytes(4, "big", signed=True))
             os._exit(0)
         connection.close()
+        for stream in streams:
+            os.close(stream)
         while _gone():
             pass
 
