@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections import Counter
@@ -58,7 +59,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jaxtyping.config.update("jaxtyping_disable", not (everywhere or here))
 
 
-@pytest.hookimpl(optionalhook=True)
+def pytest_collection_finish() -> None:
+    """What collecting has imported stays: training, which collects garbage at every validation, need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder where a module's tests keep what they compile."""
@@ -67,6 +73,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """A file's tests stay in one process, as they share what is expensive to make; a page of the docs goes alone."""
     from xdist.scheduler import LoadScopeScheduling
@@ -81,11 +88,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 # Files that take longest, the longest first: one of them as the last would leave the other process idle.
 LONGEST = (
-    "train/tasks/test_source_filter.py", "serve/test_load.py", "graph/test_speecht5.py",
-    "families/test_source_filter.py", "cli/test_tune.py", "lab/test_foreign_ports.py", "lab/test_strangers.py",
-    "lab/test_on_mlx.py", "cli/test_refusals.py", "lab/test_plant.py", "ops/test_ttnn_mock.py",
-    "train/loop/test_trainer.py", "bulk/test_disturbed.py", "evaluate/test_pages.py", "graph/test_declared.py",
-    "lab/test_kit.py", "test_docs.py",
+    "ops/test_conformance.py", "fuzz/test_fuzz.py", "lab/test_plant.py", "families/test_speecht5.py",
+    "families/test_chatterbox_lab.py", "serve/test_page.py", "lab/test_parity.py", "ops/test_ttnn_golden.py",
+    "train/loop/test_trainer.py", "test_project.py", "weights/test_convert.py", "lab/test_mlx_modules.py",
+    "lab/test_kit.py", "lab/test_page.py", "evaluate/test_pages.py", "train/tasks/test_cross_backend.py",
+    "train/tasks/test_grow.py", "cli/test_refusals.py", "families/test_kokoro_blocks.py", "serve/test_load.py",
+    "train/loop/test_memory.py", "families/test_chatterbox_story.py", "lab/test_caches.py", "cli/test_train.py",
+    "train/loop/test_progress.py", "evaluate/test_report.py", "lab/test_foreign_ports.py", "train/tasks/test_joint.py",
+    "families/test_types.py", "weights/test_ledger.py", "cli/test_tune.py", "graph/test_speecht5.py", "test_docs.py",
 )  # fmt: skip
 
 
