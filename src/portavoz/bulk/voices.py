@@ -6,12 +6,11 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..folder import voices as bundled
-from ..input_files import sha256
+from ..input_files import is_folder, sha256
 from ..voice import Voice, load
 
 MOST_OPEN = 4
@@ -27,7 +26,7 @@ class Voices:
     def __getitem__(self, name: str | None) -> Voice:
         """The open voice. Raises PortavozError."""
         if name not in self._open:
-            if name != self._default and name not in bundled() and not _is_folder(name):
+            if name != self._default and name not in bundled() and not is_folder(name or ""):
                 # A line of a manifest opens files, and never makes a download.
                 raise InputError(
                     f"voice {name!r}: neither bundled nor a folder here; fetch it, or give it as --voice instead"
@@ -37,13 +36,6 @@ class Voices:
             self._open[name] = load(name, **self._options)
         self._open.move_to_end(name)
         return self._open[name]
-
-
-def _is_folder(name: str | None) -> bool:
-    try:
-        return name is not None and Path(name).is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def speaker(voice: Voice, wanted: str | int | None) -> str | int | None:
