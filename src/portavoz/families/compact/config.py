@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -84,9 +85,7 @@ class CompactConfig:
             raise SpecError(f"hidden is {self.hidden} and heads {self.heads}: hidden must be a multiple of 2 · heads")
         if self.kernel % 2 == 0:
             raise SpecError(f"kernel is {self.kernel}: an odd one keeps the length; use {self.kernel + 1}")
-        hop = 1
-        for rate in self.hifigan.rates:
-            hop *= rate
+        hop = math.prod(self.hifigan.rates)
         if self.vocoder == "hifigan" and hop != self.mel.hop:
             raise SpecError(f"hifigan.rates multiply to {hop}, the mel's hop length is {self.mel.hop}: make them equal")
         if self.vocoder == "source_filter" and (self.pitch or self.energy):

@@ -175,10 +175,4 @@ class Compact:
 
     def waves(self, mel: Mel) -> Iterator[Floats]:
         """The wave of a mel in pieces, block after block as they are made."""
-        state, at, values, far = compact_wave.Vocoding.start(self.c), 0, mel.values[0], compact_wave.reach(self.c)
-        while at < len(values):
-            stop = min(compact_wave.known(state.done, far), len(values))
-            final = stop == len(values)
-            piece, state = compact_wave.vocode(self.stages.vocode, self.c, state, values[at:stop], final=final)
-            at = stop
-            yield piece
+        return compact_wave.pieces(self.stages.vocode, self.c, mel.values[0])

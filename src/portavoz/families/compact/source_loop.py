@@ -83,21 +83,13 @@ class SourceFilterLoop(Compact):
 
     def spoken(self, controls: Floats, *, seed: int = 0) -> Iterator[Floats]:
         """The wave of the controls [F, hidden + 4] in pieces, block after block as they are made."""
-        c, far, at = self.c, compact_wave.reach(self.c), 0
-        source = PulseSource(c.mel, np.expm1(5 * controls[:, -2]).astype(np.float32))
-        rows = noise_rows(seed, c.mel.fft // 2 + 1)
+        source = PulseSource(self.c.mel, np.expm1(5 * controls[:, -2]).astype(np.float32))
+        rows = noise_rows(seed, self.c.mel.fft // 2 + 1)
 
         def spectrum(filters: Floats, first: int) -> Complexes:
             return filtered(filters, source.spectra(first + len(filters)), rows, first)
 
-        state = compact_wave.Vocoding.start(c, controls.shape[1])
-        while at < len(controls):
-            stop = min(compact_wave.known(state.done, far), len(controls))
-            piece, state = compact_wave.vocode(
-                self._vocode, c, state, controls[at:stop], final=stop == len(controls), spectrum=spectrum
-            )
-            at = stop
-            yield piece
+        yield from compact_wave.pieces(self._vocode, self.c, controls, spectrum=spectrum)
 
     def _vocode(self, controls: Floats) -> Floats:
         hidden = self.c.hidden

@@ -53,17 +53,12 @@ def exercise(model: Any, c: CompactConfig, lengths: Lengths) -> None:
 def interfaces(c: CompactConfig) -> tuple[Stage, ...]:
     """What text, acoustic model and vocoder hand on."""
     alphabet = f"alphabet {c.alphabet}"
-    if c.vocoder == "source_filter":
-        curves = f"F0 and loudness every {c.mel.hop} samples at {c.mel.rate} Hz"
-        return (
-            Stage("the text front end", "text", alphabet),
-            Stage("the acoustic model", alphabet, curves),
-            Stage("the vocoder", curves, c.mel.rate),
-        )
+    curves = f"F0 and loudness every {c.mel.hop} samples at {c.mel.rate} Hz"
+    between = curves if c.vocoder == "source_filter" else c.mel
     return (
         Stage("the text front end", "text", alphabet),
-        Stage("the acoustic model", alphabet, c.mel),
-        Stage("the vocoder", c.mel, c.mel.rate),
+        Stage("the acoustic model", alphabet, between),
+        Stage("the vocoder", between, c.mel.rate),
     )
 
 

@@ -7,7 +7,7 @@ how far one has come, and the overlap-add of the iSTFT.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,9 @@ from ...blocks.istft_head import IstftHead
 from ...blocks.pulse_source import joined
 from ...weights.cursor import Weights
 from .config import CompactConfig
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Spectrum = Callable[[NDArray[np.float32], int], NDArray[np.complex64]]
 
 
 def hifigan_config(c: CompactConfig) -> HifiGanConfig:
@@ -91,13 +94,13 @@ def known(done: int, far: int) -> int:
 
 
 def vocode(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    run: Run,
     c: CompactConfig,
     state: Vocoding,
     mel: NDArray[np.float32],
     *,
     final: bool,
-    spectrum: Callable[[NDArray[np.float32], int], NDArray[np.complex64]] = lambda both, first: joined(both),
+    spectrum: Spectrum = lambda both, first: joined(both),
 ) -> tuple[NDArray[np.float32], Vocoding]:
     """The next samples of a wave, given the next frames [frames, mels] of its mel; `final` with the last ones.
 
@@ -129,3 +132,15 @@ def vocode(
         pieces.append(overlap.finish())
     wave = np.concatenate([np.zeros(0, np.float32), *pieces])
     return wave.astype(np.float32), Vocoding(held, first, done, overlap)
+
+
+def pieces(
+    run: Run, c: CompactConfig, mel: NDArray[np.float32], *, spectrum: Spectrum = lambda both, first: joined(both)
+) -> Iterator[NDArray[np.float32]]:
+    """The wave of a whole mel [frames, mels], block after block as they are made; `run` and `spectrum` as `vocode`."""
+    state, at, far = Vocoding.start(c, mel.shape[1]), 0, reach(c)
+    while at < len(mel):
+        stop = min(known(state.done, far), len(mel))
+        piece, state = vocode(run, c, state, mel[at:stop], final=stop == len(mel), spectrum=spectrum)
+        at = stop
+        yield piece
