@@ -37,7 +37,7 @@ def sound(wave: Wave) -> str:
     buffer = io.BytesIO()
     with deferred():
         soundfile.write(buffer, to_pcm16(wave.samples), wave.rate, format="FLAC", subtype="PCM_16")
-    return _url("audio/flac", buffer.getvalue())
+    return f"data:audio/flac;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def spectrogram(wave: Wave) -> str:
@@ -46,7 +46,3 @@ def spectrogram(wave: Wave) -> str:
     mel = mel_spectrogram(np.pad(samples, (0, max(0, SPEC.hop - len(samples)))), SPEC)
     depth = np.clip((mel - mel.max()) / RANGE + 1.0, 0.0, 1.0)
     return png(depth.T)
-
-
-def _url(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -95,7 +95,7 @@ def join(paths: Sequence[str | Path]) -> Joined:
 
 def _check_systems(test: str, ratings: Sequence[Rating]) -> None:
     """Raises InputError for more systems, or pairs, than can be compared each with each in bearable time."""
-    systems, pairs = len({r.system for r in ratings}), len(_pairs(ratings))
+    systems, pairs = len({r.system for r in ratings}), len({(r.system, r.against) for r in ratings})
     if test == "ab" and pairs > MOST_PAIRS:
         raise InputError(f"{pairs} pairs of systems, wanted at most {MOST_PAIRS}; join the answers of fewer pages")
     if test != "ab" and systems > MOST:
@@ -194,10 +194,6 @@ def _difference(first: Sequence[Rating], second: Sequence[Rating], weights: _Wei
         return None
     parts = [(r.score, 1.0) for r in own], [(scores[r.listener, r.sentence], 1.0) for r in own]
     return difference(*parts, weights=weights(own))
-
-
-def _pairs(ratings: Sequence[Rating]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((r.system, r.against) for r in ratings))
 
 
 def _preference(first: str, second: str, own: Sequence[Rating], weights: _Weights) -> dict[str, Any]:
