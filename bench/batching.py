@@ -21,7 +21,6 @@ import numpy as np
 
 import portavoz
 from portavoz import families
-from portavoz.families.speecht5.config import named
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
 from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.graph.cache import Cache
@@ -66,7 +65,8 @@ def compact() -> tuple[Callable[[int], Any], Callable[[int], Any], float]:
 
 def speecht5(config: str, precision: str, cache: Cache) -> tuple[Callable[[int], Any], Callable[[int], Any], float]:
     """The same of SpeechT5."""
-    family, reference = families.get("speecht5"), Reference.fresh(named(config))
+    family = families.get("speecht5")
+    reference = Reference.fresh(family.configuration(config))
     c, draw = reference.config, np.random.default_rng(0)
     origin = Origin.given(family, c, dict(zip(("model", "vocoder"), reference.tensors())))
     model = SpeechT5(assemble(origin, plan(family, "onnx", precision), cache).runner, c)

@@ -20,7 +20,6 @@ from _measure import Report, Took, interleaved, parser, timed
 import torch
 
 from portavoz import families
-from portavoz.families.speecht5.config import named
 from portavoz.lab.align.matching import align
 from portavoz.lab.compare import compare
 from portavoz.lab.forcing.noise_floor import write
@@ -41,7 +40,7 @@ def main() -> None:
     args = options.parse_args()
     torch.set_num_threads(1)
     family = families.get("speecht5")
-    config = named(args.config)
+    config = family.configuration(args.config)
     reference, arrays = reference_program(family, config, steps=args.steps)
     port = program(family, config, arrays=arrays, steps=args.steps)
     report = Report("lab", {"config": args.config, "steps": args.steps, "rounds": args.rounds})

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 
 from portavoz import families
-from portavoz.families.speecht5.config import named
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria
 from portavoz.families.speecht5.reference.transformers import Reference
 from portavoz.families.speecht5.runtime import RUNTIMES
@@ -80,7 +79,7 @@ class Work:
     """The texts, the reference and ours on the same weights."""
 
     def __init__(self, config: str, cache: Cache) -> None:
-        self.reference = Reference.fresh(named(config))
+        self.reference = Reference.fresh(families.get("speecht5").configuration(config))
         self.c = c = self.reference.config
         draw = np.random.default_rng(0)
         lengths = np.linspace(SYMBOLS // 2, SYMBOLS, ROWS).astype(int)

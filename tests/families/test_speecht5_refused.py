@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from speecht5_models import ALL, CONFIGS, model, reference
 
-from portavoz import ops
+from portavoz import families, ops
 from portavoz.errors import InputError, SpecError, WeightError
 from portavoz.families.reference import package
-from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config, named
+from portavoz.families.speecht5.config import BASE, TINY, SpeechT5Config
 from portavoz.families.speecht5.loop import SpeechT5, StoppingCriteria, eager
 
 # What is refused, and what is said about it
@@ -185,8 +185,9 @@ def test_kernels_that_the_reference_itself_has_no_whole_frames_for() -> None:
 
 
 def test_named_configurations() -> None:
-    assert named("base") == BASE and named(TINY.to_dict() | {"num_mel_bins": 80}).num_mel_bins == 80
+    family = families.get("speecht5")
+    assert family.configuration("base") == BASE
     with pytest.raises(SpecError, match="choose one of tiny, base"):
-        named("huge")
+        family.configuration("huge")
     with pytest.raises(SpecError, match="is a list"):
         SpeechT5Config.from_dict([])

@@ -87,6 +87,15 @@ class SynthesisOptions:
     options: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
     whole: bool = False
 
+    def only_letters(self, who: str) -> None:
+        """Raise InputError for what a model of letters, which predicts no durations, cannot be told."""
+        if self.speed != 1.0:
+            raise InputError(f"speed is {self.speed:g}: {who} does not support `speed`; leave it out")
+        if self.lexicon is not None:
+            raise InputError(f"lexicon: {who} reads letters, not phonemes; spell the word as it sounds instead")
+        if self.adjust is not None:
+            raise InputError(f"durations: {who} does not predict durations; leave them out")
+
 
 class SynthesisStream(NamedTuple):
     """One piece of text on its way: when its symbols end (seconds; empty when unknown), and its sound in pieces.

@@ -107,12 +107,7 @@ class ChatterboxVoice:
 
     def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
         """Sentences, in pieces of a few hundred characters. Raises InputError for what Chatterbox cannot be told."""
-        if manner.speed != 1.0:
-            raise InputError(f"speed is {manner.speed:g}: Chatterbox does not support `speed`; leave it out")
-        if manner.lexicon is not None:
-            raise InputError("lexicon: Chatterbox reads letters, not phonemes; spell the word as it sounds instead")
-        if manner.adjust is not None:
-            raise InputError("durations: Chatterbox does not predict durations; leave them out")
+        manner.only_letters("Chatterbox")
         self._generation(manner)
         self._watermarker(manner)
         return _chunks(text)

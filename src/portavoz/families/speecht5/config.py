@@ -6,6 +6,7 @@ The names of the fields are the reference's, letter for letter, and so are the v
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
@@ -104,10 +105,7 @@ class SpeechT5Config:
     @property
     def hop(self) -> int:
         """Samples a frame: the product of the vocoder's rates."""
-        out = 1
-        for rate in self.vocoder.upsample_rates:
-            out *= rate
-        return out
+        return math.prod(self.vocoder.upsample_rates)
 
     @property
     def postnet_reach(self) -> int:
@@ -243,12 +241,3 @@ TINY = SpeechT5Config(
 # The published text-to-speech checkpoint's.
 BASE = SpeechT5Config(max_text_positions=600, max_speech_positions=1876)
 CONFIGS = {"tiny": TINY, "base": BASE}
-
-
-def named(config: str | Mapping[str, Any]) -> SpeechT5Config:
-    """A configuration by name ("tiny", "base") or by the values of its config.json. Raises SpecError."""
-    if isinstance(config, str):
-        if config not in CONFIGS:
-            raise SpecError(f"there is no speecht5 configuration {config!r}: choose one of {', '.join(CONFIGS)}")
-        return CONFIGS[config]
-    return SpeechT5Config.from_dict(config)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
 from ...text.chunks import TextChunk
 from ..spec import Engine
 from ..synthesis import SynthesisOptions, SynthesisStream
@@ -45,12 +44,7 @@ class SpeechT5Voice:
 
     def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
         """Letters, in pieces within the model's positions. Raises InputError for what SpeechT5 cannot be told."""
-        if manner.speed != 1.0:
-            raise InputError(f"speed is {manner.speed:g}: SpeechT5 does not support `speed`; leave it out")
-        if manner.lexicon is not None:
-            raise InputError("lexicon: SpeechT5 reads letters, not phonemes; spell the word as it sounds instead")
-        if manner.adjust is not None:
-            raise InputError("durations: SpeechT5 does not predict durations; leave them out")
+        manner.only_letters("SpeechT5")
         return read(text, self.tokenizer, limit=limit(self.model.c))
 
     def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream:
