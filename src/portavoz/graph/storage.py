@@ -5,9 +5,11 @@ eight bits. Works on graphs that `export` made, whose weights have their paths. 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +156,8 @@ def eight_bits(model: Any, examples: Sequence[Mapping[str, NDArray[Any]]], *, ke
         if node.op_type in COMPUTED and (node.input[1] not in stored or node.input[1].startswith(tuple(keep)))
     ]
     with tempfile.TemporaryDirectory() as folder:
-        out, reader = Path(folder) / "eight.onnx", cast(Any, _Reader(examples))
+        out = Path(folder) / "eight.onnx"
+        reader: Any = SimpleNamespace(get_next=partial(next, iter(examples), None))
         # Weights have seven bits: products of eight overflow on processors before VNNI.
         quantize_static(
             model, out, reader, quant_format=QuantFormat.QDQ, op_types_to_quantize=[*COMPUTED], per_channel=True,
@@ -183,17 +186,6 @@ def fold_shapes(model: Any) -> None:
             kept.append(node)
     replace_nodes(model, kept)
     forget(model)
-
-
-class _Reader:
-    """Examples one after the other, as ONNX Runtime's calibration asks for them."""
-
-    def __init__(self, examples: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-        self._left: Iterator[Mapping[str, NDArray[Any]]] = iter(examples)
-
-    def get_next(self) -> Mapping[str, NDArray[Any]] | None:
-        """The next one; None after the last."""
-        return next(self._left, None)
 
 
 def _layout(array: NDArray[Any], known: NDArray[Any]) -> Layout | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..graph import processor
 from .memory import peak_memory
 
 # Our name of a CPU feature → what /proc/cpuinfo (x86, ARM) and sysctl (macOS) call it.
@@ -45,15 +45,11 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def system() -> dict[str, Any]:
     """Python, the system, the processor's name and the cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
-        "cores": cores,
+        "cores": processor.cores(),
     }
 
 
