@@ -59,10 +59,11 @@ class Mel:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Mono sound, float32 `[samples]` in −1 … 1, at `rate` Hz."""
+    """Mono sound, float32 `[samples]` in −1 … 1, at `rate` Hz; `channels`: how many it was mixed down from."""
 
     samples: NDArray[np.float32]
     rate: int
+    channels: int = 1
 
 
 class Stage(NamedTuple):

@@ -24,13 +24,16 @@ from .deadline import check
 from .errors import InputError
 from .families.synthesis import (
     MOST_ROWS,
+    PROMPT_SECONDS,
     AdjustableSynthesizer,
     BatchSynthesizer,
     CloningSynthesizer,
     Options,
     SynthesisOptions,
+    SynthesisRequest,
     SynthesisStream,
     Synthesizer,
+    check_options,
 )  # fmt: skip
 from .flow import Wave
 from .loading import load_family
@@ -175,14 +178,13 @@ class Voice:
         return self.model.options if isinstance(self.model, AdjustableSynthesizer) else {}
 
     def clone(self, recording: str | Path | Wave) -> Any:
-        """The voice of a recording (a file, or a Wave), to be given as `speaker`.
+        """The voice of a recording (a file of any length, or a Wave), to be given as `speaker`.
 
         Raises InputError for a family that cannot, and for a recording without a voice.
         """
         if not isinstance(self.model, CloningSynthesizer):
             raise InputError(f"the voice {self.name} cannot speak as another; choose one of its speakers")
-        wave = recording if isinstance(recording, Wave) else read(recording)
-        return self.model.clone(wave)
+        return self.model.clone(recording if isinstance(recording, Wave) else read_prompt(recording))
 
     def _speaker(self, speaker: Any) -> Any:
         """The model's speaker; a name may be written in other capitals."""
@@ -190,12 +192,7 @@ class Voice:
         return self.model.speaker(alike[0] if len(alike) == 1 and speaker not in self.speakers else speaker)
 
     def _checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        known = self.options
-        for name in options:
-            if name not in known:
-                there = f"has {', '.join(known)}" if known else "has none"
-                raise InputError(f"there is no option {name!r}: the voice {self.name} {there}")
-        return dict(options)
+        return check_options(options, self.options, self.name)
 
     def _check_batch(self, batch: object) -> None:
         if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MOST_ROWS:
@@ -219,14 +216,14 @@ class Voice:
     def _stream(self, document: Document, passages: Iterator[Passage], batch: int, text: str) -> Iterator[Speech]:
         clock = Clock(self.rate)
         unsaid: list[str] = []
-        marked = False
+        marked = asked = False
         for passage in passages:
             unsaid.extend(passage.notes)
             for chunk, said in self._said(passage, batch):
                 if said is None:
                     unsaid.extend(warnings_of(chunk))
                     continue
-                silence = clock.silence()
+                asked, silence = True, clock.silence()
                 start = (clock.given + len(silence)) / self.rate
                 words, warnings = tuple(words_of(chunk, said.ends, start)), (*unsaid, *warnings_of(chunk))
                 for wave in said.waves:
@@ -241,6 +238,10 @@ class Voice:
         unsaid.extend(document.notes)
         if not clock.given:
             shown = f" in {text[:40]!r}" if text else ""
+            if asked:
+                raise InputError(
+                    f"the voice {self.name} ended before its first sound{shown}: give another seed, or more text"
+                )
             raise InputError(
                 f"there is nothing to say{shown}: give a text with at least one word in Latin letters, or a number"
             )
@@ -259,6 +260,11 @@ def _check_number(name: str, value: Any, low: float, high: float, wanted: str) -
         raise InputError(f"{name} is {value!r}: give {wanted}")
 
 
+def read_prompt(path: str | Path) -> Wave:
+    """A recording whose voice is wanted: as much of its start as one is made of. Raises InputError."""
+    return read(path, first=PROMPT_SECONDS + 1)  # whoever makes a voice of it says that it was cut
+
+
 def load(
     voice: str | Path | None = None,
     *,
@@ -270,6 +276,7 @@ def load(
     vocoder: str | Path | None = None,
     schedule: str | Path | None = None,
     mesh: str | None = None,
+    request: SynthesisRequest | None = None,
 ) -> Voice:
     """Open a voice: the bundled one, a bundled voice's name, a folder, or a checkpoint's name on the Hugging Face hub.
 
@@ -281,10 +288,11 @@ def load(
     not compiled yet is compiled the first time and kept in the user's cache. backend: of the eager runtime, one
     of ops.names() (the first that is installed). device: the back end's name of one, such as "cuda" for torch.
     precision: "float32"; some families have "int8" where they are compiled, and "bfloat16" where the processor
-    has it. threads: of a compiled runtime, inside one stage. schedule, mesh ("1x2"): of the back end "ttnn". Raises
-    InputError (voice, option), WeightError (files that do not fit), SpecError, BackendError, MissingExtra.
+    has it. threads: of a compiled runtime, inside one stage. schedule, mesh ("1x2"): of the back end "ttnn". request:
+    what it will be asked first; what the family can refuse of it is refused before a weight is read. Raises InputError
+    (voice, option), WeightError (files that do not fit), SpecError, BackendError, MissingExtra.
     """
     options = Options(runtime, backend, precision, device, threads, vocoder, schedule, mesh)
     folder = locate(voice)
-    model, about, chosen = load_family(folder, options)
+    model, about, chosen = load_family(folder, options, request)
     return Voice(model, about, folder=folder, runtime=chosen)

@@ -110,3 +110,24 @@ def test_pieces_make_the_same_file_as_the_whole(tmp_path: Path) -> None:
         assert out.frames == len(noise)
         whole, pieces = (read(tmp_path / f"{name}.{ending}").samples for name in ("whole", "pieces"))
         np.testing.assert_array_equal(whole, pieces)
+
+
+def test_the_start_of_a_file_of_any_length_is_read(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (48_000, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", sound, 8000, subtype="FLOAT")
+    start = read(tmp_path / "a.wav", max_seconds=2, first=1.5)
+    assert start.channels == 2
+    np.testing.assert_allclose(start.samples, sound[:12_000].mean(1), atol=1e-7)
+    assert len(read(tmp_path / "a.wav", first=1.5, rate=16_000).samples) == 24_000
+    assert len(read(tmp_path / "a.wav", first=60).samples) == 48_000
+    with pytest.raises(InputError, match="claims 6 seconds, wanted at most 2"):
+        read(tmp_path / "a.wav", max_seconds=2)
+
+
+def test_channels_that_cancel_each_other_are_refused(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 4000).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", np.stack([sound, -sound], 1), 8000)
+    with pytest.raises(InputError, match=r"a\.wav: its channels cancel each other .*; save one of them alone"):
+        read(tmp_path / "a.wav")
+    soundfile.write(tmp_path / "a.wav", np.zeros((4000, 2), np.float32), 8000)
+    assert not read(tmp_path / "a.wav").samples.any()

@@ -18,7 +18,7 @@ import torch
 from portavoz.blocks.harmonic_source import HarmonicSource
 from portavoz.families.chatterbox.features import levelled, sinc_resampled
 from portavoz.families.chatterbox.loop import Chatterbox
-from portavoz.families.chatterbox.text import Tokenizer, punctuated
+from portavoz.families.chatterbox.text import Tokenizer, punctuated, tokenizer_file
 from portavoz.flow import Noise
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*sdp_kernel:FutureWarning")  # the reference's own
@@ -98,7 +98,7 @@ def test_from_text_and_prompt_to_wave(name: str, tmp_path: Path) -> None:
     samples, rate = soundfile.read(recording, dtype="float32")
     voice = loop.clone(samples, rate)
     check_voice(voice, tts.conds)
-    tokenizer = Tokenizer(tmp_path / "tokenizer.json", loop.c.tokens, variant)
+    tokenizer = Tokenizer(tokenizer_file(tmp_path, variant), loop.c.tokens, variant)
     ids = tokenizer.ids(punctuated(TEXT, variant), "en" if variant == "multilingual" else None)
     got = loop.generate(ids, voice, loop.generation(most=MOST), seed=3)
     np.testing.assert_array_equal(got.tokens, tokens[tokens < 6561])

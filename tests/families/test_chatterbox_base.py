@@ -91,12 +91,18 @@ def test_the_parts_of_s3gen_are_the_references(gen: Any) -> None:
     from portavoz.families.chatterbox.codes import SpeechTokenizer, tokens
     from portavoz.families.chatterbox.decoder import Estimator
     from portavoz.families.chatterbox.encoder import TokenEncoder
-    from portavoz.families.chatterbox.speaker import XVector
+    from portavoz.families.chatterbox.speaker import VoiceEncoder, XVector
     from portavoz.families.chatterbox.vocoder import HiFT
 
     c, random = CONFIGS["base"], np.random.default_rng(2)
     w = Weights(folded({k: v.numpy() for k, v in gen.state_dict().items()}, c), ops.open("torch"))
     t, n = w.ops.tensor, w.ops.numpy
+
+    encoder = reference.sensitised("voice", c, models.sensitise)
+    pieces = np.abs(random.standard_normal((3, 160, c.voice.mels))).astype(np.float32)
+    own = Weights({k: v.numpy() for k, v in encoder.state_dict().items()}, w.ops)
+    got = n(VoiceEncoder(own, c.voice)(t(pieces)))[:, 0]
+    assert models.relative(got, encoder(torch.from_numpy(pieces)).numpy()) <= LIMIT
 
     mel = random.standard_normal((1, 300, 128)).astype(np.float32)
     want, _ = gen.tokenizer.quantize(torch.from_numpy(mel).transpose(1, 2), torch.tensor([300], dtype=torch.int32))

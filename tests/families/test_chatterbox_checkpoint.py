@@ -12,7 +12,8 @@ import pytest
 
 from portavoz import ops
 from portavoz.errors import InputError, SpecError, WeightError
-from portavoz.families.chatterbox.checkpoint import Checkpoint, is_chatterbox
+from portavoz.families.chatterbox.checkpoint import Checkpoint
+from portavoz.families.chatterbox.file_set import is_chatterbox, part_files
 from portavoz.families.chatterbox.prompt import Conditionals
 from portavoz.weights import file
 from portavoz.weights.layout import relayout
@@ -88,15 +89,22 @@ def test_a_matrix_stored_the_other_way_round_is_refused_by_its_shape(tmp_path: P
 @pytest.mark.parametrize(
     ("gone", "said"),
     [
-        ("ve.safetensors", "the voice encoder"),
-        ("s3gen.safetensors", "its vocoder"),
-        ("t3_cfg.safetensors", "T3"),
+        ("ve.safetensors", r"the voice encoder \(ve\.safetensors\)"),
+        (
+            "s3gen.safetensors",
+            r"the S3 tokenizer, the x-vector model, the flow, the vocoder "
+            r"\(s3gen\.safetensors, of turbo s3gen_meanflow\.safetensors\)",
+        ),
+        ("t3_cfg.safetensors", r"T3 \(t3_cfg\.safetensors, t3_mtl23ls_v2\.safetensors or t3_turbo_v1\.safetensors\)"),
     ],
 )
 def test_a_missing_file_is_named(gone: str, said: str, tmp_path: Path) -> None:
     folder = models.published(tmp_path / "voice")
     (folder / gone).unlink()
-    with pytest.raises(InputError, match=f"{said}.*missing"):
+    with pytest.raises(InputError, match=f"{said} missing; fetch the whole checkpoint"):
+        Checkpoint.open(folder)
+    file.write(folder / gone, {"model.norm.weight": np.ones(4, np.float32)}, {"format": "pt"})
+    with pytest.raises(InputError, match=f"{said} missing .{gone}: no part of Chatterbox is in it.; fetch"):
         Checkpoint.open(folder)
 
 
@@ -111,8 +119,51 @@ def test_files_of_two_variants_are_refused(tmp_path: Path) -> None:
     folder = models.published(tmp_path / "voice")
     other = models.published(tmp_path / "turbo", "tiny-turbo")
     (folder / "s3gen.safetensors").write_bytes((other / "s3gen_meanflow.safetensors").read_bytes())
-    with pytest.raises(WeightError, match="s3gen is turbo's"):
+    with pytest.raises(WeightError, match="voice: s3gen is turbo's"):
         Checkpoint.open(folder)
+    about = json.loads((other / "config.json").read_text()) | {"variant": "english"}
+    (other / "config.json").write_text(json.dumps(about))
+    with pytest.raises(WeightError, match=r"turbo: config\.json says english, and t3 is turbo's"):
+        Checkpoint.open(other)
+
+
+def test_of_a_published_folder_with_several_models_one_speaks_and_the_others_can_be_chosen(tmp_path: Path) -> None:
+    """As on the hub: English beside two editions of the multilingual T3, all of them with one s3gen."""
+    folder = models.published(tmp_path / "voice")
+    other = models.published(tmp_path / "other", "tiny-multilingual")
+    for name in ("t3_23lang.safetensors", "t3_mtl23ls_v2.safetensors"):
+        (folder / name).write_bytes((other / "t3_mtl23ls_v2.safetensors").read_bytes())
+    english = Checkpoint.open(folder)
+    assert {path.name for path in english.weights} == {"t3_cfg.safetensors", "s3gen.safetensors", "ve.safetensors"}
+    note = english.about()["note"]
+    assert 'the english one speaks: a config.json with {"family": "chatterbox", "variant": …}' in note
+    assert part_files(folder)["t3"].name == "t3_cfg.safetensors"
+    (folder / "config.json").write_bytes((other / "config.json").read_bytes())
+    chosen = Checkpoint.open(folder)
+    assert chosen.config == models.config("tiny-multilingual")
+    assert {path.name for path in chosen.weights} >= {"t3_mtl23ls_v2.safetensors"}
+    assert 'chooses "english"' in chosen.note
+
+
+def test_turbo_is_published_beside_a_flow_that_it_does_not_use(tmp_path: Path) -> None:
+    folder, other = models.published(tmp_path / "turbo", "tiny-turbo"), models.published(tmp_path / "other")
+    (folder / "s3gen.safetensors").write_bytes((other / "s3gen.safetensors").read_bytes())
+    checkpoint = Checkpoint.open(folder)
+    assert {path.name for path in checkpoint.weights} == {
+        "t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors", "ve.safetensors",
+    }  # fmt: skip
+    assert checkpoint.note == ""
+    assert checkpoint.tokenizer().path.name == "vocab.json"
+
+
+def test_a_ports_own_configuration_is_no_obstacle(tmp_path: Path) -> None:
+    folder = models.published(tmp_path / "voice")
+    for kind, ours in (("chatterbox", True), ("chatterbox_turbo", True), ("llama", False)):
+        (folder / "config.json").write_text(json.dumps({"model_type": kind, "version": "1.0"}))
+        assert is_chatterbox(folder) is ours
+    (folder / "config.json").write_text('{"model_type": "chatterbox"}')
+    # It says no sizes, so they are the published ones.
+    assert Checkpoint.open(folder).config.tokens.layers == 30
 
 
 def test_two_files_with_the_same_part_are_refused(tmp_path: Path) -> None:
@@ -125,8 +176,13 @@ def test_two_files_with_the_same_part_are_refused(tmp_path: Path) -> None:
 def test_a_pickle_stays_closed_and_the_way_out_is_said(tmp_path: Path) -> None:
     folder = models.published(tmp_path / "voice")
     (folder / "s3gen.safetensors").rename(folder / "s3gen.pt")
-    with pytest.raises(InputError, match=r"portavoz weights convert .*s3gen\.pt .*--trust-pickle"):
+    (folder / "ve.safetensors").rename(folder / "ve.pt")
+    (folder / "t3_cfg.pt").write_bytes(b"")  # not wanted: its safetensors are there
+    with pytest.raises(InputError, match="a pickle, which can run code") as refused:
         Checkpoint.open(folder)
+    convert = "portavoz weights convert {0}.pt {0}.safetensors --trust-pickle"
+    wanted = [convert.format(folder / name) for name in ("ve", "s3gen")]
+    assert str(refused.value).endswith(" and ".join(wanted))
 
 
 def test_an_unknown_setting_is_refused_with_those_that_there_are(tmp_path: Path) -> None:

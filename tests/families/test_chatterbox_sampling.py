@@ -72,11 +72,17 @@ def test_a_token_is_drawn_as_often_as_its_probability_says() -> None:
 def test_at_temperature_zero_the_likeliest_is_said_whatever_is_drawn() -> None:
     s = Sampling(temperature=0.0)
     assert {sampling.next_token(logits(3), [0], s, u) for u in (0.0, 0.4, 0.999)} == {int(logits(3).argmax())}
+    cold = Sampling(temperature=1e-40)  # by which no logit can be divided
+    assert {sampling.next_token(logits(3), [0], cold, u) for u in (0.0, 0.999)} == {int(logits(3).argmax())}
 
 
-@pytest.mark.parametrize("bad", [{"temperature": -1}, {"guidance": 11}, {"penalty": 0}, {"min_p": 2}, {"top_p": 1.5}])
+@pytest.mark.parametrize(
+    "bad",
+    [{"temperature": -1}, {"guidance": 11}, {"penalty": 0}, {"min_p": 2}, {"top_p": 1.5}, {"top_k": 2.5},
+     {"temperature": "hot"}, {"temperature": float("nan")}, {"min_p": True}],
+)  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused_with_its_range(bad: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="give a number from"):
+    with pytest.raises(InputError, match=r"give a (whole )?number from"):
         Sampling(**bad)
 
 

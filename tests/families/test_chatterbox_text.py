@@ -10,7 +10,7 @@ import pytest
 
 from portavoz.errors import InputError
 from portavoz.families.chatterbox.prompt import checked
-from portavoz.families.chatterbox.text import Tokenizer, punctuated
+from portavoz.families.chatterbox.text import Tokenizer, punctuated, tokenizer_file
 
 TEXTS = [
     "hello there", "  Two   spaces. ", "A list: one; two — three…", "“Quoted” and ‘single’", "Ends with a dash -",
@@ -37,6 +37,28 @@ def test_ids_are_the_references_with_start_and_stop(tmp_path: Path) -> None:
         assert ours.ids(text)[0].tolist() == [255, *theirs.encode(text), 0]
 
 
+def test_turbos_ids_are_those_of_gpt2s_tokenizer_in_the_published_files(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    path, config = Path(models.tokenizer(tmp_path, "turbo")), models.config("tiny-turbo").tokens
+    texts = [*(punctuated(text, "turbo") for text in TEXTS), "Oh,[laugh] the ## 3 [clear throat]né 你"]
+    theirs = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    end, ours = "A <|endoftext|> B", Tokenizer(tokenizer_file(tmp_path, "turbo"), config, "turbo")
+    assert ours.ids(end)[0].tolist() == theirs(end).input_ids
+    for number in range(2):
+        assert [ours.ids(text)[0].tolist() for text in texts] == [theirs(text).input_ids for text in texts]
+        if number == 0:  # then by added_tokens.json
+            (tmp_path / "tokenizer_config.json").unlink()
+            ours = Tokenizer(tokenizer_file(tmp_path, "turbo"), config, "turbo")
+    assert {ours.table.token_to_id(token) for token in ("[laugh]", "[clear throat]")} < {*ours.ids(texts[-1])[0]}
+    path.with_name("merges.txt").write_text("#version: 0.2\nq zz\n")
+    with pytest.raises(InputError, match=r"vocab\.json: not a tokenizer .*fetch the checkpoint's tokenizer again"):
+        Tokenizer(path, config, "turbo")
+    path.with_name("merges.txt").unlink()
+    with pytest.raises(InputError, match=r"no vocab\.json with merges\.txt or tokenizer\.json"):
+        tokenizer_file(tmp_path, "turbo")
+
+
 def test_a_language_stands_in_front_and_korean_comes_apart(tmp_path: Path) -> None:
     path, c = models.tokenizer(tmp_path, "multilingual"), models.config("tiny-multilingual").tokens
     kinds = models.reference.models("tokenizers.tokenizer")
@@ -59,6 +81,14 @@ def test_letters_that_the_model_does_not_know_are_refused(tmp_path: Path) -> Non
     tokenizer = Tokenizer(Path(models.tokenizer(tmp_path)), models.config().tokens)
     with pytest.raises(InputError, match="letters that this model does not know"):
         tokenizer.ids("Привет как дела.")
+    ids, unknown = tokenizer.read("The 你 and the 好, 你.")
+    assert unknown == "你好"
+    assert ids.shape[1] > 10
+    multilingual = Tokenizer(
+        Path(models.tokenizer(tmp_path, "multilingual")), models.config("tiny-multilingual").tokens, "multilingual"
+    )
+    with pytest.raises(InputError, match="spell it in those of a language it has"):
+        multilingual.ids("你好")
 
 
 @pytest.mark.parametrize("language", ["ja", "zh", "xx"])
@@ -103,9 +133,9 @@ def test_a_prompt_without_a_voice_is_refused(samples: np.ndarray, rate: int, sai
 @pytest.mark.parametrize(
     ("samples", "rate", "said"),
     [
-        (np.tile(SOUND, 25), 24_000, "75 s long: only its first 60 s are used"),
+        (np.tile(SOUND, 25), 24_000, "longer than 60 s: only its first 60 s are used"),
         (np.clip(40 * SOUND, -1, 1), 24_000, "clipped"),
-        (np.stack([SOUND, SOUND], 1), 24_000, "mixed down"),
+        (np.stack([SOUND, SOUND], 1), 24_000, "2 channels were mixed down to one"),
         (SOUND, 8_000, "nothing above 4000 Hz"),
     ],
 )

@@ -17,7 +17,7 @@ from portavoz.audio.files import read, to_pcm16
 from portavoz.serve.store import RATE
 from portavoz.voice import Voice
 
-FEW = {"flow_steps": 2, "temperature": 0.9}
+FEW = {"flow_steps": 2, "temperature": 0.9, "whole": True}  # the server streams; `speak` makes whole sentences
 SAID: dict[str, Any] = {"model": "clone", "input": "Hello there. The other one.", "response_format": "pcm"}
 
 

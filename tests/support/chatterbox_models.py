@@ -64,23 +64,41 @@ def tokenizer(folder: Any, variant: str = "english") -> str:
     """A tokenizer file of the true format, made here: the published ones are not in the package."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    path = folder / "tokenizer.json"
     if variant == "turbo":
-        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-        vocab = {letter: i for i, letter in enumerate(letters)}
-        table = Tokenizer(models.BPE(vocab, []))
-        table.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        table.add_special_tokens(["<|endoftext|>"])
-    else:
-        special = ["[STOP]", "[UNK]", "[SPACE]", "[PAD]", "[en]", "[ko]", "[de]"]
-        letters = [chr(c) for c in range(33, 127)] + ["́", "̈"]
-        vocab = {token: i for i, token in enumerate([*special, *letters, "th", "he"])}
-        vocab["[START]"] = 255
-        table = Tokenizer(models.BPE(vocab, [("t", "h"), ("h", "e")], unk_token="[UNK]"))
-        table.pre_tokenizer = pre_tokenizers.Whitespace()
-        table.add_special_tokens([*special, "[START]"])
+        return gpt2_tokenizer(folder)
+    path = folder / "tokenizer.json"
+    special = ["[STOP]", "[UNK]", "[SPACE]", "[PAD]", "[en]", "[ko]", "[de]"]
+    letters = [chr(c) for c in range(33, 127)] + ["́", "̈"]
+    vocab = {token: i for i, token in enumerate([*special, *letters, "th", "he"])}
+    vocab["[START]"] = 255
+    table = Tokenizer(models.BPE(vocab, [("t", "h"), ("h", "e")], unk_token="[UNK]"))
+    table.pre_tokenizer = pre_tokenizers.Whitespace()
+    table.add_special_tokens([*special, "[START]"])
     table.save(str(path))
     return str(path)
+
+
+def gpt2_tokenizer(folder: Any) -> str:
+    """Turbo's tokenizer in the files of the published checkpoint: it has no tokenizer.json."""
+    import json
+
+    from tokenizers import pre_tokenizers
+
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("#", "#")]
+    letters = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in merges)]
+    vocab = {token: i for i, token in enumerate([*letters, "<|endoftext|>"])}
+    added = {token: len(vocab) + i for i, token in enumerate(("[laugh]", "[clear throat]"))}
+    plain = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    decoder = {str(number): {"content": token, **plain, "special": False} for token, number in added.items()}
+    decoder[str(vocab["<|endoftext|>"])] = {"content": "<|endoftext|>", **plain, "special": True}
+    end = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    config = {"add_prefix_space": False, "added_tokens_decoder": decoder, "tokenizer_class": "GPT2Tokenizer", **end}
+    written = {"vocab.json": vocab, "added_tokens.json": added, "special_tokens_map.json": end}
+    for name, content in {**written, "tokenizer_config.json": config}.items():
+        (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(folder / "vocab.json")
 
 
 def prompt(folder: Any, seconds: float = 2.5, rate: int = 24_000) -> str:

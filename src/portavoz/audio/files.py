@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ MAX_CHANNELS = 8
 LOUDEST = 100.0  # 40 dB above full scale; integers stored as floats are far beyond it
 BLOCK = 1 << 16  # samples of each channel decoded or encoded at once
 DENSEST = 96_000  # samples a second, channels counted: stereo at 48 kHz; times `max_seconds` bounds the work
+CANCELLED = 1e-3  # of the loudest channel: what is left of channels with opposite signs
 FORMATS = {
     "wav": ("WAV", "PCM_16"),
     "flac": ("FLAC", "PCM_16"),
@@ -37,26 +39,33 @@ FORMATS = {
 }
 
 
-def read(source: str | os.PathLike[str] | BinaryIO, *, rate: int | None = None, max_seconds: float = 600.0) -> Wave:
+def read(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    rate: int | None = None,
+    max_seconds: float = 600.0,
+    first: float | None = None,
+) -> Wave:
     """A sound file (WAV, FLAC, OGG, MP3, AIFF …) as a mono wave, at `rate` Hz when given.
 
     What the header claims is checked before anything is decoded, and decoding goes block by block under a running
     cap, so that a hostile file costs no more memory than `max_seconds` of sound. Channels are averaged. A file that
-    is too long, cut short, silent about its length, empty, or holds NaN is refused, never mended: InputError.
+    is too long, cut short, silent about its length, empty, or holds NaN is refused, never mended, and so are channels
+    that cancel each other: InputError. With `first` only so many seconds are read, of a file of any length.
     """
     if rate is not None:
         check_rate(rate, "read: rate")
     if not isinstance(source, (str, os.PathLike)):
-        return _decode(source, "audio data", rate, max_seconds)
+        return _decode(source, "audio data", rate, max_seconds, first)
     path = os.fspath(source)
     try:
         with open_input(path, SOUND) as file:
-            return _decode(file, path, rate, max_seconds)
+            return _decode(file, path, rate, max_seconds, first)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its rights") from error
 
 
-def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float) -> Wave:
+def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float, first: float | None) -> Wave:
     import soundfile
 
     plain: Any = FileSource(file)
@@ -67,10 +76,12 @@ def _decode(file: BinaryIO, name: str, rate: int | None, max_seconds: float) -> 
             with deferred():
                 sound = soundfile.SoundFile(plain)
                 stack.callback(_close, sound)
-            _check_header(sound, name, max_seconds)
-            samples = _samples(sound, name, rate)
+            check_rate(sound.samplerate, name)
+            wanted = sound.frames if first is None else min(sound.frames, math.ceil(first * sound.samplerate))
+            _check_header(sound, name, max_seconds, wanted)
+            samples = _samples(sound, name, rate, wanted)
             plain.check()
-            return Wave(samples, rate or sound.samplerate)
+            return Wave(samples, rate or sound.samplerate, sound.channels)
     except soundfile.SoundFileError as error:
         plain.check()
         reason = str(error).split(": ", 1)[-1].rstrip(".")
@@ -86,18 +97,18 @@ def _close(sound: soundfile.SoundFile) -> None:
         sound.close()
 
 
-def _check_header(sound: soundfile.SoundFile, name: str, max_seconds: float) -> None:
-    check_rate(sound.samplerate, name)
+def _check_header(sound: soundfile.SoundFile, name: str, max_seconds: float, wanted: int) -> None:
+    """`wanted`: the samples of each channel that are read."""
     if not 1 <= sound.channels <= MAX_CHANNELS:
         raise InputError(f"{name}: {sound.channels} channels, wanted 1 to {MAX_CHANNELS}; mix it down first")
-    seconds = sound.frames / sound.samplerate
+    seconds = wanted / sound.samplerate
     if seconds > max_seconds:
         raise InputError(
-            f"{name}: claims {seconds:.4g} seconds, wanted at most {max_seconds:g}; cut it, or raise the limit"
+            f"{name}: claims {seconds:.0f} seconds, wanted at most {max_seconds:g}; cut it, or raise the limit"
         )
-    if sound.frames * sound.channels > max_seconds * DENSEST:
+    if wanted * sound.channels > max_seconds * DENSEST:
         raise InputError(
-            f"{name}: claims {sound.frames * sound.channels} samples in {sound.channels} channels, wanted at most "
+            f"{name}: claims {wanted * sound.channels} samples in {sound.channels} channels, wanted at most "
             f"{max_seconds * DENSEST:.0f}; mix it down, or cut it"
         )
     if sound.format not in claims.CONTAINERS:
@@ -108,40 +119,43 @@ def _check_header(sound: soundfile.SoundFile, name: str, max_seconds: float) -> 
         raise InputError(f"{name}: no samples in it, wanted some sound; choose another file")
 
 
-def _samples(sound: soundfile.SoundFile, name: str, rate: int | None) -> NDArray[np.float32]:
-    """All samples, mixed down and resampled, one block at a time."""
+def _samples(sound: soundfile.SoundFile, name: str, rate: int | None, wanted: int) -> NDArray[np.float32]:
+    """The first `wanted` samples, mixed down and resampled, one block at a time."""
     stream = None
     if rate is not None and rate != sound.samplerate:
         import soxr
 
         stream = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
     # One array of the length that was claimed and checked: pieces and their sum would take twice the memory.
-    whole = None if stream else np.empty(sound.frames, np.float32)
+    whole = None if stream else np.empty(wanted, np.float32)
     pieces: list[NDArray[Any]] = []
-    heard = 0
+    heard, loudest, left = 0, 0.0, 0.0
     # soundfile hands out at most the frames that the header claims, so the claim that was checked is the cap.
-    while len(block := _block(sound)):
+    while len(block := _block(sound, wanted - heard)):
         check()
         # The comparison is false for NaN as well.
-        if not np.abs(block).max() <= LOUDEST:
+        if not (peak := float(np.abs(block).max())) <= LOUDEST:
             raise InputError(f"{name}: values that are not finite or beyond ±{LOUDEST:g}, wanted −1 … 1; rescale it")
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        loudest, left = max(loudest, peak), max(left, float(np.abs(mono).max()))
         if whole is not None:
             whole[heard : heard + len(mono)] = mono
         elif stream:
             pieces.append(stream.resample_chunk(mono))
         heard += len(block)
-    if heard < sound.frames:
-        raise InputError(f"{name}: {heard} of {sound.frames} samples are there, wanted all; copy or record it again")
+    if heard < wanted:
+        raise InputError(f"{name}: {heard} of {wanted} samples are there, wanted all; copy or record it again")
+    if left < CANCELLED * loudest:
+        raise InputError(f"{name}: its channels cancel each other when they are mixed to one; save one of them alone")
     if whole is not None or stream is None:
         return np.asarray(whole)
     pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
     return np.concatenate(pieces)
 
 
-def _block(sound: soundfile.SoundFile) -> NDArray[Any]:
+def _block(sound: soundfile.SoundFile, most: int) -> NDArray[Any]:
     with deferred():
-        return sound.read(BLOCK, dtype="float32", always_2d=True)
+        return sound.read(min(BLOCK, most), dtype="float32", always_2d=True)
 
 
 def to_pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:

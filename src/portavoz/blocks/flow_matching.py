@@ -23,7 +23,7 @@ SCHEDULES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
 
 def times(steps: int, schedule: str) -> NDArray[np.float32]:
     """The times [steps + 1] from 0 to 1; "cosine" takes small steps first. Raises InputError."""
-    if schedule not in SCHEDULES:
+    if not isinstance(schedule, str) or schedule not in SCHEDULES:
         raise InputError(f"there is no schedule {schedule!r}; choose one of {', '.join(SCHEDULES)}")
     if steps < 1:
         raise InputError(f"{steps} steps of the flow, wanted at least 1")

@@ -144,6 +144,6 @@ class Diagnostics:
 
         spec, known = MelSpec(rate=self.rate, high=min(8000.0, self.rate / 2)), None
         if self.prompt is not None:
-            heard = read(self.prompt, rate=self.rate)
+            heard = read(self.prompt, rate=self.rate, first=PICTURED)
             known = ReferenceSound(mel_spectrogram(heard.samples, spec), heard, same_text=False)
         return listen(Wave(np.concatenate(self.pieces), self.rate), spec, known=known)

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..ops import names
 
 if TYPE_CHECKING:
+    from ..families.synthesis import SynthesisRequest
     from ..text.lexicon import Lexicon
     from ..voice import Voice
 
@@ -90,12 +91,12 @@ def open_lexicon(args: argparse.Namespace) -> Lexicon | None:
     return Lexicon.open(args.lexicon)
 
 
-def open_voice(args: argparse.Namespace) -> Voice:
-    """The voice that `voice_options` chose."""
+def open_voice(args: argparse.Namespace, request: SynthesisRequest | None = None) -> Voice:
+    """The voice that `voice_options` chose. What it cannot be asked is refused before its weights are read."""
     from ..voice import load
 
     with _logged(quiet=getattr(args, "quiet", False) or getattr(args, "json", False)):
-        voice = load(args.voice, **load_options(args))
+        voice = load(args.voice, request=request, **load_options(args))
     if voice.about.get("note"):
         note(voice.about["note"])
     return voice

@@ -34,7 +34,7 @@ from .optional import (
     Tensors,
     Workload,
 )
-from .synthesis import Synthesizer
+from .synthesis import SynthesisRequest, Synthesizer
 
 __all__ = [
     "Arrays", "Checkpoint", "CheckpointPart", "Engine", "FamilySpec", "FasterGraph", "FaultCatalogue", "GraphTwin",
@@ -206,6 +206,8 @@ class FamilySpec:
     exercise: Callable[[Model, Any, Lengths], None]  # one utterance of these lengths, for counting and timing
     lengths: Lengths  # the usual ones
 
+    # Raises InputError for what a Checkpoint cannot be asked, before a weight is read.
+    refuse: Callable[[Any, SynthesisRequest], None] | None = None
     values: Callable[[Any], dict[str, Any]] = lambda config: config.to_dict()
     interfaces: Callable[[Any], tuple[Stage, ...]] = lambda config: ()  # from the text to the wave, see flow.join
     # Checkpoints without a voice.json: whether a folder is one, which architectures they name, what is fetched beside

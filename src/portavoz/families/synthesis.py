@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..text.lexicon import Lexicon
 
 MOST_THREADS = 256
+PROMPT_SECONDS = 60.0  # of a recording, from which a voice is made
 MOST_ROWS = 256  # said together: each has memory of its own
 Floats = NDArray[np.float32]
 Adjust = Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]]
@@ -95,6 +96,28 @@ class SynthesisOptions:
             raise InputError(f"lexicon: {who} reads letters, not phonemes; spell the word as it sounds instead")
         if self.adjust is not None:
             raise InputError(f"durations: {who} does not predict durations; leave them out")
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisRequest:
+    """What a voice will be asked first, as far as it is known before it is opened.
+
+    text: None where it is read as it is spoken. prompt: the recording whose voice it is. manner: its `speaker` as it
+    was named.
+    """
+
+    text: str | None = None
+    prompt: Wave | None = None
+    manner: SynthesisOptions = field(default_factory=SynthesisOptions)
+
+
+def check_options(given: Mapping[str, Any], known: Mapping[str, str], name: str) -> dict[str, Any]:
+    """A family's own settings that were given. Raises InputError for one that the voice `name` does not have."""
+    for option in given:
+        if option not in known:
+            there = f"has {', '.join(known)}" if known else "has none"
+            raise InputError(f"there is no option {option!r}: the voice {name} {there}")
+    return dict(given)
 
 
 class SynthesisStream(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .. import families, ops
 from ..errors import BackendError, InputError
 from ..families.spec import Checkpoint, Engine, FamilySpec, Lookup
-from ..families.synthesis import Opened, Options
+from ..families.synthesis import Opened, Options, SynthesisRequest
 from ..flow import Stage, join
 from ..folder import checkpoint, describe, is_checkpoint
 from ..graph import processor
@@ -67,12 +67,17 @@ def _sibling(folder: Path, name: str) -> Path | None:
     return locate.hub(f"{owner}/{name}") if owner else None
 
 
-def load_family(folder: Path, options: Options) -> Opened:
-    """The model in a folder on the runtime that was asked for. Raises PortavozError for what cannot be."""
+def load_family(folder: Path, options: Options, request: SynthesisRequest | None = None) -> Opened:
+    """The model in a folder on the runtime that was asked for. Raises PortavozError for what cannot be.
+
+    What the family can refuse of a request is refused before a weight is read.
+    """
     for name in ("schedule", "mesh"):
         if getattr(options, name) and not options.backend:
             raise BackendError(f"{name} is of a back end that has one: give backend 'ttnn' with it, or leave it out")
     _, family, found = open_checkpoint(folder, options.vocoder)
+    if request is not None and family.refuse is not None:
+        family.refuse(found, request)
     # On a back end or a device of the caller's choice the blocks run as they are written, in the first precision.
     bare = _bare(family, found)
     default = "eager" if bare else next(iter(family.runtimes))

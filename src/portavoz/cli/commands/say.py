@@ -11,7 +11,7 @@ Examples:
   portavoz say --file book.txt -o - --stream --format raw | aplay -q -r 24000 -f S16_LE
   portavoz say "Slowly, please." --speed 0.8 --pauses 1.5 -o slow.flac --json
   portavoz say "As loud as a podcast." --loudness -16 --rate 48000 -o podcast.wav --quiet
-  portavoz say "In my own voice." --voice my-folder --prompt me.wav --set exaggeration=0.7 -o me.wav --signals
+  portavoz say "In my own voice." --voice my-folder --prompt me.wav --set exaggeration=0.7 -o own.wav --signals
   portavoz say "As somebody else." --voice my-checkpoint --speaker anna.npy:0.7+bert.npy:0.3 -o both.wav
 """
 
@@ -43,6 +43,7 @@ from ..options import (
 from ..play import play, player
 
 if TYPE_CHECKING:
+    from ...families.synthesis import SynthesisRequest
     from ...lab.signals.diagnosis import Report as Found
     from ...speech import Speech
     from ...voice import Voice
@@ -148,7 +149,8 @@ def run(args: argparse.Namespace) -> int:
     limit = nullcontext() if args.timeout is None else time_limit(args.timeout)
     with limit, _target(args, playing=command is not None) as out:
         text = source.open_text(args)
-        voice = open_voice(args)
+        request = _request(args, text)
+        voice = open_voice(args, request)
         _check_times(args, voice)
         began, report = time.perf_counter(), Report(args.rate or voice.rate)
         with ExitStack() as stack:
@@ -159,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
             if diagnostics is not None:
                 beside.append(diagnostics)
             update = stack.enter_context(progress.shown(text, quiet=args.quiet))
-            for part in voice.stream(text.text, **_manner(args, voice)):
+            for part in voice.stream(text.text, **_manner(args, voice, request)):
                 sound.write(part.samples)
                 for extra in beside:
                     extra.write(part)
@@ -239,22 +241,41 @@ def _beside(args: argparse.Namespace, out: str, rate: int) -> list[Timestamps | 
     return files
 
 
-def _manner(args: argparse.Namespace, voice: Voice) -> dict[str, Any]:
+def _request(args: argparse.Namespace, text: source.Source) -> SynthesisRequest:
+    """What the command line asks for. Raises InputError for what is wrong with it whatever the voice."""
+    from ...families.synthesis import SynthesisOptions, SynthesisRequest
+    from ...voice import read_prompt
+
+    if args.prompt is not None and args.speaker is not None:
+        raise InputError("--prompt and --speaker both say who speaks: give one of them")
+    if (
+        args.prompt is not None
+        and args.output is not None
+        and Path(args.output).resolve() == Path(args.prompt).resolve()
+    ):
+        raise InputError(f"-o {args.output}: this is the recording of --prompt; give another name")
+    manner = SynthesisOptions(
+        args.speaker, args.speed, args.pauses, args.seed, open_lexicon(args), None, args.pitch,
+        dict(map(setting, args.set)),
+    )  # fmt: skip
+    prompt = None if args.prompt is None else read_prompt(args.prompt)
+    return SynthesisRequest(text.text if isinstance(text.text, str) else None, prompt, manner)
+
+
+def _manner(args: argparse.Namespace, voice: Voice, request: SynthesisRequest) -> dict[str, Any]:
     speaker: Any = args.speaker
     if isinstance(speaker, str) and speaker.isdecimal() and speaker not in voice.speakers:
         speaker = int(speaker)
-    if args.prompt is not None:
-        if speaker is not None:
-            raise InputError("--prompt and --speaker both say who speaks: give one of them")
-        speaker = voice.clone(args.prompt)
+    if request.prompt is not None:
+        speaker = voice.clone(request.prompt)
     chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker, "pitch": args.pitch}
     # Who sends sound on while it is made wants the first of it soon.
     early = args.output == "-" and (args.stream or args.format == "raw")
     batch = args.batch if args.batch is not None else 1 if early else None
     return {
         **chosen,
-        "lexicon": open_lexicon(args),
+        "lexicon": request.manner.lexicon,
         "batch": batch,
-        "options": dict(map(setting, args.set)),
+        "options": request.manner.options,
         "markup": args.markup,
     }

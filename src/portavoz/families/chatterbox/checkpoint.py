@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ...config_reader import read_object
 from ...errors import InputError, WeightError
 from ...folder import name_of
 from ...input_files import is_file
@@ -26,89 +25,40 @@ from ...weights.cursor import ShapeOnlyWeights, Weights
 from ..spec import Lookup, Tensors
 from . import names
 from .config import ENGLISH, VARIANTS, ChatterboxConfig, parse
+from .file_set import CONFIG, SHOWN, VOICE, missing, own_config, picked
 from .prompt import Conditionals
 from .stages import Eager
 from .text import Tokenizer, tokenizer_file
 
 NOWHERE = Lookup()
 DEFAULT = "default"  # the speaker that came with the checkpoint
-CONFIG, VOICE, PICKLED_VOICE = "config.json", "conds.safetensors", "conds.pt"
-PICKLES = ("t3_cfg.pt", "s3gen.pt", "ve.pt")
-WANTED = {
-    "t3": "t3_cfg.safetensors (T3)",
-    "voice": "ve.safetensors (the voice encoder)",
-    "tokenizer": "s3gen.safetensors (its tokenizer)",
-    "speaker_encoder": "s3gen.safetensors (its speaker encoder)",
-    "flow": "s3gen.safetensors (its flow)",
-    "mel2wav": "s3gen.safetensors (its vocoder)",
-}
-
-
-def found(folder: Path) -> dict[str, list[Path]]:
-    """Which of the folder's safetensors files hold which part. Raises WeightError for a damaged file."""
-    out: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        if path.name == VOICE:
-            continue
-        for part in names.prefixes(file.names(path)):
-            out.setdefault(part, []).append(path)
-    return out
-
-
-def part_files(folder: Path) -> dict[str, Path]:
-    """The file of each root that one file holds whole."""
-    out, parts = dict[str, Path](), found(folder)
-    for root in names.ROOTS:
-        files = {path for part, paths in parts.items() if names.PARTS[part][1] == root for path in paths}
-        if len(files) == 1:
-            out[root] = files.pop()
-    return out
-
-
-def is_chatterbox(folder: Path) -> bool:
-    """Whether a folder looks like a checkpoint of this family; nothing is refused here."""
-    if is_file(folder / "voice.json"):
-        return False
-    if is_file(folder / CONFIG):
-        return _says_so(folder)
-    if any(is_file(folder / name) for name in ("s3gen.safetensors", "s3gen_meanflow.safetensors", *PICKLES)):
-        return True
-    try:
-        return {"t3", "flow"} <= found(folder).keys()
-    except WeightError:
-        return False
-
-
-def _says_so(folder: Path) -> bool:
-    try:
-        return read_object(folder / CONFIG, "fetch it again").get("family") == "chatterbox"
-    except InputError:
-        return False
+PICKLED_VOICE = "conds.pt"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder, its files, and the configuration that they show; no weight is read yet."""
+    """A folder, its files, and the configuration that they show; no weight is read yet. `note` is for the listener."""
 
     folder: Path
     weights: tuple[Path, ...]
     config: ChatterboxConfig
+    note: str = ""
 
     @classmethod
     def open(cls, folder: Path, lookup: Lookup = NOWHERE) -> Checkpoint:
         """Raises InputError for a file of the set that is missing, WeightError for files of two variants."""
         if lookup.vocoder is not None:
             raise InputError(f"vocoder {str(lookup.vocoder)!r}: Chatterbox has its own; leave it out")
-        parts = found(folder)
-        missing = [WANTED[part] for part in names.PARTS if part not in parts]
-        if missing:
-            raise InputError(f"{folder}: {', '.join(dict.fromkeys(missing))} missing{_pickled(folder)}")
+        parts, note = picked(folder)
+        gone = [part for part in names.PARTS if part not in parts]
+        if gone:
+            raise InputError(missing(folder, gone))
         for part, paths in parts.items():
             if len(paths) > 1:
-                listed = ", ".join(path.name for path in paths)
-                raise WeightError(f"{folder}: {WANTED[part]} is in {listed}; keep one of them")
+                listed = " and ".join(path.name for path in paths)
+                raise WeightError(f"{folder}: {SHOWN[part]} is in {listed}; keep one of them")
         files = tuple(dict.fromkeys(path for paths in parts.values() for path in paths))
-        return cls(folder, files, _config(folder, files))
+        return cls(folder, files, _config(folder, files), note)
 
     def tensors(self) -> dict[str, Tensors]:
         """Each root's tensors by our names, in PyTorch's layout, folded. Raises WeightError."""
@@ -156,7 +106,7 @@ class Checkpoint:
         known = [DEFAULT] if is_file(self.folder / VOICE) else []
         return {
             "name": named, "family": "chatterbox", "rate": self.config.spec.rate, "speakers": known,
-            "config": self.config.to_dict(),
+            "config": self.config.to_dict(), **({"note": self.note} if self.note else {}),
         }  # fmt: skip
 
     def files(self) -> list[Path]:
@@ -186,9 +136,10 @@ class Checkpoint:
         return Conditionals.load(path, self.config) if is_file(path) else None
 
     @property
-    def pickled_voice(self) -> bool:
-        """Whether the voice that came with it is a pickle still."""
-        return is_file(self.folder / PICKLED_VOICE) and not is_file(self.folder / VOICE)
+    def pickled_voice(self) -> Path | None:
+        """The voice that came with it, where it is a pickle still."""
+        pickled = self.folder / PICKLED_VOICE
+        return pickled if is_file(pickled) and not is_file(self.folder / VOICE) else None
 
 
 def _kernel(path: str) -> str:
@@ -196,27 +147,23 @@ def _kernel(path: str) -> str:
     return path.replace("parametrizations.weight.original1", "weight").replace("weight_v", "weight")
 
 
-def _pickled(folder: Path) -> str:
-    there = [name for name in PICKLES if is_file(folder / name)]
-    if not there:
-        return "; fetch the whole checkpoint"
-    path = folder / there[0]
-    return (
-        f"; {path.name} is a pickle, which can run code: make safetensors of it with portavoz weights convert "
-        f"{path} {path.with_suffix('.safetensors')} --trust-pickle"
-    )
-
-
 def _config(folder: Path, files: tuple[Path, ...]) -> ChatterboxConfig:
     shapes: dict[str, dict[str, Any]] = {root: {} for root in names.ROOTS}
     for path in files:
         for name, (root, ours) in names.renamed(stored := store.read(path)).items():
             shapes[root][ours] = stored[name]
-    if is_file(folder / CONFIG):
-        config = parse({k: v for k, v in read_object(folder / CONFIG, "fetch it again").items() if k != "family"})
-        names.recognised(shapes, config)
+    given = own_config(folder)
+    config = parse({key: value for key, value in given.items() if key != "family"}) if given else ENGLISH
+    try:
+        variant = names.recognised(shapes, config)
+    except WeightError as problem:
+        raise WeightError(f"{folder}: {problem}") from problem
+    if given:
+        if variant != config.variant:
+            raise WeightError(
+                f"{folder}: {CONFIG} says {config.variant}, and t3 is {variant}'s: take both from one checkpoint"
+            )
         return config
-    variant = names.recognised(shapes, ENGLISH)
     config = VARIANTS[variant]
     rows = int(shapes["t3"]["text_emb.weight"].shape[0])
     return replace(config, tokens=replace(config.tokens, text_vocab=rows))

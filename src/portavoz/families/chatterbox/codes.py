@@ -80,6 +80,11 @@ class SpeechTokenizer(Block):
 
 
 def tokens(levels: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """Numbers in ±1 [1, T, 8] → entries of the code book [1, T]: rounded (half to even), digits of base 3."""
-    digits = np.round(levels * np.float32(SQUEEZE)).astype(np.int64) + 1
+    """Numbers in ±1 [1, T, 8] → entries of the code book [1, T]."""
+    return quantized(levels * np.float32(SQUEEZE))
+
+
+def quantized(levels: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Squeezed numbers [1, T, 8] → entries of the code book [1, T]: rounded (half to even), digits of base 3."""
+    digits = np.round(levels).astype(np.int64) + 1
     return (digits * LEVELS ** np.arange(DIGITS)).sum(-1)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ...blocks.harmonic_source import HarmonicSource
 from ..faults import Arrays, Fault, Wrapped, change, edge, exchange, leaf, rx, words_in
+from .codes import quantized
 
 T3, ENC, EST = "t3.tfmr.layers.", "flow.encoder.", "flow.decoder.estimator."
 SPK, TOK, V = "speaker_encoder.", "tokenizer.encoder.", "mel2wav."
@@ -80,6 +82,24 @@ def _velocity(change: Callable[[Any, int], Any]) -> Callable[[Any, Any], None]:
         model.velocity = velocity
 
     return edit
+
+
+def _half_up(model: Any, _: Any) -> None:
+    model.quantize = lambda levels: quantized(np.floor(levels + 0.5))
+
+
+def _phase_without_modulo(model: Any, _: Any) -> None:
+    """Turns are added up in float32 and never reduced, as a port's cumulative sum does it."""
+    spec = model.vocoder.source
+
+    def source(f0: Any, noise: Any) -> Any:
+        drawn = HarmonicSource(spec, noise)
+        normal, pitch = drawn.draw(len(f0)), np.repeat(f0, spec.hop)[:, None]
+        turns = pitch * np.arange(1, spec.harmonics + 2, dtype=np.float32) / np.float32(spec.rate)
+        angle = np.float32(2 * np.pi) * np.cumsum(turns, 0, dtype=np.float32) + drawn.phase
+        return np.float32(spec.sine) * np.sin(angle) + np.float32(spec.noise) * normal
+
+    model.source = source
 
 
 def _once(inner: Any, x: Any, seen: list[int]) -> Any:
@@ -170,6 +190,8 @@ GLUE = [
           edit=_velocity(lambda v, i: v * (1.1 if i == 2 else 1))),
     Fault("a gain and a shift of the mel that nobody asked for", edge(V + "(f0_predictor.condnet.0|conv_pre)"),
           edit=_mel_changed),
+    Fault("halves rounded up", r"value:rounded$", edit=_half_up),
+    Fault("a phase that grows without its modulo", r"value:source$", edit=_phase_without_modulo),
     Fault("the flow's rows exchanged", r"value:velocity$", edit=_velocity(lambda v, i: v[::-1])),
 ]  # fmt: skip
 FAULTS = [*WEIGHTS, *GLUE]

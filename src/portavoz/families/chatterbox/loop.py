@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from .codes import tokens as code_tokens
 from .config import CODES, PROMPT_RATE, ChatterboxConfig
 from .guard import AlignmentGuard
 from .prompt import FLOW_SECONDS, SHORTEST, T3_SECONDS, Conditionals, checked, fitted
-from .sampling import DEFAULTS, Sampling, guided, next_token
+from .sampling import DEFAULTS, Sampling, check_number, guided, next_token
 from .stages import Stages, Step
 
 Floats = NDArray[np.float32]
@@ -41,6 +41,13 @@ class Generation:
     steps: int | None = None
     schedule: str | None = None
     rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            check_number("flow_steps", self.steps, 1, 1000, whole=True)
+        if self.rate is not None:
+            check_number("flow_guidance", self.rate, 0, 10)
+        times(1, "linear" if self.schedule is None else self.schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,9 @@ class Utterance:
 class Chatterbox:
     """Text ids and a voice → sound, on whatever runs the stages. Holds no state: many threads may call it."""
 
-    def __init__(self, stages: Stages, c: ChatterboxConfig) -> None:
-        self.stages, self.c, self.rate = stages, c, c.spec.rate
+    def __init__(self, stages: Stages | None, c: ChatterboxConfig) -> None:
+        """`stages` is None where nothing will be spoken, and settings are only checked."""
+        self.stages, self.c, self.rate = cast("Stages", stages), c, c.spec.rate
         v, hop = c.vocoder, c.spec.hop
         self.source = SourceSpec(c.spec.rate, hop, v.harmonics, v.sine, v.noise, v.voiced)
 
@@ -75,14 +83,16 @@ class Chatterbox:
         sampling = DEFAULTS[self.c.variant].changed(**values)
         if not 1 <= flow.get("most", 1) <= self.c.tokens.max_speech - 4:
             raise InputError(f"{flow['most']} tokens at most: give 1 to {self.c.tokens.max_speech - 4}")
-        times(flow.get("steps", 1), flow.get("schedule", "linear"))
         return Generation(sampling, **flow)
 
     # prompt → voice
 
-    def clone(self, samples: NDArray[Any], rate: int, emotion: float | None = None) -> Conditionals:
-        """The voice of a prompt [samples] at `rate` Hz. Raises InputError for a prompt that has none."""
-        wave, notes = checked(samples, rate, SHORTEST[self.c.variant])
+    def clone(self, samples: NDArray[Any], rate: int, channels: int = 1) -> Conditionals:
+        """The voice of a prompt [samples] at `rate` Hz, mixed down from `channels`.
+
+        Raises InputError for a prompt without a voice.
+        """
+        wave, notes = checked(samples, rate, SHORTEST[self.c.variant], channels)
         high = features.resampled(wave, rate, self.c.spec.rate)
         if self.c.variant == "turbo":
             high = features.levelled(high, self.c.spec.rate)
@@ -100,7 +110,7 @@ class Chatterbox:
             notes=notes,
         )
         self.stages.close_prompt()
-        return voice.with_emotion(emotion)
+        return voice
 
     def _speaker(self, low: Floats) -> Floats:
         vectors = self.stages.voice(features.voice_mel(low, self.c.voice.mels))

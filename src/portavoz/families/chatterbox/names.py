@@ -102,16 +102,23 @@ def unturned(tensors: Tensors, config: ChatterboxConfig) -> dict[str, Any]:
     return {key: value.T if GPT2.fullmatch(key) else value for key, value in tensors.items()}
 
 
+def t3_variant(t3: Tensors, given: ChatterboxConfig) -> str:
+    """The variant whose T3 this is: GPT-2's layers are turbo's, a small vocabulary (or `given`'s) is English."""
+    if any(name.startswith("tfmr.h.") for name in t3):
+        return "turbo"
+    rows = int(t3["text_emb.weight"].shape[0]) if "text_emb.weight" in t3 else given.tokens.text_vocab
+    english = rows == given.tokens.text_vocab and given.variant == "english"
+    return "english" if english or rows < 1000 else "multilingual"
+
+
+def mean_flow(gen: Tensors) -> bool:
+    """Whether s3gen's flow is turbo's."""
+    return "flow.decoder.estimator.time_embed_mixer.weight" in gen
+
+
 def recognised(tensors: Mapping[str, Tensors], given: ChatterboxConfig) -> str:
     """The variant whose tensors these are. Raises WeightError when they are another's than `given`."""
-    t3, gen = tensors["t3"], tensors["s3gen"]
-    if any(name.startswith("tfmr.h.") for name in t3):
-        variant = "turbo"
-    else:
-        rows = int(t3["text_emb.weight"].shape[0]) if "text_emb.weight" in t3 else given.tokens.text_vocab
-        english = rows == given.tokens.text_vocab and given.variant == "english"
-        variant = "english" if english or rows < 1000 else "multilingual"
-    mixer = "flow.decoder.estimator.time_embed_mixer.weight" in gen
+    variant, mixer = t3_variant(tensors["t3"], given), mean_flow(tensors["s3gen"])
     if mixer != (variant == "turbo"):
         other = "turbo's (mean flow)" if mixer else "the ten-step one"
         raise WeightError(f"s3gen is {other} and t3 is {variant}'s: take both files from one checkpoint")

@@ -7,12 +7,13 @@ the reference's token, velocity or mel whatever the port said.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.flow_matching import euler, guide, times
+from ...flow import Noise
 from ...ops.tap import tap
 from ...weights.cursor import Weights
 from ..probe import parity_weights, settled
@@ -48,6 +49,9 @@ def inputs(c: ChatterboxConfig, seed: int = 0, steps: int | None = None) -> Arra
         "start": normal(1, 38, c.flow.mels),
         "shown": normal(1, 14, c.flow.mels),
         "sines": 0.1 * normal(1, 24 * c.spec.hop, c.vocoder.harmonics + 1),
+        # Halves, which ports round in their own ways; and four seconds, in which a phase without its modulo drifts.
+        "halves": draw.integers(-2, 3, (1, 12, 8)).astype(np.float32) / 2,
+        "f0": (170 + 60 * np.sin(np.arange(200) / 30)).astype(np.float32),
     }
 
 
@@ -66,11 +70,19 @@ def weights(c: ChatterboxConfig) -> Arrays:
     return settled(arrays, build, lambda model: model.x_vector(bank), 0)
 
 
-def run(model: Stages, given: Arrays, c: ChatterboxConfig) -> None:
+class Compared(Stages, Protocol):
+    """The stages, and what the host does between them."""
+
+    def quantize(self, levels: Any) -> Any: ...
+    def source(self, f0: Any, noise: Noise) -> Any: ...
+
+
+def run(model: Compared, given: Arrays, c: ChatterboxConfig) -> None:
     """Every stage once, and the loops for a few steps."""
     tap("voice", model.voice(given["pieces"]))
     x_vector = tap("x_vector", model.x_vector(given["bank"]))
     tap("codes", code_tokens(tap("levels", model.codes(given["codes_mel"]))))
+    tap("rounded", model.quantize(given["halves"]))
     rows = 2 if c.tokens.guided else 1
     step = model.prefill(model.condition(given["speaker"], given["prompt"], 0.7), given["ids"], rows)
     tap("logits", step.logits)
@@ -79,6 +91,7 @@ def run(model: Stages, given: Arrays, c: ChatterboxConfig) -> None:
         tap("logits", step.logits)
     mel = flow(model, given, x_vector, c)
     f0 = tap("pitch", model.pitch(mel))
+    tap("source", model.source(given["f0"], Noise(0)))
     tap("wave", model.vocode(mel, tap("excitation", model.excite(given["sines"].astype(f0.dtype)))))
 
 

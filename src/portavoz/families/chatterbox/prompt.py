@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, WeightError
 from ...weights import file
+from ..synthesis import PROMPT_SECONDS
 from .config import CODES, PROMPT_RATE, ChatterboxConfig
+from .sampling import check_number
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
 
 SHORTEST = {"english": 1.0, "multilingual": 1.0, "turbo": 5.0}  # seconds
-LONGEST = 60.0  # seconds that are taken; a longer prompt is cut, and that is said
 T3_SECONDS = {"english": 6.0, "multilingual": 6.0, "turbo": 15.0}
 FLOW_SECONDS = 10.0
 QUIETEST = 1e-3  # loudest sample of something that can be heard
@@ -48,8 +49,7 @@ class Conditionals:
         """The same voice with another exaggeration. Raises InputError outside 0 … 2."""
         if emotion is None:
             return self
-        if not (isinstance(emotion, (int, float)) and 0 <= emotion <= 2):
-            raise InputError(f"exaggeration is {emotion!r}: give a number from 0 to 2, 0.5 is neutral")
+        check_number("exaggeration", emotion, 0, 2)
         return replace(self, emotion=float(emotion))
 
     def save(self, path: str | Path) -> None:
@@ -89,10 +89,11 @@ class Conditionals:
         return cls(**parts, emotion=float(emotion[0]) if emotion.size else 0.5)
 
 
-def checked(samples: NDArray[Any], rate: int, shortest: float) -> tuple[Floats, tuple[str, ...]]:
+def checked(samples: NDArray[Any], rate: int, shortest: float, channels: int = 1) -> tuple[Floats, tuple[str, ...]]:
     """A prompt [samples] or [samples, channels] as mono float32, at most a minute long, and what to say about it.
 
-    Raises InputError for one that is too short, silent, or no sound.
+    `channels`: how many it was mixed down from already. Raises InputError for one that is too short, silent or no
+    sound.
     """
     wave = np.asarray(samples)
     if wave.dtype.kind not in "fiu" or wave.ndim not in (1, 2):
@@ -101,16 +102,19 @@ def checked(samples: NDArray[Any], rate: int, shortest: float) -> tuple[Floats, 
         wave = wave.astype(np.float64) / np.iinfo(wave.dtype).max
     notes: list[str] = []
     if wave.ndim == 2:
-        wave = wave.mean(1)
-        notes.append("the prompt's channels were mixed down to one")
+        wave, channels = wave.mean(1), wave.shape[1]
+    if channels > 1:
+        notes.append(f"the prompt's {channels} channels were mixed down to one")
     if not np.isfinite(wave).all():
         raise InputError("prompt: has numbers that are not finite; export the sound again")
     seconds = len(wave) / rate
     if seconds < shortest:
-        raise InputError(f"prompt: {seconds:.2f} s long, wanted {shortest:g} to {LONGEST:g} s of one voice")
-    if seconds > LONGEST:
-        wave = wave[: int(LONGEST * rate)]
-        notes.append(f"the prompt is {seconds:.0f} s long: only its first {LONGEST:g} s are used")
+        raise InputError(
+            f"prompt: {seconds:.2f} s long, wanted {shortest:g} to {PROMPT_SECONDS:g} s of one voice; record more"
+        )
+    if seconds > PROMPT_SECONDS:
+        wave = wave[: int(PROMPT_SECONDS * rate)]
+        notes.append(f"the prompt is longer than {PROMPT_SECONDS:g} s: only its first {PROMPT_SECONDS:g} s are used")
     if np.abs(wave).max() < QUIETEST:
         raise InputError("prompt: there is no sound in it; record it again, closer to the microphone")
     if (np.abs(wave) >= CLIPPED).mean() > CLIPS:

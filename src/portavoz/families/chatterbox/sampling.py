@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,14 @@ from numpy.typing import NDArray
 from ...errors import InputError
 
 Floats = NDArray[np.float32]
+COLDEST = 1e-3  # below this temperature only the likeliest token can be drawn, and logits would overflow
+
+
+def check_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
+    """Raises InputError for a setting that is no number from `low` to `high`."""
+    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise InputError(f"{name} is {value!r}: give a {'whole ' if whole else ''}number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +42,12 @@ class Sampling:
     penalty_last: bool = False
 
     def __post_init__(self) -> None:
-        checks = {
-            "temperature": (self.temperature, 0.0, 5.0),
-            "cfg_weight": (self.guidance, 0.0, 10.0),
-            "repetition_penalty": (self.penalty, 0.1, 10.0),
-            "min_p": (self.min_p, 0.0, 1.0),
-            "top_p": (self.top_p, 0.0, 1.0),
-        }
-        for name, (value, low, high) in checks.items():
-            if not (isinstance(value, (int, float)) and low <= value <= high):
-                raise InputError(f"{name} is {value!r}: give a number from {low:g} to {high:g}")
+        check_number("temperature", self.temperature, 0, 5)
+        check_number("cfg_weight", self.guidance, 0, 10)
+        check_number("repetition_penalty", self.penalty, 0.1, 10)
+        check_number("min_p", self.min_p, 0, 1)
+        check_number("top_p", self.top_p, 0, 1)
+        check_number("top_k", self.top_k, 0, 10_000, whole=True)
 
     def changed(self, **values: float | int | None) -> Sampling:
         """The same with the values that are not None."""
@@ -108,7 +113,7 @@ def filtered(logits: Floats, seen: Sequence[int], s: Sampling) -> Floats:
     """All of it in order: penalty, temperature, min-p, top-k, top-p; turbo's penalty at the end."""
     if not s.penalty_last:
         logits = penalised(logits, seen, s.penalty)
-    if s.temperature > 0 and s.temperature != 1.0:
+    if s.temperature >= COLDEST and s.temperature != 1.0:
         logits = np.divide(logits, s.temperature, dtype=np.float32)
     if s.min_p > 0:
         logits = without_unlikely(logits, s.min_p)
@@ -124,6 +129,6 @@ def choose(logits: Floats, uniform: float) -> int:
 
 
 def next_token(logits: Floats, seen: Sequence[int], s: Sampling, uniform: float) -> int:
-    """The next token after those `seen`; at temperature 0 the likeliest, whatever `uniform` is."""
+    """The next token after those `seen`; at a temperature below `COLDEST` the likeliest, whatever `uniform` is."""
     kept = filtered(logits, seen, s)
-    return int(kept.argmax()) if s.temperature == 0 else choose(kept, uniform)
+    return int(kept.argmax()) if s.temperature < COLDEST else choose(kept, uniform)

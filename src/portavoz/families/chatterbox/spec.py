@@ -11,8 +11,9 @@ from ...ops.wrapper import repeated
 from ...weights.cursor import Weights
 from ..spec import CheckpointPart, FamilySpec, FaultCatalogue, Lengths, Reference, Target
 from . import runtime
-from .checkpoint import Checkpoint, is_chatterbox, part_files
+from .checkpoint import Checkpoint
 from .config import CODES, CONFIGS, ChatterboxConfig, parse
+from .file_set import is_chatterbox, part_files
 from .loop import Chatterbox
 from .names import turned
 from .prompt import Conditionals
@@ -20,7 +21,7 @@ from .sessions import Sessions
 from .speaker import VoiceEncoder
 from .stages import Eager, s3gen
 from .tokens import T3
-from .voice import synthesizer
+from .voice import refuse, synthesizer
 
 HERE = __name__.rpartition(".")[0]
 SHOWN = (
@@ -104,12 +105,13 @@ FAMILY = FamilySpec(
     runner=Sessions,
     synthesizer=synthesizer,
     exercise=exercise,
+    refuse=refuse,
     lengths={"symbols": 40, "prompt": 25, "tokens": 25},  # a second of speech behind a second of a prompt
     interfaces=interfaces,
     recognises=is_chatterbox,
     part_files=part_files,
     speaks=("Chatterbox",),
-    hub_files=("*.pt",),
+    hub_files=("conds.pt", "merges.txt"),  # the other pickles have safetensors beside them
     probe=Target(f"{HERE}.probe:SPEC"),
     references={
         "chatterbox": Reference(

@@ -24,9 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blocks.flow_matching import time_embedding
+from ...blocks.harmonic_source import HarmonicSource
+from ...flow import Noise
 from ...ops.base import Ops
 from ...weights.cursor import Weights
-from .codes import SpeechTokenizer
+from .codes import SpeechTokenizer, quantized
 from .config import ChatterboxConfig
 from .decoder import Estimator
 from .encoder import SpeakerProjection, TokenEncoder
@@ -114,6 +116,14 @@ class Eager:
 
     def codes(self, mel: Floats) -> Floats:
         return self.ops.numpy(self.tokenizer(self.ops.tensor(mel)))
+
+    def quantize(self, levels: Floats) -> Whole:
+        """Squeezed levels [1, T, 8] → entries of the code book [1, T], on the host; for comparisons."""
+        return quantized(levels)
+
+    def source(self, f0: Floats, noise: Noise) -> Floats:
+        """Pitch [T] in Hz → sines [T · hop, 9] on the host, as one utterance; for comparisons."""
+        return HarmonicSource(self.vocoder.source, noise).push(f0)
 
     def close_prompt(self) -> None:
         """The weights are all one file's: nothing of it can be given back."""

@@ -13,6 +13,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ....errors import MissingExtra
@@ -232,7 +233,7 @@ def _stand_in(name: str, **content: Any) -> Iterator[None]:
 def pipeline(parts: dict[str, Any], tokenizer: str, variant: str) -> Any:
     """The reference's ChatterboxTTS (or its multilingual or turbo form) around models, unmarked.
 
-    `parts`: "t3", "s3gen" and "voice"; `tokenizer`: a tokenizer file.
+    `parts`: "t3", "s3gen" and "voice"; `tokenizer`: a tokenizer file (GPT-2's vocab.json: with those beside it).
     """
     names = {"english": ("tts", "ChatterboxTTS"), "multilingual": ("mtl_tts", "ChatterboxMultilingualTTS")}
     module_name, kind = names.get(variant, ("tts_turbo", "ChatterboxTurboTTS"))
@@ -246,7 +247,9 @@ def pipeline(parts: dict[str, Any], tokenizer: str, variant: str) -> Any:
         with changed(kinds, ChineseCangjieConverter=lambda folder: None):
             table = module.MTLTokenizer(tokenizer)
     else:
-        end = "<|endoftext|>"
-        kind_of = importlib.import_module("transformers").PreTrainedTokenizerFast
-        table = kind_of(tokenizer_file=tokenizer, eos_token=end, pad_token=end)
+        end, path, library = "<|endoftext|>", Path(tokenizer), importlib.import_module("transformers")
+        if path.name == "vocab.json":
+            table = library.AutoTokenizer.from_pretrained(path.parent, pad_token=end, local_files_only=True)
+        else:
+            table = library.PreTrainedTokenizerFast(tokenizer_file=tokenizer, eos_token=end, pad_token=end)
     return getattr(module, kind)(parts["t3"], parts["s3gen"], parts["voice"], table, "cpu")

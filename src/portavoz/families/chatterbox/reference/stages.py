@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ....blocks.harmonic_source import HarmonicSource, SourceSpec
 from ....errors import InputError
+from ....flow import Noise
 from ...reference import sensitise
 from ...spec import Checkpoint, ReferenceRun
 from .. import names, probe
@@ -80,6 +82,30 @@ class ReferenceStages:
         with _any_precision():
             hidden, _ = tokenizer.encoder(_turned(mel), torch.tensor([mel.shape[1]]))
             return tokenizer.quantizer._codebook.project_down(hidden).tanh().numpy()
+
+    def quantize(self, levels: Floats) -> Whole:
+        """The statements of its code book behind the projection (s3tokenizer's FSQCodebook.encode)."""
+        digits = torch.from_numpy(levels).round() + 1
+        return (digits * torch.pow(3, torch.arange(levels.shape[-1]))).sum(-1).to(torch.int64).numpy()
+
+    def source(self, f0: Floats, noise: Noise) -> Floats:
+        """SineGen on the draws of `noise`."""
+        module, generator = models("s3gen.hifigan"), self.gen.mel2wav.m_source.l_sin_gen
+        v, hop = self.c.vocoder, self.c.spec.hop
+        drawn = HarmonicSource(SourceSpec(self.c.spec.rate, hop, v.harmonics, v.sine, v.noise, v.voiced), noise)
+        normal = torch.from_numpy(drawn.draw(len(f0)).T.copy())[None]
+
+        class Fixed:
+            """In the place of torch.distributions.Uniform."""
+
+            def __init__(self, **_: Any) -> None: ...
+
+            def sample(self, **_: Any) -> Any:
+                return torch.from_numpy(drawn.phase)[None, :, None].clone()
+
+        with changed(module, Uniform=Fixed), changed(torch, randn_like=lambda x: normal), torch.no_grad():
+            waves, _, _ = generator(torch.from_numpy(np.repeat(f0, hop))[None, None])
+        return waves[0].T.numpy()
 
     def close_prompt(self) -> None:
         """Its models stay."""
