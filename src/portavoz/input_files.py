@@ -12,7 +12,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from .errors import InputError, PortavozError
@@ -231,19 +231,20 @@ def _bounded(value: Any) -> Any:
 
     The walk visits at most LARGEST values.
     """
-    left, waiting = LARGEST, [(value, 1)]
+    left = LARGEST
+    waiting: list[tuple[Collection[Any], int]] = [([value], 0)]
     while waiting:
-        one, depth = waiting.pop()
-        left -= 1
-        if isinstance(one, int) and one.bit_length() > MOST_BITS:
-            raise ValueError(f"a whole number of more than {MOST_BITS} bits")
-        inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else ()
+        inner, depth = waiting.pop()
         left -= len(inner)
         if left < 0:
             raise ValueError(f"more than {LARGEST} values")
         if inner and depth >= DEEPEST:
             raise ValueError(f"nested more than {DEEPEST} deep")
-        waiting += [(part, depth + 1) for part in inner if isinstance(part, (dict, list, int))]
+        for part in inner:
+            if isinstance(part, (dict, list)):
+                waiting.append((part.values() if isinstance(part, dict) else part, depth + 1))
+            elif isinstance(part, int) and part.bit_length() > MOST_BITS:
+                raise ValueError(f"a whole number of more than {MOST_BITS} bits")
     return value
 
 
