@@ -59,10 +59,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jaxtyping.config.update("jaxtyping_disable", not (everywhere or here))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Imports leave no garbage that is worth looking for."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What collecting has imported stays: training, which collects garbage at every validation, need not look at it."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +94,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 # Files that take longest, the longest first: one of them as the last would leave the other process idle.
 LONGEST = (
-    "ops/test_conformance.py", "fuzz/test_fuzz.py", "lab/test_plant.py", "families/test_speecht5.py",
-    "families/test_chatterbox_lab.py", "serve/test_page.py", "lab/test_parity.py", "ops/test_ttnn_golden.py",
-    "train/loop/test_trainer.py", "test_project.py", "weights/test_convert.py", "lab/test_mlx_modules.py",
-    "lab/test_kit.py", "lab/test_page.py", "evaluate/test_pages.py", "train/tasks/test_cross_backend.py",
-    "train/tasks/test_grow.py", "cli/test_refusals.py", "families/test_kokoro_blocks.py", "serve/test_load.py",
-    "train/loop/test_memory.py", "families/test_chatterbox_story.py", "lab/test_caches.py", "cli/test_train.py",
-    "train/loop/test_progress.py", "evaluate/test_report.py", "lab/test_foreign_ports.py", "train/tasks/test_joint.py",
-    "families/test_types.py", "weights/test_ledger.py", "cli/test_tune.py", "graph/test_speecht5.py", "test_docs.py",
+    "lab/test_plant.py", "ops/test_conformance.py", "families/test_speecht5.py", "families/test_chatterbox_lab.py",
+    "lab/test_parity.py", "serve/test_page.py", "ops/test_ttnn_golden.py", "weights/test_convert.py",
+    "test_project.py", "lab/test_mlx_modules.py", "lab/test_kit.py", "lab/test_page.py", "evaluate/test_pages.py",
+    "families/test_kokoro_blocks.py", "serve/test_load.py", "fuzz/test_fuzz.py", "cli/test_refusals.py",
+    "lab/test_caches.py", "evaluate/test_report.py", "families/test_chatterbox_story.py", "lab/test_foreign_ports.py",
+    "families/test_types.py", "weights/test_ledger.py", "families/test_families.py", "test_docs.py",
 )  # fmt: skip
 
 
