@@ -38,7 +38,7 @@ def atomic(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Ite
     If the block raises, or the disk is full, `path` is unchanged and nothing is left beside it. Links are followed; an
     existing file keeps its permissions. Raises InputError for a path that cannot be written.
     """
-    target = _target(path)
+    target = check_new_file(path)
     _clean(target.parent)
     # In the same folder, since a rename is atomic within one file system only.
     beside = target.with_name(f".portavoz-{secrets.token_hex(8)}.part")
@@ -183,7 +183,7 @@ def made_folder(path: str | os.PathLike[str]) -> Path:
 
 def _no_folder(folder: Path, error: OSError | ValueError) -> InputError:
     reason = getattr(error, "strerror", None) or error
-    return InputError(f"{folder}: no folder can be made there ({reason}); choose another")
+    return InputError(f"{folder}: the folder cannot be created ({reason}); choose another")
 
 
 def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None = None) -> None:
@@ -193,7 +193,8 @@ def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None 
         file.write("\n")
 
 
-def _target(path: str | os.PathLike[str]) -> Path:
+def check_new_file(path: str | os.PathLike[str]) -> Path:
+    """Where `atomic` would write: links followed. Raises InputError for a path that cannot be a file."""
     if "\0" in os.fspath(path):
         raise InputError(f"{os.fspath(path)!r}: a path cannot hold a NUL character; choose another name")
     target = Path(os.path.realpath(path))

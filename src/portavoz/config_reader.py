@@ -73,7 +73,7 @@ def check_size(numbers: int, what: str) -> None:
     if numbers > NUMBERS and not os.environ.get(ALLOW_LARGE):
         raise SpecError(
             f"{what} asks for about {4 * numbers / 2**30:.1f} GiB, wanted at most {4 * NUMBERS / 2**30:.0f}; "
-            "make it smaller, or say --allow-large where that is meant"
+            "make it smaller, or pass --allow-large"
         )
 
 
@@ -84,7 +84,7 @@ def read_object(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
     except ValueError as problem:
         raise InputError(f"{path}: cannot be read as JSON ({problem}); {remedy}") from problem
     if not isinstance(found, dict):
-        raise InputError(f"{path}: a {type(found).__name__}, wanted an object; {remedy}")
+        raise InputError(f"{path}: type {type(found).__name__}, wanted an object; {remedy}")
     return found
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from numbers import Real
 
 from .errors import DeadlineError, InputError
 
@@ -83,10 +84,11 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     Looked at between sentences and between the pieces of one; a graph on ONNX Runtime or OpenVINO is stopped inside,
     between two of its operators, and an eager model between two of its blocks. Limits may be nested. Raises
-    DeadlineError from what speaks, InputError for a number that is none.
+    DeadlineError from what speaks, InputError for what is not a number above 0.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST:
+    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0 < seconds <= MOST:
         raise InputError(f"time limit is {seconds!r}: give seconds above 0, such as 30")
+    seconds = float(seconds)  # a timer takes no other kind
     deadline, outer = Deadline(), current()
     reason = f"not finished after {seconds:g} seconds; give more time, or a shorter text"
     timer = threading.Timer(seconds, deadline.stop, [reason])

@@ -61,4 +61,4 @@ class JobError(PortavozError):
 
 
 class ProgramError(PortavozError):
-    """A program of the caller's own, run in a comparison, that raised an error; the command line exits with 4."""
+    """A program that the caller named raised an error; the command line exits with 4."""

@@ -86,9 +86,7 @@ def join(*stages: Stage) -> None:
             detail = first.makes.difference(then.takes)
         else:
             detail = f"{first.makes!r} → {then.takes!r}"
-        raise SpecError(
-            f"{first.name} does not make what {then.name} takes: {detail}; use stages that were trained together"
-        )
+        raise SpecError(f"{first.name} does not fit {then.name}: {detail}; use stages that were trained together")
 
 
 @dataclass(slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+from .atomic import write_json
 from .config_reader import read_object
 from .errors import InputError, WeightError
 from .input_files import is_closed, is_file, is_folder, sha256
@@ -44,20 +45,27 @@ def find(voice: str | Path | None) -> Path:
     if is_file(folder / "voice.json") or is_checkpoint(folder):
         return folder
     if is_closed(folder / "voice.json"):
-        raise InputError(f"voice {str(voice)!r}: the folder must not be entered (Permission denied); check its rights")
+        raise InputError(
+            f"voice {str(voice)!r}: the folder cannot be opened (Permission denied); check its permissions"
+        )
     if is_folder(folder):
         raise InputError(f"voice {str(voice)!r}: the folder has neither a voice.json nor a checkpoint's config.json")
+    if is_file(folder):
+        raise InputError(f"voice {str(voice)!r}: this is a file, wanted the folder of a voice; give the folder")
     there = "there is no such folder, and no voice of that name"
     raise InputError(f"voice {str(voice)!r}: {there}; {_remedy(str(voice), known)}")
 
 
 def _remedy(name: str, known: dict[str, Path]) -> str:
     """What to do about an unknown voice: it may be the name of a bundled voice's speaker."""
+    base, at, runtime = name.rpartition("@")
+    if at and base in known:
+        return f"give {base} as the voice and {runtime} as the runtime"
     for voice, folder in known.items():
         with suppress(InputError):  # a damaged voice says so itself when it is asked for
             if name in describe(folder)["speakers"]:
                 return f"{name} is a speaker of {voice}: give {voice} as the voice and {name} as the speaker"
-    return "check it"
+    return "check the name"
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -104,6 +112,18 @@ def describe(folder: Path) -> dict[str, Any]:
     if known["format"] != FORMAT:
         raise InputError(f"{path}: format {known['format']}, this portavoz reads {FORMAT}; install a newer one")
     return known
+
+
+def seal(folder: Path, about: Mapping[str, Any], names: Iterable[str]) -> Path:
+    """Write voice.json: what `about` says, and the size and checksum of each named file of the folder.
+
+    Returns the folder. Raises InputError for a file that cannot be read.
+    """
+    files = {name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
+    card = {"card": about["card"]} if "card" in about else {}
+    rest = {key: value for key, value in about.items() if key != "card"}
+    write_json(folder / "voice.json", {"format": FORMAT, **rest, "files": files, **card}, indent=2)
+    return folder
 
 
 def verify(folder: Path, about: dict[str, Any], names: Iterable[str] | None = None) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,10 @@ from .families.synthesis import (
     SynthesisRequest,
     SynthesisStream,
     Synthesizer,
+    check_manner,
     check_options,
+    shortened,
+    whole_number,
 )  # fmt: skip
 from .flow import Wave
 from .loading import load_family
@@ -84,7 +89,7 @@ class Voice:
         """The whole text as one Speech.
 
         speed: 2.0 is twice as fast. pauses: a factor on silences; none inside a sentence gets longer than three
-        seconds. pitch: semitones up or down, for voices that were trained with a pitch of their own. speaker: a name or
+        seconds. pitch: semitones up or down, for voices with a pitch input. speaker: a name or
         number of `speakers`; in some families also an embedding, its file, or a mixture
         ("a.npy:0.7+b.npy:0.3"). seed: the same number means the same sound; a family that draws nothing at random
         sounds the same for all. lexicon: the user's own pronunciations, as a `Lexicon`, its file or its entries.
@@ -94,7 +99,7 @@ class Voice:
         be, or the voice's family has nothing to do it with, and DeadlineError under `portavoz.time_limit`.
         """
         if batch is not None:
-            self._check_batch(batch)
+            batch = self._checked_batch(batch)
         batch = None if batch == self.batch else batch
         pieces = list(
             self.stream(
@@ -130,22 +135,18 @@ class Voice:
         `text` may be an iterable of strings (the lines of a file): it is read as it is spoken, in bounded memory, but
         for marked-up text, which is read whole first.
         """
-        _check_number("speed", speed, 0.1, 10, "a number from 0.1 to 10, such as 0.8 or 1.25")
-        _check_number("pauses", pauses, 0, 100, "a number from 0 to 100, such as 0.5 or 2")
-        _check_number("pitch", pitch, -24, 24, "semitones from -24 to 24, such as -2 or 3")
+        check_manner(speed, pauses, pitch)
         if pitch and not getattr(self.model, "pitched", False):
-            raise InputError(
-                f"pitch {pitch:g}: the voice {self.name} was trained without a pitch of its own; leave it at 0"
-            )
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise InputError(f"seed is {seed!r}: give a whole number")
-        whole, batch = batch is None, self.batch if batch is None else batch
-        self._check_batch(batch)
+            raise InputError(f"pitch {pitch:g}: the voice {self.name} has no pitch input; leave it at 0")
+        seed = whole_number("seed", seed)
+        whole, batch = batch is None, self._checked_batch(self.batch if batch is None else batch)
         if not isinstance(text, Iterable) or isinstance(text, bytes | bytearray | memoryview):
-            raise InputError(f"text is a {type(text).__name__}: give a str, or an iterable of them")
+            raise InputError(f"text is of type {type(text).__name__}: give a str, or an iterable of them")
+        if durations is not None and not callable(durations):
+            raise InputError(f"durations is {shortened(durations)}: give a function of the symbols and their frames")
         manner = SynthesisOptions(
             self._speaker(speaker), float(speed), float(pauses), seed, opened(lexicon), durations, float(pitch),
-            self._checked_options(options or {}), whole,
+            self._checked_options(options), whole,
         )  # fmt: skip
         document = read_markup(text if isinstance(text, str) else strings(text), markup)
         return self._stream(document, self._manners(document, manner), batch, text if isinstance(text, str) else "")
@@ -163,7 +164,7 @@ class Voice:
         notes: list[str] = []
         pitch = segment.pitch if getattr(self.model, "pitched", False) else 0.0
         if pitch != segment.pitch:
-            notes.append(f"pitch {segment.pitch:g} is ignored: the voice {self.name} has no pitch of its own")
+            notes.append(f"pitch {segment.pitch:g} is ignored: the voice {self.name} has no pitch input")
         own = dataclasses.replace(
             manner,
             speed=min(10.0, max(0.1, manner.speed * segment.rate)),
@@ -183,22 +184,30 @@ class Voice:
         Raises InputError for a family that cannot, and for a recording without a voice.
         """
         if not isinstance(self.model, CloningSynthesizer):
-            raise InputError(f"the voice {self.name} cannot speak as another; choose one of its speakers")
+            raise InputError(f"the voice {self.name} cannot clone a recording; choose one of its speakers")
+        if not isinstance(recording, str | os.PathLike | Wave):
+            raise InputError(f"recording is of type {type(recording).__name__}: give a file's path, or a Wave")
         return self.model.clone(recording if isinstance(recording, Wave) else read_prompt(recording))
 
     def _speaker(self, speaker: Any) -> Any:
         """The model's speaker; a name may be written in other capitals."""
+        if isinstance(speaker, bool):
+            raise InputError(f"speaker is {speaker}: give a name or a number")
+        if isinstance(speaker, Integral):
+            speaker = int(speaker)
+        elif isinstance(speaker, os.PathLike):
+            speaker = os.fspath(cast("os.PathLike[str]", speaker))
         alike = [name for name in self.speakers if isinstance(speaker, str) and name.lower() == speaker.lower()]
         return self.model.speaker(alike[0] if len(alike) == 1 and speaker not in self.speakers else speaker)
 
-    def _checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked_options(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         return check_options(options, self.options, self.name)
 
-    def _check_batch(self, batch: object) -> None:
-        if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MOST_ROWS:
-            raise InputError(f"batch is {batch!r}: give a whole number of sentences from 1 to {MOST_ROWS}")
+    def _checked_batch(self, batch: object) -> int:
+        batch = whole_number("batch", batch, 1, MOST_ROWS)
         if batch > 1 and not isinstance(self.model, BatchSynthesizer):
-            raise InputError(f"batch is {batch}: the voice {self.name} says one sentence after the other; leave it out")
+            raise InputError(f"batch is {batch}: the voice {self.name} speaks one sentence at a time; leave it out")
+        return batch
 
     def _said(self, passage: Passage, batch: int) -> Iterator[tuple[TextChunk, SynthesisStream | None]]:
         """Each chunk with its sound, None where it has no symbols; up to `batch` of them are said together."""
@@ -254,15 +263,9 @@ class Voice:
         return {**self.about, "folder": str(self.folder), "runtime": self.runtime}
 
 
-def _check_number(name: str, value: Any, low: float, high: float, wanted: str) -> None:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not low <= value <= high:  # the comparison is false for NaN too
-        raise InputError(f"{name} is {value!r}: give {wanted}")
-
-
-def read_prompt(path: str | Path) -> Wave:
-    """A recording whose voice is wanted: as much of its start as one is made of. Raises InputError."""
-    return read(path, first=PROMPT_SECONDS + 1)  # whoever makes a voice of it says that it was cut
+def read_prompt(path: str | os.PathLike[str]) -> Wave:
+    """The start of a recording, as much as a voice is made from. Raises InputError."""
+    return read(path, first=PROMPT_SECONDS + 1)  # the extra second shows the model that the recording was cut
 
 
 def load(

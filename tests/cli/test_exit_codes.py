@@ -43,7 +43,8 @@ def test_ok_and_fail_and_usage(run: Any, refused: Any, tiny: Path) -> None:
 def test_a_program_that_crashes_is_neither_fail_nor_our_defect(run: Any, monkeypatch: Any, name: str) -> None:
     Path("crashing.py").write_text(CRASHING)
     monkeypatch.syspath_prepend(".")
-    for words in (("compare", f"crashing:{name}", f"crashing:{name}"), ("trace", f"crashing:{name}", "-o", "x.trace")):
+    program = f"crashing:{name}"
+    for words in (("compare", program, program), ("trace", program, "-o", "x.trace"), ("swap", program, program)):
         done = run("lab", *words)
         assert done.code == exit_codes.CRASHED
         assert re.fullmatch(
@@ -52,6 +53,19 @@ def test_a_program_that_crashes_is_neither_fail_nor_our_defect(run: Any, monkeyp
             done.err,
         )
     sys.modules.pop("crashing")
+
+
+@pytest.mark.parametrize("source", ["def run(:", "raise RuntimeError('no licence')", "raise SystemExit(5)"])
+def test_a_program_that_crashes_when_it_is_imported(run: Any, monkeypatch: Any, source: str) -> None:
+    Path("crashing.py").write_text(source)
+    monkeypatch.syspath_prepend(".")
+    program, scored = "crashing:run", ("evaluate", "--count", "1", "--only", "mos_estimate", "--mos", "crashing:run")
+    verbs = (("compare", program, program), ("trace", program, "-o", "x.trace"), ("swap", program, program))
+    for words in (*(("lab", *verb) for verb in verbs), scored):
+        done = run(*words)
+        assert (done.code, done.err.count("\n")) == (exit_codes.CRASHED, 1)
+        assert re.match(r"portavoz: crashing:run: raised (SyntaxError|RuntimeError|SystemExit): ", done.err)
+    sys.modules.pop("crashing", None)
 
 
 def test_a_defect_of_ours_is_one_line_and_a_report_on_demand(run: Any, monkeypatch: Any) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -95,15 +96,56 @@ print(*sys.modules)
         (["say"], "give one text"),
         (["say", "Hello.", "--file", "x"], "give one text"),
         (["lab", "comparee", "a", "b"], "'portavoz lab' has no command 'comparee': did you mean 'compare'?"),
+        (["lab", "help"], "'portavoz lab' has no command 'help': use 'portavoz lab --help'"),
         (["weights", "burn", "a"], "'portavoz weights' has no command 'burn': choose one of audit, convert"),
         (["say", "hello", "world", "-o", "x.wav"], "arguments: world; put a text of several words in quotes"),
-        (["say", "-good", "day"], "a text that begins with '-' goes behind '--'"),
-        (["text", "-hello"], "unrecognized arguments: -hello; a text that begins with '-' goes behind '--'"),
+        (["say", "-good", "day"], "a text that begins with '-' goes after '--'"),
+        (["text", "-hello"], "unrecognized arguments: -hello; a text that begins with '-' goes after '--'"),
         (["train"], "the following arguments are required"),
     ],
 )
 def test_wrong_command_lines_are_one_line(refused, line: list[str], said: str) -> None:
     assert said in refused(*line)
+
+
+FRAMEWORKS = {"torch", "onnxruntime", "onnx", "openvino", "mlx", "jax", "ray", "matplotlib"}
+REFUSED = [
+    ["say", "Hi.", "-o", "x.doc"], ["say", "Hi.", "-o", "nowhere/x.wav"], ["say", "Hi.", "--lexicon", "nowhere"],
+    ["say", "Hi.", "--speed", "0"], ["say", "Hi.", "--batch", "0"], ["say", "Hi.", "--plot", "nowhere/x.png"],
+    ["say", "Hi.", "--speaker", "a.npy:0.7+b.npy"], ["say", "Hi.", "--prompt", "a.wav"], ["say", "Hi.", "--rate", "5"],
+    ["say", "Hi.", "--runtime", "abacus"], ["say", "Hi.", "--set", "a=1"], ["bulk", "nowhere.csv", "out"],
+    ["show", "nowhere"], ["train", "nowhere.yaml", "--out", "o"], ["compress", "nowhere", "-o", "o", "--as", "int8"],
+    ["compress", "heart", "-o", "full", "--as", "int8"], ["compress", ".", "-o", "o", "--as", "int8"],
+    ["evaluate", "--only", "mcd"], ["evaluate", "--count", "0"], ["evaluate", "--mos", "nowhere"],
+    ["listen", "heart", "-o", "x.doc"], ["listen", "nowhere", "-o", "x.html"], ["weights", "audit", "nowhere"],
+    ["weights", "convert", "nowhere", "x.safetensors"], ["weights", "repair", "nowhere"], ["weights", "diff", "a", "b"],
+    ["lab", "compare", "nowhere", "x"], ["lab", "compare", "compact", "compact", "--html", "nowhere/x.html"],
+    ["lab", "trace", "compact", "-o", "nowhere/x"], ["lab", "check", "nowhere"],
+    ["lab", "kit", "compact", "-o", "full"],
+    ["lab", "kit", "compact", "-o", "k", "--layout", "abacus"], ["lab", "swap", "nowhere", "heart"],
+    ["lab", "swap", "heart", "./full@abacus"], ["lab", "swap", "heart", "heart", "--wave", "full"],
+    ["lab", "swap", "piper", "piper"], ["lab", "precision", "nowhere"], ["lab", "signals", "--voice", "nowhere"],
+    ["lab", "signals", "nowhere.wav"], ["lab", "selftest", "--family", "abacus"], ["lab", "selftest", "--clean", "-1"],
+    ["serve", "--slots", "0"], ["serve", "--config", "nowhere"], ["tune", "nowhere"],
+    ["tune", "heart", "--floor", "-1"],
+    ["tune", "heart"], ["bench", "abacus"],
+]  # fmt: skip
+
+
+def test_wrong_values_are_refused_before_a_framework_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    code = f"""
+import sys
+from portavoz.cli.main import main
+for words in {REFUSED!r}:
+    code = main(words)
+    print(*words, code, *sorted(set(sys.modules) & {FRAMEWORKS!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{' '.join(words)} 2" for words in REFUSED]
+    assert done.stderr.count("\n") == len(REFUSED)
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
 def test_a_full_disk_behind_standard_output_is_one_line(process) -> None:

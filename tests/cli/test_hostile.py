@@ -66,7 +66,7 @@ def test_a_name_that_is_too_long(run: Any, line: tuple[str, ...]) -> None:
         ),
         (OSError(errno.ENAMETOOLONG, "File name too long", "n" * 999), "File name too long"),
         (OSError(errno.ENOSPC, "No space left on device"), "standard output: cannot be written"),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "the current folder is not there any more"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "the current folder no longer exists"),
         (MemoryError(), "out of memory"),
     ],
     ids=str,

@@ -19,9 +19,9 @@ def test_a_kit_and_a_port_of_it(run: Any, refused: Any, tmp_path: Path) -> None:
     port.dump(tmp_path / "words.trace")
     part = run("lab", "compare", "kit", "words.trace")
     lines = part.out.decode().splitlines()
-    assert part.code == 3 and lines[0].startswith("UNDECIDABLE: not handed in, or in part: encode, decode, vocode")
+    assert part.code == 3 and lines[0].startswith("UNDECIDABLE: missing, or partial: encode, decode, vocode")
     name, judged, _, units, *_, answer = lines[-4].split()[:6]
-    assert (name, judged, answer) == ("words", units, "PASS") and int(units) > 90 and "not handed in" in lines[-1]
+    assert (name, judged, answer) == ("words", units, "PASS") and int(units) > 90 and "missing" in lines[-1]
     assert run("lab", "compare", "kit", "words.trace", "--stage", "words").code == 0
     port = Port(tmp_path / "kit")
     port.scale = lambda size: 1.0
@@ -37,6 +37,6 @@ def test_a_kit_and_a_port_of_it(run: Any, refused: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_refused(refused: Any) -> None:
-    assert "say which folder with -o" in refused("lab", "kit", "compact")
+    assert "name the folder with -o" in refused("lab", "kit", "compact")
     assert "there is no kit of the family" in refused("lab", "kit", "nobody", "-o", "kit")
-    assert "is for a kit as the reference" in refused("lab", "compare", "compact", "compact", "--stage", "words")
+    assert "needs a kit as the reference" in refused("lab", "compare", "compact", "compact", "--stage", "words")

@@ -31,7 +31,7 @@ def test_a_program_on_mlx_is_recorded_and_judged(run: Any, tmp_path: Path, monke
     try:
         assert run("lab", "trace", "on_mlx:run", "-o", "a.trace").code == 0
         checked = run("lab", "check", "a.trace").out.decode()
-        assert "a whole trace of 4 units (3 with their inputs), 2 layers with weights, floors for 4" in checked
+        assert "a complete trace of 4 units (3 with their inputs), 2 layers with weights, floors for 4" in checked
         assert run("lab", "compare", "a.trace", "on_mlx:run").code == 0
         done = run("lab", "compare", "on_mlx:run", "wrong_on_mlx:run")
         assert done.code == 1 and "layers.2" in done.out.decode().splitlines()[0]

@@ -53,7 +53,7 @@ def test_from_two_programs_to_the_first_wrong_unit(run: Any) -> None:
     assert run("lab", "trace", "right:run", "-o", "right.trace").code == 0
     assert run("lab", "trace", "wrong:run", "-o", "wrong.trace").code == 0
     checked = run("lab", "check", "wrong.trace")
-    assert checked.code == 0 and "a whole trace of 5 units (3 with their inputs)" in checked.out.decode()
+    assert checked.code == 0 and "a complete trace of 5 units (3 with their inputs)" in checked.out.decode()
     same = run("lab", "compare", "right:run", "right.trace")
     assert same.code == 0 and same.out.decode().startswith("PASS: every unit within 16 floors")
     for sides in (("right:run", "wrong.trace"), ("right.trace", "wrong:run"), ("right:run", "wrong:run")):
@@ -115,13 +115,13 @@ def test_a_compiled_voice_passes_at_stage_level(run: Any, tiny: Path) -> None:
     [
         (("trace", "nowhere:run", "-o", "x"), "cannot be imported"),
         (("trace", "compact"), "required: -o/--out"),
-        (("trace", "compact", "-o", "x", "--every", "0"), "whole numbers"),
+        (("trace", "compact", "-o", "x", "--every", "0"), "give --every from 1 up"),
         (("trace", "json:__name__", "-o", "x"), "give a function without arguments"),
         (("trace", "json:dumps", "-o", "x"), "cannot be called"),
         (("check", "nowhere.trace"), "cannot be read"),
         (("check",), "required: TRACE"),
         (("compare", "nowhere"), "give a port too"),
-        (("compare", "nobody", "nobody.trace"), "it is no family"),
+        (("compare", "nobody", "nobody.trace"), "there is no such file; give a file, 'module:function'"),
         (("compare", "compact", "compact", "--map", "nowhere.json"), "cannot be read: there is no such file"),
         (("compare", "compact", "compact", "--since", "nowhere.json"), "give a report"),
         (("compare", "compact", "compact", "--gate", "new"), "with --since"),
@@ -138,7 +138,7 @@ def test_what_is_refused(refused: Any, words: tuple[str, ...], sentence: str) ->
 
 def test_a_damaged_trace_is_one_sentence(refused: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.trace").write_bytes(np.arange(99, dtype=np.uint8).tobytes())
-    assert "no trace, or cut off" in refused("lab", "compare", "compact", "bad.trace")
+    assert "not a trace file, or truncated" in refused("lab", "compare", "compact", "bad.trace")
 
 
 @pytest.mark.usefixtures("with_torch")

@@ -42,7 +42,9 @@ def test_a_clean_port_and_a_damaged_file(run: Any, tiny: Path, tmp_path: Path) -
     assert {Path(path).name for path in report["waves"]} == {path.name for path in (tmp_path / "heard").iterdir()}
     assert soundfile.info(tmp_path / "heard" / "mel-port-first.wav").samplerate == 22050
     one = run("lab", "swap", voice, str(wrong), *TEXT, "--at", "mel")
-    assert one.code == 1 and one.out.decode().startswith(f"The fault is in {wrong}, before mel: reference first")
+    assert one.code == 1 and one.out.decode().startswith(
+        f"The fault is in {wrong}, before mel: with the reference up to"
+    )
 
 
 PROGRAM = """
@@ -71,10 +73,11 @@ def test_programs_with_borders(run: Any, refused: Any, tmp_path: Path, monkeypat
     assert run("lab", "trace", f"{name}:louder", "-o", "port.trace").code == 0
     only = run("lab", "swap", f"{name}:run", "port.trace", "--rate", "16000")
     assert only.code == 1 and only.out.decode().startswith(
-        "The fault is in port.trace, before mel: from the port's mel"
+        "The fault is in port.trace, before mel: computed by the reference from the port's mel"
     )
+    assert "w: the folder is not empty" in refused("lab", "swap", f"{name}:run", f"{name}:run", "--wave", "w")
     assert "is a trace too" in refused("lab", "swap", "port.trace", "port.trace")
-    assert "does not say its rate" in refused("lab", "swap", f"{name}:run", f"{name}:run", "--wave", "w")
+    assert "does not say its rate" in refused("lab", "swap", f"{name}:run", f"{name}:run", "--wave", "other")
     assert "names no border" in refused("lab", "swap", f"{name}:run", f"{name}:mute")
 
 
@@ -121,7 +124,7 @@ def test_a_speech_checkpoint_in_four_runtimes(run: Any, tmp_path: Path, monkeypa
 def test_stages_and_layers(run: Any) -> None:
     stages = run("lab", "precision", "compact", *TEXT, "--as", "bf16", "--backend", "numpy")
     lines = stages.out.decode().splitlines()
-    assert stages.code == 0 and "suffers most: in bfloat16 it moves the sound by" in lines[0]
+    assert stages.code == 0 and "is the most sensitive: in bfloat16 it moves the sound by" in lines[0]
     assert sorted(line.split()[0] for line in lines[3:]) == ["decode", "encode", "vocode"]
     words = ("--layers", "--only", "vocoder.*", "--as", "int8", "--as", "fp16", "--backend", "numpy")
     report = json.loads(run("lab", "precision", "compact", *TEXT, *words, "--json").out)
@@ -180,7 +183,7 @@ def test_sounds(run: Any, sounds: Path) -> None:
     short = json.loads(run("lab", "signals", "short.wav", "--reference", "good.wav", "--json").out)
     assert short["rooms"] == ["tokens or durations"]
     alone = run("lab", "signals", "good.wav")
-    assert alone.code == 0 and "not judged, for want of a reference or a prompt: energy above" in alone.out.decode()
+    assert alone.code == 0 and "not evaluated, for lack of a reference or a prompt: energy above" in alone.out.decode()
 
 
 @pytest.mark.parametrize("name", ["mel.npy", "mel.safetensors"])
@@ -206,8 +209,8 @@ def test_a_voice_by_itself_and_as_the_reference(run: Any, tiny: Path, sounds: Pa
     ("words", "said"),
     [
         ((), "give a sound, a --mel or a --voice"),
-        (("good.wav", "--text", "Hello."), "--text is what a voice says"),
-        (("good.wav", "--mel", "mel.npy"), "nobody says what its numbers mean"),
+        (("good.wav", "--text", "Hello."), "--text needs a voice that speaks it"),
+        (("good.wav", "--mel", "mel.npy"), "what its numbers mean is unknown"),
         (("good.wav", "--mel", "good.wav", "--spec", "spec.json"), "a mel's file ends with .npy or .safetensors"),
         (("good.wav", "--mel", "no.npy", "--spec", "spec.json"), "cannot be read: there is no such file"),
         (("good.wav", "--spec", "good.wav"), "not UTF-8"),

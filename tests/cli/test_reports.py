@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -245,8 +246,11 @@ def test_what_cannot_be_asked_is_not_guessed(run, tiny: Path, monkeypatch: pytes
 
 
 def test_extras_are_those_of_the_project(root: Path) -> None:
-    text = (root / "pyproject.toml").read_text(encoding="utf-8")
-    assert all(f"\n{name} = [" in text for name in system_info.EXTRAS)
+    text = (root / "pyproject.toml").read_text(encoding="utf-8").split("[project.optional-dependencies]")[1]
+    names = set(re.findall(r"^(\w+) = \[", text.split("\n[")[0], re.MULTILINE))
+    assert {*system_info.EXTRAS, "dev"} == names
+    page = (root / "docs" / "guide" / "install.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ def test_a_player_that_fails_is_no_error(say, tmp_path: Path, monkeypatch: pytes
 def test_signals_are_printed_beside_the_sound(say) -> None:
     """The figures of `lab signals`: of the sound alone, or beside a recording of the speaker; in --json too."""
     lines = say("Hello, Dr. Smith.", "-o", "out.wav", "--signals").err.splitlines()
-    assert any(line.startswith("portavoz: not judged, for want of a reference or a prompt:") for line in lines)
+    assert any(line.startswith("portavoz: not evaluated, for lack of a reference or a prompt:") for line in lines)
     found = json.loads(say("Hello, Dr. Smith.", "-o", "other.wav", "--signals", "--json").out)["signals"]
     assert {"symptoms", "rooms", "wave", "not_judged"} <= found.keys()
     assert any(sign["name"] == "energy above half of Nyquist" for sign in found["wave"])

@@ -61,9 +61,9 @@ def test_a_checkpoint_speaks_on_one_device_and_on_a_mesh(
 
 BAD = [
     (["--backend", "ttnn", "--mesh", "1x3"], "a mesh of 1 × 3 devices does not divide"),
-    (["--backend", "ttnn", "--mesh", "two"], "a mesh of 'two' cannot be: give rows and columns from 1 up, such as 1x2"),
-    (["--backend", "torch", "--mesh", "1x2"], "the back end 'torch' knows no option 'mesh'"),
-    (["--mesh", "1x2"], "mesh is of a back end that has one: give backend 'ttnn' with it, or leave it out"),
+    (["--backend", "ttnn", "--mesh", "two"], "mesh 'two': give rows and columns from 1 up, such as 1x2"),
+    (["--backend", "torch", "--mesh", "1x2"], "the back end 'torch' has no option 'mesh'"),
+    (["--mesh", "1x2"], "mesh needs a back end that has one: give backend 'ttnn' too, or leave it out"),
     (["--backend", "ttnn", "--schedule", "quick"], "there is no ttnn schedule 'quick': choose bfloat16, fast, float32"),
     (["--backend", "ttnn", "--device", "card"], "golden"),
     (

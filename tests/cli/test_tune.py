@@ -206,4 +206,4 @@ def test_refusals(run, folder: Path, cache: Path, more: tuple[str, str]) -> None
 def test_a_voice_without_choices(run, tiny: Path) -> None:
     done = run("tune", str(tiny))
     assert done.code == 2
-    assert "has no choices to tune" in done.err
+    assert "has nothing to tune" in done.err

@@ -110,10 +110,10 @@ def test_repair(run, refused, folder: Path) -> None:
     desks.spoiled(file, Path("v.safetensors"), change)
     done = run("weights", "repair", "v.safetensors", "--against", str(folder / "vocoder"))
     assert (done.code, done.out) == (0, f"conv_pre.weight: flipped\n{UP}: layout\n".encode())
-    assert done.err == "portavoz: v_fixed.safetensors: 2 repairs, 42 of 42 tensors are the reference's\n"
+    assert done.err == "portavoz: v_fixed.safetensors: 2 repairs, 42 of 42 tensors equal the reference's\n"
     assert run("weights", "audit", "v_fixed.safetensors", "--against", "ours/vocoder").code == 0
     assert run("weights", "diff", "v_fixed.safetensors", str(file)).out.startswith(b"42 tensors equal")
-    assert "nothing is repaired without proof" in refused("weights", "repair", "v.safetensors")
+    assert "a repair is written only if it equals the reference" in refused("weights", "repair", "v.safetensors")
     said = refused("weights", "repair", "v_fixed.safetensors", "--against", "ours/vocoder")
     assert "nothing is wrong with it" in said
 
@@ -127,18 +127,18 @@ def test_refusals_are_one_line(refused, run, folder: Path) -> None:
     assert "the following arguments are required: B" in refused("weights", "diff", "a")
     assert "no.safetensors: there is no such file or folder" in refused(*audit, "no.safetensors")
     assert "not a readable safetensors file" in refused(*audit, "w.npz", "--family", "compact")
-    assert "nothing says which family's weights these are" in refused(*audit, "bare.safetensors")
-    assert "say --config NAME or FILE" in refused(*audit, "bare.safetensors", "--family", "compact")
+    assert "the family of these weights is unknown" in refused(*audit, "bare.safetensors")
+    assert "give --config NAME or FILE" in refused(*audit, "bare.safetensors", "--family", "compact")
     assert "no such file and no such name" in refused(
         *audit, "bare.safetensors", "--family", "compact", "--config", "x"
     )
-    assert "say --config NAME or FILE" in refused(*audit, "bare.safetensors", "--family", "speecht5")
+    assert "give --config NAME or FILE" in refused(*audit, "bare.safetensors", "--family", "speecht5")
     convert = "portavoz weights convert w.bin w.safetensors --trust-pickle"
     assert convert in refused(*audit, "w.bin", "--family", "compact")
     assert convert in refused("weights", "diff", "w.bin", "bare.safetensors")
     desks.compact(Path("c.safetensors"))
-    assert "is a compact, ours a speecht5; give its reference" in refused(*audit, "ours", "--against", "c.safetensors")
-    assert "has no model, which ours is" in refused(*audit, "ours", "--against", "ours/vocoder")
+    assert "is a compact checkpoint, wanted a speecht5 one" in refused(*audit, "ours", "--against", "c.safetensors")
+    assert "has no part model, which ours has" in refused(*audit, "ours", "--against", "ours/vocoder")
     assert "change the ending" in refused("weights", "convert", "ours", "o.bin", "--layout", "mlx")
     assert "change the ending" in refused("weights", "repair", "ours", "--against", "ours", "-o", "o.bin")
     vocoder = ("ours/vocoder", "--against", "ours/vocoder/config.json")
@@ -176,7 +176,7 @@ def test_metadata_that_tells_nonsense_is_only_metadata(run, refused, folder: Pat
         assert done.code == 0, done
         assert json.loads(done.out)["restored"] is False
     desks.written(Path("c.safetensors"), {"a": np.ones(1, np.float32)}, {"family": "compact", "config": "{"})
-    assert "the configuration in its metadata is no JSON" in refused("weights", "audit", "c.safetensors")
+    assert "the configuration in its metadata is not JSON" in refused("weights", "audit", "c.safetensors")
 
 
 def test_every_verb_takes_a_voice_by_its_name_as_the_reference(run, refused, monkeypatch, tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_who_does_not_hear_the_reference_is_left_out(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", "cannot be read as JSON"),
-        ("[1]", "a list, wanted an object; give the answers of a listening page"),
+        ("[1]", "type list, wanted an object; give the answers of a listening page"),
         ('{"format": "other"}', "not the answers of a listening page"),
         ('{"format": "portavoz-listening-result", "version": 9}', "version 9, this portavoz reads 1"),
         ('{"format": "portavoz-listening-result", "version": 1, "test": "mos"}', "listener, test or answers missing"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from portavoz.audio.files import read
-from portavoz.errors import InputError, MissingExtra
+from portavoz.errors import InputError, MissingExtra, ProgramError
 from portavoz.evaluate import objective_metrics
 from portavoz.evaluate.objective_metrics import Mos, missing, time_aligned
 from portavoz.flow import Wave
@@ -105,6 +105,12 @@ def test_a_function_estimates(mine: str, speech: Wave) -> None:
     model = Mos(f"{mine}:rms")
     assert model(speech) == pytest.approx(rms(speech.samples, speech.rate))
     assert model.about == {"name": "my_scores:rms"}
+
+
+def test_an_error_of_the_function_is_the_programs(mine: str, speech: Wave) -> None:
+    sys.modules[mine].broken = lambda samples, rate: {}["weights"]  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ProgramError, match=r"^my_scores:broken: raised KeyError: 'weights'"):
+        Mos(f"{mine}:broken")(speech)
 
 
 @pytest.mark.parametrize("name", ["nothing", "pair"])

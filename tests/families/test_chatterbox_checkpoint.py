@@ -27,7 +27,7 @@ def test_a_published_checkpoint_is_read_and_every_tensor_taken(name: str, tmp_pa
     assert is_chatterbox(folder)
     checkpoint = Checkpoint.open(folder)
     assert checkpoint.config == models.config(name)
-    stages = checkpoint.eager(ops.open("torch"))  # finish() refuses what nobody took
+    stages = checkpoint.eager(ops.open("torch"))  # finish() refuses unused tensors
     tokens = np.array([[5, 77, 6560]])
     np.testing.assert_array_equal(stages.mu(tokens), models.stages(name).mu(tokens))
     assert checkpoint.tokenizer().variant == checkpoint.config.variant

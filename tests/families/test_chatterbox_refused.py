@@ -56,7 +56,7 @@ def test_without_a_voice_the_way_to_one_is_said(voice: Voice) -> None:
         ({"options": {"watermark": "no"}}, "watermark is 'no': give true or false"),
         ({"options": {"whole": 1}}, "whole is 1: give true or false"),
         ({"options": {"language": "de"}}, "language: the english model has no such setting"),
-        ({"pitch": 2.0}, "without a pitch of its own"),
+        ({"pitch": 2.0}, "has no pitch input"),
     ],
 )
 def test_what_it_cannot_do_is_refused(voice: Voice, recording: str, named: dict, said: str) -> None:
@@ -110,8 +110,8 @@ PROMPT = ("--prompt", "prompt-1.6-24000.wav")
         (("Hi.", "--prompt", "."), ".: this is not a file but a folder, wanted a sound file"),
         (("Hi.", "--prompt", "text.wav"), "text.wav: not a whole sound file"),
         (("Hi.", "--prompt", "short.wav"), "prompt: 0.40 s long, wanted 1 to 60 s of one voice; record more"),
-        (("Hi.", "--prompt", "silent.wav"), "prompt: there is no sound in it; record it again"),
-        (("Hi.", "--speaker", "VOICE/ve.safetensors"), "no voice of Chatterbox"),
+        (("Hi.", "--prompt", "silent.wav"), "prompt: it is silent; record it again"),
+        (("Hi.", "--speaker", "VOICE/ve.safetensors"), "not a saved Chatterbox voice"),
         (("Hi.", *PROMPT, "-o", "./prompt-1.6-24000.wav"), "this is the recording of --prompt; give another name"),
         (("Hi.", *PROMPT, "--speaker", "anna"), "--prompt and --speaker both say who speaks"),
         (("Hi.", *PROMPT, "--set", "flow_steps=2.5"), "flow_steps is 2.5"),
@@ -146,5 +146,5 @@ def test_a_pickled_voice_stays_closed_and_the_command_that_converts_it_is_said(f
     with pytest.raises(InputError, match=r"portavoz weights convert .*conds\.pt .*conds\.safetensors --trust-pickle"):
         opened.speak("Hi.")
     shutil.copy(folder / "ve.safetensors", tmp_path / "voice" / "conds.safetensors")
-    with pytest.raises(WeightError, match=r"conds\.safetensors: no voice of Chatterbox, there is no t3\.speaker_emb"):
+    with pytest.raises(WeightError, match=r"conds\.safetensors: not a saved Chatterbox voice, it has no t3\."):
         portavoz.load(tmp_path / "voice")

@@ -120,7 +120,7 @@ SOUND = models.speech(3.0, 24_000)
     ("samples", "rate", "said"),
     [
         (SOUND[:20_000], 24_000, r"0\.83 s long, wanted 1 to 60 s"),
-        (np.zeros(48_000, np.float32), 24_000, "there is no sound in it"),
+        (np.zeros(48_000, np.float32), 24_000, "it is silent"),
         (np.full(48_000, np.nan, np.float32), 24_000, "not finite"),
         (np.array(["a"]), 24_000, "wanted sound"),
     ],

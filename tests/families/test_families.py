@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import docs_pages
 import pytest
 from warm import Warm
 
@@ -17,7 +19,7 @@ from portavoz import families
 from portavoz.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE, PLUGIN = ROOT / "src" / "portavoz", ROOT / "tests" / "support" / "plugin"
+PACKAGE = ROOT / "src" / "portavoz"
 OWN = ("families/", "train/tasks/")
 
 
@@ -61,28 +63,40 @@ def portavoz(*args: str, path: list[Path], cwd: Path, code: int = 0, warm: Warm 
     return done.stdout
 
 
-# Somebody else's family, installed by an entry point
+# The family of docs/new-family.md, installed by an entry point
 
 
 @pytest.fixture(scope="module")
-def hummer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sys.path.insert(0, str(PLUGIN))
-    try:
-        import toy_family
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder on Python's path with the family and its entry point."""
+    entry = "[portavoz.families]\nhum = hum:FAMILY\n"
+    return docs_pages.installed(tmp_path_factory.mktemp("plugin"), "new-family.md", "hum.py", entry)
 
-        return toy_family.write(tmp_path_factory.mktemp("hummer"), toy_family.Config())
-    finally:
-        sys.path.remove(str(PLUGIN))
+
+@pytest.fixture(scope="module")
+def hummer(plugin: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(plugin)
+        hum = importlib.import_module("hum")
+        return hum.write(plugin / "hummer", hum.Config())
 
 
 @pytest.fixture
-def hum(warm: Warm, tmp_path: Path) -> Callable[..., str]:
+def hum(plugin: Path, warm: Warm, tmp_path: Path) -> Callable[..., str]:
     """The program beside which the family is installed."""
-    return lambda *args: portavoz(*map(str, args), path=[PLUGIN, ROOT / "src"], cwd=tmp_path, warm=warm)
+    return lambda *args, code=0: portavoz(
+        *map(str, args), path=[plugin, ROOT / "src"], cwd=tmp_path, warm=warm, code=code
+    )
 
 
 def test_the_toy_family_is_short() -> None:
-    assert len((PLUGIN / "toy_family.py").read_text(encoding="utf-8").splitlines()) <= 150
+    assert len(docs_pages.titled("new-family.md", "hum.py").splitlines()) <= 150
+
+
+def test_what_it_cannot_do_is_refused(hum: Callable[..., str], hummer: Path) -> None:
+    hum("say", "Hum.", "--voice", hummer, "--speed", "2", code=2)
+    hum("say", "Hum.", "--voice", hummer, "--speaker", "nobody", code=2)
+    hum("say", "Hum.", "--voice", hummer, "--vocoder", "elsewhere", code=2)
 
 
 def test_it_speaks_eagerly_and_exported(hum: Callable[..., str], hummer: Path, tmp_path: Path) -> None:

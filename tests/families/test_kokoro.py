@@ -177,7 +177,7 @@ def test_a_graph_without_durations_still_speaks(copy: Path) -> None:
     onnx.save(model, str(path))
     voice = portavoz.load(copy)
     assert not voice.model.timed and not voice.speak("Hello.").words
-    with pytest.raises(InputError, match="durations: this export of the model does not tell them"):
+    with pytest.raises(InputError, match="durations: this export of the model has no durations"):
         voice.speak("Hello.", durations=lambda symbols, frames: frames)
 
 

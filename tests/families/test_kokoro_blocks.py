@@ -119,7 +119,7 @@ def test_published_weights_speak_by_the_blocks(checkpoint: Path) -> None:
     assert said.rate == 24_000 and len(said.samples) and np.isfinite(said.samples).all()
     assert [word.text for word in said.words] == ["A", "button."]
     np.testing.assert_array_equal(voice.speak("A button.", seed=3).samples, said.samples)
-    with pytest.raises(BackendError, match="has weights and no graph, so no runtime 'onnx'"):
+    with pytest.raises(BackendError, match="has weights but no graph for the runtime 'onnx'"):
         portavoz.load(checkpoint, runtime="onnx")
 
 
@@ -143,10 +143,10 @@ def test_the_published_pickle_is_converted_and_speaks(checkpoint: Path, tmp_path
 
 def test_weights_of_another_model_are_refused(checkpoint: Path) -> None:
     held: dict[str, Any] = published(SMALL)
-    with pytest.raises(WeightError, match=r"extra\.thing is no tensor of a Kokoro checkpoint"):
+    with pytest.raises(WeightError, match=r"extra\.thing is not a tensor of a Kokoro checkpoint"):
         names.published({**held, "extra.thing": np.ones(2)}, checkpoint)
     held.pop("bert.module.embeddings.word_embeddings.weight")
-    with pytest.raises(WeightError, match=r"word_embeddings\.weight is no tensor of a Kokoro"):
+    with pytest.raises(WeightError, match=r"word_embeddings\.weight is not a tensor of a Kokoro"):
         names.published(held, checkpoint)
 
 

@@ -172,7 +172,9 @@ def test_the_limit_keeps_steps_and_text_within_their_positions(tokenizer: Tokeni
 
 
 def test_without_a_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"there is no spm_char.model, so text cannot become ids; copy the checkpoint"):
+    with pytest.raises(
+        InputError, match=r"there is no spm_char.model, so text cannot be tokenized; copy the checkpoint"
+    ):
         Tokenizer.open(tmp_path)
     for content in (b"", b"nothing of the kind", b"\x08\xff" * 9):
         (tmp_path / "spm_char.model").write_bytes(content)

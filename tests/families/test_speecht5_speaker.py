@@ -65,7 +65,7 @@ def test_names() -> None:
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (None, "no speaker: this model speaks with the voice of an embedding of 12 numbers"),
+        (None, "no speaker: this model needs a speaker embedding of 12 numbers"),
         ("none.npy", "speaker 'none.npy': there is no such file; give a .npy or .safetensors file"),
         ("a\0b.npy", "there is no such file"),
         (".", "there is no such file"),
@@ -81,7 +81,7 @@ def test_names() -> None:
         (7, r"the speaker embedding: \(\), this model wants an embedding of 12 numbers"),
         (np.ones(11), r"the speaker embedding: \(11,\), this model wants an embedding of 12"),
         (np.ones((2, 12)), r"\(2, 12\), this model wants"),
-        (np.zeros(12), "zeros throughout, which is nobody's voice"),
+        (np.zeros(12), "all zeros; choose another one"),
         (np.full(12, np.nan), "holds NaN, infinity or"),
         (np.array(["x"] * 12), "<U1 values, wanted 12 numbers"),
         ("short.npy", r"short.npy: \(5,\), this model wants an embedding of 12"),

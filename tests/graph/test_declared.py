@@ -14,9 +14,8 @@ from onnx import TensorProto, helper
 import portavoz
 from portavoz.errors import PortavozError, WeightError
 from portavoz.families.spec import Input, StageSpec
-from portavoz.folder import describe
+from portavoz.folder import describe, seal
 from portavoz.graph.declared import DeclaredSession
-from portavoz.train.voice.bundle import seal
 
 SPEC = StageSpec(
     "double",
@@ -95,6 +94,6 @@ def test_a_voice_whose_durations_cannot_be(number: float, tiny: Path, tmp_path: 
     model.graph.node.append(constant("wrong", number))
     model.graph.node.append(helper.make_node("Add", ["before", "wrong"], [last]))
     (broken / "encode.onnx").write_bytes(model.SerializeToString())
-    seal(broken, describe(broken))
+    seal(broken, about := describe(broken), about["files"])
     with pytest.raises(PortavozError, match=r"install"):
         portavoz.load(broken).speak("Hello.")

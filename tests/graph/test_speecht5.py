@@ -218,7 +218,7 @@ def test_the_processor_is_asked(monkeypatch: pytest.MonkeyPatch, line: str, ther
 
 def test_stages_that_are_not_there(tmp_path: Path) -> None:
     for session in (onnx.Session, openvino.Session):
-        with pytest.raises(WeightError, match="not there"):
+        with pytest.raises(WeightError, match="is missing"):
             session(tmp_path / "step")
 
 

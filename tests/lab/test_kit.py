@@ -22,7 +22,7 @@ from portavoz.lab.report.text import first_line, lines
 from portavoz.lab.report.verdict import Verdict
 from portavoz.lab.trace.reader import read
 from portavoz.lab.trace.recorder import record
-from portavoz.ops.base import COMPOSITE, GLUE, TAPS
+from portavoz.ops.base import COMPOSITE_OPS, LEAF_OPS, STRUCTURAL_OPS
 from portavoz.weights.layout import relayout
 
 
@@ -63,7 +63,7 @@ def test_the_same_bytes_every_time_and_the_same_numbers_in_each_layout(made: Pat
 
 def test_every_word_has_its_vectors(made: Path) -> None:
     units = list(read(made / "goldens" / "0-words.trace").units.values())
-    assert {unit.op for unit in units} == {*TAPS, *GLUE, *COMPOSITE}
+    assert {unit.op for unit in units} == {*LEAF_OPS, *STRUCTURAL_OPS, *COMPOSITE_OPS}
     assert len({unit.key for unit in units}) == len(units) >= 90
     first = [unit.shapes["in0"] for unit in units if "in0" in unit.shapes]
     assert sum(shape[0] == 1 for shape in first) >= 20 and sum(len(s) > 1 and s[1] == 1 for s in first) >= 10
@@ -82,7 +82,7 @@ def test_a_port_that_follows_the_page_passes_stage_after_stage(made: Path, tmp_p
     alone.vocode(golden["mel#0:out"])
     verdict, stages = judged(made, alone.dump(tmp_path / "vocode.trace"))
     assert [s.done for s in stages] == [False, False, False, True] and not verdict.faults, lines(verdict)
-    assert kit.settle(verdict, stages).reason == "not handed in, or in part: words, encode, decode"
+    assert kit.settle(verdict, stages).reason == "missing, or partial: words, encode, decode"
 
     whole = Port(made)
     whole.everything()
@@ -215,7 +215,7 @@ def test_what_is_refused(made: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=sentence):
             kit.write(family, tmp_path / "x", **how)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="no folder can be made"):
+    with pytest.raises(InputError, match="the folder cannot be created"):
         kit.write("compact", tmp_path / "file")
     with pytest.raises(InputError, match="no kit"):
         kit.open_kit(tmp_path)

@@ -79,7 +79,7 @@ def test_too_large_for_sixteen_bits_is_an_overflow() -> None:
     rows = list(looked(change).layers(["float16", "bfloat16"], "acoustic.decoder.out"))
     assert [np.isinf(row.wave) for row in rows] == [True, False]
     assert rows[0].to_dict()["wave_l2"] is None
-    assert lines("compact", rows)[0] == "acoustic.decoder.out suffers most: in float16 it overflows"
+    assert lines("compact", rows)[0] == "acoustic.decoder.out is the most sensitive: in float16 it overflows"
 
 
 def test_speecht5_too() -> None:

@@ -74,7 +74,7 @@ def test_an_onnx_file_is_either_side(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="its inputs are mel; given wave"):
         OnnxProgram(tmp_path / "m.onnx", {"wave": mel.numpy()})
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
-    with pytest.raises(InputError, match="is no ONNX graph"):
+    with pytest.raises(InputError, match="is not an ONNX graph"):
         OnnxProgram(tmp_path / "broken.onnx", {})
 
 

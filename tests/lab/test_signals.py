@@ -83,7 +83,7 @@ def test_without_anything_to_compare_with_little_is_judged(reference: Spoken) ->
     assert found.symptoms == []
     left = found.to_dict()["not_judged"]
     assert {"positive values", "seconds", "DC ÷ RMS", "energy above half of Nyquist"} <= set(left)
-    assert lines(found)[-1].startswith("not judged, for want of a reference or a prompt: positive values")
+    assert lines(found)[-1].startswith("not evaluated, for lack of a reference or a prompt: positive values")
 
 
 # The story: 53 % positive in −3.8 … 4.2, flat over channels, 82 % of the energy is hiss, 2.72 s instead of 4.68 s
@@ -215,7 +215,7 @@ def test_what_cannot_be_listened_to_is_refused(reference: Spoken) -> None:
         listen(Wave(np.zeros(100, np.float32), 16000), reference.spec)
     with pytest.raises(InputError, match="the mel: empty, or NaN or infinity in it"):
         listen(None, reference.spec, mel=np.full((9, 80), np.nan, np.float32))
-    with pytest.raises(InputError, match="says too little; give some seconds"):
+    with pytest.raises(InputError, match="is too short; give some seconds"):
         listen(reference.wave, reference.spec, known=ReferenceSound(reference.mel[:9], None), mel=reference.mel)
 
 

@@ -85,7 +85,7 @@ def test_a_fault_in_a_compact_stage_is_named_with_its_borders(stage: str) -> Non
     )
     at = spoken().borders.index(BORDERS[stage][1])
     for i, crossing in enumerate(found.crossings):
-        # Whoever has the faulty stage ends wrong, and nobody else.
+        # The result is wrong exactly where the faulty stage takes part.
         assert (crossing.reference_first.l2 > 1e-4) == (i < at), crossing
         assert (crossing.port_first.l2 > 1e-4) == (i >= at), crossing
 
@@ -103,7 +103,7 @@ def test_one_border_tells_the_side(border: str) -> None:
     found = swap(spoken(), spoken(**COMPACT["decode"]), at=border)
     assert len(found.crossings) == 1
     which = "after memory" if border == "memory" else "before mel"
-    assert sentence(found).startswith(f"The fault is in port, {which}: reference first, then the port ends")
+    assert sentence(found).startswith(f"The fault is in port, {which}: with the reference up to it")
     clean = swap(spoken(), spoken(), at=border)
     assert sentence(clean).startswith(f"Neither side of {border} has a fault above 0.0001")
     assert not clean.wrong and found.wrong
@@ -132,7 +132,7 @@ def test_a_stage_that_breaks_off_is_said() -> None:
 
     found = swap(spoken(), spoken(model=breaks))
     assert named(found) == [("decode", "durations", "mel")]
-    assert "nowhere (ValueError" in sentence(found) and "broke" in "\n".join(lines(found))
+    assert "cannot be computed (ValueError" in sentence(found) and "broke" in "\n".join(lines(found))
     assert to_dict(found)["whole_port"]["l2"] is None
 
 
@@ -208,7 +208,7 @@ def test_a_program_that_names_its_borders() -> None:
 
 
 def test_a_program_without_borders_and_sides_that_differ_are_refused() -> None:
-    with pytest.raises(InputError, match=r'names no border; say portavoz.lab.tap\("mel", mel\)'):
+    with pytest.raises(InputError, match=r'names no border; call portavoz.lab.tap\("mel", mel\)'):
         tapped(TorchProgram(lambda: None, name="silent"))
     with pytest.raises(InputError, match="has the borders ids, memory, durations, mel, wave, gain 1 has"):
         swap(spoken(), program())
@@ -222,12 +222,12 @@ def test_a_port_that_is_only_a_trace_goes_first() -> None:
     like = program()
     found = swap(like, recorded(trace, like))
     assert named(found) == [("to mel", "memory", "mel")] and found.wrong
-    assert "after memory and before mel: from the port's mel the reference ends" in sentence(found)
+    assert "after memory and before mel: computed by the reference from the port's mel" in sentence(found)
     assert [c.port_first.l2 > 1e-4 for c in found.crossings] == [False, True, True]
     assert all(np.isnan(c.reference_first.l2) for c in found.crossings)
     assert to_dict(found)["crossings"][0]["reference_then_port"]["l2"] is None and " – " in "\n".join(lines(found))
     one = swap(like, recorded(trace, like), at="memory")
-    assert sentence(one).startswith("The fault is not before memory: port first") and not one.wrong
+    assert sentence(one).startswith("The fault is not before memory: with the port up to it") and not one.wrong
     right = recorded(record(TorchProgram(lambda: Program()(x), name="right")), like)
     assert sentence(swap(like, right)) == "No value of right moves the reference's result by more than 0.0001."
     with pytest.raises(InputError, match="is a trace, which cannot go on from a port's"):

@@ -58,7 +58,7 @@ def test_a_file_written_by_hand_is_read(tmp_path: Path) -> None:
     [
         ({"tensors": {**GOOD, "net.a#0:in0": ("BF16", [1, 2, 3], bytes(12))}}, "holds BF16 numbers"),
         ({"tensors": {**GOOD, "net.a#0:in0": ("F32", [1, 2, 3], bytes(12))}}, "has 12 bytes, wanted 24"),
-        ({"tensors": {**GOOD, "net.a:in0": X}}, "is no name of a tensor"),
+        ({"tensors": {**GOOD, "net.a:in0": X}}, "is not the name of a tensor"),
         ({"tensors": GOOD, "units": [*UNITS, UNITS[0]]}, "the unit net.a#0 is listed twice"),
         ({"tensors": GOOD, "units": [*UNITS, {"key": "net.c#0"}]}, "none of its tensors is there"),
         ({"tensors": GOOD, "units": UNITS[:1]}, "net.b#0 has tensors, but is not in the header's list"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docs_pages
 import numpy as np
 import pytest
 
@@ -22,20 +23,33 @@ from portavoz.weights.cursor import Weights
 from portavoz.weights.layout import relayout
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGIN, SOURCE = ROOT / "tests" / "support" / "backend", ROOT / "src"
+SOURCE = ROOT / "src"
+ENTRIES = """[portavoz.backends]
+abacus = abacus_ops:AbacusOps
+broken = abacus_ops:NotThere
+frameless = abacus_frameless:FramelessOps
+"""
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder on Python's path with the back end of docs/backends.md, and two that cannot be loaded."""
+    place = docs_pages.installed(tmp_path_factory.mktemp("plugin"), "backends.md", "abacus_ops.py", ENTRIES)
+    (place / "abacus_frameless.py").write_text("from no_such_framework import Ops\n")
+    return place
 
 
 @pytest.fixture
-def abacus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.syspath_prepend(str(PLUGIN))
+def abacus(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(str(plugin))
     back = ops.open("abacus")
     yield back
     layouts.AXES.pop("abacus", None)
     sys.modules.pop("abacus_ops", None)
 
 
-def portavoz(*args: Any, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{PLUGIN}:{SOURCE}", "OMP_NUM_THREADS": "1"}
+def portavoz(*args: Any, plugin: Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{plugin}:{SOURCE}", "OMP_NUM_THREADS": "1"}
     environment |= {"PORTAVOZ_CACHE": str(cwd / "cache"), "HOME": str(cwd)}
     command = [sys.executable, "-m", "portavoz", *map(str, args)]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
@@ -74,13 +88,13 @@ def test_its_layout_works_there_and_back(abacus: Ops) -> None:
 
 
 def test_errors_name_it(abacus: Ops) -> None:
-    with pytest.raises(BackendError, match="the back end 'abacus' knows no option 'device': it has beads"):
+    with pytest.raises(BackendError, match="the back end 'abacus' has no option 'device': it has beads"):
         ops.open("abacus", device="cuda")
     with pytest.raises(BackendError, match="the back end 'abacus' computes no gradients"):
         abacus.gradients(lambda: 0, {})
     with pytest.raises(BackendError, match="there is no back end 'slide-rule': choose one of abacus,"):
         ops.open("slide-rule")
-    with pytest.raises(BackendError, match="'broken': abacus_ops:NotThere is no class of Ops with this name"):
+    with pytest.raises(BackendError, match="'broken': abacus_ops:NotThere is not a subclass of Ops with this name"):
         ops.open("broken")
     with pytest.raises(MissingExtra, match=r"'frameless' needs the package 'no_such_framework': pip install no_such"):
         ops.open("frameless")
@@ -99,21 +113,21 @@ def test_it_does_not_train(abacus: Ops) -> None:
         TrainConfig(corpus="toy", backend="slide-rule")
 
 
-def test_it_speaks_and_is_compared(tmp_path: Path) -> None:
-    portavoz("say", "Hello.", "--backend", "abacus", "-o", "a.wav", cwd=tmp_path)
-    portavoz("say", "Hello.", "--backend", "numpy", "-o", "n.wav", cwd=tmp_path)
+def test_it_speaks_and_is_compared(plugin: Path, tmp_path: Path) -> None:
+    portavoz("say", "Hello.", "--backend", "abacus", "-o", "a.wav", plugin=plugin, cwd=tmp_path)
+    portavoz("say", "Hello.", "--backend", "numpy", "-o", "n.wav", plugin=plugin, cwd=tmp_path)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "n.wav").read_bytes()
     args = ("lab", "compare", "compact", "--backend", "abacus", "--reference", "torch", "--seeds", "1", "--json")
-    report = json.loads(portavoz(*args, cwd=tmp_path).stdout)
+    report = json.loads(portavoz(*args, plugin=plugin, cwd=tmp_path).stdout)
     assert report["pass"] and report["backend"] == "abacus" and report["runs"]
-    done = portavoz("say", "Hello.", "--backend", "slide-rule", "-o", "a.wav", cwd=tmp_path, code=2)
+    done = portavoz("say", "Hello.", "--backend", "slide-rule", "-o", "a.wav", plugin=plugin, cwd=tmp_path, code=2)
     assert "choose one of abacus" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_its_layout_is_one_of_the_command_line(tmp_path: Path) -> None:
-    portavoz("lab", "kit", "compact", "-o", "kit", "--layout", "abacus", cwd=tmp_path)
+def test_its_layout_is_one_of_the_command_line(plugin: Path, tmp_path: Path) -> None:
+    portavoz("lab", "kit", "compact", "-o", "kit", "--layout", "abacus", plugin=plugin, cwd=tmp_path)
     assert json.loads((tmp_path / "kit" / "kit.json").read_text())["layout"] == "abacus"
-    done = portavoz("weights", "audit", "x.safetensors", "--layout", "beads", cwd=tmp_path, code=2)
+    done = portavoz("weights", "audit", "x.safetensors", "--layout", "beads", plugin=plugin, cwd=tmp_path, code=2)
     assert "there is no layout 'beads': choose one of torch, mlx, abacus" in done.stderr
 
 

@@ -20,7 +20,7 @@ from word_cases import CASES, Draw
 from written import Written
 
 from portavoz import ops
-from portavoz.ops.base import COMPOSITE, DOOR, GLUE, TAPS, Ops
+from portavoz.ops.base import COMPOSITE_OPS, HOST_OPS, LEAF_OPS, STRUCTURAL_OPS, Ops
 from portavoz.weights.layout import relayout
 
 if sys.version_info >= (3, 11):
@@ -28,7 +28,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-WORDS = [*TAPS, *GLUE, *COMPOSITE]
+WORDS = [*LEAF_OPS, *STRUCTURAL_OPS, *COMPOSITE_OPS]
 TOLERANCE = {"float32": 2e-6, "float64": 1e-12}
 BACKENDS = [
     (name, precision)
@@ -56,8 +56,8 @@ def on(back: Ops, value: Any, precision: str) -> Any:
     if isinstance(value, SimpleNamespace):
         make = getattr(back, "weight", back.tensor)  # a graph has its layers' tensors inside, others are its inputs
         moved = {k: on(SimpleNamespace(tensor=make), v, precision) for k, v in vars(value).items()}
-        if value.word:
-            weight = relayout(value.weight, value.word, "torch", back.layout)
+        if value.op:
+            weight = relayout(value.weight, value.op, "torch", back.layout)
             moved["weight"] = on(SimpleNamespace(tensor=make), np.ascontiguousarray(weight), precision)
         return SimpleNamespace(**moved)
     if isinstance(value, (list, tuple)):
@@ -171,7 +171,7 @@ def test_gaps_name_back_ends_and_words_that_exist_and_say_why() -> None:
 
 
 def test_the_classes_list_exactly_the_public_words() -> None:
-    listed = [*TAPS, *GLUE, *COMPOSITE, *DOOR]
+    listed = [*LEAF_OPS, *STRUCTURAL_OPS, *COMPOSITE_OPS, *HOST_OPS]
     public = [n for n, v in vars(Ops).items() if not n.startswith("_") and callable(v)]
     assert sorted(listed) == sorted(public)
     assert len(listed) == len(set(listed)) and len(WORDS) <= MOST_WORDS

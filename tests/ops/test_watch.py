@@ -16,7 +16,7 @@ from portavoz.errors import BackendError
 from portavoz.families.compact.config import MINIMAL
 from portavoz.families.compact.loop import Eager
 from portavoz.flow import MelSpec
-from portavoz.ops.base import COMPOSITE, GLUE, TAPS, Ops
+from portavoz.ops.base import COMPOSITE_OPS, LEAF_OPS, STRUCTURAL_OPS, Ops
 from portavoz.ops.profiler import FORMULA, Profiler
 from portavoz.ops.wrapper import OpsWrapper
 from portavoz.weights.cursor import Weights
@@ -103,7 +103,7 @@ def test_a_composites_inside_is_seen_and_compared_with_the_kernel(name: str) -> 
     say(built(watch)[0])
     key = "acoustic.decoder.stack.layers.0.attention#0"
     whole, inside = watch.entries[f"{key}/attention.0"], watch.entries[f"{key}/softmax.0"]
-    assert (whole.kind, inside.kind) == ("composite", "tap")
+    assert (whole.kind, inside.kind) == ("composite", "leaf")
     assert np.allclose(inside.arrays["out"].sum(-1), 1, atol=1e-6)
     after = watch.entries["acoustic.decoder.stack.layers.0.attention.out#0"]
     assert np.array_equal(whole.arrays["out"], after.arrays["in0"])
@@ -116,7 +116,7 @@ def test_an_entry_has_the_units_facts_and_its_tensors_by_place() -> None:
     say(built(watch)[0])
     conv = watch.entries["acoustic.durations.convs.0#0"]
     assert conv.facts == {"stride": 1, "dilation": 1, "padding": 1, "groups": 1}
-    assert (conv.kind, conv.word, conv.path) == ("tap", "conv1d", "acoustic.durations.convs.0")
+    assert (conv.kind, conv.op, conv.path) == ("leaf", "conv1d", "acoustic.durations.convs.0")
     assert watch.entries["acoustic.decoder.stack.layers.0.norm1#0"].facts == {"eps": 1e-5}
     assert watch.entries["acoustic.encoder.stack.layers.0.feed_forward#0/gelu.0"].facts == {"approximate": False}
     attention = watch.entries["acoustic.encoder.stack.layers.0.attention#0/attention.0"]
@@ -172,7 +172,7 @@ def test_a_watch_shows_its_back_ends_own_facts_and_refuses_another_watch() -> No
     assert watch.device.type == "cpu"
     assert (watch.name, watch.layout, watch.wrapped) == ("torch", "torch", True)
     assert not hasattr(watch, "no_such_thing")
-    with pytest.raises(BackendError, match="a watch around a watch"):
+    with pytest.raises(BackendError, match="a wrapper around a wrapper"):
         OpsWrapper(watch)
 
 
@@ -180,7 +180,7 @@ def test_a_watch_shows_its_back_ends_own_facts_and_refuses_another_watch() -> No
 
 
 def test_every_word_has_a_formula_or_is_free() -> None:
-    words = {*TAPS, *GLUE, *COMPOSITE}
+    words = {*LEAF_OPS, *STRUCTURAL_OPS, *COMPOSITE_OPS}
     assert set(FORMULA) | FREE == words
     assert set(FORMULA) & FREE == set()
 
@@ -197,7 +197,7 @@ def test_a_convolution_worked_out_by_hand(name: str) -> None:
     assert count.activation_bytes == 2 * 5 * 6 * 4 == 240
     assert count.parameters == 6 * 2 * 3 + 6 == 42
     assert count.weight_bytes == 42 * 4
-    assert (count.calls, dict(count.words)) == (1, {"conv1d": 1})
+    assert (count.calls, dict(count.ops)) == (1, {"conv1d": 1})
     assert watch.total == watch.under("a") == count
 
 
@@ -214,7 +214,7 @@ def test_an_attention_worked_out_by_hand(name: str) -> None:
     total = watch.under("att")
     assert total.multiply_adds == projections + pairs == 6288
     assert watch.paths["att"].multiply_adds == pairs
-    assert dict(total.words) == {"linear": 4, "attention": 1}
+    assert dict(total.ops) == {"linear": 4, "attention": 1}
     assert total.calls == 5  # four layers, one block
     assert total.parameters == 4 * (8 * 8 + 8)
     assert total.activation_bytes == 4 * 8 * 3 * (5 + 5 + 7 + 7 + 5)

@@ -45,7 +45,7 @@ def test_flags_come_before_the_environment_and_that_before_the_file(
         ("slots: 0", "slots is '0'"),
         ("slots: many", "slots is 'many'"),
         ("cors_origins: ['*']", "cors_origins.*wanted origins such as https://example.org"),
-        ("- a", "wanted one 'setting: value' a line"),
+        ("- a", "wanted lines of the form 'setting: value'"),
         ("a: [", "cannot be read as YAML"),
         ("queue_timeout: .inf", "queue_timeout is 'inf'"),
     ],
@@ -60,7 +60,7 @@ def test_a_missing_file_and_an_unknown_variable(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
         read({}, tmp_path / "none.yaml")
     monkeypatch.setenv("PORTAVOZ_SERVE_SLOT", "2")
-    with pytest.raises(InputError, match=r"PORTAVOZ_SERVE_SLOT is no setting; did you mean PORTAVOZ_SERVE_SLOTS\?"):
+    with pytest.raises(InputError, match=r"PORTAVOZ_SERVE_SLOT is not a setting; did you mean PORTAVOZ_SERVE_SLOTS\?"):
         read()
 
 
@@ -74,7 +74,7 @@ def test_an_address_that_others_reach_needs_a_key_or_a_word(host: str, local: bo
     if local:
         check_address(Settings(host=host))
     else:
-        with pytest.raises(InputError, match="others can reach this address; set api_key, or say --no-auth"):
+        with pytest.raises(InputError, match="is reachable from other machines; set api_key, or pass --no-auth"):
             check_address(Settings(host=host))
     check_address(Settings(host=host, api_key="long-enough-key"))  # type: ignore[arg-type]
     check_address(Settings(host=host, no_auth=True))
@@ -88,7 +88,7 @@ def test_a_key_that_a_header_cannot_carry(key: str) -> None:
 
 
 def test_wyoming_has_no_keys() -> None:
-    with pytest.raises(InputError, match=r"wyoming_host '0\.0\.0\.0': others can reach this address; say --no-auth"):
+    with pytest.raises(InputError, match=r"wyoming_host '0\.0\.0\.0': this address is reachable .*; pass --no-auth"):
         check_address(Settings(wyoming_host="0.0.0.0", wyoming_port=1, api_key="long-enough-key"))  # type: ignore[arg-type]
     check_address(Settings(wyoming_host="0.0.0.0"))
 
@@ -96,18 +96,18 @@ def test_wyoming_has_no_keys() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--host", "0.0.0.0"], "others can reach this address"),
+        (["--host", "0.0.0.0"], "this address is reachable from other machines"),
         (["--port", "x"], "port is 'x'"),
         (["--prot", "1"], "unrecognized arguments: --prot"),
         (["--voice-aliases", "alloy"], "--voice-aliases 'alloy': write NAME=VALUE"),
-        (["--voices", "nobody"], "voice 'nobody': there is no such folder, and no voice of that name; check it"),
+        (["--voices", "nobody"], "voice 'nobody': there is no such folder, and no voice of that name; check the name"),
         (["--voices", "heart,b=/nowhere"], "voice '/nowhere': there is no such folder"),
         (["--model-aliases", "x=y"], "there is no such model"),
         (["--voice-aliases", "alloy=nobody"], "voice_aliases: alloy=nobody: no model has such a voice"),
         (["--port", "0", "--runtime", "none"], "runtime 'none'"),
         (["--port", "0", "--memory-mb", "0.1"], "heart is larger than the memory for models"),
         (["--voices", "a=heart,a=heart"], "same name"),
-        (["--host", "192.0.2.1", "--no-auth"], "cannot listen there"),
+        (["--host", "192.0.2.1", "--no-auth"], "cannot listen on it"),
     ],
 )
 def test_the_command_line_refuses_in_one_line(
@@ -125,7 +125,7 @@ def test_what_shows_only_while_it_starts_ends_it_too(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--port", "0", "--wyoming-port", str(port), "--no-preload"]) == 2
-    assert f"wyoming 127.0.0.1:{port}: cannot listen there" in capsys.readouterr().err.splitlines()[-1]
+    assert f"wyoming 127.0.0.1:{port}: cannot listen on it" in capsys.readouterr().err.splitlines()[-1]
     graph = open_voices.piper(tmp_path)
     graph.write_bytes(graph.read_bytes()[:200])
     assert main(["serve", "--port", "0", "--voices", str(graph), "--log-level", "error"]) == 2

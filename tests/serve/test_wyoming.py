@@ -286,7 +286,7 @@ def test_who_leaves_or_falls_silent_frees_the_slot() -> None:
 
 def test_an_address_that_cannot_be_had() -> None:
     async def session(port: int, service: Service) -> None:
-        with pytest.raises(InputError, match="cannot listen there"):
+        with pytest.raises(InputError, match="cannot listen on it"):
             await wyoming.serve(service, "127.0.0.1", port)
 
     play(session)

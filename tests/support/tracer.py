@@ -22,7 +22,7 @@ class Entry:
     """
 
     kind: str
-    word: str
+    op: str
     path: str
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class Tracer(OpsWrapper):
         self.overrides: dict[str, float] = {}
 
     def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if unit.kind == "glue":
+        if unit.kind == "structural":
             return run(*args, **named)
-        entry = self.entries[unit.key] = Entry(unit.kind, unit.word, unit.path)
+        entry = self.entries[unit.key] = Entry(unit.kind, unit.op, unit.path)
         entry.facts = facts(unit, args, named)
         given = [*((f"in{i}", a) for i, a in enumerate(args)), *((f"in:{k}", a) for k, a in named.items())]
         for place, value in given:

@@ -36,9 +36,9 @@ class Draw:
         return self.normal(self.B, self.T, self.C)
 
 
-def layer(word: str = "", **fields: Any) -> SimpleNamespace:
+def layer(op: str = "", **fields: Any) -> SimpleNamespace:
     """What a word reads from a layer; its weight is in PyTorch's order."""
-    return SimpleNamespace(**{"word": word, "path": "here", "weight": None, "bias": None, **fields})
+    return SimpleNamespace(**{"op": op, "path": "here", "weight": None, "bias": None, **fields})
 
 
 def linear(d: Draw) -> Any:

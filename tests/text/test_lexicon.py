@@ -72,7 +72,7 @@ def test_a_lexicon_file_is_read(tmp_path: Path) -> None:
         ("tomato/fruit  T AH0", "no part of speech 'fruit'"),
         ("new york  N", "a sound a word at least"),
         ("new york/noun  N UW1 Y AO1 R K", "one pronunciation"),
-        ("tomato  T AH0 M AA9", "'AA9', which is no ARPAbet phoneme; the nearest is AA"),
+        ("tomato  T AH0 M AA9", "'AA9', which is not an ARPAbet phoneme; the nearest is AA"),
     ],
 )
 def test_a_bad_line_is_named_with_file_and_number(tmp_path: Path, line: str, named: str) -> None:
@@ -124,9 +124,9 @@ def test_entries_of_several_words_and_of_a_part_of_speech(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("say [[təˈmɑːtʰoʊ]] now", "'ʰ', which is no IPA sign of English; the nearest is 'h'"),
+        ("say [[təˈmɑːtʰoʊ]] now", "'ʰ', which is not an IPA symbol of English; the nearest is 'h'"),
         ("say [[ˈkyt]]", "the nearest is 'u'"),
-        ("say [[T AH0 M QQ1 T]]", "'QQ1', which is no ARPAbet phoneme"),
+        ("say [[T AH0 M QQ1 T]]", "'QQ1', which is not an ARPAbet phoneme"),
         ("say [[T AH0 MMM T OW0]]", "'MMM'"),
     ],
 )

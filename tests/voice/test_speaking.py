@@ -183,9 +183,16 @@ def test_speech_is_saved_to_a_file_object(voice: Voice) -> None:
     said.save(file)
     file.seek(0)
     assert len(read(file).samples) == len(said.samples)
-    for wrong, sentence in ((io.StringIO(), "open it in binary mode"), (5, "cannot save to a int")):
+    closed = io.BytesIO()
+    closed.close()
+    for wrong, sentence in (
+        (io.StringIO(), "open it in binary mode"), (5, "cannot save to type int"), (closed, "open it for writing"),
+    ):  # fmt: skip
         with pytest.raises(InputError, match=sentence):
             said.save(wrong)  # pyright: ignore[reportArgumentType]
+    for format in ("doc", 3):
+        with pytest.raises(InputError, match=f"^format {format!r}, wanted one of wav"):
+            said.save(io.BytesIO(), format=format)  # pyright: ignore[reportArgumentType]
 
 
 def test_description_and_names(voice: Voice, tiny: Path) -> None:

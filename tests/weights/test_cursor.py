@@ -48,11 +48,11 @@ def test_a_mis_shaped_tensor_says_both_shapes() -> None:
 def test_left_over_tensors_are_named() -> None:
     w = Weights(source(a=(1,), b=(1,), c=(1,), d=(1,), e=(1,), f=(1,)), OPS)
     w.tensor("a", (1,))
-    with pytest.raises(WeightError, match=r"^5 tensors nobody took: b, c, d, e, …; is this the right model\?"):
+    with pytest.raises(WeightError, match=r"^5 unused tensors: b, c, d, e, …; is this the right model\?"):
         w.finish()
     for name in "bcde":
         w.tensor(name, (1,))
-    with pytest.raises(WeightError, match=r"^1 tensor nobody took: f; "):
+    with pytest.raises(WeightError, match=r"^1 unused tensor: f; "):
         w.finish()
 
 
@@ -173,5 +173,5 @@ def test_every_role_takes_the_names_and_shapes_of_pytorch() -> None:
     }
     for name, (module, take) in made.items():
         w = Weights({f"m.{k}": t.numpy() for k, t in module.state_dict().items()}, OPS)
-        assert take(w).word == name
+        assert take(w).op == name
         w.finish()

@@ -152,7 +152,7 @@ def test_a_hifigan_of_mlx_audio_speaks_here(name: str, tmp_path: Path) -> None:
 def test_a_name_that_no_rule_knows_is_one_sentence(tmp_path: Path) -> None:
     folder = saved(Vocos.from_hparams(hparams(SPEC, **SIZE)), tmp_path / "theirs")
     tensors, _ = file.read(folder / "model.safetensors")
-    with pytest.raises(WeightError, match=r"head\.istft\.window: obeys 0 rules, must be 1; mend the table of names"):
+    with pytest.raises(WeightError, match=r"head\.istft\.window: obeys 0 rules, must be 1; fix the table of names"):
         VOCOS.forward({**tensors, "head.istft.window": np.zeros(4, np.float32)})
 
 

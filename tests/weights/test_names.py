@@ -32,7 +32,7 @@ def test_names_go_forward_and_back() -> None:
 
 
 def test_a_key_without_a_rule_and_a_key_with_two_are_errors() -> None:
-    with pytest.raises(WeightError, match=r"^encoder.x: obeys 0 rules, must be 1; mend the table of names"):
+    with pytest.raises(WeightError, match=r"^encoder.x: obeys 0 rules, must be 1; fix the table of names"):
         T5.forward({"encoder.x": 0})
     both = Names("a.{i}.w <-> b.{i}.w", "a.{i}.{p} <-> c.{i}.{p}")
     with pytest.raises(WeightError, match=r"a.1.w: obeys 2 rules, must be 1; a.{i}.w <-> b.{i}.w; a.{i}.{p} <-> "):
@@ -62,7 +62,7 @@ def test_a_field_is_one_step_of_a_path() -> None:
         ("a.{i} <-> b.{j}", "both sides need the same, once"),
         ("a.{i}.{i} <-> b.{i}.{i}", "both sides need the same, once"),
         ("a.{i} <-> b", "both sides need the same, once"),
-        ("a.{i}{j} <-> b.{i}.{j}", "nobody can tell them apart"),
+        ("a.{i}{j} <-> b.{i}.{j}", "two fields without a letter between, so it is ambiguous"),
     ],
 )
 def test_a_rule_without_an_inverse_is_refused(rule: str, complaint: str) -> None:
@@ -73,7 +73,7 @@ def test_a_rule_without_an_inverse_is_refused(rule: str, complaint: str) -> None
 def test_a_name_that_would_not_lead_back_is_refused() -> None:
     table = Names("{a}.{b} <-> {b}_{a}")
     assert table.forward({"x.y": 0}) == {"y_x": 0}
-    with pytest.raises(WeightError, match=r"x.y_z: becomes y_z_x, which does not lead back"):
+    with pytest.raises(WeightError, match=r"x.y_z: becomes y_z_x, which does not map back"):
         table.forward({"x.y_z": 0})
 
 

@@ -61,7 +61,7 @@ def test_refusals_are_one_sentence(checkpoint: Path, capsys: pytest.CaptureFixtu
     cases = {
         ("--backend", "mlx"): "only ttnn prepares weights",
         ("--schedule", "fast"): "give --backend ttnn",
-        ("--backend", "ttnn", "--dtype", "float16"): "the schedule decides layout and dtype",
+        ("--backend", "ttnn", "--dtype", "float16"): "the schedule determines layout and dtype",
         ("--backend", "ttnn", "--schedule", "quick"): "there is no ttnn schedule 'quick'",
     }
     for options, sentence in cases.items():

@@ -112,7 +112,7 @@ def _check_header(sound: soundfile.SoundFile, name: str, max_seconds: float, wan
             f"{max_seconds * DENSEST:.0f}; mix it down, or cut it"
         )
     if sound.format not in claims.CONTAINERS:
-        raise InputError(f"{name}: a {sound.format} file, which does not say how long it is; convert it to WAV")
+        raise InputError(f"{name}: a {sound.format} file without a length in its header; convert it to WAV")
     if claims.cut_by_log(sound.extra_info):
         raise _cut(name)
     if sound.frames < 1:
@@ -144,7 +144,7 @@ def _samples(sound: soundfile.SoundFile, name: str, rate: int | None, wanted: in
             pieces.append(stream.resample_chunk(mono))
         heard += len(block)
     if heard < wanted:
-        raise InputError(f"{name}: {heard} of {wanted} samples are there, wanted all; copy or record it again")
+        raise InputError(f"{name}: {heard} of {wanted} samples, so it is truncated; copy or record it again")
     if left < CANCELLED * loudest:
         raise InputError(f"{name}: its channels cancel each other when they are mixed to one; save one of them alone")
     if whole is not None or stream is None:
@@ -180,15 +180,28 @@ def write(target: str | os.PathLike[str] | BinaryIO, wave: Wave, format: str | N
             writer.write(wave.samples)
         return
     if not callable(getattr(target, "write", None)):
-        raise InputError(f"cannot save to a {type(target).__name__}: give a path or a binary file object")
+        raise InputError(f"cannot save to type {type(target).__name__}: give a path or a binary file object")
+    format = "wav" if format is None else format
+    check_format(format)
     with tempfile.TemporaryDirectory(prefix="portavoz-") as folder:
         path = os.path.join(folder, "sound")
-        write(path, wave, format or "wav")
+        write(path, wave, format)
         with open(path, "rb") as file:
             try:
                 shutil.copyfileobj(file, target)
             except TypeError as problem:
                 raise InputError(f"cannot save to a text file ({problem}); open it in binary mode") from problem
+            except ValueError as problem:  # closed, or open for reading
+                raise InputError(f"cannot save to this file object ({problem}); open it for writing") from problem
+
+
+def check_format(format: object, place: str = "") -> str:
+    """The name of a format in lower case. Raises InputError, which begins with `place`, for an unknown one."""
+    known = format.lower() if isinstance(format, str) else None
+    if known not in FORMATS:
+        found = f"format {format!r}" if format else "neither an ending nor a format"
+        raise InputError(f"{place}{found}, wanted one of {', '.join(FORMATS)}; change it")
+    return known
 
 
 class WaveWriter:
@@ -200,10 +213,7 @@ class WaveWriter:
 
     def __init__(self, path: str | os.PathLike[str], rate: int, *, format: str | None = None) -> None:
         self.path, self.rate, self.frames = path, rate, 0
-        self.format = (format or os.path.splitext(os.fspath(path))[1].lstrip(".")).lower()
-        if self.format not in FORMATS:
-            found = f"format {self.format!r}" if self.format else "neither an ending nor a format"
-            raise InputError(f"{str(path)!r}: {found}, wanted one of {', '.join(FORMATS)}; change it")
+        self.format = check_format(format or os.path.splitext(os.fspath(path))[1].lstrip("."), f"{str(path)!r}: ")
         check_rate(rate, os.fspath(path))
 
     def __enter__(self) -> WaveWriter:

@@ -94,4 +94,4 @@ def _check(spec: MelSpec) -> None:
     elif spec.std <= 0 or spec.power <= 0:
         wrong = f"std {spec.std} and power {spec.power}, wanted both above 0"
     if wrong:
-        raise SpecError(f"mel spec: {wrong}; mend the spec")
+        raise SpecError(f"mel spec: {wrong}; fix the spec")

@@ -10,10 +10,10 @@ from ..errors import InputError
 MIN_RATE, MAX_RATE = 4000, 192_000  # Hz: below the telephone's, and the highest that converters offer
 
 
-def check_rate(rate: int, where: str) -> None:
-    """Raises InputError unless the rate is one that sound is stored at."""
+def check_rate(rate: int, where: str, remedy: str = "convert the file") -> None:
+    """Raises InputError, which ends with `remedy`, unless the rate is one that sound is stored at."""
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise InputError(f"{where}: {rate} Hz, wanted a sample rate of {MIN_RATE} to {MAX_RATE} Hz; convert the file")
+        raise InputError(f"{where}: {rate} Hz, wanted a sample rate of {MIN_RATE} to {MAX_RATE} Hz; {remedy}")
 
 
 def resample(samples: NDArray[np.floating], from_rate: int, to_rate: int) -> NDArray[np.float32]:

@@ -37,9 +37,9 @@ def window_of(spec: MelSpec) -> NDArray[np.float64]:
     """The window `[fft]` of a spec, read-only: Hann of `spec.window` samples, zeros around it. Raises SpecError."""
     if not 0 < spec.hop <= spec.window <= spec.fft:
         sizes = f"hop {spec.hop}, window {spec.window}, fft {spec.fft}"
-        raise SpecError(f"mel spec: {sizes}, but 0 < hop <= window <= fft is wanted; mend the spec")
+        raise SpecError(f"mel spec: {sizes}, but 0 < hop <= window <= fft is wanted; fix the spec")
     if spec.padding not in ("center", "same"):
-        raise SpecError(f"mel spec: padding is {spec.padding!r}, but 'center' or 'same' is wanted; mend the spec")
+        raise SpecError(f"mel spec: padding is {spec.padding!r}, but 'center' or 'same' is wanted; fix the spec")
     window = np.zeros(spec.fft)
     start = (spec.fft - spec.window) // 2
     window[start : start + spec.window] = hann(spec.window)

@@ -37,7 +37,7 @@ def _followed(body: Callable[..., Any]) -> Callable[..., Any]:
         ops = self.ops
         check()
         if not ops.wrapped:
-            # A back end of one thread runs the whole block there: between two words it does arithmetic itself.
+            # A back end of one thread runs the whole block there: between two ops it does arithmetic itself.
             return body(self, *args, **named) if ops.worker is None else ops.worker.call(body, self, *args, **named)
         run = functools.partial(cast(OpsWrapper, ops).inside, self, functools.partial(body, self), args, named)
         return run() if ops.worker is None else ops.worker.call(run)

@@ -74,7 +74,7 @@ class _Line:
             return str(problem)
         if str(name) not in self.checked.voices:
             if self.settings.timings and not voice.model.timed:
-                raise InputError(f"timings: the {voice.about['family']} family does not know when its words sound")
+                raise InputError(f"timings: the {voice.about['family']} family has no word times")
             batch = self.settings.batch if self.settings.batch is not None else voice.batch
             self.checked.voices[str(name)] = {"identity": voices.identity(voice), "batch": batch, "rate": voice.rate}
         try:

@@ -61,12 +61,12 @@ class JobFolder:
         return output.Folder(Path(self.out), self.temporary)
 
     def staged(self) -> output.Folder:
-        """Where the items of a shard wait for it."""
+        """Where the items of an incomplete shard are kept."""
         return output.Folder(self.staging, self.temporary)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the job; the system lets it go when the process dies. Raises JobError when another one holds it."""
+        """Lock the job, until the process ends at the latest. Raises JobError when another process holds the lock."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(FileLock(self.state / ".lock", blocking=False))

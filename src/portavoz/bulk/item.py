@@ -62,7 +62,7 @@ class Item:
 
     @property
     def key(self) -> str:
-        """What two ids must not share: names that some file systems take for the same."""
+        """The id as a case-insensitive file system sees it; no two ids may share it."""
         return unicodedata.normalize("NFC", self.id.casefold())
 
 
@@ -109,7 +109,7 @@ def _id(value: Any) -> str:
 
 def _text(value: Any) -> str:
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"text is a {type(value).__name__}: wanted a text")
+        raise ValueError(f"text is of type {type(value).__name__}, wanted a string")
     if value is None or not value.strip():
         raise ValueError("the text is empty")
     if len(value) > MOST_TEXT:

@@ -49,7 +49,7 @@ class Plan:
     tell: Callable[[Meter], None] = field(default=lambda meter: None)
 
     def __post_init__(self) -> None:
-        """Raises InputError for a number of workers that cannot be."""
+        """Raises InputError for a number of workers out of range."""
         if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
             raise InputError(f"workers is {self.workers}: give a number from 1 to {MOST_WORKERS}")
 
@@ -238,7 +238,7 @@ class _Run:
         return iter(Pool(self.job, self.items, progress.todo(), workers, run, own))
 
     def _pack(self, progress: resume.Progress, which: list[int], own: ledger.Ledger) -> None:
-        """Write shards that nothing more is waited for."""
+        """Write the shards that are complete."""
         staged = self.job.staged()
         for shard in which:
             first = shard * self.settings.shard_size
@@ -258,7 +258,7 @@ class _Run:
         missing = progress.count(resume.OPEN)
         if missing:
             raise JobError(
-                f"{self.job.out}: {missing} finished files are gone again; run the same command to redo them"
+                f"{self.job.out}: {missing} finished files have disappeared; run the same command to redo them"
             )
         seconds = results.write(self.job, self.items, progress, self.settings)
         failed = progress.count(resume.FAILED)

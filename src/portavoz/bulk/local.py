@@ -40,7 +40,7 @@ class Pool:
         self._threads = [threading.Thread(target=self._serve, args=(n,), daemon=True) for n in range(workers)]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Records of items. Raises JobError for what no other attempt can mend."""
+        """Records of items. Raises JobError for what a retry cannot fix."""
         for thread in self._threads:
             thread.start()
         ended = 0
@@ -57,7 +57,7 @@ class Pool:
             self._stop()
 
     def _stop(self) -> None:
-        """End what still runs: at once, as nothing but the item in hand can be lost."""
+        """Kill the running processes: at most the current item of each is lost."""
         self._stopping.set()
         for child in list(self._children.values()):
             child.kill()

@@ -112,7 +112,7 @@ def _jsonl(file: IO[bytes], path: str) -> Rows:
         if isinstance(found, dict):
             yield lines.number, found
         else:
-            yield BadLine(lines.number, "", f"a {type(found).__name__}, wanted a JSON object")
+            yield BadLine(lines.number, "", f"type {type(found).__name__}, wanted a JSON object")
     yield from lines.bad()
 
 

@@ -140,7 +140,7 @@ def _package() -> ModuleType:
 
 
 def _check_address(address: str) -> None:
-    """Raises OSError or ValueError where nobody listens: Ray itself would try for two minutes, and then exit."""
+    """Raises OSError or ValueError where nothing listens: Ray itself would try for two minutes, and then exit."""
     if address not in ("auto", "local"):
         host, _, port = address.rpartition("://")[2].rpartition(":")
         socket.create_connection((host, int(port)), timeout=10).close()

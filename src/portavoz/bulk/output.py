@@ -1,4 +1,4 @@
-"""Where finished files go: a folder, or an object store. A file is whole or not there."""
+"""Where finished files go: a folder or an object store. Files appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Output(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Remove a file; one that is not there is none to complain about."""
+        """Remove a file, if it exists."""
         ...
 
 

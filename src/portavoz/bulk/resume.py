@@ -40,7 +40,7 @@ class Progress:
         return int(self._order[at]) if at < len(self._sorted) and self._sorted[at] == wanted else None
 
     def add(self, entry: ledger.Entry, *, valid: bool) -> None:
-        """Take in one record of an item; a failed one, too, is only as good as a later one."""
+        """Add one record of an item; a later record replaces an earlier one, failed or not."""
         number = self.number(entry.record["item"])
         if number is None or ("failed" in entry.record and self.state[number] == SPOKEN):
             return
@@ -63,7 +63,7 @@ class _Files:
         self._output, self._hashed = output, hashed
 
     def whole(self, name: str, size: int, sha256: str, *, synced: bool) -> bool:
-        """Whether a file is what its record says; its content is read where it may not have reached the disk."""
+        """Whether a file matches its record; its content is compared where it may not have reached the disk."""
         if self._output.size(name) != size:
             return False
         return (synced and not self._hashed) or self._sha256(name) == sha256

@@ -1,4 +1,4 @@
-"""What a bulk job was asked for. All of it decides about bytes, so a resumed job must be asked for the same."""
+"""The settings of a bulk job. Each of them affects the output bytes, so a resumed job must have the same."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ QUIETEST, LOUDEST = -70.0, -5.0  # LUFS
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of a job, with what a line of the manifest has where it says nothing.
+    """Settings of a job, and the defaults of its lines.
 
     voice, speaker, speed, seed: the defaults of lines. format: of sound files, a key of FORMATS. layout: "files"
     (audio/ID), "ljspeech" (wavs/ID and metadata.csv) or "webdataset" (tar shards of `shard_size` lines).
-    loudness: LUFS to bring every item to, None to leave it. timings: also write when each word sounds. load: options
+    loudness: LUFS of every item; None leaves it unchanged. timings: also write when each word sounds. load: options
     of `portavoz.load` (runtime, precision, …). options: settings of the voice's family. keep_extra: columns of the
     manifest that are not known here go into the output manifest instead of being an error.
     """

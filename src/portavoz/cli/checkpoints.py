@@ -14,9 +14,9 @@ from ..input_files import is_file, is_folder, is_there
 
 def model_options(parser: argparse.ArgumentParser, *, layout: str) -> None:
     """Which model the weights belong to; `layout` is the help of --layout."""
-    model = parser.add_argument_group("the model, where the file and its folder do not say")
+    model = parser.add_argument_group("the model, where the file and its folder do not tell")
     model.add_argument("--family", metavar="F", choices=families.names(), help=" or ".join(families.names()))
-    model.add_argument("--part", metavar="P", help="one part of a checkpoint, such as model or vocoder")
+    model.add_argument("--part", metavar="P", help="a part of the checkpoint, such as model or vocoder")
     model.add_argument("--config", metavar="C", help="a configuration's name, or a JSON file")
     model.add_argument("--layout", metavar="L", type=_layout, help=layout)
 
@@ -40,13 +40,13 @@ def refuse_pickle(path: str) -> None:
     if is_file(found) and is_pickle(found):
         target = found.with_suffix(".safetensors")
         raise InputError(
-            f"{found}: a pickle, which can run code when it is opened; if you trust its source, convert it first: "
+            f"{found}: a pickle, which can run code when it is opened; if you trust its source, first convert it: "
             f"portavoz weights convert {found} {target} --trust-pickle"
         )
 
 
 def reference_folder(name: str | None) -> str | None:
-    """What `--against` names: a path as it is, or else the folder of the voice that is called so."""
+    """The path that `--against` names: itself, or the folder of the voice with this name."""
     if name is None or is_there(name) or name not in (known := voices()):
         return name
     return str(known[name])
@@ -67,9 +67,13 @@ def ledgers(args: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     there = {part.part: account(part) for part in open_models(args.against, **chosen, beside=args.file)}
     other = next((ledger.part.family for ledger in there.values() if ledger.part.family != parts[0].family), None)
     if other is not None:
-        raise InputError(f"--against {args.against}: is a {other}, {args.file} a {parts[0].family}; give its reference")
+        raise InputError(
+            f"--against {args.against}: is a {other} checkpoint, wanted a {parts[0].family} one; change it"
+        )
     missing = [part.part for part in parts if part.part not in there]
     if missing:
-        raise InputError(f"--against {args.against}: has no {missing[0]}, which {args.file} is; give its reference")
+        raise InputError(
+            f"--against {args.against}: has no part {missing[0]}, which {args.file} has; give a reference with it"
+        )
     against = [there[part.part] for part in parts]
     return [account(part, other, layout=args.layout) for part, other in zip(parts, against)], against

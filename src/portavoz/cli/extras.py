@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ..atomic import atomic
+from ..atomic import atomic, check_new_file
 from ..errors import InputError, MissingExtra
 from ..text.captions import VTT_HEADER, Caption, Captions, as_json, srt, vtt
 
@@ -78,6 +78,7 @@ class Picture:
             raise MissingExtra("matplotlib", "plot", "--plot")
         if Path(path).suffix.lower().lstrip(".") not in KINDS:
             raise InputError(f"{path}: a picture's name ends with .{', .'.join(KINDS)}; change the ending")
+        check_new_file(path)
         self.path, self.rate, self.seconds = path, rate, 0.0
         self.pieces: list[NDArray[np.float32]] = []
         self.phonemes: list[Phoneme] = []

@@ -23,15 +23,15 @@ BLOCK = 1 << 16  # samples read back at once
 def level_options(parser: argparse._ActionsContainer) -> None:
     """``--gain``, ``--loudness`` and ``--rate``."""
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--gain", metavar="DB", type=float, default=0.0, help="decibels louder (softer below zero)")
+    how.add_argument("--gain", metavar="DB", type=float, default=0.0, help="gain in dB (negative is softer)")
     how.add_argument(
-        "--loudness", metavar="LUFS", type=float, help="integrated loudness of the whole by ITU-R BS.1770, such as -16"
+        "--loudness", metavar="LUFS", type=float, help="integrated loudness of the file by ITU-R BS.1770, such as -16"
     )
     parser.add_argument("--rate", metavar="HZ", type=int, help="sample rate of the file (default: the voice's own)")
 
 
 def check_levels(args: argparse.Namespace) -> None:
-    """Raises InputError for values that cannot be."""
+    """Raises InputError for values out of range."""
     from ..audio.loudness import MAX_GAIN, MAX_LUFS, MIN_GAIN, MIN_LUFS
     from ..audio.resample import check_rate
 
@@ -43,10 +43,10 @@ def check_levels(args: argparse.Namespace) -> None:
         )
     if args.loudness is not None and args.output == "-" and (args.stream or args.format == "raw"):
         raise InputError(
-            "--loudness with a stream: the loudness of the whole is known at its end; use --gain, or write a file"
+            "--loudness needs the whole sound first, so it cannot be streamed; use --gain, or write a file"
         )
     if args.rate is not None:
-        check_rate(args.rate, "--rate")
+        check_rate(args.rate, "--rate", "choose another, such as 48000")
 
 
 @contextmanager

@@ -60,7 +60,6 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 LARGE = "--allow-large"  # every command has it
-ALIASES = {"selftest": ["plant"]}
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -92,6 +91,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in (action.choices or ()):
             known = list(action.choices or ())
+            if value == "help":
+                raise InputError(f"'{self.prog}' has no command 'help': use '{self.prog} --help'")
             raise InputError(f"'{self.prog}' has no command {value!r}: {_near(value, known)}")
         super()._check_value(action, value)
 
@@ -165,7 +166,7 @@ def _add_commands(parser: Parser, commands: Mapping[str, str], group: str = "") 
     added = parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest, parser_class=kinds)
     for name, about in commands.items():
         path = f"{group}.{name}" if group else name
-        added.add_parser(name, prog=f"{parser.prog} {name}", help=about, aliases=ALIASES.get(name, []), path=path)
+        added.add_parser(name, prog=f"{parser.prog} {name}", help=about, path=path)
 
 
 def _any_parser(*, path: str, **options: Any) -> Parser:
@@ -248,13 +249,13 @@ def _refusal(error: Exception) -> str | None:
         return None
     if error.filename is not None:
         name = str(error.filename)
-        return f"{name[:200]}{'…' * (len(name) > 200)}: {error.strerror or error}; check the path and its rights"
+        return f"{name[:200]}{'…' * (len(name) > 200)}: {error.strerror or error}; check the path and its permissions"
     # Files say their own errors; what is left of a full disk, or of a closed stream, is behind standard output.
     if error.errno in {*DISK, errno.EBADF}:
         standard_streams.silence()
         return f"standard output: cannot be written ({error.strerror}); send it elsewhere"
     if isinstance(error, FileNotFoundError):
-        return "the current folder is not there any more; change into another one"
+        return "the current folder no longer exists; change into another one"
     return None
 
 

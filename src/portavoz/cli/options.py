@@ -23,26 +23,30 @@ def voice_options(parser: argparse.ArgumentParser) -> None:
     """Which voice, and what it runs on."""
     group = parser.add_argument_group("voice and runtime")
     group.add_argument(
-        "--voice", metavar="V", help="a bundled voice, a folder, or a checkpoint on the hub (default: the bundled one)"
+        "--voice", metavar="V", help="a voice's name or folder, or a checkpoint on the hub (default: the bundled voice)"
     )
     runtime_options(group)
 
 
 def runtime_options(group: argparse._ActionsContainer) -> None:
     """What voices run on."""
-    group.add_argument("--vocoder", metavar="DIR", help="of a checkpoint, when it is not in its folder")
+    group.add_argument("--vocoder", metavar="DIR", help="the vocoder's folder, where it is not in the checkpoint's")
+    group.add_argument("--runtime", metavar="R", help="onnx, eager or openvino (default: the family's own)")
+    group.add_argument("--backend", metavar="B", help=f"back end of the eager runtime: {', '.join(names())}")
+    group.add_argument("--device", metavar="D", help="device of the back end, such as cuda (torch) or cpu (mlx)")
     group.add_argument(
-        "--runtime", metavar="R", help="onnx (the bundled voice's), eager or openvino, as its family has them"
-    )
-    group.add_argument("--backend", metavar="B", help=f"of the eager runtime: {', '.join(names())}")
-    group.add_argument("--device", metavar="D", help="of the back end, such as cuda (torch) or cpu (mlx)")
-    group.add_argument("--schedule", metavar="S", help="of the back end ttnn: bfloat16 (the default), fast, or a file")
-    group.add_argument("--mesh", metavar="RxC", help="of the back end ttnn: devices to spread the model over, as 1x2")
-    group.add_argument(
-        "--precision", metavar="P", help="float32 (the default), int8 or bfloat16, as its family has them"
+        "--schedule", metavar="S", help="schedule of the back end ttnn: bfloat16 (default), fast, or a file"
     )
     group.add_argument(
-        "--threads", metavar="N", type=int, default=1, help="of a compiled runtime, inside one stage (default: 1)"
+        "--mesh", metavar="RxC", help="devices of the back end ttnn to spread the model over, such as 1x2"
+    )
+    group.add_argument("--precision", metavar="P", help="float32, int8 or bfloat16 (default: the family's own)")
+    group.add_argument(
+        "--threads",
+        metavar="N",
+        type=int,
+        default=1,
+        help="threads of a compiled runtime within one stage (default: 1)",
     )
 
 
@@ -53,30 +57,38 @@ def json_option(parser: argparse._ActionsContainer) -> None:
 
 def lexicon_option(parser: argparse._ActionsContainer) -> None:
     """``--lexicon``: the user's own pronunciations."""
-    parser.add_argument("--lexicon", metavar="FILE", help="your own pronunciations, one 'word  PH ON EMES' a line")
+    parser.add_argument("--lexicon", metavar="FILE", help="your own pronunciations, one 'word  PH ON EMES' per line")
 
 
 def markup_option(parser: argparse._ActionsContainer) -> None:
-    """``--markup``: how signs in the text are meant."""
+    """``--markup``: the format of the text."""
     parser.add_argument(
         "--markup",
         choices=("auto", "plain", "markdown", "html", "ssml"),
         default="auto",
-        help="what the text is written in; auto recognises markup where it is certain, and says so (default: auto)",
+        help="format of the text; auto detects markup where it is unambiguous, and says so (default: auto)",
     )
 
 
 def manner_options(parser: argparse._ActionsContainer) -> None:
-    """How a text is spoken, whatever says it."""
+    """How a text is spoken."""
     parser.add_argument("--speed", metavar="X", type=float, default=1.0, help="2 is twice as fast (default: 1)")
-    parser.add_argument("--pauses", metavar="X", type=float, default=1.0, help="a factor on silences (default: 1)")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="the same number, the same sound (default: 0)")
+    parser.add_argument(
+        "--pauses", metavar="X", type=float, default=1.0, help="factor on the length of pauses (default: 1)"
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="seed of random draws: the same seed gives the same sound (default: 0)",
+    )
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="a setting of the voice's family, such as exaggeration=0.7 (may be given several times)",
+        help="set an option of the voice's family, such as exaggeration=0.7 (repeatable)",
     )
     lexicon_option(parser)
     markup_option(parser)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
-from .. import families
+from .. import families, plugins
 from ..errors import InputError, PortavozError, ProgramError
 from ..input_files import is_file, is_folder, read_arrays
 
@@ -23,10 +20,10 @@ def check_names(*names: str) -> None:
             name in families.names() or "@" in name or ":" in name or is_file(name) or is_file(Path(name) / "kit.json")
         )
         if not known:
-            there = "a folder, but no kit" if is_folder(name) else "there is no such file"
+            there = "a folder without a kit" if is_folder(name) else "there is no such file"
             raise InputError(
-                f"{name}: {there}, and it is no family and no 'module:function'; "
-                f"families are {', '.join(families.names())}"
+                f"{name}: {there}; give a file, 'module:function', VOICE@RUNTIME, or a family "
+                f"({', '.join(families.names())})"
             )
 
 
@@ -64,21 +61,15 @@ def _graph(path: Path) -> Any:
 
     beside = path.with_suffix(".npz")
     if not is_file(beside):
-        raise InputError(f"{path}: what is it given? write its inputs by name into {beside.name} (numpy.savez)")
+        raise InputError(f"{path}: its inputs are unknown; write them by name into {beside.name} (numpy.savez)")
     return OnnxProgram(path, read_arrays(beside))
 
 
 def program(name: str) -> Any:
     """What 'package.module:function' runs: the subject that the function returns, or else the function itself."""
-    module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as problem:
-        raise InputError(f"{name}: cannot be imported ({problem}); give 'package.module:function'") from problem
+    function = plugins.named(name)
     if not callable(function):
-        raise InputError(f"{name}: is a {type(function).__name__}; give a function without arguments")
+        raise InputError(f"{name}: is of type {type(function).__name__}; give a function without arguments")
     _check_signature(name, function)
     from ..lab.instrument.functions import program_of
 

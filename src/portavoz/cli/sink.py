@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-UNKNOWN = 0xFFFFFFFF  # the length in a WAV header that nobody knows yet
+UNKNOWN = 0xFFFFFFFF  # an unknown length in a WAV header
 
 
 class Sink(Protocol):

@@ -35,7 +35,7 @@ def source_options(parser: argparse.ArgumentParser) -> None:
 def hint(unknown: Sequence[str]) -> str:
     """What may be meant by arguments that no option takes."""
     if any(word.startswith("-") and not word.startswith("--") for word in unknown):
-        return "; a text that begins with '-' goes behind '--'"
+        return "; a text that begins with '-' goes after '--', behind all options"
     return "" if any(word.startswith("-") for word in unknown) else "; put a text of several words in quotes"
 
 

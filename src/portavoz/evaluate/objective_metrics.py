@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import plugins
 from ..audio.resample import resample
 from ..errors import BackendError, InputError, MissingExtra
 from ..flow import Wave
@@ -126,18 +126,17 @@ def _of_judge() -> Estimate:
 
 
 def _of_function(name: str) -> Estimate:
-    module, _, function = name.partition(":")
-    if not function:
+    if not name.partition(":")[2]:
         raise InputError(f"MOS model {name!r}: wanted distillmos, an .onnx file, or package.module:function")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as problem:
-        raise InputError(
-            f"MOS model {name!r}: cannot be imported ({problem}); install it, or correct the name"
-        ) from problem
+    found = plugins.named(name)
     if not callable(found):
-        raise InputError(f"MOS model {name!r}: is a {type(found).__name__}, wanted a function of (samples, rate)")
-    return found
+        raise InputError(f"MOS model {name!r}: is of type {type(found).__name__}, wanted a function of (samples, rate)")
+
+    def estimate(samples: NDArray[np.float32], rate: int) -> Any:
+        with plugins.program_errors(name):
+            return found(samples, rate)
+
+    return estimate
 
 
 def _of_onnx(path: Path) -> Estimate:

@@ -181,7 +181,7 @@ def _columns(
 ) -> list[Column]:
     """A voice's own column, and its halves' where it has them and there are recordings."""
     voice = load(subject.voice, **subject.options)
-    say(f"{name} says {len(sentences)} sentences")
+    say(f"{name}: synthesizing {len(sentences)} sentences")
     said = synthesize(subject, [s.text for s in sentences])
     parts: list[Parts] = [
         {"real_time_factor": (took, len(wave.samples) / wave.rate)} for took, wave in zip(said.seconds, said.waves)

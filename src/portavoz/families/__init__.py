@@ -1,9 +1,9 @@
-"""The families of models, found by themselves: a folder here with a `spec.py`, or an entry point `portavoz.families`.
+"""Discovery of model families: folders here with a `spec.py`, and entry points `portavoz.families`.
 
     families.names()          ["compact", …]: nothing is imported
     families.get("compact")   its FamilySpec
 
-Nothing outside a family's folder names it; what the rest of the package needs to know is in its `FamilySpec`.
+No code outside a family's folder names it; what the rest of the package needs is in its `FamilySpec`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def own() -> tuple[str, ...]:
 
 
 def get(name: str) -> FamilySpec:
-    """A family by its name. Raises InputError for one that is not installed, SpecError for one that is no family."""
+    """A family by its name. Raises InputError for an unknown name, SpecError for an entry point of another type."""
     from .spec import FamilySpec
 
     if name in own():

@@ -69,8 +69,8 @@ def _operators(model: Any, path: Path) -> None:
     for node in nodes(model.graph):
         if node.domain not in DOMAINS:
             raise WeightError(
-                f"{path}: the operator {node.domain}.{node.op_type} is not ONNX Runtime's own, and code of strangers "
-                "is not loaded; export the model without it"
+                f"{path}: the operator {node.domain}.{node.op_type} is not one of ONNX Runtime's, and third-party "
+                "code is not loaded; export the model without it"
             )
 
 

@@ -1,6 +1,6 @@
-"""What a family may have besides a voice: a probe, a reference, planted faults, a workload to tune by, a page.
+"""What a family may have besides a voice: a probe, a reference, planted faults, a workload for tuning, a page.
 
-They are reached through a `Target`, which imports them at the first call.
+A `Target` imports them at the first call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 Tensors = Mapping[str, NDArray[Any]]
-# The eager model of a family: whatever its loop runs on when the blocks are called one by one.
+# The eager model of a family: what its loop runs on without compiled stages.
 Model = Any
 Lengths = Mapping[str, int]
 T = TypeVar("T")
@@ -39,28 +39,28 @@ class Target(Generic[T]):
 
 @runtime_checkable
 class Workload(Protocol):
-    """What `portavoz tune` measures: made with a configuration, a number of steps and of symbols.
+    """What `portavoz tune` measures; created with a configuration, a number of steps and of symbols.
 
-    by_row: the stages that run row by row, whatever the batch. sentence: how often each stage runs for one sentence.
+    by_row: the stages that run row by row, whatever the batch. sentence: how often each stage runs per sentence.
     """
 
     by_row: frozenset[str]
     sentence: Mapping[str, float]
 
     def prepare(self, runner: Any) -> None:
-        """Keep what the stages behind the first ones are given, as this runner (eager float32) makes it."""
+        """Compute and keep the inputs of later stages with this runner (eager float32)."""
         ...
 
     def output(self, stage: str, runner: Any) -> NDArray[np.float32]:
-        """What a stage on this runner is judged by: a free run's mel, or what it makes of a fixed window."""
+        """The output that a stage on this runner is compared by: a free run's mel, or the result for a fixed window."""
         ...
 
     def seconds(self, stage: str, runner: Any, batch: int) -> float:
-        """One measurement of a stage for so many rows."""
+        """One timing of a stage with `batch` rows, in seconds."""
         ...
 
     def speak(self, runner: Any, workers: int) -> None:
-        """One utterance to its end, its sound made beside the loop by so many workers."""
+        """Synthesize one whole utterance, with `workers` threads for the vocoder."""
         ...
 
 
@@ -69,13 +69,13 @@ class Probe:
     """A tiny model and a short utterance, on which ports are compared.
 
     configs: name → tiny configuration, the first is the default ("tiny" always means it). weights: a configuration →
-    weights under which nothing hides, by whole-model path. inputs: configuration, seed and number of steps (None: the
-    probe's own) → named arrays. run: speaks the inputs on an eager model; every value that crosses a stage's border
-    passes `ops.tap`. parts: what a planted fault's `edit` is given of an eager model.
+    weights by whole-model path, with values that make every fault visible. inputs: configuration, seed and number of
+    steps (None: the default) → named arrays. run: speaks the inputs with an eager model; every value that passes
+    between stages goes through `ops.tap`. parts: the arguments of a planted fault's `edit`, from an eager model.
 
-    For kits: decisions: what must come out exactly, from the named values of a run (each name's in call order).
-    bring_up: a configuration → the stages in order, each with a pattern of the unit that it begins with. notes: what
-    happens between the layers, for a port's author.
+    For kits: decisions: what a port must get exactly right, from the named values of a run (each name's in call order).
+    bring_up: a configuration → the stages in order, each with a pattern of its first unit. notes: Markdown for the
+    author of a port, about what happens between the layers.
     """
 
     configs: Mapping[str, Any]
@@ -91,7 +91,7 @@ class Probe:
 
 
 class ReferenceRun(NamedTuple):
-    """A reference's run as the lab records it: the call, its torch modules by path prefix, and its weights by path."""
+    """A reference's run for the lab to record: the call, its torch modules by path prefix, and its weights by path."""
 
     run: Callable[[], Any]
     modules: Mapping[str, Any]
@@ -100,17 +100,17 @@ class ReferenceRun(NamedTuple):
 
 
 class PortedProgram(NamedTuple):
-    """A reference and a port of another author: `port(arrays, edit)` with a fault's weights and edit."""
+    """A reference and an independent port of it: `port(arrays, edit)` with a fault's weights and edit."""
 
     reference: ReferenceRun
     port: Callable[[Arrays, Callable[[Any, Any], None] | None], ReferenceRun]
 
 
 class GraphTwin(NamedTuple):
-    """A voice's graph (an onnx.ModelProto whose weights have their paths), what it is given, and our blocks.
+    """A voice's graph (an onnx.ModelProto whose weights have their paths), its inputs, and our blocks.
 
-    `arrays` are the weights by path; `build` makes of a cursor on them, of the same inputs, and of what may change the
-    blocks after they were built (None: nothing), a call that speaks.
+    `arrays` are the weights by path. `build`: a cursor on them, the same inputs, and a function that may change the
+    blocks after they were built (or None) → a call that runs them.
     """
 
     graph: Any
@@ -124,7 +124,7 @@ class Reference:
     """The reference package of a family. packages: what must be installed (extra `reference`).
 
     probe: a configuration (its weights are sensitised) or a Checkpoint, seed and steps → a run of the probe. stages: a
-    Checkpoint (None: the probe's tiny model) → an eager model made of the reference's own modules.
+    Checkpoint (None: the probe's tiny model) → an eager model that consists of the reference's own modules.
     """
 
     packages: tuple[str, ...]
@@ -136,8 +136,8 @@ class Reference:
 class FaultCatalogue:
     """A catalogue of planted faults. `against`: the reference package, "" for the family's own blocks on NumPy.
 
-    port: a seed → a program of another author that the faults are planted in, instead of the family's blocks; `output`
-    is the named value that the usual gates look at.
+    port: a seed → an independent port that the faults are planted in, instead of the family's blocks. `output`: the
+    named value that the usual gates compare.
     """
 
     faults: Target[list[Any]]
@@ -148,7 +148,7 @@ class FaultCatalogue:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a family's documentation page says besides its numbers; see scripts/family_pages.py."""
+    """The text of a family's documentation page; see scripts/family_pages.py."""
 
     title: str
     config: str

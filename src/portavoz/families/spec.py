@@ -1,7 +1,7 @@
-"""What a family is to the rest of the package: one value, `FAMILY = FamilySpec(…)` in its folder's `spec.py`.
+"""How the rest of the package sees a family: one value, `FAMILY = FamilySpec(…)` in its folder's `spec.py`.
 
-`spec.py` imports what speaking needs. What only the lab, training or the documentation need is named by a `Target`,
-``Target("portavoz.families.compact.probe:PROBE")``, and imported at the first call.
+`spec.py` imports what synthesis needs. What only the lab, training or the documentation need is named by a `Target`,
+``Target("portavoz.families.compact.probe:PROBE")``, and imported at the first call. docs/new-family.md writes a family.
 """
 
 from __future__ import annotations
@@ -47,10 +47,9 @@ __all__ = [
 class CheckpointPart:
     """One file of weights: its name ("model", "vocoder"), the prefix of its paths in a whole model, and its blocks.
 
-    `build(w, config)` takes from the cursor what this file must hold. `folds`: weight norm is fused while loading, so
-    an unfused kernel is no fault. `key`: a step of its tensors' names that no other part has, by which a file that says
-    nothing about itself is told from the others. `turned`: of the shapes of its tensors, those matrices that it stores
-    [in, out].
+    `build(w, config)` takes the tensors of this file from the cursor. `folds`: weight norm is fused while loading, so
+    an unfused kernel is not a fault. `key`: a component of its tensors' names that no other part has, to recognise a
+    file without metadata. `turned`: tensor shapes → the matrices that it stores as [in, out].
     """
 
     name: str
@@ -65,7 +64,7 @@ class Input(NamedTuple):
     """One input of a stage: its axes, and an example.
 
     `axes` has a name for each axis that varies and "_" for a fixed one; axes that are left out are fixed. The sizes of
-    an example must be no width of any model, so that no axis is taken for a constant.
+    the example must differ from every width of the model, so that no axis is taken for a constant.
     """
 
     axes: str
@@ -73,10 +72,10 @@ class Input(NamedTuple):
 
 
 class Past(NamedTuple):
-    """The steps so far, among a stage's inputs: pairs of keys and values [B, heads, S, D] by their names.
+    """The cache among a stage's inputs: names of pairs of keys and values [B, heads, S, D].
 
-    `hidden` names what is added to scores [1, 1, 1, S]: zeros where a step was said. A back end with caches of its own
-    keeps them on its side and gives the stage one of them in the place of the keys, and None for values and `hidden`.
+    `hidden` names what is added to the scores [1, 1, 1, S]: zero for steps that exist. A back end with its own cache
+    type passes a cache in place of the keys, and None for values and `hidden`.
     """
 
     pairs: Sequence[tuple[str, str]]
@@ -89,13 +88,13 @@ class StageSpec:
 
     takes: name → Input. makes: name → axes, in order. build: a back end's cursor → the function, called with tensors
     in the order of `takes`; `part` is the entry of `FamilySpec.prepare` that the cursor stands on. group: the stage
-    that this one is a piece of (a vocoder cut at its upsamplings); its own name by default. buckets: axis → the
-    multiples to which a runner pads it, so that a graph meets few shapes.
+    that this one is a part of (a vocoder cut at its upsampling layers); its own name by default. buckets: axis → the
+    multiple to which a runner pads it, so that a graph sees few shapes.
 
-    int8: eight-bit weights pay (the stage is weights more than arithmetic). native_convolutions: the exporter keeps
-    the runtime's own convolution kernels (best for long, dilated ones). main: the stage whose runtime a voice is said
-    to run on. held: inputs that do not change while a binding is used. past: see Past. packed: the
-    stage is run often enough to lay its weights out for speed when it is opened.
+    int8: int8 weights make it faster (it is bound by memory). native_convolutions: the exporter keeps the runtime's own
+    convolution kernels (best for long, dilated ones). main: the stage whose runtime is reported as the voice's. held:
+    inputs that do not change while a binding is used. past: see Past. packed: the stage runs often enough for its
+    weights to be packed when it is opened.
     """
 
     name: str
@@ -114,7 +113,7 @@ class StageSpec:
 
     @property
     def owner(self) -> str:
-        """The stage that runs, whole: its group's name."""
+        """Its group's name: the whole stage."""
         return self.group or self.name
 
     def declared(self) -> tuple[list[tuple[str, NDArray[Any]]], list[str]]:
@@ -125,7 +124,7 @@ class StageSpec:
 
 
 class Lookup(NamedTuple):
-    """How a family finds what lies beside a checkpoint: the folder that the caller named, and its owner's others."""
+    """How a family finds further parts: the vocoder that the caller named, and other checkpoints of the same owner."""
 
     vocoder: str | Path | None = None  # as the caller named it
     find: Callable[[str | Path], Path] = Path
@@ -134,7 +133,7 @@ class Lookup(NamedTuple):
 
 @runtime_checkable
 class Checkpoint(Protocol):
-    """A voice's folder or a checkpoint's, opened: its configuration is known, no weight is read yet."""
+    """An opened folder of a voice or a checkpoint: its configuration is known, no weight is read yet."""
 
     @property
     def config(self) -> Any: ...
@@ -151,7 +150,7 @@ class Checkpoint(Protocol):
         ...
 
     def replaced(self, weights: Path) -> Checkpoint:
-        """The same with another file of weights in the place of the part that it holds."""
+        """The same checkpoint with another file of weights for one of its parts."""
         ...
 
     def files(self) -> list[Path]:
@@ -164,9 +163,9 @@ class Checkpoint(Protocol):
 
 
 class Engine(NamedTuple):
-    """What runs a voice's stages: for one piece of text, and for `batch` pieces together.
+    """What runs a voice's stages: `one` for one piece of text, `many` for `batch` pieces together.
 
-    `workers`: threads that make sound beside the loop.
+    `workers`: threads that run the vocoder beside the loop.
     """
 
     one: Any
@@ -191,55 +190,57 @@ class FamilySpec:
     """A family of models. Fields without a comment are explained by their type."""
 
     name: str
-    title: str  # in sentences: "SpeechT5"
+    title: str  # for messages: "SpeechT5"
     configs: Mapping[str, Any]  # named configurations, the smallest first
     # Plain values, and the folder that they come from (None for none) → a configuration. `values` is the inverse.
     parse: Callable[[Mapping[str, Any], Path | None], Any]
     parts: tuple[CheckpointPart, ...]  # () where only the graphs that came with a checkpoint speak
     stages: Callable[[Any], tuple[StageSpec, ...]]  # of a configuration
-    shown: Sequence[Mapping[str, Any]]  # the stages as a reader sees them: name, inputs, outputs
-    runtimes: Mapping[str, tuple[str, ...]]  # runtime → its precisions; the first ones are the defaults
+    shown: Sequence[Mapping[str, Any]]  # the stages for people: name, inputs, outputs
+    runtimes: Mapping[str, tuple[str, ...]]  # runtime → its precisions; the first of each are the defaults
     open: Callable[[Path, Lookup], Checkpoint]
-    eager: Callable[[Mapping[str, Weights], Any], Model]  # a cursor for each part, and a configuration
-    runner: Callable[[Mapping[str, Any], Tensors, Any], Any]  # sessions by stage, host tensors, configuration
-    synthesizer: Callable[[Any, Engine], Synthesizer]  # a Checkpoint and what runs its stages
+    eager: Callable[[Mapping[str, Weights], Any], Model]  # a cursor per part, configuration → model
+    # Sessions by stage, host tensors, configuration → what the loop runs on.
+    runner: Callable[[Mapping[str, Any], Tensors, Any], Any]
+    synthesizer: Callable[[Any, Engine], Synthesizer]  # a Checkpoint, what runs its stages → the voice
     exercise: Callable[[Model, Any, Lengths], None]  # one utterance of these lengths, for counting and timing
     lengths: Lengths  # the usual ones
 
     # Raises InputError for what a Checkpoint cannot be asked, before a weight is read.
     refuse: Callable[[Any, SynthesisRequest], None] | None = None
     values: Callable[[Any], dict[str, Any]] = lambda config: config.to_dict()
-    interfaces: Callable[[Any], tuple[Stage, ...]] = lambda config: ()  # from the text to the wave, see flow.join
-    # Checkpoints without a voice.json: whether a folder is one, which architectures they name, what is fetched beside
-    # weights and JSON, and where further parts lie.
+    interfaces: Callable[[Any], tuple[Stage, ...]] = lambda config: ()  # from text to wave, see flow.join
+    # Checkpoints without a voice.json: whether a folder is one, the architectures that they name, the files to download
+    # besides weights and JSON, and the folders of further parts.
     recognises: Callable[[Path], bool] = lambda folder: False
     speaks: tuple[str, ...] = ()
     hub_files: tuple[str, ...] = ()
     part_folders: Callable[[Path], Mapping[str, Path]] = lambda folder: {}
-    # Each part's file in a checkpoint's folder, where the folder is known by its files; their tensors give the sizes.
+    # Each part's file in a checkpoint's folder, where the folder is recognised by its files; their tensors give the
+    # sizes.
     part_files: Callable[[Path], Mapping[str, Path]] = lambda folder: {}
-    # A file of weights that says its configuration itself → a Checkpoint, where the whole model is one file.
+    # A file of weights and its configuration → a Checkpoint, where the whole model is one file.
     bare: Callable[[Path, Any], Checkpoint] | None = None
-    # Each part's tensors → what the stages are built on, by StageSpec.part. `fused`: that is a faster form of the
-    # model, with tensors for the runner ("host"); an eager voice runs it where the caller chose no back end.
+    # Each part's tensors → the tensors that stages are built on, by StageSpec.part. `fused`: this is a faster form of
+    # the model, with tensors for the runner ("host"); an eager voice uses it unless the caller chose a back end.
     prepare: Callable[[Mapping[str, Tensors], Any], dict[str, Tensors]] = lambda parts, config: dict(parts)
     fused: bool = False
-    hosted: bool = False  # `prepare` gives tensors for the runner too, though its eager voice runs the blocks
-    # Runtime, precision, the precisions that the processor itself multiplies → the stages that run in another one.
+    hosted: bool = False  # `prepare` returns tensors for the runner, but an eager voice runs the blocks
+    # Runtime, precision, the processor's native precisions → the stages that run in another precision.
     precisions: Callable[[str, str, Set[str]], Mapping[str, str]] = lambda runtime, precision, native: {}
-    # Stage → the compiled runtime that it runs on whichever one is chosen: as fast there, and smaller.
+    # Stage → the compiled runtime that it always runs on, because it is as fast there and needs less memory.
     runs_on: Mapping[str, str] = field(default_factory=dict)
-    batch: int = 1  # chunks spoken together where nothing was measured
-    # Edits the graphs that came with a checkpoint of strangers in place: (onnx.ModelProto, configuration, path).
+    batch: int = 1  # default batch size, before `portavoz tune`
+    # Edits the graph of a third-party checkpoint in place: (onnx.ModelProto, configuration, path).
     rewrite: Target[Callable[[Any, Any, Path], None]] | None = None
-    # The same graph in another form, which is kept where it is the faster one on this machine.
+    # Another form of that graph, used where it is faster on this machine.
     faster_graph: Target[FasterGraph] | None = None
-    # Whether ONNX Runtime plans, as it opens a graph, which values share memory; that takes seconds where a
-    # graph has thousands of nodes whose sizes vary.
+    # Whether ONNX Runtime plans memory reuse when it opens a graph; that takes seconds for thousands of nodes with
+    # varying sizes.
     plans_memory: bool = True
-    # A voice's graph and our blocks on its weights, with what a seed draws as inputs: both sides of a comparison.
+    # A voice's graph and our blocks with its weights, with the inputs of a seed: both sides of a comparison.
     twin: Target[Callable[[Path, int], GraphTwin]] | None = None
-    needs: str = ""  # what a file of such a graph needs beside it, for messages
+    needs: str = ""  # the files that such a graph needs beside it, for messages
 
     probe: Target[Probe] | None = None
     references: Mapping[str, Reference] = field(default_factory=dict)
@@ -262,7 +263,7 @@ class FamilySpec:
         return self.parse(read_object(Path(name), "give the values of a configuration"), Path(name).parent)
 
     def cursors(self, w: Weights) -> dict[str, Weights]:
-        """A cursor for each part of a whole model, whose paths have the parts' prefixes."""
+        """A cursor per part, from a cursor on a whole model, whose paths have the parts' prefixes."""
         return {part.name: w / part.prefix if part.prefix else w for part in self.parts}
 
     def whole(self, w: Weights, config: Any) -> Model:
@@ -270,7 +271,7 @@ class FamilySpec:
         return self.eager(self.cursors(w), config)
 
     def part(self, name: str) -> CheckpointPart:
-        """A part by its name. Raises InputError for one that there is not."""
+        """A part by its name. Raises InputError for an unknown one."""
         for part in self.parts:
             if part.name == name:
                 return part

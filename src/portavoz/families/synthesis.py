@@ -1,12 +1,14 @@
-"""What a voice asks of a model that speaks, whatever its family."""
+"""The interface between a voice and the model of any family."""
 
 # A caller may pass anything, whatever the annotations say: the checks that refuse it stay.
 # pyright: strict, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -27,9 +29,43 @@ Floats = NDArray[np.float32]
 Adjust = Callable[[Sequence[str], NDArray[np.int64]], NDArray[np.int64]]
 
 
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a or b", "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def shortened(value: object) -> str:
+    """A value as an error shows it: its repr, cut after 60 characters."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}…"
+
+
+def whole_number(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
+    """`value` as an int; NumPy's integers are taken too. Raises InputError for any other type, and out of range."""
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if number is None or (least is not None and number < least) or (most is not None and number > most):
+        between = "" if least is None else f" from {least} to {most}"
+        raise InputError(f"{name} is {shortened(value)}: give a whole number{between}")
+    return number
+
+
+def check_number(name: str, value: Any, low: float, high: float, wanted: str) -> None:
+    """Raises InputError for what is no number from `low` to `high`; NumPy's numbers are taken too."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not low <= value <= high:  # pyright: ignore[reportOperatorIssue] (and it is false for NaN)
+        raise InputError(f"{name} is {shortened(value)}: give {wanted}")
+
+
+def check_manner(speed: Any, pauses: Any, pitch: Any) -> None:
+    """Raises InputError for a speed, a factor on pauses or a pitch that no voice takes."""
+    check_number("speed", speed, 0.1, 10, "a number from 0.1 to 10, such as 0.8 or 1.25")
+    check_number("pauses", pauses, 0, 100, "a number from 0 to 100, such as 0.5 or 2")
+    check_number("pitch", pitch, -24, 24, "semitones from -24 to 24, such as -2 or 3")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run it, and where its vocoder is when that lives in a folder of its own: see `portavoz.load`."""
+    """How to run a voice, and where its vocoder is: see `portavoz.load`."""
 
     runtime: str | None = None
     backend: str | None = None
@@ -41,28 +77,35 @@ class Options:
     mesh: str | None = None
 
     def __post_init__(self) -> None:
-        # Thousands of threads are not a wish but a slip, and would take the whole machine with them.
-        whole = isinstance(self.threads, int) and not isinstance(self.threads, bool)
-        if not whole or not 1 <= self.threads <= MOST_THREADS:
-            raise InputError(f"threads is {self.threads!r}: give a whole number from 1 to {MOST_THREADS}")
+        # Thousands of threads are a mistake that would stop the whole machine.
+        threads = whole_number("threads", self.threads, 1, MOST_THREADS)
+        object.__setattr__(self, "threads", threads)
+        for name in ("runtime", "backend", "precision", "device", "mesh"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise InputError(f"{name} is {shortened(value)}: give its name, a str")
+        for name in ("vocoder", "schedule"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str | os.PathLike):
+                raise InputError(f"{name} is {shortened(value)}: give a name or a path")
 
     @property
     def of_backend(self) -> dict[str, Any]:
-        """What the back end is opened with: device, schedule and mesh, as far as they were given."""
+        """Options of the back end: device, schedule and mesh, as far as they are given."""
         given = {"device": self.device, "schedule": self.schedule, "mesh": self.mesh}
         return {name: value for name, value in given.items() if value}
 
     def choose(self, family: str, runtimes: Sequence[str], precisions: Sequence[str], *, first: str) -> tuple[str, str]:
-        """The runtime, `first` unless asked for, and the precision, the first one unless so. Raises BackendError."""
+        """The runtime (default: `first`) and the precision (default: the first). Raises BackendError."""
         runtime = self.runtime or ("eager" if self.backend or self.device else first)
         if runtime not in runtimes:
             raise BackendError(
-                f"runtime {runtime!r}: the {family} family runs on {' or '.join(runtimes)}; choose one of them"
+                f"runtime {runtime!r}: the {family} family runs on {listed(runtimes)}; choose one of them"
             )
         precision = self.precision or precisions[0]
         if precision not in precisions:
-            only = f"{precisions[0]} only; leave it out" if len(precisions) == 1 else f"one of {', '.join(precisions)}"
-            raise BackendError(f"precision {precision!r}: on the runtime {runtime} the {family} family runs in {only}")
+            only = f"{precisions[0]} only; leave it out" if len(precisions) == 1 else listed(precisions)
+            raise BackendError(f"precision {precision!r}: on the runtime {runtime} the {family} family has {only}")
         if runtime != "eager" and (self.backend or self.device):
             raise BackendError(
                 f"runtime {runtime!r} takes no backend or device ({self.backend or self.device!r}); "
@@ -73,9 +116,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisOptions:
-    """How to say it: see `Voice.speak`. `speaker` is what the family made of it, `options` are the family's own.
+    """How to speak, see `Voice.speak`. `speaker` is what `Synthesizer.speaker` returned; `options` are the family's.
 
-    whole: nobody listens before a sentence is complete, so that it may be made as a whole where that is less work.
+    whole: the caller does not stream, so a sentence may be computed as a whole where that is less work.
     """
 
     speaker: Any = None
@@ -111,8 +154,12 @@ class SynthesisRequest:
     manner: SynthesisOptions = field(default_factory=SynthesisOptions)
 
 
-def check_options(given: Mapping[str, Any], known: Mapping[str, str], name: str) -> dict[str, Any]:
-    """A family's own settings that were given. Raises InputError for one that the voice `name` does not have."""
+def check_options(given: Mapping[str, Any] | None, known: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The given options of a family, as a dict. Raises InputError for one that the voice `name` does not have."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"options is {shortened(given)}: give a mapping of names to values")
     for option in given:
         if option not in known:
             there = f"has {', '.join(known)}" if known else "has none"
@@ -121,10 +168,10 @@ def check_options(given: Mapping[str, Any], known: Mapping[str, str], name: str)
 
 
 class SynthesisStream(NamedTuple):
-    """One piece of text on its way: when its symbols end (seconds; empty when unknown), and its sound in pieces.
+    """One piece of text: the ends of its symbols in seconds (empty if unknown), and its sound in pieces.
 
-    `warnings` are sentences for the listener, complete when `waves` is. `watermarked`: the sound carries an inaudible
-    mark that says it is made.
+    `warnings` are sentences for the user, complete when `waves` is exhausted. `watermarked`: the sound carries an
+    inaudible watermark.
     """
 
     ends: tuple[float, ...]
@@ -135,7 +182,7 @@ class SynthesisStream(NamedTuple):
 
 @runtime_checkable
 class Synthesizer(Protocol):
-    """A model that speaks chunks of text. `timed`: it knows when each symbol sounds."""
+    """A model that speaks chunks of text. `timed`: it knows the time of each symbol."""
 
     timed: bool
 
@@ -144,11 +191,11 @@ class Synthesizer(Protocol):
     @property
     def speakers(self) -> tuple[str, ...]: ...
     def speaker(self, wanted: Any) -> Any:
-        """What the family knows a speaker by. Raises InputError for one that it does not have."""
+        """The family's representation of a speaker. Raises InputError for an unknown one."""
         ...
 
     def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
-        """The text in pieces that the model says at once. Raises InputError at once for a manner that it has not."""
+        """The text in pieces that the model speaks at once. Raises InputError immediately for unsupported options."""
         ...
 
     def synthesize(self, chunk: TextChunk, manner: SynthesisOptions) -> SynthesisStream: ...
@@ -156,9 +203,9 @@ class Synthesizer(Protocol):
 
 @runtime_checkable
 class BatchSynthesizer(Synthesizer, Protocol):
-    """A model that says several pieces in less time together than one after the other.
+    """A model that speaks several pieces together in less time than one after the other.
 
-    `batch`: how many at once, where nobody says how many.
+    `batch`: the default batch size.
     """
 
     batch: int
@@ -166,7 +213,7 @@ class BatchSynthesizer(Synthesizer, Protocol):
     def synthesize_batch(
         self, chunks: Sequence[TextChunk], manners: Sequence[SynthesisOptions]
     ) -> list[SynthesisStream]:
-        """Each piece as `synthesize` speaks it in its own manner, to rounding; their sound may be read in any order,
+        """Each piece as `synthesize` speaks it with its own options, to rounding. Their sound may be read in any order,
         by one thread.
         """
         ...
@@ -183,14 +230,14 @@ class CloningSynthesizer(Synthesizer, Protocol):
 
 @runtime_checkable
 class AdjustableSynthesizer(Synthesizer, Protocol):
-    """A model with settings of its own. `options`: name → what it does."""
+    """A model with options of its own: name → description."""
 
     options: Mapping[str, str]
 
 
 @runtime_checkable
 class TimedModel(Protocol):
-    """Symbols → memory → durations → mel → wave, each step by itself; what runs the stages may be exchanged."""
+    """Symbols → memory → durations → mel → wave, each step separately; `stages` may be replaced."""
 
     stages: Any
 
@@ -208,10 +255,10 @@ class TimedModel(Protocol):
 
 @runtime_checkable
 class TimedSynthesizer(Synthesizer, Protocol):
-    """A model that plans how long each symbol lasts, so that its halves can be heard by themselves."""
+    """A model with explicit durations, whose halves can be run separately."""
 
     def timed_model(self) -> TimedModel | None:
-        """None where no mel stands between its halves."""
+        """None where there is no mel between its halves."""
         ...
 
 

@@ -1,9 +1,9 @@
-"""Compiled stages on disk: found by what they were made from, whole or not at all, made once for all processes.
+"""Compiled stages on disk, found by their inputs, complete or absent, and built once for all processes.
 
-An entry is a folder whose name is a hash of everything that decides its content (weights, stage, shapes, precision,
-versions). It is made beside its place and renamed, so that two processes that make the same one at the same time both
-end with a whole one; a seal with each file's checksum tells a damaged one, which is made again. What the checksums of
-unchanged files were is kept too (see `checksums`).
+An entry is a folder whose name is a hash of everything that determines its content (weights, stage, shapes, precision,
+versions). It is built under another name and renamed, so that two processes that build the same entry at once both end
+with a complete one. A seal with each file's checksum detects damage; a damaged entry is built again. Checksums of
+unchanged files are kept too (see `checksums`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEAL = "entry.json"
 
 
 def folder() -> Path:
-    """Where this user's compiled stages are: $PORTAVOZ_CACHE, else the system's folder for caches."""
+    """The folder of this user's compiled stages: $PORTAVOZ_CACHE, or the system's cache folder."""
     from platformdirs import user_cache_dir
 
     return Path(os.environ.get("PORTAVOZ_CACHE") or user_cache_dir("portavoz", appauthor=False))
@@ -39,15 +39,15 @@ def digest(paths: Iterable[Path]) -> str:
 
 
 class Cache:
-    """Entries below `root` (None: this user's place). Many threads and processes may use one."""
+    """Entries below `root` (None: the user's folder). Many threads and processes may use one cache."""
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root) if root is not None else folder()
 
     def entry(self, name: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        """The folder of what `about` describes; `build(folder)` fills it when there is none, or a damaged one.
+        """The folder of the entry for `about`; `build(folder)` fills it if it is missing or damaged.
 
-        Raises InputError where nothing can be written, and what `build` raises (nothing is left of it then).
+        Raises InputError where nothing can be written, and what `build` raises (nothing is left of the entry then).
         """
         key = hashlib.sha256(json.dumps({"name": name, **about}, sort_keys=True).encode()).hexdigest()[:32]
         place = self.root / f"{name}-{key}"
@@ -71,7 +71,7 @@ class Cache:
         return place
 
     def _put(self, beside: Path, place: Path) -> None:
-        """Rename into place, unless another process has just put a whole one there."""
+        """Rename into place, unless another process has just put a complete entry there."""
         from filelock import FileLock
 
         with FileLock(self.root / ".lock"):

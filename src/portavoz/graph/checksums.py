@@ -1,7 +1,7 @@
-"""SHA-256 of files, kept for those that have not changed since: what a model's gigabytes take is seconds at each start.
+"""SHA-256 of files, remembered while they are unchanged: hashing a model's gigabytes at each start takes seconds.
 
-Size, times and inode say whether a file is the one that was read, as Git's index does; a file that was changed in the
-last seconds is not kept, since its next change might carry the same time.
+Size, times and inode tell whether a file has changed, as in Git's index. A file that was changed within the last
+seconds is not remembered, since its next change could have the same time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _lock = threading.Lock()
 
 
 def sha256(path: Path, root: Path) -> str:
-    """The checksum of a file's contents; known ones are kept in the folder `root`. Raises OSError."""
+    """The checksum of a file's content; known ones are kept in the folder `root`. Raises OSError."""
     name, mark = str(path.resolve()), _mark(path)
     if mark[0] < LARGE:
         return computed(path)
@@ -63,7 +63,7 @@ def _read(root: Path) -> dict[str, list[int | str]]:
 
 
 def _remember(root: Path, name: str, known: list[int | str]) -> None:
-    """Two processes that write at once lose one of two lines, and compute it again."""
+    """Two processes that write at once lose one of two lines, which is then computed again."""
     with _lock, suppress(OSError, InputError):
         others = _read(root)
         others.pop(name, None)

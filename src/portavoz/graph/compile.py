@@ -39,7 +39,7 @@ PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino", "nncf")}
 
 @runtime_checkable
 class Session(Protocol):
-    """One stage on some runtime."""
+    """One stage on a runtime."""
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]: ...
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]: ...
@@ -48,7 +48,7 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What one stage runs on."""
+    """The runtime, precision and threads of one stage."""
 
     runtime: str
     precision: str
@@ -68,7 +68,7 @@ class Assembled(NamedTuple):
 
 
 def plan(family: FamilySpec, runtime: str, precision: str, threads: int = 1) -> dict[str, Choice]:
-    """What each stage runs on. Raises BackendError naming the choices."""
+    """The choice for each stage. Raises BackendError, which names the choices."""
     if runtime not in family.runtimes:
         raise BackendError(
             f"runtime {runtime!r}: {family.title} runs on {', '.join(family.runtimes)}; choose one of them"
@@ -107,7 +107,10 @@ class Origin:
     def of(
         cls, family: FamilySpec, checkpoint: Checkpoint, *, transient: bool = False, ops: Ops | None = None
     ) -> Origin:
-        """A folder's; `transient`: nothing of it will be kept, so its files need no checksum. ops: for eager stages."""
+        """The weights of a checkpoint; `ops` is for eager stages.
+
+        `transient`: nothing of it will be cached, so its files need no checksum.
+        """
         seen = "" if transient else digest(checkpoint.files())
         origin = cls(family, checkpoint.config, seen, checkpoint.tensors)
         origin.ops = ops
@@ -115,7 +118,7 @@ class Origin:
 
     @classmethod
     def given(cls, family: FamilySpec, config: Any, parts: Mapping[str, Tensors]) -> Origin:
-        """Tensors' in memory, by part."""
+        """Tensors in memory, by part."""
         seen = hashlib.sha256()
         for tensors in parts.values():
             for name in sorted(tensors):
@@ -124,7 +127,7 @@ class Origin:
 
     @cached_property
     def tensors(self) -> dict[str, Tensors]:
-        """What the stages are built on, by `StageSpec.part`."""
+        """The tensors that stages are built on, by `StageSpec.part`."""
         return self.family.prepare(self._load(), self.config)
 
     def host(self, cache: Cache) -> Tensors:

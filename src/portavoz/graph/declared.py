@@ -1,7 +1,7 @@
-"""A stage's graph held to what its `StageSpec` declares: names, number of outputs, axes, finite numbers.
+"""Checks a stage's graph against its `StageSpec`: names, number of outputs, axes, finite numbers.
 
-A graph that came with a voice is somebody else's program. What it gives is compared before the loop believes it, so
-that a wrong graph is one sentence and not an error in the middle of the loop.
+A graph that came with a voice may be wrong. Its outputs are checked before the loop uses them, so that a wrong graph is
+one sentence and not an error in the middle of the loop.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DeclaredSession:
         self._known = False
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """The stage's outputs in order. Raises WeightError for a graph, or for outputs, of another shape or kind."""
+        """The stage's outputs in order. Raises WeightError for a graph or outputs of another shape or type."""
         if not self._known:
             self._check_graph()
             self._known = True
@@ -41,11 +41,11 @@ class DeclaredSession:
         return outputs
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
-        """As the session's own: the caller's arrays have the shapes."""
+        """As in `Session`: the caller's arrays have the right shapes."""
         return self.session.bind(inputs, outputs)
 
     def close(self) -> None:
-        """As the session's own."""
+        """As in `Session`."""
         self.session.close()
 
     def _check_graph(self) -> None:

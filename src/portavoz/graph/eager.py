@@ -1,4 +1,4 @@
-"""A stage by calling it, behind the same door as a compiled one."""
+"""A stage that is called directly, with the interface of a compiled one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Function:
         self.stage, self.ops, self.spec, self.names = stage, ops, spec, list(spec.takes)
 
     def room(self, axis: str, n: int) -> int | None:
-        """The length to which a runner should pad an axis of n; None where the back end takes any."""
+        """The length to which a runner should pad an axis of length n; None if the back end takes any length."""
         return None if self.ops.bucket is None else self.ops.bucket(self.spec.name, axis, n)
 
     def examples(self) -> list[Any]:
-        """What the stage is called with, from its examples: caches of the back end's own are empty."""
+        """The example arguments of the stage; caches of the back end's own type are empty."""
         past = self.spec.past if self.ops.cache is not None else None
         keys = [name for name, _ in past.pairs] if past else []
         beside = {past.hidden, *(name for _, name in past.pairs)} if past else set()
@@ -42,9 +42,9 @@ class Function:
         return [self.ops.numpy(y) for y in (out if isinstance(out, tuple) else (out,))]
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
-        """A call that reads these arrays as they are then, and writes these.
+        """A call that reads these arrays as they are at that time, and writes the outputs.
 
-        What the stage holds (`StageSpec.held`, `StageSpec.past`) is read once where the back end keeps it on its side.
+        What the stage holds (`StageSpec.held`, `StageSpec.past`) is read once if the back end keeps it.
         """
         if self.ops.cache is not None and self.spec.past is not None:
             return self._resident(self.spec.past, inputs, outputs)
@@ -60,7 +60,7 @@ class Function:
         return call
 
     def close(self) -> None:
-        """There is nothing of its own to give back: the weights are its caller's."""
+        """Nothing to release: the weights belong to the caller."""
 
     def _resident(
         self, past: Past, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]

@@ -121,7 +121,7 @@ def _model(
 
 
 def _named(ops: OnnxOps, made: Sequence[Tensor], names: Sequence[str]) -> list[Node]:
-    """The nodes that make these values, which are called so."""
+    """Identity nodes that give these values their names."""
     written = {name for node in ops.writer.nodes for name in node.outputs}
     called, more = dict[str, str](), list[Node]()
     for x, name in zip(made, names):
@@ -146,7 +146,7 @@ def _proto(node: Node) -> Any:
 
 
 def _info(x: Tensor, name: str, *, axes: Sequence[str]) -> Any:
-    """What an input or an output is; the axes that vary have the names that they were declared with."""
+    """The declaration of an input or output; varying axes have their declared names."""
     from onnx import helper
 
     shape = [_dimension(n) for n in x.shape]

@@ -1,4 +1,4 @@
-"""ONNX files of strangers, before anything runs them: looked at, rewritten by their family, kept in the cache."""
+"""Third-party ONNX files: checked before anything runs them, rewritten by their family, kept in the cache."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OWN = "as the file is"  # the precision that asks for no other form
 
 
 def prepared(path: Path, family: FamilySpec, config: Any, cache: Cache | None = None, *, precision: str = OWN) -> Path:
-    """The graph as the family runs it, in its faster form on this machine unless `precision` asks for its own.
+    """The graph as the family runs it, in its faster form unless `precision` asks for the original.
 
-    Raises WeightError for a file that it cannot be, MissingExtra without `onnx`.
+    Raises WeightError for an unusable file, MissingExtra without `onnx`.
     """
     edit = None if family.rewrite is None else family.rewrite()
     if edit is None:
@@ -50,7 +50,7 @@ def prepared(path: Path, family: FamilySpec, config: Any, cache: Cache | None = 
 
 
 def _other(model: Any, faster: FasterGraph | None, config: Any, path: Path) -> Any:
-    """Another form of a rewritten graph; None where there is none."""
+    """Another form of a rewritten graph; None if there is none."""
     if faster is None:
         return None
     other = type(model)()
@@ -59,7 +59,7 @@ def _other(model: Any, faster: FasterGraph | None, config: Any, path: Path) -> A
 
 
 def _float_doors(model: Any) -> None:
-    """What is half precision at a door is float32 there: whoever calls knows one type."""
+    """Inputs and outputs in half precision become float32, so that callers need only one type."""
     from onnx import TensorProto, helper
 
     graph = model.graph

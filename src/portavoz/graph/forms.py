@@ -16,9 +16,9 @@ ROUNDS = 3
 
 
 def fastest(forms: Sequence[Path], trial: Callable[[Sequence[str]], Arrays], *, planned: bool = True) -> Path:
-    """The graph that takes the least processor time with one thread; in turns, since a machine has other things to do.
+    """The graph with the least processor time on one thread, interleaved, since the machine may be busy.
 
-    The first, where another cannot be run.
+    The first one if another cannot be run.
     """
     sessions, least = [Session(form, planned=planned) for form in forms], dict.fromkeys(forms, math.inf)
     given = trial([name for name, _ in sessions[0].describe()["inputs"]])
@@ -35,7 +35,7 @@ def fastest(forms: Sequence[Path], trial: Callable[[Sequence[str]], Arrays], *, 
 
 
 def faster_convolutions(path: Path, given: Arrays) -> None:
-    """Give a graph's convolutions fewer products, in place, where that is faster here on inputs like these."""
+    """Replace convolutions by forms with fewer products, in place, if that is faster on such inputs."""
     import onnx
 
     model = onnx.load(path)

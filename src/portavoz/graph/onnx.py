@@ -32,9 +32,7 @@ class Session:
         self._opened: Any = None
         self._lock = threading.Lock()
         if not is_there(self.path):
-            raise WeightError(
-                f"{self.path}: the voice's compiled stage is not there; install or export the voice again"
-            )
+            raise WeightError(f"{self.path}: the voice's compiled stage is missing; install or export the voice again")
         check(self.path, GRAPH, remedy="install or export the voice again", error=WeightError)
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -50,7 +48,7 @@ class Session:
             raise _failed(self.path.name, problem) from problem
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
-        """A call that reads these arrays, in place, as they are then, and writes these: nothing is copied."""
+        """A call that reads these arrays in place, as they are at that time, and writes these: nothing is copied."""
         session, runtime = self._open(), _runtime()
         binding, values = session.io_binding(), []
         for arrays, add in ((inputs, binding.bind_ortvalue_input), (outputs, binding.bind_ortvalue_output)):
@@ -60,24 +58,20 @@ class Session:
         return _Bound(session, binding, values, self.path.name)
 
     def close(self) -> None:
-        """Give the memory back; the next use opens the stage again. What is running or bound holds on to its own."""
+        """Free the memory; the next use opens the stage again. Running or bound calls keep their own session."""
         with self._lock:
             self._opened = None
 
     def describe(self) -> dict[str, list[tuple[str, list[Any]]]]:
-        """Names and shapes of inputs and outputs; a text stands for an axis that varies."""
-        session = self._open()
-        return {
-            "inputs": [(i.name, i.shape) for i in session.get_inputs()],
-            "outputs": [(o.name, o.shape) for o in session.get_outputs()],
-        }
+        """Names and shapes of inputs and outputs; a string stands for a varying axis."""
+        return _described(self._open())
 
     def output_types(self) -> list[str]:
-        """The kind of each output in order, such as "tensor(float)"."""
+        """The type of each output in order, such as "tensor(float)"."""
         return [str(o.type) for o in self._open().get_outputs()]
 
     def metadata(self) -> dict[str, str]:
-        """What the file says about itself beside the graph."""
+        """The metadata of the file."""
         return dict(self._open().get_modelmeta().custom_metadata_map)
 
     def _open(self) -> Any:
@@ -88,7 +82,7 @@ class Session:
 
 
 class _Bound:
-    """A session with its arrays; `values` hold on to them."""
+    """A session with its arrays; `values` keep them alive."""
 
     def __init__(self, session: Any, binding: Any, values: list[Any], name: str) -> None:
         self.session, self.binding, self.values, self.name = session, binding, values, name
@@ -103,7 +97,7 @@ class _Bound:
 
 @contextmanager
 def _run_options() -> Iterator[Any]:
-    """The options of one run that ends with the caller's deadline; None where there is none."""
+    """Options of a run that ends with the caller's deadline; None if there is none."""
     deadline = current()
     if deadline is None:
         yield None
@@ -119,13 +113,13 @@ def _failed(name: str, problem: BaseException) -> BackendError:
 
 
 def _reason(problem: BaseException) -> str:
-    """The first line of an error, of a bearable length, without signs that no terminal shows."""
+    """The first line of an error, shortened, without control characters."""
     first = next(iter(str(problem).splitlines()), "") or type(problem).__name__
     return "".join(sign if sign.isprintable() else "?" for sign in first[:300])
 
 
 def computes_in_whole_numbers(graph: Path) -> bool:
-    """Whether a file's products are those of `whole_numbers`: the names of its operations stand in it as text."""
+    """Whether a file's products are those of `whole_numbers`: its operators' names occur in the file as text."""
     return b"MatMulInteger" in graph.read_bytes()
 
 
@@ -135,9 +129,9 @@ def weights_of(path: Path) -> Path:
 
 
 def basic(graph: Path, out: Path, *, beside: bool = False) -> Path:
-    """Write a graph as it is after ONNX Runtime's basic pass, which any other runtime can read too; gives `out`.
+    """Write a graph after ONNX Runtime's basic pass, in a form that any runtime can read; returns `out`.
 
-    `beside`: with its weights in a file of their own.
+    `beside`: with its weights in a separate file.
     """
     runtime = _runtime()
     options = runtime.SessionOptions()
@@ -152,9 +146,9 @@ def basic(graph: Path, out: Path, *, beside: bool = False) -> Path:
 
 
 def folded(graph: Path) -> Path:
-    """Compute, in the file, what can be computed of its weights alone: a session would hold them in both forms.
+    """Compute constant subexpressions in the file; a session would otherwise hold both forms in memory.
 
-    A graph that cannot be opened stays as it is.
+    A graph that cannot be opened is left unchanged.
     """
     with suppress(*_failures()):
         basic(graph, graph.with_name("folded.onnx")).replace(graph)
@@ -168,7 +162,7 @@ def _runtime() -> Any:
 
 
 def _failures() -> tuple[type[BaseException], ...]:
-    """What ONNX Runtime raises for a graph that it cannot open or run."""
+    """The exceptions that ONNX Runtime raises for a graph that it cannot open or run."""
     state = _runtime().capi.onnxruntime_pybind11_state
     names = (
         "Fail", "InvalidArgument", "RuntimeException", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NoModel",
@@ -178,16 +172,35 @@ def _failures() -> tuple[type[BaseException], ...]:
     return (*(kind for name in names if (kind := getattr(state, name, None)) is not None), ValueError, RuntimeError)
 
 
-def _session(path: Path, threads: int, planned: bool, packed: bool) -> Any:
+def interface(path: Path) -> dict[str, list[tuple[str, list[Any]]]]:
+    """Names and shapes of a graph's inputs and outputs as in `Session.describe`, without optimising the graph first."""
     runtime = _runtime()
     options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level, options.enable_mem_reuse = 3, planned
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _described(_opened(path, options))
+
+
+def _described(session: Any) -> dict[str, list[tuple[str, list[Any]]]]:
+    return {
+        "inputs": [(i.name, i.shape) for i in session.get_inputs()],
+        "outputs": [(o.name, o.shape) for o in session.get_outputs()],
+    }
+
+
+def _session(path: Path, threads: int, planned: bool, packed: bool) -> Any:
+    options = _runtime().SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.enable_mem_reuse = threads, 1, planned
     # Idle threads that spin would slow down whatever else the machine does between two sentences.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.disable_prepacking", "0" if packed else "1")
+    return _opened(path, options)
+
+
+def _opened(path: Path, options: Any) -> Any:
+    """An InferenceSession. Raises WeightError for a graph that ONNX Runtime cannot open."""
+    options.log_severity_level = 3
     try:
-        return runtime.InferenceSession(
+        return _runtime().InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
         )
     except _failures() as problem:

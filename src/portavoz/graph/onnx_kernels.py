@@ -1,4 +1,4 @@
-"""Layers for which ONNX has an operator of its own, with another order of axes or of gates than ours."""
+"""Layers with an ONNX operator of their own, which has another order of axes or gates than ours."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .symbolic import Length, Size
 
 
 def once(n: Any) -> bool:
-    """Whether an axis has one place, so that exchanging it moves nothing. (What varies is taken to have more.)"""
+    """Whether an axis has length 1, so that exchanging it moves nothing. (A varying axis counts as longer.)"""
     return not isinstance(n, Size) and n == 1
 
 
 def after(n: Length, k: int, stride: int, padding: int, dilation: int) -> Length:
-    """Steps of a convolution's result."""
+    """The number of steps of a convolution's result."""
     return (n + 2 * padding - dilation * (k - 1) - 1) // stride + 1
 
 
@@ -60,7 +60,7 @@ def lstm(ops: Any, x: Tensor, state: tuple[Tensor, Tensor], p: Any) -> tuple[Ten
 
 
 def _gates(a: Tensor) -> NDArray[Any]:
-    """PyTorch's gates i, f, g, o along the first axis in ONNX's order, [1, 4 C, …]."""
+    """PyTorch's gates i, f, g, o along the first axis, in ONNX's order, [1, 4 C, …]."""
     assert a.value is not None  # it is a parameter
     i, f, g, o = np.split(a.value, 4)
     return np.concatenate([i, o, f, g])[None]

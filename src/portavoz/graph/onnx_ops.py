@@ -1,7 +1,7 @@
-"""The words as nodes of an ONNX graph: a stage that is built on this back end writes itself when it is called.
+"""The ops as nodes of an ONNX graph: a stage that is built on this back end writes itself when it is called.
 
-Spelled as compiled runtimes run it fastest. Measured on ONNX Runtime with one thread: a convolution costs a tenth more
-than the same product of matrices, because it wants its channels first.
+Operators are chosen for speed on compiled runtimes. Measured on ONNX Runtime with one thread: a convolution costs a
+tenth more than the same matrix product, because it needs channels first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _word(name: str) -> Any:
 
 
 class OnnxOps(Ops):
-    """Words that write one graph. `native_convolutions`: all convolutions are the runtime's own kernels."""
+    """Ops that write one graph. `native_convolutions`: all convolutions are the runtime's own kernels."""
 
     name = "onnx"
     float64 = False

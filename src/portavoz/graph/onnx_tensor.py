@@ -1,6 +1,6 @@
-"""A value of a graph that is being written: what blocks do between two words (+ - * /, slices, shapes) makes nodes.
+"""A value of a graph that is being written. Arithmetic between two ops (+ - * /, slices, shapes) adds nodes.
 
-What is made of weights and numbers alone stays numbers.
+Expressions of weights and constants are evaluated at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Turned(NamedTuple):
-    """What a tensor is, its axes in another order."""
+    """A permutation of a tensor's axes."""
 
     x: Tensor
     order: tuple[int, ...]
@@ -57,12 +57,12 @@ class Tensor:
 
     @classmethod
     def of(cls, writer: Writer, value: NDArray[Any], path: str = "") -> Tensor:
-        """Numbers."""
+        """A constant."""
         return cls(writer, value.shape, value.dtype, value=value, path=path)
 
     @property
     def name(self) -> str:
-        """What nodes call it."""
+        """The name that nodes use."""
         if not self._name:
             value = cast(Any, self.value)
             self._name = self.writer.store(self.path, value) if self.path else self.writer.constant(value, value.dtype)
@@ -70,18 +70,18 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        """How many axes there are."""
+        """The number of axes."""
         return len(self.shape)
 
     def node(
         self, op: str, *beside: str, shape: Sequence[Length] | None = None, dtype: Any = None, **facts: Any
     ) -> Any:
-        """What an operator makes of this and of other values: by default of the same shape and kind."""
+        """The result of an operator on this and other values, by default of the same shape and type."""
         (name,) = self.writer(op, self.name, *beside, **facts)
         return Tensor(self.writer, self.shape if shape is None else shape, dtype or self.dtype, name)
 
     def like(self, value: Any) -> Tensor:
-        """A number, a length or an array as a tensor of this kind."""
+        """A number, a length or an array as a tensor of this type."""
         if isinstance(value, Tensor):
             return value
         if isinstance(value, Size):
@@ -92,7 +92,7 @@ class Tensor:
         return Tensor.of(self.writer, array.astype(self.dtype))
 
     def cast(self, dtype: Any) -> Tensor:
-        """The same numbers of another kind."""
+        """The same numbers in another type."""
         if self.dtype == np.dtype(dtype):
             return self
         from onnx import helper
@@ -230,7 +230,7 @@ def _said(bound: Length, whole: Length) -> Length:
 
 
 def broadcast(op: str, *shapes: Shape) -> Shape:
-    """The shape of several values together. A length that varies is taken to be one that fits the other's."""
+    """The common shape of several values. A varying length is assumed to fit the others."""
     out = list[Length]()
     for place in range(-max(map(len, shapes)), 0):
         there = [shape[place] for shape in shapes if len(shape) >= -place]

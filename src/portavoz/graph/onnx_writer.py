@@ -1,4 +1,4 @@
-"""Nodes of ONNX being written: each is written once, what nothing reads is left out, and values are names."""
+"""Writes ONNX nodes: each one once, without unused ones; values are names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .symbolic import Length, Size
 
 
 class Node(NamedTuple):
-    """An operator of ONNX, the names of its inputs ("" for one that is left out) and outputs, and its attributes."""
+    """An ONNX operator, the names of its inputs ("" for an omitted one) and outputs, and its attributes."""
 
     op: str
     inputs: tuple[str, ...]
@@ -21,7 +21,7 @@ class Node(NamedTuple):
 
 
 class Writer:
-    """The nodes of one graph, its weights, and where the length of each axis that varies is read from."""
+    """The nodes of one graph, its weights, and the inputs that give the length of each varying axis."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -44,7 +44,7 @@ class Writer:
         return self._known[key]
 
     def store(self, path: str, array: NDArray[Any]) -> str:
-        """A weight by its path, or by another name where the path has other numbers."""
+        """A weight under its path, or under another name if the path already has other numbers."""
         name, number = path, 0
         while name in self.weights and not _same(self.weights[name], array):
             number += 1
@@ -53,7 +53,7 @@ class Writer:
         return name
 
     def constant(self, values: Any, kind: Any) -> str:
-        """Numbers of the mathematics, each array once."""
+        """A constant of the computation; equal arrays are stored once."""
         array = np.asarray(values, kind)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
@@ -61,7 +61,7 @@ class Writer:
         return self._constants[key]
 
     def lengths(self, lengths: Sequence[Length]) -> str:
-        """Lengths as one tensor of whole numbers [n]."""
+        """Lengths as one integer tensor [n]."""
         if all(isinstance(n, (int, np.integer)) for n in lengths):
             return self.constant([int(n) for n in lengths], np.int64)
         parts = [self.length(n) for n in lengths]

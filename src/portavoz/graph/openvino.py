@@ -1,9 +1,9 @@
 """Stages on OpenVINO (extra `openvino`), from the same ONNX graphs.
 
-Four traps are closed here (OpenVINO 2026.4): without ONNX Runtime's basic pass the graph's many transposes stay, at
-twice the time; a hint of bfloat16 on a processor that has none is 5–18 times slower, so the precision is always said;
-pinned threads of two stages would share one core; a Core that goes leaves its thread a stack for signals that is no
-longer mapped, and the next Ctrl-C kills the process, so there is one Core and it stays.
+Four pitfalls are avoided here (OpenVINO 2026.4). Without ONNX Runtime's basic pass the graph's many transposes stay, at
+twice the time. A hint of bfloat16 on a processor without it is 5–18 times slower, so the precision is always set.
+Pinned threads of two stages would share one core. A deleted Core leaves its thread a signal stack that is no longer
+mapped, and the next Ctrl-C kills the process, so there is one Core, which is never deleted.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def runtime() -> Any:
 
 @functools.cache
 def core() -> Any:
-    """OpenVINO's Core, for as long as the process lives. Raises MissingExtra."""
+    """OpenVINO's Core, for the life of the process. Raises MissingExtra."""
     return runtime().Core()
 
 
 def convert(graph: Path, folder: Path, *, int8: bool) -> None:
-    """An ONNX file → model.xml and model.bin in `folder`; with `int8` the matrices in eight bits, a scale a row."""
+    """An ONNX file → model.xml and model.bin in `folder`; with `int8`, matrices have a scale per row."""
     ov = runtime()
     model = core().read_model(basic(graph, folder / "basic.onnx", beside=True))
     if int8:
@@ -69,7 +69,7 @@ def _compressed(model: Any) -> Any:
 
 @contextmanager
 def _quiet(nncf: Any) -> Iterator[None]:
-    """Its tables and progress bars are not for whoever wants to hear a sentence."""
+    """Suppress its tables and progress bars."""
     import contextlib
     import io
     import logging
@@ -84,9 +84,9 @@ def _quiet(nncf: Any) -> Iterator[None]:
 
 
 def page_out(path: Path) -> None:
-    """Ask Linux to drop a mapped file's pages from memory; a page that is read again comes back from the file.
+    """Ask Linux to drop a mapped file's pages from memory; a page that is read again comes from the file.
 
-    Pages that nobody can write stay in the system's cache, from where they come back at once.
+    Read-only pages stay in the system's cache, from where they come back at once.
     """
     if sys.platform != "linux":
         return
@@ -108,7 +108,7 @@ class Session:
         self.path, self.threads, self.precision = Path(path), threads, precision
         self._lock, self._model, self._packed = threading.Lock(), None, False
         if not is_there(self.path):
-            raise WeightError(f"{self.path}: the compiled stage is not there; remove its folder, and it is made again")
+            raise WeightError(f"{self.path}: the compiled stage is missing; delete its folder to compile it again")
         check(self.path, GRAPH, remedy="remove its folder, and it is made again", error=WeightError)
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -121,7 +121,7 @@ class Session:
         return made
 
     def bind(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
-        """A call that reads these arrays, in place, as they are then, and writes these."""
+        """A call that reads these arrays in place, as they are at that time, and writes these."""
         ov, request = runtime(), self._request()
         for name, array in inputs.items():
             request.set_tensor(name, ov.Tensor(array, shared_memory=True))
@@ -135,7 +135,7 @@ class Session:
         return call
 
     def close(self) -> None:
-        """Give the memory back; the next use opens the stage again. What is running or bound holds on to its own."""
+        """Free the memory; the next use opens the stage again. Running or bound calls keep their own session."""
         with self._lock:
             self._model, self._packed = None, False
 
@@ -180,5 +180,5 @@ class Session:
         except RuntimeError as problem:
             reason = str(problem).strip().splitlines()[-1]
             raise WeightError(
-                f"{self.path}: not a model that OpenVINO can open ({reason}); remove its folder, and it is made again"
+                f"{self.path}: not a model that OpenVINO can open ({reason}); delete its folder to compile it again"
             ) from problem

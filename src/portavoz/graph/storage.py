@@ -45,10 +45,7 @@ def onnx() -> Any:
 
 
 def read(path: str | Path) -> Any:
-    """A graph as it is stored.
-
-    Raises WeightError for a file that is no graph, or one that computes in eight bits.
-    """
+    """A stored graph. Raises WeightError for a file that is not a graph, or that computes in eight bits."""
     library = onnx()
     from google.protobuf.message import DecodeError  # what onnx is made of
 
@@ -90,9 +87,9 @@ def change(model: Any, old: Arrays, new: Arrays) -> None:
 
 
 def narrow(model: Any, packed: Mapping[str, Rows]) -> int:
-    """Store weights as rows of int8 that are widened when a session opens; gives how many.
+    """Store weights as int8 rows that are widened when a session opens; returns how many.
 
-    Only where the rows stand for just the numbers that are there, so the graph computes the same.
+    Only where the rows represent the weights exactly, so the graph computes the same.
     """
     library, added, count = onnx(), [], 0
     initializers = library.numpy_helper
@@ -116,7 +113,7 @@ def narrow(model: Any, packed: Mapping[str, Rows]) -> int:
 
 
 def round_tables(model: Any, paths: Iterable[str]) -> None:
-    """Round to float16 what is large and no weight: the tables of positions, which a graph has ready."""
+    """Round large constants that are not weights (precomputed position tables) to float16."""
     helper, weights = onnx().numpy_helper, {*paths}
     for tensor in model.graph.initializer:
         array = helper.to_array(tensor)
@@ -125,7 +122,7 @@ def round_tables(model: Any, paths: Iterable[str]) -> None:
 
 
 def save(model: Any, path: Path, *, half: bool) -> None:
-    """Write a graph, whole or not at all; with `half` what float16 holds exactly is stored so."""
+    """Write a graph atomically; with `half`, values that float16 represents exactly are stored so."""
     from ..atomic import atomic
 
     if half:
@@ -168,7 +165,7 @@ def eight_bits(model: Any, examples: Sequence[Mapping[str, NDArray[Any]]], *, ke
 
 
 def fold_shapes(model: Any) -> None:
-    """Kernels that a graph reshapes into matrices are stored as those: only a stored weight is quantised."""
+    """Store kernels that a graph reshapes into matrices as those matrices: only stored weights are quantised."""
     helper, kept = onnx().numpy_helper, []
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -189,7 +186,7 @@ def fold_shapes(model: Any) -> None:
 
 
 def _layout(array: NDArray[Any], known: NDArray[Any]) -> Layout | None:
-    """How an initialiser holds a known tensor; None when it does not."""
+    """How an initialiser stores a known tensor; None if it does not."""
     for layout in LAYOUTS:
         if known.size == array.size and np.array_equal(layout(known), array):
             return layout
@@ -197,14 +194,14 @@ def _layout(array: NDArray[Any], known: NDArray[Any]) -> Layout | None:
 
 
 def replace_nodes(model: Any, nodes: Sequence[Any]) -> None:
-    """Give a model these nodes, also such as are in it."""
+    """Replace the nodes of a model, including reused ones."""
     copied = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
     model.graph.node.extend(copied)
 
 
 def forget(model: Any) -> None:
-    """Leave out the weights that nothing reads."""
+    """Remove weights that no node reads."""
     used = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
     kept = [type(t).FromString(t.SerializeToString()) for t in model.graph.initializer if t.name in used]
     del model.graph.initializer[:]
@@ -212,5 +209,5 @@ def forget(model: Any) -> None:
 
 
 def heavy(path: str, array: NDArray[Any]) -> bool:
-    """Whether a tensor is one of the matrices and kernels that make a model large."""
+    """Whether a tensor is one of the large matrices and kernels."""
     return path.endswith(".weight") and array.ndim > 1 and array.size >= SMALL

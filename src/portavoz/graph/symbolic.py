@@ -32,7 +32,7 @@ Length: TypeAlias = "int | Size"
 
 
 class Size:
-    """A length that varies. Sums, products, `//` and `%` are lengths again, ints where nothing of them varies."""
+    """A varying length. Sums, products, `//` and `%` are lengths again, or ints if nothing varies."""
 
     __slots__ = ("terms",)
 
@@ -41,7 +41,7 @@ class Size:
 
     @classmethod
     def axis(cls, name: str) -> Size:
-        """The length of the axis of this name."""
+        """The length of the axis with this name."""
         return cls({(Atom(name),): 1})
 
     def __repr__(self) -> str:
@@ -101,7 +101,7 @@ class Size:
     def _split(self, by: Length, op: str) -> tuple[Length, Length]:
         """What `by` divides, divided, and the rest."""
         if not isinstance(by, int):
-            raise BackendError(f"a graph cannot be written: {self} {op} {by} is no whole number for every length")
+            raise BackendError(f"a graph cannot be written: {self} {op} {by} is not a whole number for every length")
         there = {term: n // by for term, n in self.terms.items()}
         rest = {term: n % by for term, n in self.terms.items()}
         return _length(there), _length(rest)
@@ -116,7 +116,7 @@ class Size:
 
 
 def divided(a: Length, b: Length) -> Length | None:
-    """a / b where that is a whole number for every length; None elsewhere, and where `b` is a sum."""
+    """a / b if that is an integer for every length; None otherwise, and if `b` is a sum."""
     terms = _terms(b)
     if len(terms) != 1:
         return None

@@ -1,8 +1,8 @@
 """Which runtime, precision and threads suit a voice on this machine: measured here, with its own weights.
 
-Every stage is tried on everything that can run it, the fastest whose signal over error (against eager float32, in dB,
-the decoder running freely) is above a floor is chosen, and the choice is kept beside the compiled stages. Numbers
-of a machine say nothing about another one, so a choice counts only where it was made, with the same versions.
+Every stage is tried on everything that can run it. The fastest choice whose SNR (against eager float32, in dB, with a
+free-running decoder) is above a floor is stored beside the compiled stages. Timings do not transfer, so a choice
+applies only to the machine and the versions that it was measured with.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORTH = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How it is measured: the least of `rounds` of so many steps after a text of so many symbols."""
+    """The measurement: the minimum of `rounds` runs of so many steps after a text of so many symbols."""
 
     floor: float = 30.0
     rounds: int = 3
@@ -61,9 +61,9 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What was chosen: for each number of rows each stage's choice; `workers` beside the loop (0 or 1).
+    """The choice of each stage for each batch size; `workers` threads beside the loop (0 or 1).
 
-    `batch`: the number of rows with which a text of many sentences takes the least.
+    `batch`: the batch size with the least time per sentence of a long text.
     """
 
     choices: Mapping[int, Mapping[str, Choice]]
@@ -72,7 +72,7 @@ class Tuned:
     tried: Sequence[Tried]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON. What could not run has neither seconds nor SNR."""
+        """Plain values, for JSON. Choices that could not run have neither seconds nor SNR."""
         nothing = {"seconds": None, "snr": None}
         rows = [dataclasses.asdict(row) | (nothing if row.why else {}) for row in self.tried]
         choices = {str(n): {s: dataclasses.asdict(c) for s, c in each.items()} for n, each in self.choices.items()}
@@ -80,9 +80,9 @@ class Tuned:
 
 
 def tune(origin: Origin, settings: Settings, cache: Cache | None = None, tell: Callable[[str], object] = str) -> Tuned:
-    """Measure, choose, and keep the choice. `tell` hears what is being tried. Raises PortavozError."""
+    """Measure, choose, and store the choice. `tell` is called with each trial. Raises PortavozError."""
     if origin.family.workload is None:
-        raise InputError(f"{origin.family.title} has no choices to tune: its stages run on what they were made for")
+        raise InputError(f"{origin.family.title} has nothing to tune: each stage has one runtime")
     cache = cache or Cache()
     bench = _Bench(origin, settings, cache)
     tried: list[Tried] = []
@@ -115,7 +115,7 @@ def candidates(origin: Origin, stage: str, threads: Sequence[int]) -> Iterator[C
 
 
 def stored(origin: Origin, cache: Cache | None = None) -> Tuned | None:
-    """What was chosen for these weights on this machine, with these versions; None where nothing was."""
+    """The choice for these weights, machine and versions; None if there is none."""
     try:
         kept = json.loads(_place(origin, cache or Cache()).read_text(encoding="utf-8"))
         if kept["here"] != _here():
@@ -160,9 +160,9 @@ def _marked(tried: Sequence[Tried], batch: int, floor: float) -> list[Tried]:
 
 
 def rows_at_once(chosen: Sequence[Tried], sentence: Mapping[str, float]) -> int:
-    """The number of rows with which a sentence takes the least, by what was measured for its stages.
+    """The batch size with the least time per sentence, from the timings of its stages.
 
-    `sentence`: how often each stage runs for one.
+    `sentence`: how often each stage runs per sentence.
     """
     each = dict.fromkeys(sorted({row.batch for row in chosen}), 0.0)
     for row in chosen:
@@ -217,7 +217,7 @@ class _Bench:
 
 
 def snr(ours: Floats, wanted: Floats) -> float:
-    """Signal over error, in dB; 300 for no error at all."""
+    """Signal over error in dB; 300 for no error."""
     error = float(np.mean((np.asarray(ours, np.float64) - wanted) ** 2))
     power = float(np.mean(np.asarray(wanted, np.float64) ** 2))
     return min(300.0, 10 * float(np.log10(max(power, 1e-30) / max(error, 1e-60))))

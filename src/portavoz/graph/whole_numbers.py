@@ -1,9 +1,9 @@
-"""A graph whose large products are those of whole numbers, the ranges of what flows taken as it flows.
+"""A graph with large products in int8, with activation ranges computed at run time.
 
     x @ W + b  ≈  (q − z) @ Q · (s · S) + b        q, s, z = DynamicQuantizeLinear(x), Q and S the rows of W
 
-Words of ONNX itself (`DynamicQuantizeLinear`, `MatMulInteger`), which a runtime joins into one kernel. A learned scale
-or shift behind a product goes into its numbers. Works on graphs that `export` made. Needs onnx, and no framework.
+Standard ONNX operators (`DynamicQuantizeLinear`, `MatMulInteger`), which a runtime fuses into one kernel. A learned
+scale or shift after a product is folded into its numbers. Works on graphs that `export` made. Needs onnx, no framework.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def rewritten(graph: bytes, *, keep: Sequence[str], half: bool) -> bytes:
 
 
 def dynamic(model: Any, *, keep: Sequence[str] = ()) -> Any:
-    """The model, changed in place: products with a stored matrix of `LEAST` numbers or more are in eight bits.
+    """The model, changed in place: products with a stored matrix of `LEAST` numbers or more use int8.
 
     Matrices whose path begins with one of `keep` stay in float32.
     """

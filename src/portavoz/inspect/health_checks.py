@@ -1,4 +1,4 @@
-"""What the doctor looks at: one sentence on its way through a voice. Each step tells what it made."""
+"""The steps of `portavoz doctor`: one sentence through a voice. Each step returns a description of its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def steps(name: str | None, open_voice: Callable[[], Voice]) -> Iterator[Callable[[], str]]:
-    """The steps of the voice that was asked for, in order; those behind the first once it has been opened."""
+    """The steps for the requested voice, in order; those after the first need an opened voice."""
     from .. import families
 
     opened: list[Voice] = []

@@ -1,4 +1,4 @@
-"""How much memory this process has needed."""
+"""The memory use of this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def peak_memory() -> float | None:
-    """The most memory that this process has had, in MB; None where the system does not say."""
+    """The peak memory of this process in MB; None if the system does not report it."""
     try:
         # Not getrusage: on Linux its peak includes that of the process which started this one.
         found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())

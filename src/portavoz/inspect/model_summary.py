@@ -1,4 +1,4 @@
-"""A model taken apart: its layers with their parameters and work, and its stages with their shapes."""
+"""A summary of a model: layers with parameters and multiply–adds, and stages with shapes."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ def _rows(prefix: str, watch: Profiler, w: Weights) -> list[dict[str, Any]]:
     for path in dict.fromkeys([*watch.weights, *watch.paths]):
         own, work = watch.weights.get(path, none), watch.paths.get(path, none)
         if own.parameters or work.multiply_adds:
-            kind = kinds[path].word if path in kinds else "block"
+            kind = kinds[path].op if path in kinds else "block"
             costs = {"parameters": own.parameters, "multiply_adds": work.multiply_adds}
             rows.append({"path": full(prefix, path), "kind": kind, **costs})
     return rows
 
 
 def full(prefix: str, path: str) -> str:
-    """A path of one file as it is shown: with the file's prefix."""
+    """The displayed path of a layer: with the prefix of its file."""
     return ".".join(part for part in (prefix, path) if part)
 
 
 class ShapeProfiler(Profiler):
-    """Counts, and the shapes that each block and layer takes and makes in its first call."""
+    """A Profiler that also records the input and output shapes of each block and layer in its first call."""
 
     def clear(self) -> None:
         """Forget what has run."""
@@ -114,7 +114,7 @@ def tree(family: FamilySpec, config: Any, *, lengths: Mapping[str, int] | None =
 
 
 def visited(family: FamilySpec, config: Any, *, lengths: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """What `layers_of` and `tree_of` read, from one utterance in shapes alone."""
+    """The input of `layers_of` and `tree_of`, from one utterance that is computed as shapes only."""
     return visit(family, config, lambda: ShapeProfiler(ShapeOps()), lengths=lengths)
 
 
@@ -137,7 +137,7 @@ def _twins(prefix: str, watch: ShapeProfiler) -> list[dict[str, Any]]:
 
 
 def _below(watch: Profiler) -> dict[str, tuple[int, int]]:
-    """Parameters and multiply–adds of each path with all that is below it."""
+    """Parameters and multiply–adds of each path, including everything below it."""
     found: dict[str, tuple[int, int]] = {}
     for path, count in (*watch.paths.items(), *watch.weights.items()):
         while True:
@@ -150,7 +150,7 @@ def _below(watch: Profiler) -> dict[str, tuple[int, int]]:
 
 
 def twins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Layers whose paths differ in numbers only as one row, with the sums of their parameters and work."""
+    """Layers whose paths differ only in indices, as one row with the sums of their parameters and work."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(NUMBER.sub("*", row["path"]), []).append(row)
@@ -169,7 +169,7 @@ def _listed(shapes: list[Shape]) -> list[list[int]]:
 
 
 def brief(shapes: list[list[int]]) -> str:
-    """The first three shapes, and how many there are in all."""
+    """The first three shapes, and the total number."""
     return " ".join(map(_shape, shapes[:3])) + (f" … {len(shapes)} in all" if len(shapes) > 3 else "")
 
 
@@ -179,12 +179,12 @@ def total(rows: list[dict[str, Any]], key: str = "parameters") -> int:
 
 
 def compiled(graphs: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """The compiled stages that came with a voice: names and shapes, where a text is an axis that varies."""
-    from ..graph.onnx import Session
+    """The compiled stages of a voice: names and shapes, where a string is a varying axis."""
+    from ..graph.onnx import interface
 
     rows = []
     for name, path in graphs.items():
-        shown = Session(path).describe()
+        shown = interface(path)
         rows.append({"name": name, **{side: [f"{n} {_shape(shape)}" for n, shape in shown[side]] for side in shown}})
     return rows
 

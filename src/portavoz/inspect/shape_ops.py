@@ -1,4 +1,4 @@
-"""Words that compute shapes only: a model of any size is counted in a moment, without a framework."""
+"""Ops that compute only shapes: a model of any size is counted in a moment, without a framework."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..ops.base import Array, Ops
 
 
 class ShapeOps(Ops):
-    """The NumPy words, where products and convolutions give zeros of the right shape at no cost."""
+    """The NumPy ops, where products and convolutions return zeros of the right shape at no cost."""
 
     name = "shapes"
 

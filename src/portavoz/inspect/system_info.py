@@ -1,4 +1,4 @@
-"""What this machine has: detected where there is a way to ask, never assumed."""
+"""What this machine has: detected where possible, never assumed."""
 
 from __future__ import annotations
 
@@ -26,19 +26,25 @@ FEATURES: dict[str, tuple[str, ...]] = {
 # Extra → (what it adds, the modules it brings).
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("the torch back end", ("torch", "onnx")),
-    "onnx": ("compiled stages, made of a checkpoint or a trained voice", ("onnx",)),
+    "onnx": ("compiling a checkpoint or a trained voice", ("onnx",)),
     "train": ("training", ("torch", "yaml", "psutil")),
     "evaluate": ("word errors and intelligibility of a voice", ("pocketsphinx", "pystoi")),
-    "pesq": ("PESQ, where its licence allows you to use it", ("pesq",)),
-    "plot": ("pictures of a wave and its mel", ("matplotlib",)),
-    "hub": ("checkpoints by their names on the hub, and their tokenizers", ("huggingface_hub", "sentencepiece")),
+    "judge": ("neural judges of a voice", ("faster_whisper",)),
+    "pesq": ("PESQ, if its licence allows your use", ("pesq",)),
+    "plot": ("plots of a wave and its mel", ("matplotlib",)),
+    "hub": ("checkpoints on the hub, and their tokenizers", ("huggingface_hub", "sentencepiece")),
+    "open": ("third-party voices that are ONNX files", ("onnx",)),
+    "watermark": ("inaudible watermarks, in families that have them", ("perth", "torchaudio", "librosa")),
     "openvino": ("compiled stages on OpenVINO, int8 weights", ("openvino", "nncf", "onnx")),
     "mlx": ("the MLX back end", ("mlx",)),
-    "jax": ("programs in JAX as sides of a comparison", ("jax",)),
+    "jax": ("JAX programs in the lab", ("jax",)),
     "reference": ("comparing with transformers in the lab", ("transformers",)),
-    "stream": ("mp3, opus and AAC encoded while they are made", ("av",)),
+    "stream": ("streamed MP3, Opus and AAC", ("av",)),
     "serve": ("the HTTP server", ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "wyoming")),
-    "bulk": ("Parquet manifests, object stores, Ray", ("ray",)),
+    "ray": ("the server on Ray Serve", ("ray", "fastapi")),
+    "bulk": ("Parquet manifests, object stores, Ray", ("ray", "pyarrow", "fsspec")),
+    "tensorboard": ("training logs in TensorBoard", ("tensorboard", "torch")),
+    "wandb": ("training logs in Weights & Biases", ("wandb", "torch")),
     "ttnn": ("the TTNN back end; without the package its golden executor runs on torch", ("torch",)),
 }
 
@@ -54,7 +60,7 @@ def system() -> dict[str, Any]:
 
 
 def features() -> dict[str, bool] | None:
-    """Which of FEATURES the processor says it has; None where it cannot be asked."""
+    """Which of FEATURES the processor reports; None if unknown."""
     listed = _field("flags", "Features") or _sysctl()
     if not listed:
         return None
@@ -70,7 +76,7 @@ def devices() -> list[str]:
 
 
 def extras() -> dict[str, dict[str, Any]]:
-    """Each extra: what it adds, whether all of it is installed, and the line that installs it."""
+    """Each extra: its purpose, whether all of it is installed, and the install command."""
     return {
         name: {
             "adds": adds,
@@ -82,13 +88,13 @@ def extras() -> dict[str, dict[str, Any]]:
 
 
 def memory() -> float:
-    """The most memory this process has had, in MB; NaN where the system does not say."""
+    """The peak memory of this process in MB; NaN if the system does not report it."""
     peak = peak_memory()
     return float("nan") if peak is None else peak
 
 
 def cpuinfo() -> str:
-    """What Linux says about the processor; "" elsewhere."""
+    """Linux's description of the processor; "" elsewhere."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -96,7 +102,7 @@ def cpuinfo() -> str:
 
 
 def said(*command: str) -> str | None:
-    """What a command of the system prints; None where it is not there or fails."""
+    """The output of a system command; None if it is missing or fails."""
     if shutil.which(command[0]) is None:
         return None
     done = subprocess.run(command, capture_output=True, text=True)
@@ -118,7 +124,7 @@ def _field(*names: str) -> str:
 
 
 def _sysctl() -> str:
-    """The names of features that macOS reports as present, as words."""
+    """The features that macOS reports as present."""
     lines = (said("sysctl", "hw.optional") or "").splitlines()
     return " ".join(
         name for name, _, value in (line.partition(":") for line in lines) if value.strip() not in ("", "0")

@@ -1,4 +1,4 @@
-"""A voice's folder or a checkpoint's → the family that it is of → a model on a runtime."""
+"""A voice's folder or a checkpoint's → its family → a model on a runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import families, ops
-from ..errors import BackendError, InputError
+from ..errors import BackendError, InputError, MissingExtra
 from ..families.spec import Checkpoint, Engine, FamilySpec, Lookup
 from ..families.synthesis import Opened, Options, SynthesisRequest
 from ..flow import Stage, join
@@ -26,7 +26,7 @@ __all__ = ["Source", "load_family", "open_checkpoint"]
 
 
 class Source(NamedTuple):
-    """A folder, the family that it is of, and its checkpoint: no weight is read yet."""
+    """A folder, its family, and its checkpoint: no weight is read yet."""
 
     folder: Path
     family: FamilySpec
@@ -34,7 +34,7 @@ class Source(NamedTuple):
 
 
 def open_checkpoint(voice: str | Path | None, vocoder: str | Path | None = None) -> Source:
-    """The checkpoint that a voice's name or path means. Raises InputError where no family knows it, PortavozError."""
+    """The checkpoint of a voice's name or path. Raises InputError if no family recognises it, PortavozError."""
     folder = locate.locate(voice)
     family = _family(folder)
     beside = Lookup(vocoder, locate.folder, lambda name: _sibling(folder, name))
@@ -55,8 +55,8 @@ def _family(folder: Path) -> FamilySpec:
         about = checkpoint(folder) if is_checkpoint(folder) else {"architecture": "an unknown kind", "family": ""}
         known = [name for family in families.all() for name in family.speaks]
         raise InputError(
-            f"{folder}: a checkpoint of {about['architecture']} (model_type {about['family']!r}); of checkpoints "
-            f"without a voice.json this portavoz speaks with {', '.join(known)}; choose another one"
+            f"{folder}: a checkpoint of {about['architecture']} (model_type {about['family']!r}); supported "
+            f"without a voice.json: {', '.join(known)}; choose one of them"
         )
     return found
 
@@ -68,13 +68,13 @@ def _sibling(folder: Path, name: str) -> Path | None:
 
 
 def load_family(folder: Path, options: Options, request: SynthesisRequest | None = None) -> Opened:
-    """The model in a folder on the runtime that was asked for. Raises PortavozError for what cannot be.
+    """The model in a folder on the requested runtime. Raises PortavozError for unsupported options.
 
-    What the family can refuse of a request is refused before a weight is read.
+    The parts of a request that the family cannot meet are refused before any weights are read.
     """
     for name in ("schedule", "mesh"):
         if getattr(options, name) and not options.backend:
-            raise BackendError(f"{name} is of a back end that has one: give backend 'ttnn' with it, or leave it out")
+            raise BackendError(f"{name} needs a back end that has one: give backend 'ttnn' too, or leave it out")
     _, family, found = open_checkpoint(folder, options.vocoder)
     if request is not None and family.refuse is not None:
         family.refuse(found, request)
@@ -87,7 +87,7 @@ def load_family(folder: Path, options: Options, request: SynthesisRequest | None
         precisions = precisions[:1]
     runtime, precision = options.choose(family.name, tuple(family.runtimes), precisions, first=default)
     if bare and runtime != "eager":
-        raise BackendError(f"{folder}: has weights and no graph, so no runtime {runtime!r}; leave it out")
+        raise BackendError(f"{folder}: has weights but no graph for the runtime {runtime!r}; leave it out")
     said = options.runtime or options.precision or options.backend or options.device
     engine, about = (None if said else _tuned(family, found, options)) or _asked(
         family, found, runtime, precision, options
@@ -100,7 +100,7 @@ def load_family(folder: Path, options: Options, request: SynthesisRequest | None
 
 
 def _bare(family: FamilySpec, found: Checkpoint) -> bool:
-    """Whether there are weights that nothing makes graphs of."""
+    """Whether there are weights but no way to make graphs of them."""
     return "eager" in family.runtimes and not family.stages(found.config) and not found.graphs()
 
 
@@ -108,9 +108,9 @@ Running = tuple[Engine, dict[str, Any]]
 
 
 def _tuned(family: FamilySpec, found: Checkpoint, options: Options) -> Running | None:
-    """The model as `portavoz tune` has chosen for these weights on this machine. None where nothing was chosen.
+    """The model as `portavoz tune` has chosen for these weights on this machine; None if nothing was chosen.
 
-    Threads are the measured ones unless the caller says more than one.
+    Threads are the measured ones unless the caller asks for more than one.
     """
     cache = Cache()
     if family.workload is None or not any(cache.root.glob("tuned-*.json")):
@@ -129,10 +129,10 @@ def _tuned(family: FamilySpec, found: Checkpoint, options: Options) -> Running |
 
 
 def _asked(family: FamilySpec, found: Checkpoint, runtime: str, precision: str, options: Options) -> Running:
-    """The model on what the caller asked for, or on what is there without asking.
+    """The model on the requested runtime, or on the default.
 
-    A compiled runtime has as many threads as it was given, so sound is made on a core beside them where there is one;
-    PyTorch has a thread for every core already.
+    A compiled runtime uses only its own threads, so the vocoder runs on another core if there is one; PyTorch already
+    has a thread per core.
     """
     beside = int(runtime != "eager" and processor.cores() > options.threads)
     back = _chosen(family, options) if runtime == "eager" else None
@@ -148,8 +148,10 @@ def _about(choices: Mapping[str, Choice], engine: Engine, *, tuned: bool) -> dic
 
 
 def _chosen(family: FamilySpec, options: Options) -> Ops | None:
-    """The back end that the blocks run on; None where the family's fused form runs on its own."""
+    """The back end for the blocks; None where the family's fused form runs on its own."""
     backend = options.backend or ops.preferred()
+    if options.device and not options.backend and backend == "numpy":
+        raise MissingExtra("torch", "torch", f"device {options.device!r}")
     if not (options.backend or options.device or backend != EAGER) and family.fused:
         return None
     return ops.open(backend, **{**ops.backend(backend).spoken_options, **options.of_backend})
@@ -158,7 +160,7 @@ def _chosen(family: FamilySpec, options: Options) -> Ops | None:
 def _runner(
     family: FamilySpec, found: Checkpoint, runtime: str, precision: str, options: Options, back: Ops | None
 ) -> Any:
-    """What the loop runs on: the blocks as they are written, the fused form, or compiled graphs."""
+    """What the loop runs on: unfused blocks, the fused form, or compiled graphs."""
     if back is not None and not (back.fused and family.fused):
         return found.eager(back)
     choices = plan(family, runtime, precision, options.threads)

@@ -22,7 +22,7 @@ INDEX = "available.json"
 
 @cache
 def available() -> dict[str, dict[str, Any]]:
-    """The entries by name, the families' in order."""
+    """The entries by name, in the order of the families."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted((Path(__file__).parent.parent / "families").glob(f"*/{INDEX}")):
         for entry in read_object(path, "install portavoz again")["voices"]:
@@ -31,7 +31,7 @@ def available() -> dict[str, dict[str, Any]]:
 
 
 def beside(name: str) -> Path | None:
-    """A file or folder of that name in the user's own voices, which comes before any that would be fetched."""
+    """A file or folder of that name in the user's own voices, which takes precedence over downloads."""
     if not name or name != Path(name).name:
         return None
     places = (own_voices() / name, own_voices() / f"{name}.onnx")

@@ -1,7 +1,7 @@
-"""Where a voice is: with the package, in a folder, or a checkpoint on the Hugging Face hub (extra `hub`).
+"""Finds a voice: in the package, in a folder, or on the Hugging Face hub (extra `hub`).
 
-What the local cache of the hub holds is used as it is, without asking anybody; the network comes last, and never
-where HF_HUB_OFFLINE is set.
+Files in the local cache of the hub are used without network access; the network comes last, and never if HF_HUB_OFFLINE
+is set.
 """
 
 from __future__ import annotations
@@ -26,15 +26,20 @@ REST = ("*.json",)  # and what the families ask for
 
 def locate(voice: str | Path | None) -> Path:
     """The folder of a voice, see `portavoz.load`. Raises InputError when there is none, MissingExtra without `hub`."""
-    found, name = here(voice), str(voice)
+    found = here(voice)
     if found is not None:
         return found
+    name = str(voice)
     return catalogue.fetched(name) if name in catalogue.available() else hub(name)
 
 
 def here(voice: str | Path | None) -> Path | None:
-    """The folder of a voice on this machine; None for a name that the hub is asked for. Raises InputError."""
-    name = str(voice)
+    """The folder of a voice on this machine; None for a name on the hub. Raises InputError."""
+    if voice is not None and not isinstance(voice, str | os.PathLike):
+        raise InputError(f"voice is of type {type(voice).__name__}: give a name or a folder's path")
+    name = str(voice) if voice is None else os.fspath(voice)
+    if not name:
+        raise InputError("voice '': the name is empty; leave it out for the bundled voice")
     if voice is not None and name not in voices():
         if _recognised(Path(voice)):
             return Path(voice)
@@ -45,14 +50,16 @@ def here(voice: str | Path | None) -> Path | None:
             return None
     if name.endswith(GRAPH) and is_file(name):
         needed = "; ".join(family.needs for family in families.all() if family.needs)
-        raise InputError(f"voice {name!r}: no family knows this file by what lies beside it; known are {needed}")
+        raise InputError(
+            f"voice {name!r}: no family recognises this file with what is beside it; needed is one of: {needed}"
+        )
     if voice is None or not NAME.fullmatch(name) or is_there(name) or is_closed(name):
         return find(voice)
     return None
 
 
 def _recognised(place: Path) -> bool:
-    """Whether a folder without a voice.json and a config.json is a checkpoint that some family knows."""
+    """Whether a folder without voice.json and config.json is a checkpoint of some family."""
     if place.suffix == GRAPH and is_file(place):
         return families.recognise(place) is not None
     if not is_folder(place) or any(is_file(place / f) for f in ("voice.json", "config.json")):
@@ -71,9 +78,9 @@ def folder(place: str | Path) -> Path:
 
 
 def hub(name: str) -> Path:
-    """The local folder of `owner/name` or `owner/name@revision`, fetched when it is not in the cache.
+    """The local folder of `owner/name` or `owner/name@revision`, downloaded if it is not in the cache.
 
-    A checkpoint that has only a pickle is fetched with it: the sentence that refuses it says how to convert it.
+    A checkpoint that has only a pickle is downloaded with it; the error that refuses it says how to convert it.
     """
     with needed("huggingface_hub", "hub", f"{name!r}, which is no folder here but may be one on the hub,"):
         # Old releases give these only to who asks for them by name.
@@ -104,12 +111,12 @@ def _cached(package: Any, which: dict[str, Any]) -> Path | None:
 
 
 def _rest() -> list[str]:
-    """What is fetched beside weights."""
+    """The files to download besides weights."""
     return [*REST, *dict.fromkeys(pattern for family in families.all() for pattern in family.hub_files)]
 
 
 def _whole(cached: Path) -> bool:
-    """Whether the cache holds what opening needs: a configuration, and weights of any kind."""
+    """Whether the cache holds what is needed: a configuration, and weights of any kind."""
     kinds = (*WEIGHTS, *PICKLES)
     if is_file(cached / "voice.json") or _recognised(cached):
         return True

@@ -1,7 +1,7 @@
-"""The one seam to hardware. `open` gives a back end by name and imports its framework only then.
+"""The interface to hardware. `open` returns a back end by name, and imports its framework only then.
 
-A back end is one file with a class whose attributes are its facts (see base.Ops). Our own are listed here; somebody
-else's is an entry point of the group `portavoz.backends`: its name, and "module:Class".
+A back end is one file with a subclass of base.Ops. portavoz' own are listed here; those of other packages are entry
+points of the group `portavoz.backends`: a name, and "module:Class". docs/backends.md writes one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def names() -> list[str]:
 def backend(name: str) -> type[Ops]:
     """The class of a back end, whose attributes are its facts; its framework is imported.
 
-    Raises BackendError for a name that is not known or whose class is no Ops, MissingExtra without its package.
+    Raises BackendError for an unknown name or a class that is not an Ops, MissingExtra without its package.
     """
     from .base import Ops
 
@@ -63,7 +63,9 @@ def backend(name: str) -> type[Ops]:
         missing = entry.package if name in BACKENDS else problem.name or entry.package
         raise MissingExtra(missing.split(".")[0], entry.extra, f"the back end {name!r}") from problem
     if not (isinstance(kind, type) and issubclass(kind, Ops) and kind.name == name):
-        raise BackendError(f"the back end {name!r}: {entry.target} is no class of Ops with this name; correct {GROUP}")
+        raise BackendError(
+            f"the back end {name!r}: {entry.target} is not a subclass of Ops with this name; correct the entry point"
+        )
     return kind
 
 
@@ -77,7 +79,7 @@ def open(name: str = "numpy", **options: Any) -> Ops:
     for option in options:
         if option not in known:
             has = f"has {', '.join(known)}" if known else "has none"
-            raise BackendError(f"the back end {name!r} knows no option {option!r}: it {has}")
+            raise BackendError(f"the back end {name!r} has no option {option!r}: it {has}")
     return kind(**options)
 
 
@@ -87,12 +89,12 @@ def installed() -> list[str]:
 
 
 def preferred() -> str:
-    """The eager back end to take when nobody chose: the first of our own that is installed."""
+    """The default eager back end: the first of our own that is installed."""
     return next((name for name, entry in BACKENDS.items() if _there(entry.package)), "numpy")
 
 
 def layout_names() -> list[str]:
-    """The layouts that weights may have: those of files, and those of somebody else's back ends."""
+    """The layouts that weights may have: those of files, and those of other packages' back ends."""
     return list(dict.fromkeys([*AXES, *(kind.layout for kind in _loaded())]))
 
 

@@ -1,13 +1,13 @@
-"""Ops: what a model may do. The NumPy bodies are the specification, the documentation and the oracle.
+"""The operations that a model may use. Their NumPy bodies are specification, documentation and oracle.
 
 Activations are `[batch, time, channels]` everywhere (B, T, C below); the back end owns layout, placement and
-precision. A word has the size of a layer, so that a native kernel exists for it. A word with parameters is
-``word(x, p)`` where `p` is the layer itself: its tensors, its stride, its eps, and its *path*, so that every
-watch knows where it is. Between words a model uses ``+ - * /``, ``.shape`` and slices along time, nothing else.
+precision. An op has the size of a layer, so that a native kernel exists for it. An op with parameters is
+``op(x, p)``, where `p` is the layer itself: its tensors, stride, eps, and its *path*, by which wrappers name it.
+Between ops a model uses only ``+ - * /``, ``.shape`` and slices along time.
 
 Weights have PyTorch's axis order here: linear ``[out, in]``, conv1d ``[out, in / groups, k]``, conv_transpose1d
-``[in, out, k]``, conv2d ``[out, in, kh, kw]``. A back end with other kernels says so in `layout`, and the
-cursor of `weights` hands it the weights in that order.
+``[in, out, k]``, conv2d ``[out, in, kh, kw]``. A back end with another order declares it in `layout`, and
+the cursor of `weights` passes the weights in that order.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from .layouts import AXES
 from .shapes import Array, Bool, Float, Int, Num, Shaped, Size
 from .worker import Worker
 
-# Taps: what a reference also does in one call. The lab compares and forces them.
-TAPS = (
+# Leaf ops: a reference has them as one call too. The lab compares and forces them.
+LEAF_OPS = (
     "linear embedding conv1d conv_transpose1d conv2d layer_norm rms_norm batch_norm lstm snake "
     "relu gelu silu mish elu tanh sigmoid leaky_relu softmax l2_normalize stft istft"
 ).split()
-# Glue: named, never compared: the edge into the next tap shows its faults.
-GLUE = (
+# Structural ops: named, not compared: their faults show at the edge into the next leaf op.
+STRUCTURAL_OPS = (
     "concat chunk split_heads merge_heads swap matmul masked full rows write gather cumsum pad upsample rope "
     "exp sqrt sin cos clip"
 ).split()
-# Composites: a body made of words, with at least one tap. A back end may override them with a fused kernel.
-COMPOSITE = ("attention",)
-# The door between NumPy and the back end; no mathematics.
-DOOR = ("tensor", "parameter", "numpy", "gradients")
+# Composites: a body of other ops, at least one of them a leaf. A back end may override them with a fused kernel.
+COMPOSITE_OPS = ("attention",)
+# Host transfer between NumPy and the back end; no mathematics.
+HOST_OPS = ("tensor", "parameter", "numpy", "gradients")
 
 
 class Ops:
-    """The words in NumPy, float32 or float64: slow, obvious, right.
+    """The ops in NumPy, float32 or float64: slow, but simple and correct.
 
-    A back end's facts are attributes of its class: what others would otherwise keep lists of.
+    Facts about a back end are attributes of its class, so that no other code needs a list.
     """
 
     name = "numpy"
-    layout = "torch"  # of its kernels: one of ops.layouts(), or its own with `axes`
+    layout = "torch"  # of its kernels: one of ops.layout_names(), or its own with `axes`
     axes: ClassVar[Mapping[str, str]] = {}  # role → axes ("out in k"), where `layout` is the back end's own
     float64 = True  # whether it computes in float64
     trains = False  # whether `gradients` works
-    fused = False  # whether a voice runs on it by the stages that compiled runtimes have: few shapes, static buffers
-    spoken_options: ClassVar[Mapping[str, Any]] = {}  # what `open` is given where a voice speaks
+    fused = False  # whether a voice uses the stages of compiled runtimes on it: few shapes, static buffers
+    spoken_options: ClassVar[Mapping[str, Any]] = {}  # options of `open` when a voice speaks
     # Where a back end has caches of its own for decode attention: their class (see blocks.attention.empty_cache); and
     # (stage, axis, length) → the length to which a runner pads it. None: blocks.attention's, and any length.
     cache: Any = None
     bucket: Callable[[str, str, int], int] | None = None
     stage = ""  # the stage that is built or runs, for messages
-    note = ""  # what a listener is told of where a voice speaks
+    note = ""  # a message for the user when a voice speaks
     wrapped = False
-    worker: Worker | None = None  # the one thread that may touch this back end's tensors; None: any thread may
+    worker: Worker | None = None  # the only thread that may touch this back end's tensors; None: any thread
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
@@ -73,7 +73,7 @@ class Ops:
         """The accelerators of this machine that it can use, as a person reads them: "cuda:0 NAME"."""
         return []
 
-    # The door
+    # Host transfer
 
     def tensor(self, a: Array, train: bool = False) -> Array:
         """A NumPy array as a tensor of this back end; with `train`, one that gathers gradients."""
@@ -82,7 +82,7 @@ class Ops:
     def parameter(self, a: Array, path: str, role: str, train: bool = False) -> Array:
         """An array that a model takes as the tensor at `path`, in this back end's layout.
 
-        `role` is the word that uses it as its weight, "" for biases and others. A back end decides by path and role
+        `role` is the op that uses it as its weight, "" for biases and others. A back end decides by path and role
         where a tensor is placed and how it is rounded.
         """
         return self.tensor(a, train)
@@ -98,7 +98,7 @@ class Ops:
         """
         raise BackendError(f"the back end {self.name!r} computes no gradients: choose one that trains, such as torch")
 
-    # Words with parameters
+    # Ops with parameters
 
     def linear(self, x: Float[Array, "*rows I"], p: Any) -> Float[Array, "*rows O"]:
         """``x @ weight.T + bias``: [..., in] → [..., out]."""
@@ -187,7 +187,7 @@ class Ops:
         """``x + sin²(alpha x) / alpha`` with one alpha a channel. Ziyin et al. 2020, arXiv:2006.08195."""
         return x + np.sin(p.alpha * x) ** 2 / (p.alpha + np.asarray(1e-9, x.dtype))
 
-    # Words without
+    # Ops without parameters
 
     def relu(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """max(x, 0)."""

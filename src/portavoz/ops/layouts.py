@@ -15,5 +15,5 @@ FORMATS = {"pt": "torch", "np": "torch", "mlx": "mlx"}
 
 
 def format_of(layout: str) -> str:
-    """What a file of this layout has as its `format`: the framework's word, or the layout's own name."""
+    """The `format` metadata of a file in this layout: the framework's name for it, or the layout's own."""
     return next((name for name, other in FORMATS.items() if other == layout), layout)

@@ -1,8 +1,8 @@
-"""The words on Apple's MLX: Metal on a Mac, the processor on Linux.
+"""The ops on Apple's MLX: Metal on a Mac, the CPU on Linux.
 
-MLX is lazy: a word only notes what is to be done. It is done where a stage ends (a call from outside into the
+MLX is lazy: an op only records work. The work is done where a stage ends (a call from outside into the
 outermost block, or a host read), so that no graph outlives its stage. Streams belong to threads there, and a model
-that two threads touch dies; so every word runs on one thread, the `Worker`, whoever calls.
+that two threads touch dies; so every op runs on one thread, the `Worker`, whoever calls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from ..audio import stft as transform
 from ..errors import BackendError
 from . import mlx_kernels as kernels
-from .base import COMPOSITE, GLUE, TAPS, Ops
+from .base import COMPOSITE_OPS, LEAF_OPS, STRUCTURAL_OPS, Ops
 from .mlx_gradients import gradients
 from .mlx_kernels import Quantized
 from .packed import Packed
@@ -30,7 +30,7 @@ CACHE_LIMIT = 256 * 2**20  # bytes of freed memory that MLX may keep for later, 
 
 
 class MlxOps(Ops):
-    """Every word by MLX's own kernel where there is one.
+    """Every op with MLX's own kernel, where there is one.
 
     `device` is "gpu" (Metal) or "cpu"; None takes MLX's own choice. `dtype` is "float32", "float16" or "bfloat16".
     `convolutions` "native" or "matmul" (sums of matrix products: 2 to 200 times faster on a processor, where MLX
@@ -72,7 +72,7 @@ class MlxOps(Ops):
         self.worker = worker = Worker("mlx", settle=_evaluated, finish=_forget)
         if device is not None:
             worker.call(mx.set_default_device, self.device)
-        for word in (*TAPS, *GLUE, *COMPOSITE, "tensor", "parameter", "numpy"):
+        for word in (*LEAF_OPS, *STRUCTURAL_OPS, *COMPOSITE_OPS, "tensor", "parameter", "numpy"):
             setattr(self, word, functools.partial(worker.call, getattr(self, word)))
 
     @property
@@ -80,7 +80,7 @@ class MlxOps(Ops):
         """Bytes that MLX holds in this process: in use, at most so far, and freed but kept for later."""
         return {"active": mx.get_active_memory(), "peak": mx.get_peak_memory(), "cache": mx.get_cache_memory()}
 
-    # The door
+    # Host transfer
 
     def tensor(self, a: Any, train: bool = False) -> Any:
         if isinstance(a, Packed) and not train and a.group in GROUPS:
@@ -97,7 +97,7 @@ class MlxOps(Ops):
     ) -> tuple[mx.array, dict[str, mx.array]]:
         return gradients(self, loss, tensors)
 
-    # Words with parameters
+    # Ops with parameters
 
     def linear(self, x: mx.array, p: Any) -> mx.array:
         if isinstance(p.weight, Quantized):
@@ -143,7 +143,7 @@ class MlxOps(Ops):
     def snake(self, x: mx.array, p: Any) -> mx.array:
         return self._fused["snake"](x, p.alpha)
 
-    # Words without
+    # Ops without parameters
 
     def relu(self, x: mx.array) -> mx.array:
         return mx.maximum(x, 0)

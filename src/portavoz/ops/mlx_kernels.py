@@ -1,4 +1,4 @@
-"""What the MLX words are made of where MLX has no kernel of its own, or a slow one: plain functions of arrays.
+"""Functions of arrays for ops that MLX has no kernel for, or a slow one.
 
 On a processor MLX's convolutions take 20 to 200 times as long as PyTorch's; as sums of matrix products over shifted
 inputs they give the same numbers in a fraction of that. On Metal the native kernels are the right ones.

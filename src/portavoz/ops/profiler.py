@@ -2,7 +2,7 @@
 
 One multiply–add is one product summed into something: a matrix product of [n, k] and [k, m] has n · k · m. They
 are counted for matrix products, convolutions, recurrences, Fourier transforms and norms. Functions of one number
-at a time (activations, exp …), moves of data, and the ``+ - * /`` between words count none.
+at a time (activations, exp …), moves of data, and the ``+ - * /`` between ops count none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _fourier(size: int, spec: Any) -> int:
     return size // (spec.fft // 2 + 1) * round(spec.fft * (1 + math.log2(spec.fft)))
 
 
-# word → multiply–adds of (what was given, what came back). Kernel sizes are read off the weight's own size, so that
+# op → multiply–adds of (inputs, output). Kernel sizes are read off the weight's own size, so that
 # a formula holds in every layout: a conv1d weight has out · in / groups · k numbers in any order.
 FORMULA: dict[str, Callable[[tuple[Any, ...], Any], int]] = {
     "linear": lambda given, out: _size(out) * given[0].shape[-1],
@@ -60,7 +60,7 @@ class Count:
     """What happened at one path, or below it."""
 
     calls: int = 0
-    words: Counter[str] = field(default_factory=Counter)
+    ops: Counter[str] = field(default_factory=Counter)
     multiply_adds: int = 0
     activation_bytes: int = 0
     weight_bytes: int = 0
@@ -68,7 +68,7 @@ class Count:
 
     def __iadd__(self, other: Count) -> Count:
         self.calls += other.calls
-        self.words += other.words
+        self.ops += other.ops
         self.multiply_adds += other.multiply_adds
         self.activation_bytes += other.activation_bytes
         self.weight_bytes += other.weight_bytes
@@ -77,11 +77,11 @@ class Count:
 
 
 class Profiler(OpsWrapper):
-    """Counts by path. A word with parameters counts at its layer, any other at the block around it.
+    """Counts by path. An op with parameters counts at its layer, any other at the block around it.
 
     `activation_bytes` are those of what taps and composites gave back; `weight_bytes` those of all tensors that
     the model took, `parameters` the numbers in them, constants (statistics, tables) left out. A composite counts
-    as one word, by its formula, and runs as the back end does it.
+    as one op, by its formula, and runs as the back end does it.
     """
 
     def __init__(self, inner: Ops) -> None:
@@ -111,7 +111,7 @@ class Profiler(OpsWrapper):
         here.parameters += _size(tensor) if train else 0
 
     def composite(self, unit: Unit, native: Callable[..., Any] | None, body: Callable[..., Any]) -> Callable[..., Any]:
-        return native or getattr(self.inner, unit.word)
+        return native or getattr(self.inner, unit.op)
 
     def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         out = run(*args, **named)
@@ -119,24 +119,24 @@ class Profiler(OpsWrapper):
         if unit.kind == "block":
             count.calls += times
             return out
-        count.words[unit.word] += times
+        count.ops[unit.op] += times
         count.calls += times * (unit.layer is not None)
-        if unit.word in FORMULA:
+        if unit.op in FORMULA:
             # A formula asks for the first two arguments at most.
-            given = args if len(args) > 1 or not named else _given(unit.word, args, named)
-            count.multiply_adds += times * FORMULA[unit.word](given, out)
-        if unit.kind != "glue":
+            given = args if len(args) > 1 or not named else _given(unit.op, args, named)
+            count.multiply_adds += times * FORMULA[unit.op](given, out)
+        if unit.kind != "structural":
             count.activation_bytes += times * sum(int(x.nbytes) for x in _tensors(out))
         return out
 
 
-def _given(word: str, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(_signature(word).bind(None, *args, **named).arguments.values())[1:]
+def _given(op: str, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(_signature(op).bind(None, *args, **named).arguments.values())[1:]
 
 
 @functools.cache
-def _signature(word: str) -> inspect.Signature:
-    return inspect.signature(getattr(Ops, word))
+def _signature(op: str) -> inspect.Signature:
+    return inspect.signature(getattr(Ops, op))
 
 
 def _tensors(value: Any) -> list[Any]:

@@ -28,7 +28,7 @@ KINDS = ("bfloat16", "float16", "int8")
 class Rounding(OpsWrapper):
     """`kind` of number in which the units whose path is `chosen` are computed; None: nothing is rounded.
 
-    `met` are the paths in the order of the calls, of words with weights and of blocks that use words without; True
+    `met` are the paths in the order of the calls, of ops with weights and of blocks that use ops without; True
     for those that eight bits concern: they have matrices.
     """
 
@@ -66,9 +66,9 @@ class Rounding(OpsWrapper):
         return less(run(*map(given, args), **{k: given(v) for k, v in named.items()}))
 
     def composite(self, unit: Unit, native: Callable[..., Any] | None, body: Callable[..., Any]) -> Callable[..., Any]:
-        # A back end's kernel is one piece; word by word only where the words are rounded.
-        words = self.kind not in (None, "int8") and self.chosen(unit.path)
-        return body if native is None or words else native
+        # A back end's fused kernel, unless its inner ops are to be rounded.
+        inside = self.kind not in (None, "int8") and self.chosen(unit.path)
+        return body if native is None or inside else native
 
     def _less(self, value: Any) -> Any:
         if isinstance(value, (tuple, list)):
@@ -88,14 +88,14 @@ class Rounding(OpsWrapper):
             layer = copy.copy(unit.layer)
             for role, tensor in vars(unit.layer).items():
                 if hasattr(tensor, "shape") and not role.startswith("_"):
-                    setattr(layer, role, self._weight(np.asarray(self.inner.numpy(tensor)), unit.word))
+                    setattr(layer, role, self._weight(np.asarray(self.inner.numpy(tensor)), unit.op))
             self.rounded[unit.path, kind] = layer
         return self.rounded[unit.path, kind]
 
-    def _weight(self, a: NDArray[Any], word: str) -> Any:
+    def _weight(self, a: NDArray[Any], op: str) -> Any:
         if a.dtype.kind != "f" or (self.kind == "int8" and a.ndim < 2):
             return self.inner.tensor(a)  # biases and norms stay as they are where weights are in eight bits
-        axis = AXES[self.inner.layout].get(word, "out").split().index("out")
+        axis = AXES[self.inner.layout].get(op, "out").split().index("out")
         return self.inner.tensor(rounded(a, str(self.kind), axis=axis).astype(a.dtype))
 
 

@@ -25,7 +25,7 @@ class Timing(OpsWrapper):
         self.shapes: dict[str, tuple[list[Shape], list[Shape]]] = {}
 
     def composite(self, unit: Unit, native: Callable[..., Any] | None, body: Callable[..., Any]) -> Callable[..., Any]:
-        return native or getattr(self.inner, unit.word)
+        return native or getattr(self.inner, unit.op)
 
     def see(self, unit: Unit, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if unit.kind != "block" and unit.layer is None:

@@ -1,4 +1,4 @@
-"""The words on PyTorch: CPU, CUDA and Apple's MPS, one file."""
+"""The ops on PyTorch: CPU, CUDA and Apple's MPS, one file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .shapes import Size
 
 
 class TorchOps(Ops):
-    """Every word by PyTorch's own kernel. `device` is PyTorch's name: "cpu", "cuda", "cuda:1", "mps".
+    """Every op with PyTorch's own kernel. `device` is PyTorch's name: "cpu", "cuda", "cuda:1", "mps".
 
     Raises BackendError when the device is not there.
     """

@@ -1,4 +1,4 @@
-"""One thread that may touch a back end: everybody else's calls are handed to it, one after the other."""
+"""The one thread that may touch a back end: calls of other threads are passed to it in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 class Worker:
     """Runs calls on its own thread and waits for them. Callers on other threads take turns; none can get stuck.
 
-    A call from the worker's own thread runs at once, so a stage may call its words directly. What crosses from one
+    A call from the worker's own thread runs at once, so a stage may call its ops directly. What crosses from one
     thread to the other passes through `settle` on the side where it was made: arguments at the caller's, in its
     turn, results at the worker's. `finish` is the thread's last deed, when nobody uses the worker any more or Python
     ends. Raises BackendError in a forked process, where the thread does not exist, and after its end.

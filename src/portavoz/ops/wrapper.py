@@ -1,4 +1,4 @@
-"""An Ops around an Ops: every word passes through one place, with a name. Build a model under a watch to use it.
+"""An Ops around an Ops: every op passes through one method, with a name. Build a model on the wrapper to use it.
 
     watch = Recording(ops.open("torch"))
     model = HifiGan(Weights.load("model.safetensors", watch), config)
@@ -6,8 +6,8 @@
 
 A unit's name (key) is made of places and counts, so it is the same in every run:
 
-    decoder.layers.0.attention.q#3            a word with parameters: its path, the fourth call of that layer
-    decoder.layers.0.attention#3/softmax.0    a word without: the block around it, that block's call, word, ordinal
+    decoder.layers.0.attention.q#3            an op with parameters: its path, the fourth call of that layer
+    decoder.layers.0.attention#3/softmax.0    an op without: the block around it, that block's call, op, ordinal
     decoder.layers.0.attention#3              the block itself
 """
 
@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from ..errors import BackendError
-from .base import COMPOSITE, DOOR, GLUE, TAPS, Ops
+from .base import COMPOSITE_OPS, HOST_OPS, LEAF_OPS, STRUCTURAL_OPS, Ops
 
 _REPEATS: ContextVar[int] = ContextVar("repeats", default=1)
 
@@ -45,38 +45,38 @@ def repeats() -> int:
 
 
 class Unit(NamedTuple):
-    """One call of a word or a block. `kind` is "tap", "glue", "composite" or "block"; `layer` has the parameters."""
+    """One call of an op or block. `kind`: "leaf", "structural", "composite", "block"; `layer` has the parameters."""
 
     key: str
     kind: str
-    word: str
+    op: str
     path: str
     layer: Any = None
 
 
 class OpsWrapper(Ops):
-    """Sees every word and every block, and changes nothing: the values handed on are the inner back end's own.
+    """Observes every op and block, and changes nothing: results are the inner back end's own.
 
-    Subclasses override `see` (a word, a block), `composite` and `took` (a tensor that a model takes). A composite
-    runs its own body under the watch, so that its inside is seen; where the back end has a kernel of its own,
-    that kernel's result is what is handed on. One watch follows one thread. Raises BackendError around a watch.
+    Subclasses override `see` (an op, a block), `composite` and `took` (a tensor that a model takes). A composite
+    runs its own body under the wrapper, so that its inside is observed; where the back end has a kernel of its own,
+    that kernel's result is returned. A wrapper follows one thread. Raises BackendError around another wrapper.
     """
 
     wrapped = True
 
     def __init__(self, inner: Ops) -> None:
         if inner.wrapped:
-            raise BackendError("a watch around a watch would see each word twice: build one model under each")
+            raise BackendError("a wrapper around a wrapper would observe each op twice: build one model on each")
         self.inner, self.name, self.layout, self.worker = inner, inner.name, inner.layout, inner.worker
         self.float64, self.trains = inner.float64, inner.trains
         self.clear()
-        for word in DOOR:
-            setattr(self, word, getattr(inner, word))
-        for kind, words in (("tap", TAPS), ("glue", GLUE)):
-            for word in words:
-                setattr(self, word, functools.partial(self._word, kind, word, getattr(inner, word)))
-        for word in COMPOSITE:
-            setattr(self, word, functools.partial(self._composite, word))
+        for op in HOST_OPS:
+            setattr(self, op, getattr(inner, op))
+        for kind, ops in (("leaf", LEAF_OPS), ("structural", STRUCTURAL_OPS)):
+            for op in ops:
+                setattr(self, op, functools.partial(self._op, kind, op, getattr(inner, op)))
+        for op in COMPOSITE_OPS:
+            setattr(self, op, functools.partial(self._composite, op))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "inner":
@@ -131,23 +131,23 @@ class OpsWrapper(Ops):
         self.calls[path] += 1
         return f"{path}#{call}"
 
-    def _functional(self, kind: str, word: str) -> Unit:
+    def _functional(self, kind: str, op: str) -> Unit:
         path, block = self.frames[-1]
-        name = f"{block}/{word}"
+        name = f"{block}/{op}"
         ordinal = self.calls[name]
         self.calls[name] += 1
-        return Unit(f"{name}.{ordinal}", kind, word, path)
+        return Unit(f"{name}.{ordinal}", kind, op, path)
 
-    def _word(self, kind: str, word: str, run: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    def _op(self, kind: str, op: str, run: Callable[..., Any], *args: Any, **named: Any) -> Any:
         layer: Any = named.get("p", args[-1] if args else None)
         if hasattr(layer, "path"):
-            unit = Unit(self._next(layer.path), kind, word, layer.path, layer)
+            unit = Unit(self._next(layer.path), kind, op, layer.path, layer)
         else:
-            unit = self._functional(kind, word)
+            unit = self._functional(kind, op)
         return self.see(unit, run, args, named)
 
-    def _composite(self, word: str, *args: Any, **named: Any) -> Any:
-        unit, own = self._functional("composite", word), getattr(type(self.inner), word) is not getattr(Ops, word)
-        native = getattr(self.inner, word) if own else None
-        body = functools.partial(getattr(Ops, word), self)
+    def _composite(self, op: str, *args: Any, **named: Any) -> Any:
+        unit, own = self._functional("composite", op), getattr(type(self.inner), op) is not getattr(Ops, op)
+        native = getattr(self.inner, op) if own else None
+        body = functools.partial(getattr(Ops, op), self)
         return self.see(unit, self.composite(unit, native, body), args, named)

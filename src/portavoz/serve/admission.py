@@ -1,4 +1,4 @@
-"""Who is served now, who waits, and who is told to come back: a fixed number of slots and a bounded queue."""
+"""Admission control: a fixed number of slots and a bounded queue; further requests are refused."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting requests."""
         return len(self._waiting)
 
     def check(self) -> None:
-        """Raises Problem 429 or 503 when a request that came now would be refused; costs nothing else."""
+        """Raises Problem 429 or 503 if a request would be refused now; has no other effect."""
         if self.draining:
             raise Problem(503, "the server is shutting down", code="shutting_down", retry_after=5.0)
         if self.running >= self.slots and self.waiting >= self.queue:
@@ -52,7 +52,7 @@ class Admission:
             self._release()
 
     async def _wait(self) -> None:
-        """Until a slot is handed over; whoever gives up leaves the queue at once."""
+        """Until a slot is assigned; a caller that gives up leaves the queue at once."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -69,12 +69,12 @@ class Admission:
             raise Problem(429, message, code="queue_timeout", retry_after=self._retry_after())
 
     def _release(self) -> None:
-        """Hand the slot to the first who waits, or keep it free."""
+        """Assign the slot to the first in the queue, or keep it free."""
         if self._waiting:
             self._waiting.popleft().set_result(None)
         else:
             self.running -= 1
 
     def _retry_after(self) -> float:
-        """About when a slot will be free for one who comes then."""
+        """An estimate of when a slot will be free."""
         return min(MOST_RETRY, max(0.1, self._typical * (self.waiting + 1) / self.slots))

@@ -1,4 +1,4 @@
-"""The application: `create_app()` is what an ASGI server runs, and `portavoz serve` too."""
+"""The application: `create_app()`, for `portavoz serve` and any ASGI server."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ async def _wyoming(service: Service) -> asyncio.Server | None:
 
 
 async def warm(service: Service) -> None:
-    """Open the first voice and let it speak once: the first call of a model takes longer than all others.
+    """Open the first voice and speak once, since the first call of a model is the slowest.
 
-    A server whose first voice cannot be opened, or is damaged, has a `fault`.
+    If the first voice cannot be opened, or is damaged, the server has a `fault`.
     """
     model = service.models.first
     try:
@@ -182,7 +182,7 @@ def _listed(model: Any) -> dict[str, Any]:
 
 
 def _document(app: FastAPI) -> None:
-    """FastAPI's OpenAPI document without its 422: what is wrong with a body is answered as OpenAI does, with 400."""
+    """FastAPI's OpenAPI document without its 422: an invalid body gets 400, as in OpenAI's API."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class _Row:
         self.left = False
 
     def waves(self) -> Iterator[NDArray[np.float32]]:
-        """The pieces as they are made; whoever stops reading needs no more of them."""
+        """The pieces as they are made; a reader that stops needs no more of them."""
         try:
             while (piece := self.pieces.get()) is not None:
                 if isinstance(piece, Exception):
@@ -44,14 +44,14 @@ class _Row:
             self.left = True
 
     def fail(self, error: Exception) -> None:
-        """The error for whoever waits for the row."""
+        """Pass the error to the request that waits for the row."""
         if not self.ends.done():
             self.ends.set_exception(error)
         self.pieces.put(error)
 
 
 class Batching:
-    """Takes the place of a model's `synthesize` for many requests at once. `close` when the model is let go."""
+    """Replaces a model's `synthesize` for many requests at once. `close` it with the model."""
 
     def __init__(self, model: BatchSynthesizer, loops: int) -> None:
         self._model = model
@@ -72,7 +72,7 @@ class Batching:
         return SynthesisStream(row.ends.result(), row.waves(), row.warnings)
 
     def close(self) -> None:
-        """Let the threads end with what they compute."""
+        """Let the threads end after their current batch."""
         self._pool.shutdown(wait=False)
 
     def _run(self) -> None:
@@ -87,7 +87,7 @@ class Batching:
         return rows
 
     def _compute(self, rows: list[_Row]) -> None:
-        """All of the rows' sound. An error is raised again where a request waits for its row."""
+        """All of the rows' sound. Errors are raised again in the request that waits for the row."""
         try:
             going = list(zip(rows, self._begin(rows)))
         except Exception as error:  # noqa: BLE001 (see above)

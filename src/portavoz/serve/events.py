@@ -1,4 +1,4 @@
-"""What a client is told beside the sound: events, times of words, counts, and what was not said as it is written."""
+"""What a client gets besides sound: events, word times, counts, and warnings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def event(value: Mapping[str, Any]) -> bytes:
 
 
 def warned(warnings: Sequence[str]) -> list[str]:
-    """What was not said as it is written, each once, short enough for a header."""
+    """Warnings, each once, short enough for a header."""
     kept, size = list[str](), 0
     for warning in dict.fromkeys(warnings):
         size += len(json.dumps(warning))
@@ -31,7 +31,7 @@ def warned(warnings: Sequence[str]) -> list[str]:
 
 
 def word_times(word: Word) -> dict[str, Any]:
-    """A word and when it sounds, in seconds from the start."""
+    """A word and its time in seconds from the start."""
     return {"word": word.text, "start": round(word.start, 4), "end": round(word.end, 4)}
 
 

@@ -21,18 +21,18 @@ class Feed:
         self._closed = False
 
     def put(self, text: str) -> None:
-        """One more part. Raises InputError when it is too much."""
+        """Add a part. Raises InputError when the text gets too long."""
         if self.length + len(text) > self.most:
             raise InputError(f"the text has more than {self.most} characters; send it in parts")
         self.length += len(text)
         self._parts.put(text)
 
     def end(self) -> None:
-        """There is no more."""
+        """The text is complete."""
         self._parts.put(None)
 
     def close(self) -> None:
-        """Nobody wants it any more: whoever reads gets an end."""
+        """The text is no longer needed: a reader gets an end."""
         self._closed = True
         self._parts.put(None)
 

@@ -1,4 +1,4 @@
-"""Multipart forms with one file: every field known and there once, bounded before it is read."""
+"""Multipart forms with one file: every field is known, unique, and bounded before it is read."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _check(form: Any, known: tuple[str, ...], wanted: tuple[str, ...]) -> None:
 
 
 def check_name(name: str) -> None:
-    """Raises Problem for a name that cannot be shown."""
+    """Raises Problem for a name that cannot be displayed."""
     if not name.strip() or len(name) > MOST_NAME or not name.isprintable():
         message = f"name: wanted 1 to {MOST_NAME} printable characters"
         raise Problem(400, message, param="name", code="invalid_value")

@@ -1,4 +1,4 @@
-"""Before any route: the request's id, the key, who may call from where, and what is counted and logged."""
+"""Checks before any route: request id, key, origin and host; counts and logs."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class _Logged:
 
 
 def too_large(most: int) -> str:
-    """The sentence for a body of more bytes than are allowed."""
+    """The message for a body above the limit."""
     return f"the body is larger than {most} bytes; send less"
 
 

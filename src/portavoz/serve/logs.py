@@ -10,7 +10,7 @@ import structlog
 
 
 def logger(level: str) -> Any:
-    """A logger of its own: nothing global is set. It has debug, info, warning and error."""
+    """A logger without global state. It has debug, info, warning and error."""
     return structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[

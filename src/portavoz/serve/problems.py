@@ -1,4 +1,4 @@
-"""What goes wrong, in the shape of OpenAI's errors: {"error": {"message", "type", "param", "code"}}."""
+"""Errors in the format of OpenAI's API: {"error": {"message", "type", "param", "code"}}."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_
 
 
 class Problem(Exception):
-    """A request that cannot be served. `param` is the field to mend, `code` a word for programs."""
+    """A request that cannot be served. `param` is the field at fault, `code` an identifier for programs."""
 
     def __init__(
         self, status: int, message: str, *, param: str | None = None, code: str | None = None,
@@ -29,12 +29,12 @@ class Problem(Exception):
         self.status, self.message, self.param, self.code, self.retry_after = status, message, param, code, retry_after
 
     def body(self) -> dict[str, Any]:
-        """The JSON value that the client gets."""
+        """The JSON value of the response."""
         kind = TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
     def headers(self) -> dict[str, str]:
-        """The headers that go with it. OpenAI's client obeys both of the times."""
+        """The headers of the response. OpenAI's client respects both retry times."""
         headers = {} if self.status != 401 else {"WWW-Authenticate": "Bearer"}
         if self.retry_after is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
@@ -42,7 +42,7 @@ class Problem(Exception):
         return headers
 
     def response(self) -> Response:
-        """The answer."""
+        """The response."""
         return JSONResponse(self.body(), self.status, self.headers())
 
 
@@ -60,7 +60,7 @@ def problem(error: PortavozError, params: Mapping[str, Any]) -> Problem:
 
 
 def install(app: FastAPI) -> None:
-    """Every error of the application in this shape."""
+    """Convert every error of the application to this format."""
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, error: Problem) -> Response:
@@ -85,7 +85,7 @@ def install(app: FastAPI) -> None:
 
 
 def invalid(errors: Any) -> Problem:
-    """Pydantic's list of what is wrong with a body, as one sentence about the first of them."""
+    """Pydantic's list of errors in a body, as one sentence about the first of them."""
     first = errors[0]
     where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     # A union's members stand in the location as well; a person knows only the fields.
@@ -101,5 +101,5 @@ def invalid(errors: Any) -> Problem:
 
 
 def _plain(text: Any) -> Any:
-    """A text that every encoder can write: a name in a body may hold half of a surrogate pair."""
+    """A text without surrogates, which no encoder could write."""
     return None if text is None else str(text)[:300].encode("utf-8", "replace").decode()

@@ -61,7 +61,7 @@ def build(settings: Settings) -> Any:
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray's proxy puts around its own application; it calls this where it starts."""
+    """The ASGI middleware of Ray's proxy, which calls this when it starts."""
     return [Middleware(Answers)]
 
 
@@ -92,7 +92,7 @@ def run(settings: Settings, *, ready: Callable[[str], None]) -> int:
 
 
 class _Starting:
-    """Ray's errors while it starts, of any type (some are bare ones), as one BackendError."""
+    """Converts Ray's errors while it starts, which have many types, to one BackendError."""
 
     def __init__(self, ray: Any) -> None:
         self.ray = ray

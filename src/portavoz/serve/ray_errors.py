@@ -1,4 +1,4 @@
-"""What Ray's proxy itself answers, in the shape of OpenAI's errors: it has plain texts, and sees a replica die."""
+"""Errors of Ray's proxy in the format of OpenAI's API; the proxy sends plain text, and sees a replica die."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBLEMS = {
 
 
 class Answers:
-    """ASGI middleware: JSON in the place of the proxy's own errors. What a replica has answered passes unchanged."""
+    """ASGI middleware: JSON in place of the proxy's own errors. A replica's responses pass unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -51,6 +51,6 @@ class Answers:
 
 
 def _own(message: Message) -> Problem | None:
-    """The problem that stands for an answer of the proxy's; None for a replica's."""
+    """The problem for a response of the proxy; None for a replica's."""
     kind = dict(message.get("headers", ())).get(b"content-type", b"")
     return PROBLEMS.get(message["status"]) if kind.startswith(b"text/plain") else None

@@ -1,4 +1,4 @@
-"""Uploaded recordings whose voice a family can speak with, and recordings of a speaker's consent."""
+"""Uploaded recordings to clone, and recordings of a speaker's consent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLONES = 32  # speakers kept ready; each is a few hundred kilobytes
 
 @dataclass(frozen=True)
 class Recording:
-    """What is known of a recording. `consent`: the id of the speaker's, or "true" where it was only said."""
+    """The description of a recording. `consent`: the id of the speaker's, or "true" if it was only stated."""
 
     id: str
     name: str
@@ -30,7 +30,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Consent:
-    """What is known of a recorded consent. `language`: of the phrase, as BCP 47 has it."""
+    """The description of a recorded consent. `language`: of the phrase, as in BCP 47."""
 
     id: str
     name: str
@@ -54,7 +54,7 @@ class Recordings(Store[Recording]):
         self._lock = threading.Lock()
 
     def remove(self, name: str) -> bool:
-        """Forget one; False when there is none."""
+        """Delete one; False if there is none."""
         there = super().remove(name)
         with self._lock:
             for key in [key for key in self._clones if key[1] == name]:
@@ -62,7 +62,7 @@ class Recordings(Store[Recording]):
         return there
 
     def withdraw(self, consent: str) -> None:
-        """Forget what rests on a consent."""
+        """Delete what depends on a consent."""
         for one in self.listed():
             if one.consent == consent:
                 self.remove(one.id)

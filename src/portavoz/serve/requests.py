@@ -1,4 +1,4 @@
-"""What a client may ask for. Unknown keys are errors; every length is bounded before anything is done with it."""
+"""The schemas of requests. Unknown keys are errors; every length is bounded before anything else is done."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MOST_WORDS = 1000  # of a lexicon that comes with a request
 
 
 def _whole_text(text: str) -> str:
-    """JSON may hold half of a surrogate pair, which is no character and cannot be written anywhere."""
+    """JSON may hold half of a surrogate pair, which is not a character and cannot be written anywhere."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("half of a surrogate pair, which is no character")
+        raise ValueError("half of a surrogate pair, which is not a character")
     return text
 
 
@@ -36,7 +36,7 @@ class VoiceReference(Strict):
 
 
 class Manner(Strict):
-    """How to speak: OpenAI's fields, and those of `Voice.speak`. What a voice cannot do is refused."""
+    """How to speak: OpenAI's fields, and those of `Voice.speak`. Unsupported values are refused."""
 
     model: Short
     voice: Short | VoiceReference
@@ -66,7 +66,7 @@ class Manner(Strict):
 
 
 class SpeechRequest(Manner):
-    """The body of POST /v1/audio/speech: OpenAI's, and what portavoz adds to it."""
+    """The body of POST /v1/audio/speech: OpenAI's fields and portavoz's own."""
 
     input: Text
     stream_format: Literal["audio", "sse"] = "audio"

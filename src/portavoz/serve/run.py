@@ -1,4 +1,4 @@
-"""The process: sockets, signals, and an end at which nobody's sentence is cut."""
+"""The server process: sockets, signals, and a shutdown that lets running requests finish."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SWITCH = 0.0005
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn, which at SIGTERM first says that it is not ready, goes on for `drain_delay`, and only then closes.
+    """uvicorn that, at SIGTERM, first reports not ready, continues for `drain_delay`, and then closes.
 
-    Running requests end; a second signal ends the process at once.
+    Running requests finish; a second signal ends the process at once.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
@@ -62,7 +62,7 @@ class DrainingServer(uvicorn.Server):
         self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end: also when the service cannot go on."""
+        """Whether to end; also if the service has a fault."""
         return await super().on_tick(counter) or self.service.fault is not None
 
     async def _drain(self) -> None:
@@ -93,20 +93,21 @@ def server(app: FastAPI) -> DrainingServer:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises InputError for an address that cannot be had."""
+    """A listening socket. Raises InputError for an unavailable address."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise InputError(f"{host}:{port}: cannot listen there ({error.strerror or error}); choose another") from error
+        raise InputError(f"{host}:{port}: cannot listen on it ({error.strerror or error}); choose another") from error
     listening.setblocking(False)
     return listening
 
 
 def run(settings: Settings, app: FastAPI | None = None, *, ready: Callable[[str], None] | None = None) -> int:
-    """Serve until a signal; `ready` gets the address. Raises InputError for one that needs a key and has none.
+    """Serve until a signal; `ready` gets the address.
 
-    Raises what the first voice, or Wyoming's address, is refused with.
+    Raises InputError for an address that needs a key and has none, and the errors of the first voice and of Wyoming's
+    address.
     """
     check_address(settings)
     app = app or create_app(settings)

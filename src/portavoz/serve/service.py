@@ -1,4 +1,4 @@
-"""What the routes of one application share."""
+"""The state that the routes of one application share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .voices import Models, Opener
 
 @dataclass
 class Service:
-    """Settings, models, slots, counters and the log; `fault` is why the server cannot go on."""
+    """Settings, models, slots, counters and the log; `fault` is the reason why the server cannot continue."""
 
     settings: Settings
     models: Models

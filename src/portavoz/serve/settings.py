@@ -1,4 +1,4 @@
-"""Every setting of the server, in one schema: by flag, by environment (PORTAVOZ_SERVE_…) and by YAML, in this order.
+"""Every setting of the server in one schema: flags, environment (PORTAVOZ_SERVE_…) and YAML, in this order.
 
 An unknown key is an error in all three.
 """
@@ -26,53 +26,61 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
-    """What `portavoz serve` can be told. Times are in seconds, sizes in bytes unless the name says otherwise."""
+    """The settings of `portavoz serve`. Times are in seconds, sizes in bytes unless the name says otherwise."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, validate_default=True)
 
-    host: str = Field("127.0.0.1", description="the address to listen at")
-    port: int = Field(8000, ge=0, le=65535, description="the port to listen at; 0 is any free one")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for any free one")
     api_key: SecretStr | None = Field(None, description="requests must carry this key: Authorization: Bearer KEY")
-    no_auth: bool = Field(False, description="listen at a public address without a key")
-    cors_origins: tuple[str, ...] = Field((), description="origins of other pages that may call, https://name each")
-    allowed_hosts: tuple[str, ...] = Field((), description="names that this server is reached by, beside addresses")
+    no_auth: bool = Field(False, description="listen on a public address without a key")
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins of other pages that may call the API, such as https://example.org"
+    )
+    allowed_hosts: tuple[str, ...] = Field((), description="host names of this server, besides IP addresses")
 
-    voices: tuple[Name, ...] = Field((), description="voices by name or folder, NAME=FOLDER to rename (bundled one)")
+    voices: tuple[Name, ...] = Field(
+        (), description="voices by name or folder, NAME=FOLDER to rename (default: the bundled one)"
+    )
     model_aliases: dict[str, str] = Field(
         {"tts-1": "", "tts-1-hd": "", "gpt-4o-mini-tts": ""},
-        description="other names of models, NAME=MODEL; '' is the first model",
+        description="aliases of models, NAME=MODEL; '' is the first model",
     )  # fmt: skip
-    voice_aliases: dict[str, Name] = Field({}, description="other names of voices, such as alloy=heart")
-    runtime: str | None = Field(None, description="of every voice: onnx, eager or openvino")
-    backend: str | None = Field(None, description="of the eager runtime: torch, mlx or numpy")
-    device: str | None = Field(None, description="of the back end")
-    precision: str | None = Field(None, description="float32, int8 or bfloat16, as the family has them")
-    preload: bool = Field(True, description="open the first voice at the start, before the server is ready")
-    memory_mb: float = Field(4096, gt=0, description="voices are closed, the longest unused first, to stay below this")
-    idle_unload: Seconds | None = Field(None, description="close a voice that was not used for this long")
+    voice_aliases: dict[str, Name] = Field({}, description="aliases of voices, such as alloy=heart")
+    runtime: str | None = Field(None, description="runtime of every voice: onnx, eager or openvino")
+    backend: str | None = Field(None, description="back end of the eager runtime: torch, mlx or numpy")
+    device: str | None = Field(None, description="device of the back end")
+    precision: str | None = Field(None, description="float32, int8 or bfloat16, where the family has them")
+    preload: bool = Field(True, description="open the first voice before the server is ready")
+    memory_mb: float = Field(4096, gt=0, description="close the least recently used voices to stay below this")
+    idle_unload: Seconds | None = Field(None, description="close a voice that has not been used for this long")
 
-    workers: int = Field(default_factory=cores, ge=1, le=256, description="threads that compute, for each voice")
-    batching: bool = Field(True, description="compute sentences of several requests together where a family gains")
+    workers: int = Field(default_factory=cores, ge=1, le=256, description="compute threads per voice")
+    batching: bool = Field(True, description="batch sentences of several requests where the family gains by it")
     slots: int = Field(default_factory=lambda: 8 * cores(), ge=1, le=65536, description="requests served at once")
-    queue: int = Field(32, ge=0, le=65536, description="requests that may wait for a slot; beyond, the answer is 429")
-    queue_timeout: Seconds = Field(30.0, description="the longest wait for a slot")
-    request_timeout: Seconds = Field(600.0, description="the longest time for one request")
-    stall_timeout: Seconds = Field(60.0, description="the longest time that a client may take no bytes, or send none")
-    drain_delay: float = Field(0.5, ge=0, le=600, description="after SIGTERM: how long new connections are answered")
-    drain_timeout: Seconds = Field(600.0, description="after SIGTERM: the longest time for running requests to end")
+    queue: int = Field(32, ge=0, le=65536, description="requests that may wait for a slot; further ones get 429")
+    queue_timeout: Seconds = Field(30.0, description="longest wait for a slot")
+    request_timeout: Seconds = Field(600.0, description="longest time for one request")
+    stall_timeout: Seconds = Field(60.0, description="longest time that a client may neither send nor receive")
+    drain_delay: float = Field(
+        0.5, ge=0, le=600, description="after SIGTERM: how long new connections are still answered"
+    )
+    drain_timeout: Seconds = Field(600.0, description="after SIGTERM: longest time for running requests")
 
-    max_input: int = Field(4096, ge=1, le=1_000_000, description="characters of a text")
-    max_body: int = Field(1 << 20, ge=1024, description="bytes of a request")
-    max_upload: int = Field(10 << 20, ge=1024, description="bytes of an uploaded recording")
-    max_voices: int = Field(100, ge=0, description="recordings kept, and recorded consents")
-    voice_folder: Path | None = Field(None, description="where uploaded recordings are kept (default: in memory)")
+    max_input: int = Field(4096, ge=1, le=1_000_000, description="most characters of a text")
+    max_body: int = Field(1 << 20, ge=1024, description="most bytes of a request")
+    max_upload: int = Field(10 << 20, ge=1024, description="most bytes of an uploaded recording")
+    max_voices: int = Field(100, ge=0, description="most uploaded recordings, and most recorded consents")
+    voice_folder: Path | None = Field(None, description="folder of uploaded recordings (default: in memory)")
 
-    ray: bool = Field(False, description="run replicas by Ray Serve, here or on the cluster of RAY_ADDRESS")
-    replicas: int = Field(1, ge=1, le=4096, description="with ray: how many")
+    ray: bool = Field(False, description="run replicas with Ray Serve, here or on the cluster at RAY_ADDRESS")
+    replicas: int = Field(1, ge=1, le=4096, description="number of replicas, with --ray")
 
-    wyoming_host: str = Field("127.0.0.1", description="the address of the Wyoming server")
-    wyoming_port: int | None = Field(None, ge=0, le=65535, description="also serve Wyoming (Home Assistant) here")
-    log_text: bool = Field(False, description="write the texts into the log as well")
+    wyoming_host: str = Field("127.0.0.1", description="address of the Wyoming server")
+    wyoming_port: int | None = Field(
+        None, ge=0, le=65535, description="also serve Wyoming (Home Assistant) on this port"
+    )
+    log_text: bool = Field(False, description="also write the texts into the log")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning, error")
 
     @field_validator("cors_origins")
@@ -86,7 +94,7 @@ class Settings(BaseSettings):
 
 
 def read(flags: Mapping[str, Any] | None = None, config: str | Path | None = None) -> Settings:
-    """The settings: `flags` before the environment before the YAML file `config`. Raises InputError."""
+    """The settings: `flags` take precedence over the environment, the environment over `config`. Raises InputError."""
     config = config or os.environ.get(CONFIG)
     _check_environment()
     try:
@@ -101,16 +109,16 @@ def read(flags: Mapping[str, Any] | None = None, config: str | Path | None = Non
 
 
 def check_address(settings: Settings) -> None:
-    """Raises InputError for an address that others can reach, without a key and without --no-auth."""
+    """Raises InputError for an address reachable from other machines without a key or --no-auth."""
     for name, host, used in (
         ("host", settings.host, True),
         ("wyoming_host", settings.wyoming_host, settings.wyoming_port is not None),
     ):
-        # Wyoming has no keys, so a public address of it always has to be said aloud.
+        # Wyoming has no keys, so a public address of it always needs --no-auth.
         keyed = settings.api_key is not None and name == "host"
         if used and not keyed and not settings.no_auth and not is_loopback(host):
             key = "set api_key, or " if name == "host" else ""
-            raise InputError(f"{name} {host!r}: others can reach this address; {key}say --no-auth")
+            raise InputError(f"{name} {host!r}: this address is reachable from other machines; {key}pass --no-auth")
     if settings.api_key is not None and not _usable_key(settings.api_key.get_secret_value()):
         raise InputError("api_key: wanted 8 to 512 printable ASCII characters without blanks; choose another")
 
@@ -133,7 +141,7 @@ def _check_environment() -> None:
     known = {f"{PREFIX}{name}".upper(): name for name in Settings.model_fields}
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known and name != CONFIG:
-            raise InputError(f"the environment's {name} is no setting{_near(name.upper(), list(known))}")
+            raise InputError(f"the environment's {name} is not a setting{_near(name.upper(), list(known))}")
 
 
 def _yaml(path: str | Path) -> dict[str, Any]:
@@ -145,7 +153,7 @@ def _yaml(path: str | Path) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise InputError(f"{path}: wanted one 'setting: value' a line")
+        raise InputError(f"{path}: wanted lines of the form 'setting: value'")
     return found
 
 

@@ -1,4 +1,4 @@
-"""A voice's stream on another thread, one piece at a time: none is computed before the one before it is sent."""
+"""A voice's stream on another thread: a piece is computed only when the one before it has been sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .turns import Turns
 
 
 class Part(NamedTuple):
-    """What is ready to be sent: bytes of the format, and the words that begin in it. `seconds` of sound went in."""
+    """A part that is ready to send: bytes of the format, and the words that begin in it; `seconds` of sound."""
 
     data: bytes
     seconds: float
@@ -87,7 +87,7 @@ class Speaking:
         return Part(self._encoder.encode(piece.samples), piece.duration, piece.words, piece.warnings)
 
     async def close(self) -> None:
-        """Stop the step that runs, wait for its end, and let go of the stream and the encoder."""
+        """Stop the running step, wait for its end, and release the stream and the encoder."""
         self._deadline.stop("the request has ended")
         running, self._running = self._running, None
         if running is not None and not running.done():

@@ -36,7 +36,7 @@ WARNINGS = "X-Portavoz-Warnings"
 
 
 def check(service: Service, request: SpeechRequest) -> Model:
-    """The model of a request whose text and format are fine. Raises Problem before anything is made."""
+    """The model of a valid request. Raises Problem before anything is computed."""
     text, most = request.input, service.settings.max_input
     if not text:
         raise Problem(400, "input is empty: give a text", param="input", code="invalid_value")
@@ -51,7 +51,7 @@ def check(service: Service, request: SpeechRequest) -> Model:
 
 
 def check_manner(service: Service, request: Manner) -> Model:
-    """The model of a request. Raises Problem for one that there is not, and for what no voice can do."""
+    """The model of a request. Raises Problem for an unknown one, and for values that no voice supports."""
     if request.instructions:
         message = "no model here follows instructions; leave them out"
         raise Problem(400, message, param="instructions", code="unsupported_parameter")
@@ -63,7 +63,7 @@ def check_manner(service: Service, request: Manner) -> Model:
 
 
 def arguments(service: Service, model: Model, voice: Voice, request: Manner) -> dict[str, Any]:
-    """What `Voice.stream` takes. Raises Problem for a voice that the model does not have, and for a lexicon."""
+    """The arguments of `Voice.stream`. Raises Problem for an unknown voice or an invalid lexicon."""
     from ..text.lexicon import Lexicon
 
     chosen: dict[str, Any] = {
@@ -109,7 +109,7 @@ def speaking(
     if model.pool is None:
         raise Problem(503, f"the model {model.id} was closed", code="model_unavailable", retry_after=1.0)
     if getattr(request, "timestamps", False) and not voice.model.timed:
-        message = f"the model {model.id} does not know when its words sound; leave timestamps out"
+        message = f"the model {model.id} has no word times; leave timestamps out"
         raise Problem(400, message, param="timestamps", code="unsupported_parameter")
     rate = request.sample_rate or (PCM_RATE if request.response_format == "pcm" else None)
 
@@ -138,7 +138,7 @@ def media_type(format: str, rate: int) -> str:
 
 
 class SpeechResponse(Response):
-    """Speaks while it is sent. A client that leaves is noticed at once, and its slot is free after the current step."""
+    """Speaks while it is sent. A disconnect is noticed at once, and the slot is free after the current step."""
 
     def __init__(self, service: Service, request: SpeechRequest, model: Model) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ class SpeechResponse(Response):
         finally:
             watch.cancel()
         if stalled:
-            raise TimeoutError(f"the client took no bytes for {limit:g} seconds")
+            raise TimeoutError(f"the client received no bytes for {limit:g} seconds")
 
     async def _next(self, sound: Speaking) -> Part:
         first = not self.seconds

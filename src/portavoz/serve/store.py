@@ -56,7 +56,7 @@ def decode(data: bytes, field: str) -> Wave:
     if seconds < SHORTEST:
         raise InputError(f"{field}: {seconds:.2f} seconds, wanted {SHORTEST:g} to {LONGEST:g}; record more")
     if not np.abs(wave.samples).max() > 1e-4:
-        raise InputError(f"{field}: nothing is heard in it; record it again")
+        raise InputError(f"{field}: it is silent; record it again")
     return Wave(wave.samples[: round(USED * RATE)], RATE)
 
 
@@ -119,7 +119,7 @@ class Store(Generic[T]):
         return self._known.get(name)
 
     def check_room(self) -> None:
-        """Raises Problem when no more are kept."""
+        """Raises Problem when the store is full."""
         if len(self) >= self.most:
             raise Problem(400, f"{self.most} recordings are kept, and no more; delete one", code="too_many_voices")
 
@@ -149,7 +149,7 @@ class Store(Generic[T]):
         self._known[entry.id] = entry
 
     def remove(self, name: str) -> bool:
-        """Forget one; False when there is none."""
+        """Delete one; False if there is none."""
         if self.get(name) is None:
             return False
         del self._known[name]

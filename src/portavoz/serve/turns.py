@@ -1,4 +1,4 @@
-"""Whose step is next: the listener's who runs out of sound first, so that nobody is far ahead while another waits."""
+"""Schedules steps: next is the listener who would run out of sound first."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Turns:
 
     @property
     def limit(self) -> int:
-        """How many may be under way."""
+        """The most steps at once."""
         return self.threads + self.workers * min(MOST, int(LEAD / max(self._typical, 1e-6)))
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting steps."""
         return len(self._waiting)
 
     async def acquire(self, due: float) -> None:

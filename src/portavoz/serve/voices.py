@@ -1,4 +1,4 @@
-"""The models of a server: opened when first asked for, closed when memory is short or nobody came for long."""
+"""The models of a server: opened on demand, closed when memory is short or they are idle."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Opener = Callable[[str], "Voice"]
 
 @dataclass
 class Model:
-    """A voice by the name that clients use; `voice` is there while it is open."""
+    """A voice by its public name; `voice` is set while it is open."""
 
     id: str
     source: str
@@ -48,12 +48,12 @@ class Model:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Who can speak; nothing is known of a checkpoint that was not opened yet."""
+        """Its speakers; unknown for a checkpoint that has not been opened yet."""
         return self.voice.speakers if self.voice else tuple(self.about.get("speakers", ()))
 
     @property
     def timed(self) -> bool | None:
-        """Whether it knows when its words sound; None while it is not known."""
+        """Whether it has word times; None if unknown."""
         return self.voice.model.timed if self.voice else None
 
     @property
@@ -63,7 +63,7 @@ class Model:
 
     @property
     def clones(self) -> bool | None:
-        """Whether it speaks as a recording does; None while it is not known."""
+        """Whether it clones recordings; None if unknown."""
         from ..families.synthesis import CloningSynthesizer
 
         return isinstance(self.voice.model, CloningSynthesizer) if self.voice else None
@@ -95,11 +95,11 @@ class Models:
 
     @property
     def first(self) -> Model:
-        """The one that is opened at the start."""
+        """The model that is opened at the start."""
         return next(iter(self._models.values()))
 
     def find(self, name: str) -> Model:
-        """A model by its name or another name of it. Raises Problem 404."""
+        """A model by its name or an alias. Raises Problem 404."""
         target = self.settings.model_aliases.get(name, name) or self.first.id
         if target not in self._models:
             known = ", ".join(self._models)
@@ -110,7 +110,7 @@ class Models:
 
     @property
     def held(self) -> int:
-        """Bytes of the files of what is open."""
+        """The bytes of the files of open voices."""
         return sum(model.bytes for model in self if model.voice is not None)
 
     @asynccontextmanager
@@ -154,7 +154,7 @@ class Models:
         return ThreadPoolExecutor(threads, thread_name_prefix=f"portavoz-{model.id}")
 
     def _make_room(self, model: Model) -> None:
-        """Close what was not used for the longest time until `model` fits. Raises Problem 503 when it cannot."""
+        """Close the least recently used voices until `model` fits. Raises Problem 503 if it cannot."""
         budget = self.settings.memory_mb * 1e6
         if model.bytes > budget:
             raise Problem(503, f"the model {model.id} is larger than the memory for models", code="model_unavailable")
@@ -166,7 +166,7 @@ class Models:
             self.close(min(idle, key=lambda other: other.used))
 
     def close(self, model: Model) -> None:
-        """Let go of a voice; its threads end with what they do."""
+        """Close a voice; its threads end after their current work."""
         if model.pool is not None:
             model.pool.shutdown(wait=False)
         if model.batching is not None:
@@ -176,7 +176,7 @@ class Models:
         model.voice = model.pool = model.batching = None
 
     def close_idle(self) -> None:
-        """Close what was not used for `idle_unload` seconds."""
+        """Close voices that have not been used for `idle_unload` seconds."""
         limit = self.settings.idle_unload
         for model in self:
             unused = model.voice is not None and not model.users and not model.lock.locked()

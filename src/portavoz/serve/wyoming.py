@@ -40,7 +40,7 @@ FORMATS = ("text", "ssml")
 
 
 class BadEvent(Exception):
-    """Bytes that are no event, or one that is too large."""
+    """Bytes that are not an event, or an event that is too large."""
 
 
 async def read_event(reader: asyncio.StreamReader) -> Event | None:
@@ -91,7 +91,7 @@ def info(service: Service) -> Info:
 
 
 async def serve(service: Service, host: str, port: int) -> asyncio.Server:
-    """Listen. Raises InputError for an address that cannot be had."""
+    """Listen. Raises InputError for an unavailable address."""
     count = 0
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,7 +108,7 @@ async def serve(service: Service, host: str, port: int) -> asyncio.Server:
     try:
         return await asyncio.start_server(connected, host, port, limit=HEADER)
     except OSError as error:
-        raise InputError(f"wyoming {host}:{port}: cannot listen there ({error.strerror or error})") from error
+        raise InputError(f"wyoming {host}:{port}: cannot listen on it ({error.strerror or error})") from error
 
 
 class Connection:
@@ -119,7 +119,7 @@ class Connection:
         self.pending: asyncio.Future[Event | None] | None = None
 
     async def run(self) -> None:
-        """Until the client leaves, sends what is no event, or sends nothing for too long."""
+        """Until the client disconnects, sends an invalid event, or is silent for too long."""
         try:
             while (event := await self._next()) is not None:
                 await self._handle(event)

@@ -115,7 +115,7 @@ def _arpabet(text: str) -> list[tuple[str, str]]:
         name, digit = (token[:-1], token[-1]) if token[-1] in "012" else (token, "")
         if name not in _IPA or (digit and name in CONSONANTS):
             raise InputError(
-                f"the pronunciation {text!r} has {token!r}, which is no ARPAbet phoneme{_near(token)}; "
+                f"the pronunciation {text!r} has {token!r}, which is not an ARPAbet phoneme{_near(token)}; "
                 f"write one of {' '.join(PHONEMES)}"
             )
         sounds.append((name, digit))
@@ -135,7 +135,7 @@ def _ipa(text: str) -> list[tuple[str, str]]:
         sign = two if two in _FROM_IPA else one
         if sign not in _FROM_IPA:
             raise InputError(
-                f"the pronunciation {text!r} has {one!r}, which is no IPA sign of English; "
+                f"the pronunciation {text!r} has {one!r}, which is not an IPA symbol of English; "
                 f"the nearest is {nearest_sign(one)!r}; write e.g. həˈloʊ"
             )
         name = _FROM_IPA[sign]

@@ -7,6 +7,7 @@ decompression: a dict of its 126 thousand words would take ten times as long to 
 from __future__ import annotations
 
 import lzma
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -119,7 +120,7 @@ class Lexicon:
             self._add(word, pronunciation)
 
     @classmethod
-    def open(cls, path: str | Path) -> Lexicon:
+    def open(cls, path: str | os.PathLike[str]) -> Lexicon:
         """Read a text file: one ``word  PH ON EMES`` a line, ``#`` starts a comment, a later line wins.
 
         Two blanks or a tab part an entry of several words from its pronunciation. Raises InputError naming file and
@@ -211,8 +212,10 @@ def opened(given: object) -> Lexicon | None:
     """A lexicon, its file, or its entries. Raises InputError for anything else."""
     if given is None or isinstance(given, Lexicon):
         return given
-    if isinstance(given, str | Path):
-        return Lexicon.open(given)
+    if isinstance(given, str | os.PathLike):
+        return Lexicon.open(os.fspath(given))
     if isinstance(given, Mapping):
         return Lexicon({str(word): str(sounds) for word, sounds in given.items()})
-    raise InputError(f"lexicon is a {type(given).__name__}: give the file's path, or a Lexicon, or its entries")
+    raise InputError(
+        f"lexicon is of type {type(given).__name__}: give a file's path, a Lexicon, or a mapping of entries"
+    )

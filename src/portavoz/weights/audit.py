@@ -26,7 +26,7 @@ class Report:
     """What an audit found, by path.
 
     `taken` shapes (PyTorch's order); `tied` how often a tensor was taken, where more than once; `missing`,
-    `mis_shaped` a sentence; `left_over` names in the source that nobody took; `ignored` the reason; `untrained`
+    `mis_shaped` a sentence; `left_over` names in the source that were not taken; `ignored` the reason; `untrained`
     tensors that training changes and that still have their first value; `unset` constants (statistics, tables)
     that still have theirs; `not_finite` tensors with NaN or infinity; `duplicates` tensors with the same numbers.
     """
@@ -50,7 +50,7 @@ class Report:
     def problems(self) -> list[str]:
         """Every problem as a sentence; empty when `ok`."""
         out = [*self.missing.values(), *self.mis_shaped.values()]
-        out += [f"{path}: in the checkpoint, but nobody took it" for path in self.left_over]
+        out += [f"{path}: in the checkpoint, but unused" for path in self.left_over]
         out += [f"{path}: {why}; was it ever trained, and loaded?" for path, why in self.untrained.items()]
         return out + [f"{path}: holds NaN or infinity" for path in self.not_finite]
 

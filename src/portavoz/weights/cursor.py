@@ -2,7 +2,7 @@
 
     w = Weights.load("model.safetensors", ops=ops.open("torch"))
     conv = (w / "decoder").conv1d("layers.0.conv", 64, 128, 3)     # takes decoder.layers.0.conv.weight and .bias
-    w.finish()                                                     # WeightError: 1 tensor nobody took: extra.bias
+    w.finish()                                                     # WeightError: 1 unused tensor: extra.bias
 
 Paths are the checkpoint's names, letter for letter: the weight map is the layer map.
 """
@@ -151,17 +151,17 @@ class Weights:
 
     # Layers by role. Each takes `weight` (and `bias`) below `name`.
 
-    def _layer(self, word: str, name: str, tensors: dict[str, Any], **fields: Any) -> Layer:
-        layer = Layer(self.ops, word, self._full(name), **tensors, **fields)
+    def _layer(self, op: str, name: str, tensors: dict[str, Any], **fields: Any) -> Layer:
+        layer = Layer(self.ops, op, self._full(name), **tensors, **fields)
         self.record.layers[layer.path] = layer
         return layer
 
-    def _weighted(self, word: str, name: str, shape: tuple[int, ...], bias: int, **fields: Any) -> Layer:
+    def _weighted(self, op: str, name: str, shape: tuple[int, ...], bias: int, **fields: Any) -> Layer:
         here = self.at(name)
-        tensors = {"weight": here.tensor("weight", shape, role=word)}
+        tensors = {"weight": here.tensor("weight", shape, role=op)}
         if bias:
             tensors["bias"] = here.tensor("bias", (bias,), init=0.0)
-        return self._layer(word, name, tensors, **fields)
+        return self._layer(op, name, tensors, **fields)
 
     def linear(self, name: str, inputs: int, outputs: int, *, bias: bool = True) -> Layer:
         """weight [out, in], bias [out]."""
@@ -244,9 +244,9 @@ class Weights:
         first = {"weight": 1.0, "bias": 0.0}
         return {name: here.tensor(name, (channels,), init=value) for name, value in first.items()}
 
-    def transform(self, name: str, word: str, spec: Any) -> Layer:
-        """A layer without weights: `word` is "stft" or "istft", `spec` its MelSpec."""
-        return self._layer(word, name, {}, spec=spec)
+    def transform(self, name: str, op: str, spec: Any) -> Layer:
+        """A layer without weights: `op` is "stft" or "istft", `spec` its MelSpec."""
+        return self._layer(op, name, {}, spec=spec)
 
     # The end of a walk
 
@@ -263,12 +263,12 @@ class Weights:
         ]
 
     def finish(self) -> None:
-        """Raise WeightError when the source holds tensors that nobody took."""
+        """Raise WeightError when the source holds tensors that were not taken."""
         left = self.left_over()
         if left:
             few = ", ".join(left[:4]) + (", …" if len(left) > 4 else "")
             many = "s" if len(left) > 1 else ""
-            raise self._wrong(f"{len(left)} tensor{many} nobody took: {few}; is this the right model?")
+            raise self._wrong(f"{len(left)} unused tensor{many}: {few}; is this the right model?")
 
     def tensors(self) -> dict[str, Any]:
         """Path → tensor of everything that training changes: for an optimiser, a checkpoint, a quantiser."""

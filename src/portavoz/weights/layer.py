@@ -1,4 +1,4 @@
-"""What a cursor hands out, and what it remembers: a layer bound to its ops and its path; the record of one walk."""
+"""The layers that a cursor returns, bound to their ops and path, and the record of what one model took."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ..ops.base import Ops
 
 
 class Layer:
-    """A word with its parameters and its path: ``layer(x)`` is ``ops.word(x, layer)``."""
+    """An op with its parameters and its path: ``layer(x)`` is ``ops.conv1d(x, layer)``, for example."""
 
     weight: Any = None
     bias: Any = None
 
-    def __init__(self, ops: Ops, word: str, path: str, **fields: Any) -> None:
-        self.ops, self.word, self.path = ops, word, path
+    def __init__(self, ops: Ops, op: str, path: str, **fields: Any) -> None:
+        self.ops, self.op, self.path = ops, op, path
         self.__dict__.update(fields)
-        self._run = getattr(ops, word)
+        self._run = getattr(ops, op)
 
     def __call__(self, *xs: Any) -> Any:
         return self._run(*xs, self)
 
     def __repr__(self) -> str:
-        return f"{self.word} at {self.path}"
+        return f"{self.op} at {self.path}"
 
 
 class Record:

@@ -39,9 +39,7 @@ class Rule:
             )
         for side in sides:
             if "}{" in side:
-                raise WeightError(
-                    f"the rule {text!r} has two fields without a letter between: nobody can tell them apart"
-                )
+                raise WeightError(f"the rule {text!r} has two fields without a letter between, so it is ambiguous")
         self._patterns = tuple(re.compile(_pattern(side)) for side in sides)
 
     def apply(self, key: str, back: bool = False) -> str | None:
@@ -77,13 +75,13 @@ class Names:
         count = len(dropped) + len(found)
         if count != 1:
             which = "".join(f"; {text}" for text in [*(rule.text for rule, _ in found), *dropped])
-            raise WeightError(f"{key}: obeys {count} rules, must be 1{which}; mend the table of names")
+            raise WeightError(f"{key}: obeys {count} rules, must be 1{which}; fix the table of names")
         if dropped:
             return None
         rule, other = found[0]
         if rule.apply(other, not back) != key:
             raise WeightError(
-                f"{key}: becomes {other}, which does not lead back, by the rule {rule.text!r}; mend the rule"
+                f"{key}: becomes {other}, which does not map back, by the rule {rule.text!r}; fix the rule"
             )
         return other
 
@@ -103,6 +101,6 @@ class Names:
             if other is None:
                 continue
             if other in out:
-                raise WeightError(f"{key} and {came[other]} both become {other}: mend the table of names")
+                raise WeightError(f"{key} and {came[other]} both become {other}: fix the table of names")
             out[other], came[other] = tensor, key
         return out

@@ -48,7 +48,7 @@ def stored(
     if missing:
         raise WeightError(
             f"{path}: {array.dtype} numbers {tuple(array.shape)} without {' and '.join(missing)} beside them, so "
-            "nobody can say what they stand for; give the whole quantised file (MLX's affine form), or the float one"
+            "they cannot be dequantised; give the whole quantised file (MLX's affine form), or the float one"
         )
     used.update(dict.fromkeys(names, f"read with {path}"))
     packed = _packed(array, *(np.asarray(source[name]) for name in names), path=path, shape=shape)
@@ -65,7 +65,7 @@ def _packed(
     bits = 32 * words.shape[-1] // inputs if fits else 0
     if bits not in BITS or scales.dtype.kind != "f":
         raise WeightError(
-            f"{path}: {words.dtype} {tuple(words.shape)} with {scales.dtype} scales {tuple(scales.shape)} is no "
+            f"{path}: {words.dtype} {tuple(words.shape)} with {scales.dtype} scales {tuple(scales.shape)} is not a "
             f"quantised {shape} in MLX's affine form of {', '.join(map(str, BITS))} bits; give the float file"
         )
     return Packed(words, scales, biases, shape, bits, inputs // scales.shape[1])

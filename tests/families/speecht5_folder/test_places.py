@@ -28,7 +28,7 @@ def test_damaged_weights_are_found_before_they_are_compiled(
 ) -> None:
     monkeypatch.setenv("PORTAVOZ_CACHE", str(tmp_path / "cache"))
     rewritten(copy, lambda t: t.update(extra=np.ones(1)))
-    assert "1 tensor nobody took: extra" in refused(WeightError, lambda: portavoz.load(copy, runtime=runtime))
+    assert "1 unused tensor: extra" in refused(WeightError, lambda: portavoz.load(copy, runtime=runtime))
     rewritten(copy, lambda t: (t.pop("extra"), t["speech_decoder_postnet.feat_out.weight"].fill(np.nan)))
     assert "feat_out.weight: holds NaN" in refused(WeightError, lambda: portavoz.load(copy, runtime=runtime))
 

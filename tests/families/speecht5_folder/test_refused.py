@@ -20,12 +20,12 @@ ALPHA = "speecht5.encoder.prenet.encode_positions.alpha"
 
 HARM: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], object], str]] = {
     "missing": ("", lambda t: t.pop(ALPHA), f"{ALPHA}: not in the checkpoint"),
-    "extra": ("", lambda t: t.update(extra=np.ones(1)), "1 tensor nobody took: extra; is this the right model?"),
+    "extra": ("", lambda t: t.update(extra=np.ones(1)), "1 unused tensor: extra; is this the right model?"),
     "mis-shaped": ("", lambda t: t.update({ALPHA: np.ones(3, np.float32)}), "the checkpoint has (3,), the model wants"),
     "NaN": ("", lambda t: t["speech_decoder_postnet.feat_out.weight"].fill(np.nan), "feat_out.weight: holds NaN"),
     "infinity": ("vocoder", lambda t: t["conv_post.bias"].fill(np.inf), "conv_post.bias: holds NaN or infinity"),
     "vocoder missing": ("vocoder", lambda t: t.pop("conv_pre.weight"), "conv_pre.weight: not in the checkpoint"),
-    "vocoder extra": ("vocoder", lambda t: t.update(more=np.ones(1)), "1 tensor nobody took: more"),
+    "vocoder extra": ("vocoder", lambda t: t.update(more=np.ones(1)), "1 unused tensor: more"),
     "vocoder turned": (
         "vocoder",
         lambda t: t.update({"upsampler.0.weight": t["upsampler.0.weight"].transpose(1, 0, 2)}),
@@ -84,7 +84,7 @@ def test_files_around_the_weights(copy: Path) -> None:
     edited(copy / "vocoder" / "config.json", model_type="univnet", architectures=["UnivNetModel"])
     assert "the vocoder's configuration is of UnivNetModel" in refused(SpecError, lambda: portavoz.load(copy))
     (copy / "vocoder" / "config.json").write_text("[1]", encoding="utf-8")
-    assert "a list, wanted an object" in refused(InputError, lambda: portavoz.load(copy))
+    assert "type list, wanted an object" in refused(InputError, lambda: portavoz.load(copy))
     shutil.rmtree(copy / "vocoder")
     assert "no vocoder in its vocoder or hifigan/" in refused(InputError, lambda: portavoz.load(copy))
     assert "there is no such folder" in refused(InputError, lambda: portavoz.load(copy, vocoder="nowhere"))
@@ -96,19 +96,19 @@ def test_files_around_the_weights(copy: Path) -> None:
 
 def test_a_tokenizer_must_be_there(copy: Path) -> None:
     (copy / "spm_char.model").unlink()
-    assert "there is no spm_char.model, so text cannot become ids" in refused(InputError, lambda: portavoz.load(copy))
+    assert "there is no spm_char.model, so text cannot be tokenized" in refused(InputError, lambda: portavoz.load(copy))
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"runtime": "abacus"}, "runtime 'abacus': the speecht5 family runs on"),
-        ({"precision": "int3"}, "on the runtime eager the speecht5 family runs in one of float32, bfloat16"),
+        ({"precision": "int3"}, "on the runtime eager the speecht5 family has float32 or bfloat16"),
         (
             {"runtime": "onnx", "precision": "int3"},
-            "the speecht5 family runs in one of float32, int8",
+            "the speecht5 family has float32",
         ),
-        ({"backend": "numpy", "precision": "int8"}, "the speecht5 family runs in float32 only"),
+        ({"backend": "numpy", "precision": "int8"}, "the speecht5 family has float32 only"),
         ({"runtime": "onnx", "backend": "torch"}, "runtime 'onnx' takes no backend or device ('torch')"),
         ({"backend": "abacus"}, "there is no back end 'abacus'"),
     ],
@@ -121,7 +121,7 @@ def test_runtimes_and_precisions(folder: Path, options: dict[str, str], said: st
 @pytest.mark.parametrize(
     ("manner", "said"),
     [
-        ({}, "no speaker: this model speaks with the voice of an embedding of 12 numbers"),
+        ({}, "no speaker: this model needs a speaker embedding of 12 numbers"),
         ({"speaker": "none.npy"}, "speaker 'none.npy': there is no such file"),
         ({"speaker": np.ones(512)}, "(512,), this model wants an embedding of 12 numbers"),
         ({"speaker": np.full(12, np.nan)}, "holds NaN, infinity or"),

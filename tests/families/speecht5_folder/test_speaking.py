@@ -110,7 +110,7 @@ def test_a_stream_says_one_sentence_after_the_other(folder: Path) -> None:
 @pytest.mark.parametrize("batch", [0, -1, 257, 2.0, True, "8"])
 def test_batches_that_cannot_be(folder: Path, batch: Any) -> None:
     said = refused(InputError, lambda: portavoz.load(folder).speak("Hi.", speaker=SPEAKER, batch=batch))
-    assert said == f"batch is {batch!r}: give a whole number of sentences from 1 to 256"
+    assert said == f"batch is {batch!r}: give a whole number from 1 to 256"
 
 
 def test_many_threads_may_speak_at_once(folder: Path) -> None:

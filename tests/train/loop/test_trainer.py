@@ -123,7 +123,7 @@ def test_corpus_slices_are_the_recordings(corpus):
 
 
 def test_corpus_faults_are_named(corpus, tmp_path):
-    with pytest.raises(InputError, match="no corpus folder"):
+    with pytest.raises(InputError, match="is not a corpus folder"):
         Corpus(tmp_path, MelSpec())
     with pytest.raises(InputError, match="its rate is 22050 Hz"):
         Corpus(corpus, MelSpec(rate=16000))

@@ -1,6 +1,6 @@
-"""Run one of the benchmarks of a source checkout; without a name, list them.
+"""Run a benchmark of a source checkout; without a name, list them.
 
-Each is a file of the folder bench/ and answers one question; what stands after the name is handed to it.
+Each benchmark is a file in bench/ that answers one question. Arguments after the name are passed to it.
 
 Examples:
   portavoz bench
@@ -19,8 +19,8 @@ from .. import checkout
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `bench` takes."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="which one")
-    parser.add_argument("rest", metavar="…", nargs=argparse.REMAINDER, help="options of the benchmark itself")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="the benchmark to run")
+    parser.add_argument("rest", metavar="…", nargs=argparse.REMAINDER, help="arguments of the benchmark")
 
 
 def run(args: argparse.Namespace) -> int:

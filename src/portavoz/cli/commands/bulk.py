@@ -1,9 +1,9 @@
 """Speak a whole manifest: one sound file for each line.
 
 MANIFEST is CSV, TSV, JSONL or Parquet with the columns id and text (and where wanted voice, speaker, speed, seed), or
-plain text with one text a line. All lines are checked before work starts. A job that was stopped, killed or ran out of
-disk goes on with the same command; each id has one file in the end, the same bytes whatever the number of workers.
-OUT/manifest.jsonl lists what was made, OUT/failed.jsonl what was not, and why.
+plain text with one text per line. All lines are checked before work starts. A job that was stopped or killed, or whose
+disk was full, resumes with the same command. Each id becomes one file, with the same bytes whatever the number of
+workers. OUT/manifest.jsonl lists what was made, OUT/failed.jsonl what was not, and why.
 
 Examples:
   portavoz bulk corpus.csv out --dry-run
@@ -35,34 +35,32 @@ EVERY = 30.0  # seconds between two lines where standard error is no terminal
 def options(parser: argparse.ArgumentParser) -> None:
     """What `bulk` takes."""
     parser.add_argument("manifest", metavar="MANIFEST", help="what to say: .csv, .tsv, .jsonl, .parquet or .txt")
-    parser.add_argument("out", metavar="OUT", help="the folder to fill, new or with an unfinished job of the same kind")
+    parser.add_argument("out", metavar="OUT", help="output folder: new, or with an unfinished job of the same kind")
     parser.add_argument("--dry-run", action="store_true", help="check every line, print an estimate, write nothing")
     job = parser.add_argument_group("job")
-    job.add_argument(
-        "--workers", metavar="N", type=int, help="processes, or actors of Ray (default: one for each core)"
-    )
+    job.add_argument("--workers", metavar="N", type=int, help="processes, or Ray actors (default: one per core)")
     job.add_argument(
         "--ray",
         metavar="ADDRESS",
         nargs="?",
         const="",
-        help="run on a Ray cluster (auto, or its address), or on one started here (needs the extra 'bulk')",
+        help="run on a Ray cluster (auto, or its address), or start one here (needs the extra 'bulk')",
     )
     job.add_argument("--skip-bad", action="store_true", help="speak the good lines; bad ones go to OUT/failed.jsonl")
-    job.add_argument("--update", action="store_true", help="go on with a manifest that has changed")
-    job.add_argument("--verify", action="store_true", help="compare all finished files with their checksums first")
+    job.add_argument("--update", action="store_true", help="resume with a manifest that has changed")
+    job.add_argument("--verify", action="store_true", help="first compare all finished files with their checksums")
     job.add_argument("--state", metavar="DIR", help="the job's own files (default: a hidden folder in OUT)")
     job.add_argument("--keep-extra", action="store_true", help="copy other columns into the output manifest")
     sound = parser.add_argument_group("what to write")
     sound.add_argument("--format", metavar="F", default="wav", help="wav, flac, ogg, opus or mp3 (default: wav)")
     sound.add_argument("--layout", metavar="L", default="files", help="files, ljspeech or webdataset (default: files)")
     sound.add_argument("--shard-size", metavar="N", type=int, default=1000, help="lines in a shard (default: 1000)")
-    sound.add_argument("--loudness", metavar="LUFS", type=float, help="bring every item to this, such as -23")
-    sound.add_argument("--timings", action="store_true", help="also write when each word sounds")
-    manner = parser.add_argument_group("manner, where a line does not say it")
+    sound.add_argument("--loudness", metavar="LUFS", type=float, help="integrated loudness of every item, such as -23")
+    sound.add_argument("--timings", action="store_true", help="also write the time of each word")
+    manner = parser.add_argument_group("manner, where a line does not set it")
     manner.add_argument("--speaker", metavar="S", help="one of the voice's speakers, by name or number")
     manner.add_argument(
-        "--batch", metavar="N", type=int, help="sentences of a text said together, where the family can"
+        "--batch", metavar="N", type=int, help="sentences of a text spoken together, where the family can"
     )
     manner_options(manner)
     voice_options(parser)

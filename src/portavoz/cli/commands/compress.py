@@ -1,13 +1,13 @@
-"""Make a voice smaller: its weights in fewer bits, or fewer of them; needs the package onnx (extra 'torch').
+"""Make a voice smaller: fewer bits per weight, or fewer weights. Needs the package onnx (extra 'onnx').
 
-The result is a voice folder that 'portavoz say --voice DIR' speaks with, on every runtime. docs/guide/compressing.md
-says what each kind costs in size, speed and intelligibility.
+The result is a voice folder for 'portavoz say --voice DIR', on every runtime. docs/guide/compressing.md says what each
+kind costs in size, speed and intelligibility.
 
-  float16      stored in 16 bits, computed in 32: what training writes already
+  float16      stored in 16 bits, computed in 32; training writes this
   int8         stored in 8 bits with a scale for each output, computed in 32
-  static-int8  products and convolutions computed in 8 bits; ranges are learnt from sentences that the voice speaks
-  pruned       the smallest weights are zero: the files are as large, and smaller once they are zipped
-  float32      stored in 32 bits: to compare with
+  static-int8  products and convolutions computed in 8 bits; ranges are calibrated on sentences that the voice speaks
+  pruned       the smallest weights set to zero: the files shrink only when they are zipped
+  float32      stored in 32 bits, for comparison
 
 Examples:
   portavoz compress heart -o small --as int8
@@ -27,13 +27,15 @@ from ..options import json_option, note, print_json
 def options(parser: argparse.ArgumentParser) -> None:
     """What `compress` takes."""
     parser.add_argument("voice", metavar="VOICE", help="a bundled voice's name, or a voice folder")
-    parser.add_argument("-o", "--out", metavar="DIR", required=True, help="the folder of the smaller voice")
+    parser.add_argument("-o", "--out", metavar="DIR", required=True, help="the folder to write, new or empty")
     kinds = ("float16", "int8", "static-int8", "pruned", "float32")
     parser.add_argument("--as", dest="kind", metavar="KIND", choices=kinds, required=True, help=", ".join(kinds))
     parser.add_argument(
-        "--fraction", metavar="F", type=float, default=0.3, help="of weights that are pruned (default: %(default)s)"
+        "--fraction", metavar="F", type=float, default=0.3, help="share of the weights to prune (default: %(default)s)"
     )
-    parser.add_argument("--sentences", metavar="FILE", help="what static-int8 learns from (default: built-in ones)")
+    parser.add_argument(
+        "--sentences", metavar="FILE", help="calibration texts of static-int8, one per line (default: built-in ones)"
+    )
     json_option(parser)
 
 
@@ -52,4 +54,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(path: str) -> list[str]:
-    return [line for line in read_text(path, remedy="give a file with a sentence a line").splitlines() if line.strip()]
+    return [
+        line for line in read_text(path, remedy="give a file with one sentence per line").splitlines() if line.strip()
+    ]

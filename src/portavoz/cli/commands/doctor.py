@@ -1,8 +1,8 @@
-"""See what this machine has, and whether every stage of speaking works.
+"""Check this machine and every stage of synthesis.
 
-Python, processor features, devices, extras, players, the voice's checksums; then one sentence goes from text to
-phonemes, durations, mel and wave (or what its family makes of it), each step with its time and the memory the
-process has needed by then. The exit code is 1 when a step fails.
+Lists Python, processor features, devices, extras and players, and compares the voice's files with their checksums. Then
+one sentence passes through every stage (phonemes, durations, mel and wave, or what its family has instead), each with
+its time and the peak memory so far. Exit code: 0 all stages work, 1 one fails.
 
 Examples:
   portavoz doctor
@@ -81,7 +81,7 @@ def _print(here: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     print(f"devices    {', '.join(here['devices']) or 'the processor only'}")
     print(f"players    {', '.join(here['players']) or 'none found'}")
     for name, extra in here["extras"].items():
-        print(f"extra {name:<7} {'✓ installed' if extra['installed'] else '– ' + extra['install']} ({extra['adds']})")
+        print(f"extra {name:<11} {'✓ installed' if extra['installed'] else '– ' + extra['install']} ({extra['adds']})")
     for step in steps:
         memory = "" if step["megabytes"] is None else f"{step['megabytes']:7.0f} MB"
         print(

@@ -1,9 +1,8 @@
-"""Measure a voice beside recordings, or two voices beside each other.
+"""Measure a voice against recordings, or two voices against each other.
 
-The voices say the sentences of a folder with recordings (--corpus), of a text file, or some that came with portavoz.
-Every figure has its 95 % interval over the choice of sentences, and so has every difference. What needs a package that
-is not there is left out and named; asked for with --only it is an error. --listened joins the answers of listening
-pages (see 'portavoz listen').
+The voices speak the sentences of a corpus with recordings (--corpus), of a text file (--text), or a built-in set. Every
+figure and every difference has a 95 % confidence interval over sentences. A figure whose package is not installed is
+left out and named; with --only it is an error. --listened joins the answers of listening pages (see 'portavoz listen').
 
 Examples:
   portavoz evaluate heart --corpus corpus --html heart.html
@@ -38,27 +37,36 @@ WIDTH = 24
 def options(parser: argparse.ArgumentParser) -> None:
     """What `evaluate` takes."""
     parser.add_argument(
-        "voices", metavar="VOICE", nargs="*", help="one or two: a bundled voice's name, a folder (default: the bundled)"
+        "voices", metavar="VOICE", nargs="*", help="one or two voices, by name or folder (default: the bundled one)"
     )
-    what = parser.add_argument_group("what they say")
+    what = parser.add_argument_group("sentences")
     source = what.add_mutually_exclusive_group()
-    source.add_argument("--corpus", metavar="FOLDER", help="recordings with their texts, any that can be trained on")
-    source.add_argument("--text", metavar="FILE", help="sentences, one a line, without recordings")
-    what.add_argument("--count", metavar="N", type=int, default=40, help="at most so many sentences (default: 40)")
-    what.add_argument("--speaker", metavar="S[,S2]", default="", help="of the voices, one for both or one for each")
-    measured = parser.add_argument_group("what is measured")
-    measured.add_argument("--only", metavar="FIGURE,…", default="", help="these figures, such as word_error,mcd,stoi")
+    source.add_argument(
+        "--corpus", metavar="FOLDER", help="recordings with their texts, in any layout that training reads"
+    )
+    source.add_argument("--text", metavar="FILE", help="sentences, one per line, without recordings")
+    what.add_argument("--count", metavar="N", type=int, default=40, help="most sentences (default: 40)")
+    what.add_argument("--speaker", metavar="S[,S2]", default="", help="speakers: one for both voices, or one for each")
+    measured = parser.add_argument_group("figures")
     measured.add_argument(
-        "--asr", metavar="R", default="pocketsphinx", help="who counts word errors: pocketsphinx (default) or whisper"
+        "--only", metavar="FIGURE,…", default="", help="only these figures, such as word_error,mcd,stoi"
     )
     measured.add_argument(
-        "--mos", metavar="M", help="who estimates MOS: distillmos, your .onnx file, or package.module:function"
+        "--asr",
+        metavar="R",
+        default="pocketsphinx",
+        help="recogniser for the word error rate: pocketsphinx (default) or whisper",
+    )
+    measured.add_argument(
+        "--mos", metavar="M", help="MOS estimator: distillmos, your .onnx file, or package.module:function"
     )
     measured.add_argument("--listened", metavar="FILE", nargs="+", default=[], help="answers of listening pages")
-    out = parser.add_argument_group("what is written")
+    out = parser.add_argument_group("output")
     out.add_argument("--json", metavar="FILE", nargs="?", const="-", help="the report; without a FILE it is printed")
     out.add_argument("--html", metavar="FILE", help="a page with figures, sounds and pictures")
-    out.add_argument("--sounds", metavar="N", type=int, default=12, help="sentences to hear on the page (default: 12)")
+    out.add_argument(
+        "--sounds", metavar="N", type=int, default=12, help="sentences with sound on the page (default: 12)"
+    )
     runtime_options(parser.add_argument_group("runtime"))
 
 
@@ -90,16 +98,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if len(args.voices) > 2:
-        raise InputError(f"{len(args.voices)} voices: one is measured, or two beside each other; leave the others out")
-    if args.count < 1 or args.sounds < 0:
-        raise InputError("--count is a number from 1 up, --sounds one from 0 up: see 'portavoz evaluate --help'")
+        raise InputError(f"{len(args.voices)} voices: give one, or two to compare")
+    if args.count < 1:
+        raise InputError(f"--count {args.count}: give a whole number from 1 up")
+    if args.sounds < 0:
+        raise InputError(f"--sounds {args.sounds}: give a whole number from 0 up")
     for option, ending in (("json", ".json"), ("html", ".html")):
         name = getattr(args, option)
-        # Else a voice after the option would be taken for the file's name, and a report written over nothing.
+        # Otherwise a voice after the option would be taken for the name of the file.
         if name not in (None, "-") and Path(name).suffix != ending:
-            raise InputError(f"--{option} {name}: a name that ends with {ending} was wanted; put voices before options")
+            raise InputError(f"--{option} {name}: has to end with {ending}; change it, and put voices before options")
         if name not in (None, "-") and not is_folder(Path(name).absolute().parent):
-            raise InputError(f"--{option} {name}: the folder {Path(name).parent} is not there; make it first")
+            raise InputError(f"--{option} {name}: the folder {Path(name).parent} does not exist; create it first")
 
 
 def _measured(args: argparse.Namespace) -> Evaluation:
@@ -110,7 +120,7 @@ def _measured(args: argparse.Namespace) -> Evaluation:
 
     under = subjects(args.voices or [None], listed(args.speaker), load_options(args))
     needing = [name for name in listed(args.only) if name in METRICS and name not in ALONE]
-    if args.corpus is None and len(needing) and needing == listed(args.only):
+    if args.corpus is None and needing:
         raise InputError(f"{needing[0]} compares with recordings, and there are none: give a corpus (--corpus FOLDER)")
     mos = Mos(args.mos) if args.mos else None
     return evaluate(under, _sentences(args, under[0]), only=listed(args.only), mos=mos, asr=args.asr, say=note)

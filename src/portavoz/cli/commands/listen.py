@@ -1,12 +1,12 @@
-"""Make a page for a blind listening test: one file that loads nothing and needs no server.
+"""Make a page for a blind listening test: a single HTML file that needs no server.
 
-What is named are voices, which say the sentences, or folders of sound files, whose names are the sentences' ids. The
-page shuffles who speaks (by --seed and the listener's name), is worked by keys alone, and ends with a file of answers,
-which 'portavoz evaluate --listened' joins.
+Each A is a voice, which speaks the sentences, or a folder of sound files named by sentence id. The page shuffles the
+systems (by --seed and the listener's name), can be used by keyboard alone, and ends with a file of answers, which
+'portavoz evaluate --listened' reads.
 
   mos      one sound at a time, 1 (bad) to 5 (excellent)
-  ab       two sounds of the same words: which is better
-  mushra   all beside a reference, 0 to 100, the reference hidden among them
+  ab       two sounds of the same sentence: which is better
+  mushra   all systems beside a reference, 0 to 100, with the reference hidden among them
 
 Examples:
   portavoz listen heart my-voice -o test.html
@@ -32,16 +32,22 @@ if TYPE_CHECKING:
 def options(parser: argparse.ArgumentParser) -> None:
     """What `listen` takes."""
     parser.add_argument("systems", metavar="A", nargs="+", help="voices, or folders of sound files")
-    parser.add_argument("-o", "--output", metavar="PAGE", required=True, help="the page, a name that ends with .html")
+    parser.add_argument(
+        "-o", "--output", metavar="PAGE", required=True, help="the page to write; the name ends with .html"
+    )
     parser.add_argument("--test", metavar="T", help="mos, ab or mushra (default: ab for two, mos otherwise)")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--corpus", metavar="FOLDER", help="recordings with their texts: sentences, and the reference")
-    source.add_argument("--text", metavar="FILE", help="sentences for voices to say, one a line")
-    parser.add_argument("--reference", metavar="FOLDER", help="of a MUSHRA test, when it is not the corpus")
-    parser.add_argument("--count", metavar="N", type=int, default=10, help="at most so many sentences (default: 10)")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the order (default: 0)")
-    parser.add_argument("--speaker", metavar="S[,S2]", default="", help="of the voices, one for all or one for each")
-    parser.add_argument("--title", metavar="T", default="Listening test", help="what stands above it")
+    source.add_argument(
+        "--corpus", metavar="FOLDER", help="recordings with their texts: the sentences, and the reference"
+    )
+    source.add_argument("--text", metavar="FILE", help="sentences for the voices to speak, one per line")
+    parser.add_argument(
+        "--reference", metavar="FOLDER", help="reference recordings of a MUSHRA test, where they are not the corpus"
+    )
+    parser.add_argument("--count", metavar="N", type=int, default=10, help="most sentences (default: 10)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the order (default: 0)")
+    parser.add_argument("--speaker", metavar="S[,S2]", default="", help="speakers: one for all voices, or one for each")
+    parser.add_argument("--title", metavar="T", default="Listening test", help="heading of the page")
     runtime_options(parser.add_argument_group("runtime of the voices"))
 
 
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     systems = speaking.subjects(args.systems, listed(args.speaker), load_options(args))
     names = speaking.names(systems)
     sentences = _sentences(args)
-    # What cannot be such a test should be said before voices speak for minutes.
+    # Before voices speak for minutes.
     listening.check(test, names)
     sounds, sentences = listening.gather(systems, sentences, args.count)
     reference = _reference(args, sentences) if test == "mushra" else None
@@ -69,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sentences(args: argparse.Namespace) -> list[Sentence]:
-    """All that could be said: folders decide which are."""
+    """The candidates; a folder of sound files decides which of them are used."""
     from ...evaluate import sentences
     from ...evaluate.listening import is_sound_folder
 

@@ -1,8 +1,8 @@
 """Speak a text into a sound file.
 
 The text is an argument, a file, or standard input; it is read as it is spoken, so a book needs no more memory than
-a page. Without -o the sound goes to say.wav, or with --play is only played. The file appears when it is finished;
-until then an older one of that name stays as it was.
+a page. Without -o the sound goes to say.wav, or with --play is only played. The file appears when it is complete;
+until then an older file of that name is unchanged.
 
 Examples:
   portavoz say "The train leaves at 7:45." -o train.wav
@@ -26,8 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...atomic import check_new_file
 from ...deadline import time_limit
 from ...errors import InputError
+from ...input_files import is_file
 from .. import progress, sink, source
 from ..leveling import check_levels, level_options, leveled
 from ..options import (
@@ -68,38 +70,40 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="one of the voice's speakers, by name or number; in some families an embedding's file, or a mixture",
     )
-    manner.add_argument("--prompt", metavar="WAV", help="speak with the voice of this recording, in families that can")
+    manner.add_argument(
+        "--prompt", metavar="WAV", help="speak with the voice of this recording, in families that clone voices"
+    )
     manner.add_argument(
         "--pitch",
         metavar="N",
         type=float,
         default=0.0,
-        help="semitones up or down, where the voice has a pitch of its own",
+        help="semitones up or down, in voices that were trained with a pitch input",
     )
     manner.add_argument(
         "--batch",
         metavar="N",
         type=int,
-        help="sentences said together, where the family can (default: what is fastest; 1 with --stream)",
+        help="sentences spoken together, where the family can (default: the fastest; 1 with --stream)",
     )
     manner_options(manner)
     level_options(parser.add_argument_group("level and rate"))
     voice_options(parser)
-    also = parser.add_argument_group("what else to write")
+    also = parser.add_argument_group("other output")
     also.add_argument(
         "--timestamps",
         choices=("srt", "vtt", "json"),
         help="captions (srt or vtt) or times of words (json) beside OUT",
     )
-    also.add_argument("--plot", metavar="PNG", help="a picture of the wave and its mel (needs the extra 'plot')")
+    also.add_argument("--plot", metavar="PNG", help="draw the wave and its mel (needs the extra 'plot')")
     also.add_argument(
-        "--signals", action="store_true", help="print what `lab signals` finds in the sound (beside --prompt, if given)"
+        "--signals",
+        action="store_true",
+        help="print what `lab signals` finds in the sound (compared with --prompt, if given)",
     )
     json_option(also)
-    also.add_argument(
-        "--timeout", metavar="SECONDS", type=float, help="give up when it is not finished by then (default: never)"
-    )
-    also.add_argument("--quiet", action="store_true", help="no progress, warnings or summary, only errors")
+    also.add_argument("--timeout", metavar="SECONDS", type=float, help="give up after this time (default: never)")
+    also.add_argument("--quiet", action="store_true", help="print errors only: no progress, warnings or summary")
 
 
 @dataclass(slots=True)
@@ -112,7 +116,7 @@ class Report:
     warnings: dict[str, None] = field(default_factory=dict)
 
     def add(self, part: Speech, *, quiet: bool) -> None:
-        """Count one piece of speech, and tell its warnings unless they were told before."""
+        """Count one piece of speech, and print its warnings once."""
         self.seconds += part.duration
         self.words += len(part.words)
         for warning in part.warnings:
@@ -132,15 +136,15 @@ class Report:
         }
 
     def tell(self, out: str, took: float) -> None:
-        """The last line for people, on standard error."""
+        """The last line for people, on standard error; `out` is "" for sound that is only played."""
         if len(self.warnings) > SHOWN:
             note(f"{len(self.warnings) - SHOWN} more warnings; --json lists them all")
-        where, rtf = "standard output" if out == "-" else out, took / self.seconds
+        where, rtf = {"-": "standard output", "": "played"}.get(out, out), took / self.seconds
         note(f"{where}: {self.seconds:.2f} s of speech in {took:.2f} s (RTF {rtf:.3f})")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Speak. Raises PortavozError."""
+    """Speak the text. Raises PortavozError."""
     _check(args)
     check_levels(args)
     command = player(args.format or Path(args.output or "").suffix.lstrip(".").lower() or "wav") if args.play else None
@@ -174,7 +178,7 @@ def run(args: argparse.Namespace) -> int:
             more = {} if found is None else {"signals": found.to_dict()}
             print_json({"output": kept, **report.to_dict(took), "voice": voice.name, "runtime": voice.runtime, **more})
         else:
-            _tell(report, found, out, took, quiet=args.quiet)
+            _tell(report, found, out if _kept(args, playing=command is not None) else "", took, quiet=args.quiet)
         if command and (problem := play(Path(out), command)):
             note(problem)
     return 0
@@ -198,20 +202,34 @@ def _tell(report: Report, found: Found | None, out: str, took: float, *, quiet: 
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Options that contradict each other. Raises InputError."""
+    """Raises InputError for options that contradict each other, and for values out of range."""
+    from ...audio.files import check_format
+    from ...families.synthesis import MOST_ROWS, check_manner, whole_number
+
     if args.output == "-":
         for given, name in ((args.json, "--json"), (args.play, "--play"), (args.timestamps, "--timestamps")):
             if given:
                 raise InputError(f"-o - and {name}: standard output carries the sound; name a file with -o")
     elif args.format == "raw":
         raise InputError("--format raw: bare samples go to standard output only; add '-o -', or choose wav")
+    elif args.output is not None:
+        check_format(args.format or Path(args.output).suffix.lstrip("."), f"{args.output!r}: ")
+        check_new_file(args.output)
+    check_manner(args.speed, args.pauses, args.pitch)
+    if args.batch is not None:
+        whole_number("batch", args.batch, 1, MOST_ROWS)
+    if args.prompt is not None and args.speaker is not None:
+        raise InputError("--prompt and --speaker both say who speaks: give one of them")
+    for part in (args.speaker or "").split("+"):
+        name = part.rpartition(":")[0] or part
+        name = name.partition("#")[0].strip()
+        if name.endswith((".npy", ".safetensors", ".wav")) and not is_file(name):
+            raise InputError(f"--speaker {name}: there is no such file; check the path")
 
 
 def _check_times(args: argparse.Namespace, voice: Voice) -> None:
     if args.timestamps is not None and not voice.model.timed:
-        raise InputError(
-            f"--timestamps: the {voice.about['family']} family does not know when its words sound; leave it out"
-        )
+        raise InputError(f"--timestamps: the {voice.about['family']} family has no word times; leave it out")
 
 
 @contextmanager
@@ -246,8 +264,6 @@ def _request(args: argparse.Namespace, text: source.Source) -> SynthesisRequest:
     from ...families.synthesis import SynthesisOptions, SynthesisRequest
     from ...voice import read_prompt
 
-    if args.prompt is not None and args.speaker is not None:
-        raise InputError("--prompt and --speaker both say who speaks: give one of them")
     if (
         args.prompt is not None
         and args.output is not None
@@ -269,7 +285,7 @@ def _manner(args: argparse.Namespace, voice: Voice, request: SynthesisRequest) -
     if request.prompt is not None:
         speaker = voice.clone(request.prompt)
     chosen = {"speed": args.speed, "pauses": args.pauses, "seed": args.seed, "speaker": speaker, "pitch": args.pitch}
-    # Who sends sound on while it is made wants the first of it soon.
+    # A listener at the other end of a pipe should hear the first piece soon.
     early = args.output == "-" and (args.stream or args.format == "raw")
     batch = args.batch if args.batch is not None else 1 if early else None
     return {

@@ -1,8 +1,8 @@
 """Serve voices over HTTP with OpenAI's speech API, and a page to try them.
 
-Every option is also a line of a YAML file (--config) and a variable of the environment, PORTAVOZ_SERVE_NAME; flags
-come before the environment, and that before the file. Only this machine reaches the server unless --host says
-otherwise, and then it needs an API key.
+Every option can also be set in a YAML file (--config) or in the environment, as PORTAVOZ_SERVE_NAME. Flags take
+precedence over the environment, and the environment over the file. The server is reachable from this machine only; any
+other --host needs an API key.
 
 Examples:
   portavoz serve
@@ -36,7 +36,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         kind, flag = _kind(field.annotation), f"--{name.replace('_', '-')}"
         about = (field.description or "").replace("%", "%%")
         if kind is bool and field.default:
-            parser.add_argument(f"--no-{flag[2:]}", dest=name, action="store_false", default=None, help=f"not: {about}")
+            parser.add_argument(
+                f"--no-{flag[2:]}", dest=name, action="store_false", default=None, help=f"do not {about}"
+            )
         elif kind is bool:
             parser.add_argument(flag, action="store_true", default=None, help=about)
         else:
@@ -52,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C. Raises InputError and MissingExtra."""
     if package := _missing():
         raise MissingExtra(package, "serve", "serve")
-    from ...serve.run import run as serve
     from ...serve.settings import Settings, read
 
     flags = {
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         from ...serve.ray import run as serve_replicas
 
         return serve_replicas(settings, ready=note)
+    from ...serve.run import run as serve
+
     return serve(settings, ready=note)
 
 

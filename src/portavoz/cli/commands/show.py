@@ -11,9 +11,13 @@ Examples:
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ...errors import WeightError
 from ..options import json_option, print_json
+
+if TYPE_CHECKING:
+    from ...families.spec import Checkpoint
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         metavar="VOICE|FAMILY",
-        help="a bundled voice, a folder of one, a checkpoint's, or a family's name",
+        help="a voice's name or folder, a checkpoint's folder, or a family's name",
     )
     json_option(parser)
 
@@ -51,12 +55,23 @@ def _voice(name: str) -> dict[str, Any]:
         key: about[key] for key in ("name", "family", "language", "rate", "speakers", "config", "card") if key in about
     }
     graphs = found.graphs()
-    if not family.parts:
+    tensors = _tensors(found) if family.parts else None
+    if tensors is None:
         return {**kept, "folder": str(folder), "bytes": about["bytes"], "stages": model_summary.compiled(graphs)}
-    files = {family.part(part).prefix: tensors for part, tensors in found.tensors().items()}
+    files = {family.part(part).prefix: held for part, held in tensors.items()}
     layers = model_summary.layers(family, found.config, files)
     stages = model_summary.compiled(graphs) if graphs else [dict(stage) for stage in family.shown]
     return {**kept, "folder": str(folder), **_size(family, layers), "stages": stages, "layers": layers}
+
+
+def _tensors(found: Checkpoint) -> dict[str, Any] | None:
+    """Each part's tensors; None for a voice that is one graph whose weights have no names of layers."""
+    try:
+        return found.tensors()
+    except WeightError:
+        if "bytes" not in found.about():
+            raise
+        return None
 
 
 def _family(name: str) -> dict[str, Any]:
@@ -92,7 +107,7 @@ def _print(about: dict[str, Any]) -> None:
         if key in about:
             print(f"{key:<11} {_plain(about[key])}")
     for key, value in about.get("card", {}).items():
-        if key not in ("figures", "parameters"):  # figures are a table of their own, parameters are counted below
+        if key not in ("figures", "parameters"):  # figures have a table of their own, parameters are counted below
             print(f"{key:<11} {_plain(value)}")
     for stage in about["stages"]:
         print(f"stage {stage['name']:<6} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")

@@ -1,7 +1,7 @@
 """Show how a text will be read: its words, their phonemes, and what no dictionary knows.
 
-Phonemes are ARPAbet with stress digits; a blank stands between two words, and marks are pauses. A text in which
-nothing can be said is no mistake here: it has no words.
+Phonemes are ARPAbet with stress digits. A bar separates words, and punctuation marks are pauses. A text without a word
+is not an error here.
 
 Examples:
   portavoz text 'Dr. Smith paid $3.50.'
@@ -33,7 +33,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     lexicon_option(parser)
     markup_option(parser)
     parser.add_argument(
-        "--explain", action="store_true", help="each token's rule, parts of speech and where its sounds come from"
+        "--explain", action="store_true", help="show each token's rule, parts of speech, and the source of its phonemes"
     )
     json_option(parser)
 

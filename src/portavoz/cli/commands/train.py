@@ -1,8 +1,8 @@
 """Train a model as a configuration file says; needs the extra 'train'.
 
-What is in the folder already is continued, so the same command again resumes a training that was cut off, and one
-that Ctrl-C or a TERM signal stopped after writing a checkpoint. Beside its checkpoints the folder gets log.jsonl and,
-at the end, the file of averaged weights (of part "voice": a voice folder). key=value words change the file's settings.
+A run in the folder is resumed: repeat the command after a crash, Ctrl-C or SIGTERM (both write a checkpoint first).
+Besides checkpoints the folder gets log.jsonl and, at the end, the averaged weights; with 'part: voice', a voice folder.
+KEY=VALUE overrides a setting of the file.
 
 Examples:
   portavoz train recipes/smoke.yaml --out runs/smoke
@@ -34,8 +34,10 @@ INTERMIXED = True  # settings may stand behind the options too
 def options(parser: argparse.ArgumentParser) -> None:
     """What `train` takes."""
     parser.add_argument("config", metavar="CONFIG", help="a YAML file; see docs/guide/training.md")
-    parser.add_argument("changes", metavar="KEY=VALUE", nargs="*", help="settings instead of the file's, dots allowed")
-    parser.add_argument("--out", metavar="DIR", required=True, help="the folder of checkpoints, log and result")
+    parser.add_argument(
+        "changes", metavar="KEY=VALUE", nargs="*", help="override settings of the file, such as model.hidden=64"
+    )
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder of checkpoints, log and result")
     json_option(parser)
 
 

@@ -1,10 +1,9 @@
-"""Find what a voice runs on best on this machine, and remember it.
+"""Find the fastest runtimes for a voice on this machine, and remember them.
 
-Every stage is tried on every runtime, precision and number of threads that can run it, alone and as a batch, with the
-voice's own weights. The fastest whose mel or wave stays above the floor (signal over error against float32, in dB) is
-chosen, and used from then on where --runtime and --precision do not say otherwise; and so is the number of sentences
-said together with which each of them takes the least. The first run compiles the stages, which takes minutes. On
-random weights the decibels rank engines and certify nothing: listen.
+Every stage is timed with the voice's weights on every runtime, precision and number of threads that can run it, alone
+and as a batch. The fastest choice whose mel or wave stays above --floor (SNR against float32) is used from then on,
+unless --runtime or --precision is given; so is the batch size with the least time per sentence. The first run compiles
+the stages, which takes minutes. With random weights the SNR only ranks the choices and says nothing about quality.
 
 Examples:
   portavoz tune my-checkpoint
@@ -27,24 +26,32 @@ if TYPE_CHECKING:
 def options(parser: argparse.ArgumentParser) -> None:
     """What `tune` takes."""
     parser.add_argument("voice", metavar="VOICE", help="a checkpoint's folder, or its name on the hub")
-    parser.add_argument("--vocoder", metavar="DIR", help="of the checkpoint, when it is not in its folder")
-    parser.add_argument("--floor", metavar="DB", type=float, default=30.0, help="least quality (default: %(default)s)")
-    parser.add_argument("--threads", metavar="N,…", default="1,2", help="inside one stage (default: %(default)s)")
-    parser.add_argument("--batch", metavar="N,…", default="1,8", help="rows said together (default: 1,8)")
-    parser.add_argument("--steps", metavar="N", type=int, default=60, help="of each run (default: %(default)s)")
-    parser.add_argument("--rounds", metavar="N", type=int, default=3, help="the least counts (default: %(default)s)")
+    parser.add_argument("--vocoder", metavar="DIR", help="the vocoder's folder, where it is not in the checkpoint's")
+    parser.add_argument(
+        "--floor", metavar="DB", type=float, default=30.0, help="lowest SNR in dB (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", metavar="N,…", default="1,2", help="threads within one stage (default: %(default)s)"
+    )
+    parser.add_argument("--batch", metavar="N,…", default="1,8", help="batch sizes (default: 1,8)")
+    parser.add_argument("--steps", metavar="N", type=int, default=60, help="steps of each run (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", metavar="N", type=int, default=3, help="rounds; the fastest counts (default: %(default)s)"
+    )
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, remember, print. Raises PortavozError."""
+    if not 0 <= args.floor <= 100:
+        raise InputError(f"--floor {args.floor:g}: give decibels from 0 to 100, such as 30")
+    if args.rounds < 1:
+        raise InputError(f"--rounds {args.rounds}: give a whole number from 1 up")
+    threads, batches = _numbers("--threads", args.threads), _numbers("--batch", args.batch)
     from ...graph.compile import Origin
     from ...graph.tuning import Settings, tune
     from ...loading import open_checkpoint
 
-    if not 0 <= args.floor <= 100 or args.rounds < 1:
-        raise InputError("--floor is decibels from 0 to 100, --rounds a number from 1 up: see 'portavoz tune --help'")
-    threads, batches = _numbers("--threads", args.threads), _numbers("--batch", args.batch)
     settings = Settings(args.floor, args.rounds, args.steps, threads=threads, batches=batches)
     _, family, found = open_checkpoint(args.voice, args.vocoder)
     origin = Origin.of(family, found)
@@ -71,5 +78,5 @@ def _print(tuned: Tuned) -> None:
         print(f"{names}  {row.why}" if row.why else f"{names}{row.seconds * 1e3:>11.2f}{row.snr:>9.1f}")
     beside = "on a thread beside the loop" if tuned.workers else "within the loop"
     text = f"{tuned.batch} sentences of a text at once" if tuned.batch > 1 else "one sentence after the other"
-    print(f"\n* is what this voice uses from now on, {text}, sound made {beside}")
-    print("times are of a step, of a text, of a window of 128 frames")
+    print(f"\n* is what this voice uses from now on: {text}, vocoder {beside}")
+    print("times are per step, per text, and per window of 128 frames")

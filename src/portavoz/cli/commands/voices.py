@@ -1,8 +1,8 @@
-"""List the voices that go by a name: those of the package, and your own.
+"""List the voices that have a name: those of the package, and your own.
 
-Your own are folders with a voice.json in the voices folder, which is printed last (set PORTAVOZ_VOICES for another).
-Any other voice goes by its path. With --available: voices of others that are fetched when they are asked for by name
-(extra `hub`), with their licences; a file of that name in your voices folder comes first.
+Your own voices are folders with a voice.json in the voices folder, which is printed last (set PORTAVOZ_VOICES for
+another). Any other voice is given by its path. --available lists third-party voices that are downloaded when first used
+by name (extra 'hub'), with their licences; a file of that name in your voices folder takes precedence.
 
 Examples:
   portavoz voices
@@ -21,7 +21,9 @@ from ..options import json_option, note, print_json
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `voices` takes."""
-    parser.add_argument("--available", action="store_true", help="what can be had by name, with licences")
+    parser.add_argument(
+        "--available", action="store_true", help="list the voices that can be downloaded by name, with their licences"
+    )
     json_option(parser)
 
 
@@ -56,9 +58,9 @@ def _available(*, as_json: bool) -> int:
         marked = {False: "NOT FOR COMMERCIAL USE; ", None: "commercial use not settled; "}.get(row["commercial"], "")
         about = ", ".join(filter(None, [row["language"], size, row["title"]]))
         print(f"{row['name']:<24} {about}")
-        print(f"{'':<24} {marked}{row['licence']}; read in {row['licence_read']}")
+        print(f"{'':<24} {marked}{row['licence']}; as stated in {row['licence_read']}")
         if "files" not in row:
-            print(f"{'':<24} no checksum is known: fetch it yourself from {row['repository']}")
+            print(f"{'':<24} no checksum is known: download it yourself from {row['repository']}")
     return 0
 
 

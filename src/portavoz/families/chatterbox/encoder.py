@@ -74,7 +74,7 @@ class TokenEncoder(Block):
 
 
 class SpeakerProjection(Block):
-    """The x-vector [B, 1, size], normalised, as the flow hears it: [B, 1, mels]."""
+    """The x-vector [B, 1, size], normalised, as input of the flow: [B, 1, mels]."""
 
     def __init__(self, w: Weights, c: FlowConfig) -> None:
         super().__init__(w)

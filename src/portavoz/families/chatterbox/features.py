@@ -1,4 +1,4 @@
-"""A prompt's sound as each model hears it. NumPy only; every step is the reference's own.
+"""A prompt as input of each model. NumPy only; every step is the reference's own.
 
 The prompt is resampled twice, by different filters: T3's side by soxr, the flow's side by a windowed sinc. Another
 filter would be another voice: it moves the highest band by several dB.
@@ -31,7 +31,7 @@ PARTIAL, STEP, COVERAGE = 160, round(PROMPT_RATE / 1.3 / 160), 0.8  # frames of 
 
 
 def levelled(samples: Floats, rate: int) -> Floats:
-    """At −27 LUFS, as turbo hears its prompts; silence stays what it is."""
+    """At −27 LUFS, as turbo expects its prompts; silence stays what it is."""
     gain = 10.0 ** ((LUFS - lufs(samples, rate)) / 20.0)
     return samples * np.float32(gain) if math.isfinite(gain) else samples
 
@@ -73,13 +73,13 @@ def prompt_mel(samples: Floats) -> Floats:
 
 
 def x_vector_bank(samples: Floats) -> Floats:
-    """The prompt at 16 kHz as CAMPPlus hears it [frames, 80]: Kaldi's filter bank without its mean over time."""
+    """The prompt at 16 kHz as input of CAMPPlus [frames, 80]: Kaldi's filter bank without its mean over time."""
     bank = fbank(samples, PROMPT_RATE)
     return bank - bank.mean(0, keepdims=True)
 
 
 def codes_mel(samples: Floats, mels: int) -> Floats:
-    """The prompt at 16 kHz as the S3 tokenizer hears it [frames, mels]: Whisper's log-mel."""
+    """The prompt at 16 kHz as input of the S3 tokenizer [frames, mels]: Whisper's log-mel."""
     spec = MelSpec(rate=PROMPT_RATE, fft=400, hop=160, window=400, mels=mels, high=8000.0, padding="center", power=2.0)
     spectrum = stft(samples.astype(np.float64), spec)[:-1]
     mel = np.log10(np.maximum((spectrum.real**2 + spectrum.imag**2) @ filterbank(spec), 1e-10))
@@ -87,7 +87,7 @@ def codes_mel(samples: Floats, mels: int) -> Floats:
 
 
 def voice_mel(samples: Floats, mels: int) -> Floats:
-    """The prompt at 16 kHz, silence trimmed off its ends, as the voice encoder hears it [pieces, 160, mels]."""
+    """The prompt at 16 kHz, silence trimmed off its ends, as input of the voice encoder [pieces, 160, mels]."""
     spec = MelSpec(
         rate=PROMPT_RATE, fft=400, hop=160, window=400, mels=mels, high=8000.0, padding="center", power=2.0, log="none"
     )

@@ -1,4 +1,4 @@
-"""The alignment guard: where in the text the speech has come to, by a few attention heads; and what follows of it.
+"""The alignment guard: the position of the speech in the text, from a few attention heads, and its consequences.
 
 The reference's heuristics, number for number (its AlignmentStreamAnalyzer): no end before the text is through, and an
 end when the last symbols last too long, when text is read again, or when a token repeats.

@@ -1,4 +1,4 @@
-"""One sentence on its way through a Chatterbox, step by step; each step tells what it made."""
+"""One sentence through Chatterbox, step by step; each step describes its result."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Generated:
 
 @dataclass(slots=True)
 class Utterance:
-    """What the token loop says beside its tokens: warnings, complete when it has ended."""
+    """The warnings of the token loop, complete when it has ended."""
 
     warnings: list[str] = field(default_factory=list)
 
@@ -117,7 +117,7 @@ class Chatterbox:
         mean = vectors.mean(0)
         norm = float(np.linalg.norm(mean))
         if not norm > 0:
-            raise InputError("prompt: no voice is heard in it; give a recording of speech")
+            raise InputError("prompt: no speech found in it; give a recording of speech")
         return (mean / norm).astype(np.float32)[None, None]
 
     def _codes(self, low: Floats, most: int | None = None) -> Whole:
@@ -151,9 +151,7 @@ class Chatterbox:
 
     def _logits(self, step: Step, s: Sampling, guard: AlignmentGuard | None, seen: list[int], first: int) -> Floats:
         if not np.isfinite(step.logits).all():
-            raise WeightError(
-                "tokens: a logit is not finite, so nothing can be said; fetch or convert the weights again"
-            )
+            raise WeightError("tokens: a logit is not finite; fetch or convert the weights again")
         logits = guided(step.logits, s.guidance)
         if guard is None:
             return logits

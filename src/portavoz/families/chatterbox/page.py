@@ -1,4 +1,4 @@
-"""What Chatterbox's documentation page says besides its numbers."""
+"""What Chatterbox's documentation page: its text."""
 
 from __future__ import annotations
 

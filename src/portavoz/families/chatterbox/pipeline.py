@@ -75,7 +75,7 @@ def pipeline(
     def speak(values: Values) -> Values:
         tokens = list(loop.tokens(values["ids"], said_by, how, Noise(seed), Utterance()))
         if not tokens:
-            raise InputError("the model said nothing: there are no tokens to compare")
+            raise InputError("the model generated no tokens to compare")
         return {"tokens": np.array([tokens])}
 
     def encode(values: Values) -> Values:

@@ -70,7 +70,7 @@ class Conditionals:
         missing = [name for name in NAMES.values() if name not in tensors]
         if missing:
             raise WeightError(
-                f"{place}: no voice of Chatterbox, there is no {', '.join(missing)}; make it from a prompt"
+                f"{place}: not a saved Chatterbox voice, it has no {', '.join(missing)}; make it from a prompt"
             )
         parts: dict[str, Any] = {ours: np.asarray(tensors[theirs]) for ours, theirs in NAMES.items()}
         sizes = {"speaker": config.tokens.speaker, "x_vector": config.xvector.size, "mel": config.spec.mels}
@@ -116,7 +116,7 @@ def checked(samples: NDArray[Any], rate: int, shortest: float, channels: int = 1
         wave = wave[: int(PROMPT_SECONDS * rate)]
         notes.append(f"the prompt is longer than {PROMPT_SECONDS:g} s: only its first {PROMPT_SECONDS:g} s are used")
     if np.abs(wave).max() < QUIETEST:
-        raise InputError("prompt: there is no sound in it; record it again, closer to the microphone")
+        raise InputError("prompt: it is silent; record it again, closer to the microphone")
     if (np.abs(wave) >= CLIPPED).mean() > CLIPS:
         notes.append("the prompt is clipped: its voice may sound harsh; record it with less gain")
     if rate < PROMPT_RATE:

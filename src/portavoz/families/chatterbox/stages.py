@@ -155,7 +155,7 @@ class Eager:
         return Step(self.ops.numpy(logits)[:, 0], state, attention)
 
     def _with_room(self, state: State) -> State:
-        """The state, its caches longer when they are full: nobody knows in advance how long speech will be."""
+        """The state, its caches longer when they are full: the length of the speech is not known in advance."""
         first = state.past[0]
         if first.length < first.k.shape[1]:
             return state

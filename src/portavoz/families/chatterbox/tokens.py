@@ -23,7 +23,7 @@ from .config import TokensConfig
 
 
 class State(NamedTuple):
-    """What each layer remembers, and how many speech tokens were fed. A value that is used once."""
+    """The cache of each layer, and the number of speech tokens so far. A value that is used once."""
 
     past: Any
     spoken: int
@@ -133,7 +133,7 @@ class Conditioning(Block):
 
 
 class Embeddings(Block):
-    """What stands before the layers: a voice as T3 hears it, text and speech tokens with their learned positions."""
+    """The input of the layers: conditioning, text tokens and speech tokens with their learned positions."""
 
     entries: ClassVar[tuple[str, ...]] = ("condition", "opening", "following")
 
@@ -148,13 +148,13 @@ class Embeddings(Block):
     def condition(
         self, speaker: Float[Array, "1 1 X"], prompt: Int[Array, "1 P"], emotion: Float[Array, "1 1 1"]
     ) -> Float[Array, "1 K C"]:
-        """A voice as T3 hears it: speaker vector, tokens of the prompt, emotion (exaggeration) → [1, K, C]."""
+        """The conditioning of a voice: speaker vector, prompt tokens, emotion (exaggeration) → [1, K, C]."""
         return self.conditioning(speaker, self._spoken(prompt, 0), emotion)
 
     def opening(
         self, voice: Float[Array, "1 K C"], text: Int[Array, "1 S"], start: Int[Array, "1 1"], batch: int
     ) -> Float[Array, "B T C"]:
-        """Voice, text ids and the start of speech → the first steps [batch, T, C]; the second row hears no text."""
+        """Voice, text ids and the start of speech → the first steps [batch, T, C]; the second row gets no text."""
         ops, words = self.ops, self.text(text)
         silent = words * 0.0
         if self.text_places is not None:
@@ -166,7 +166,7 @@ class Embeddings(Block):
         return ops.concat(rows, 0) if batch > 1 else rows[0]
 
     def following(self, token: Int[Array, "1 1"], place: int, batch: int) -> Float[Array, "B 1 C"]:
-        """A speech token, the `place`-th, as each of `batch` rows hears it."""
+        """A speech token, the `place`-th, for each of `batch` rows."""
         x = self._spoken(token, place)
         return self.ops.concat([x] * batch, 0) if batch > 1 else x
 
@@ -194,7 +194,7 @@ class T3(Embeddings):
     ) -> tuple[Float[Array, "B 1 V"], State]:
         """Voice and text ids, start and stop included → the first token's logits [B, 1, vocabulary] and the state.
 
-        B, the caches' batch, is 2 with guidance: the second row hears no text, only its positions.
+        B, the caches' batch, is 2 with guidance: the second row gets no text, only its positions.
         """
         x = self.opening(voice, text, start, past[0].k.shape[0])
         x, past = self.backbone(x, past, causal_mask(self.ops, x.shape[1]))

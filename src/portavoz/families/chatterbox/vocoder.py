@@ -94,7 +94,7 @@ class HiFT(Block):
         return ops.clip(self._wave(self.post(ops.leaky_relu(x, LAST_SLOPE))), -c.limit, c.limit)
 
     def _wave(self, x: Any) -> Any:
-        """Log magnitude and phase [B, T, fft + 2] → wave: the phase is the *sine* of what the network says."""
+        """Log magnitude and phase [B, T, fft + 2] → wave: the phase is the *sine* of the network's output."""
         ops = self.ops
         magnitude, phase = ops.chunk(x, 2)
         magnitude, phase = ops.clip(ops.exp(magnitude), None, LOUDEST), ops.sin(phase)

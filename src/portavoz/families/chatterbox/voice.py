@@ -106,7 +106,7 @@ class ChatterboxVoice:
         """A voice: one that was cloned, a recording, a saved voice's file, or None for the one that came with it."""
         if isinstance(wanted, Conditionals):
             return wanted
-        if wanted is None or wanted in (DEFAULT, 0):
+        if wanted is None or (isinstance(wanted, str | int) and wanted in (DEFAULT, 0)):
             return self._default()
         if isinstance(wanted, Wave):
             return self.clone(wanted)
@@ -133,7 +133,7 @@ class ChatterboxVoice:
         )
 
     def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
-        """Sentences, in pieces of a few hundred characters. Raises InputError for what Chatterbox cannot be told."""
+        """Sentences, in pieces of a few hundred characters. Raises InputError for unsupported options."""
         manner.only_letters("Chatterbox")
         self._check_options(manner.options)
         self._generation(manner)

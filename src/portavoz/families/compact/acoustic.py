@@ -109,7 +109,7 @@ class Acoustic(Block):
     def vary(
         self, memory: Any, keep: Keep | None = None, *, given: Mapping[str, Any] | None = None, pitch: Any = None
     ) -> tuple[Any, dict[str, Any]]:
-        """memory with pitch and energy told, as far as there are any, and what was predicted of each [B, S, 1].
+        """memory with pitch and energy added, where the model has them, and the prediction of each [B, S, 1].
 
         `given` are the recording's own numbers by name [B, S, 1], for training.
         """

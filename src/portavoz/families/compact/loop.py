@@ -22,6 +22,7 @@ from ...ops.base import Ops
 from ...ops.tap import tap
 from ...text.alphabet import ALPHABET, GAPS, START
 from ...weights.cursor import Weights
+from ..durations import asked
 from . import vocoder as compact_wave
 from .acoustic import Acoustic, layout, padded
 from .config import CompactConfig
@@ -108,16 +109,12 @@ class Compact:
         memory, predicted = self.encode(symbols, speaker, pitch=pitch)
         lasting = self.durations(symbols, predicted, speed=speed, pauses=pauses)
         if adjust is not None:
-            lasting = np.asarray(adjust(symbols, lasting))
-            if lasting.shape != (len(symbols),) or lasting.dtype.kind not in "iu" or (lasting < 0).any():
-                raise InputError(
-                    f"durations: got {lasting.dtype} {lasting.shape}, wanted {len(symbols)} whole numbers from 0 up"
-                )
+            lasting = asked(adjust, symbols, lasting)
         ends = np.cumsum(lasting) * (self.c.mel.hop / self.c.mel.rate)
         return Utterance(tuple(ends.tolist()), self.sound(memory, lasting.astype(np.int64), pitch, seed))
 
     def sound(self, memory: Floats, durations: NDArray[np.int64], pitch: float, seed: int) -> Iterator[Floats]:
-        """The sound of durations [S] in pieces; here neither `pitch` nor `seed` is needed any more."""
+        """The sound of durations [S] in pieces; `pitch` and `seed` are not used here."""
         yield from self.waves(self.mel(memory, durations))
 
     def encode(self, symbols: Sequence[str], speaker: int = 0, *, pitch: float = 0.0) -> tuple[Floats, Floats]:
@@ -126,7 +123,7 @@ class Compact:
         Raises InputError when it is too long, or the model has no pitch to move.
         """
         if pitch and not self.pitched:
-            raise InputError(f"pitch {pitch:g}: this voice was trained without a pitch of its own; leave it at 0")
+            raise InputError(f"pitch {pitch:g}: this voice has no pitch input; leave it at 0")
         if not 0 <= speaker < self.c.speakers:
             raise InputError(f"speaker {speaker}: this voice has speakers 0 to {self.c.speakers - 1}")
         if len(symbols) > self.c.most_symbols:

@@ -1,4 +1,4 @@
-"""What the compact family's documentation page says besides its numbers."""
+"""What the compact family's documentation page: its text."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PAGE = Page(
         ("ids", "encode"), ("memory, durations", "regulate"), ("memory by frame", "decode"), ("mel", "vocode"),
         ("spectrum", "istft"), ("wave", ""),
     ],
-    text="Text to mel in one pass, in the manner of FastSpeech (arXiv:1905.09263): each symbol's memory is repeated "
-    "for as many frames as the duration predictor says, then a decoder of the same layers makes the mel. The vocoder "
-    "stays at the frame rate and ends in an inverse Fourier transform (Vocos, arXiv:2306.00814). The configuration "
-    "`natural`, which the bundled voice has, has no mel between its halves: F0 and loudness of every frame are "
-    "planned, then pulses and noise are filtered by five spectra (neural source–filter models, arXiv:1904.12088).",
+    text="Text to mel in one pass, like FastSpeech (arXiv:1905.09263): each symbol's memory is repeated for its "
+    "predicted number of frames, then a decoder of the same layers computes the mel. The vocoder stays at the frame "
+    "rate and ends in an inverse Fourier transform (Vocos, arXiv:2306.00814). The configuration `natural`, which the "
+    "bundled voice has, has no mel between its halves: F0 and loudness of every frame are predicted, then pulses and "
+    "noise are filtered by five spectra (neural source–filter models, arXiv:1904.12088).",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How high and how loud each symbol is: one number a symbol, predicted, and told to the decoder.
+"""Pitch and energy of each symbol: one predicted number per symbol, added to the memory.
 
 FastPitch (arXiv:2006.06873, section 2): one number for the frames of a symbol, in deviations from the mean of a
 corpus. In training the decoder hears the recording's own numbers, in speaking the predicted ones, which may be moved.
@@ -18,7 +18,7 @@ SEMITONE = math.log(2) / 12  # in log F0
 
 
 class Variance(Block):
-    """memory [B, S, hidden] → (memory with the number told, the predicted number [B, S, 1])."""
+    """memory [B, S, hidden] → (memory with the number added, the predicted number [B, S, 1])."""
 
     def __init__(self, w: Weights, c: CompactConfig) -> None:
         super().__init__(w)

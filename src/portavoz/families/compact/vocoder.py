@@ -57,7 +57,7 @@ def stage(model: IstftHead | HifiGan) -> Any:
 
 
 class Vocoding(NamedTuple):
-    """How far a mel has come on its way to a wave: what `vocode` takes and gives back. Each value is used once."""
+    """The state of vocoding: input and output of `vocode`. Each value is used once."""
 
     held: NDArray[np.float32]
     first: int

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...errors import InputError
-from ...folder import describe, verify
-from ...ops.base import Ops
 from ...text.chunks import TextChunk, split_text
-from ...weights import file
 from ...weights.cursor import Weights
-from ...weights.quantized import unpacked
-from ..spec import Engine, Lookup, Tensors
+from ..spec import Engine, Lookup
 from ..synthesis import SynthesisOptions, SynthesisStream
+from ..voice_folder import VoiceFolder
 from .config import CompactConfig
 from .loop import STAGES, Compact
 from .runtime import eager_stages
@@ -23,31 +20,24 @@ from .source_loop import loop
 
 PIECE = 180  # symbols of a chunk: about 12 seconds
 FRAMES = 4096  # of a hundredth of a second: what the model has to hold at once
-WEIGHTS = "model.safetensors"
 
 
-@dataclass(frozen=True, slots=True)
-class CompactFolder:
+@dataclass(frozen=True)
+class CompactFolder(VoiceFolder):
     """A folder with voice.json, model.safetensors, and a compiled graph for each stage."""
 
-    folder: Path
-    description: dict[str, Any]
-    config: CompactConfig
-    weights: Path | None = None  # a file of weights in the place of the folder's own
+    stages: ClassVar[tuple[str, ...]] = STAGES
 
     @classmethod
     def open(cls, folder: Path, lookup: Lookup) -> CompactFolder:
         """Read voice.json. Raises InputError for speakers that do not fit, SpecError for another configuration."""
-        if lookup.vocoder is not None:
-            raise InputError(f"vocoder {str(lookup.vocoder)!r}: the compact family has its own; leave it out")
-        about = describe(folder)
-        config = CompactConfig.from_dict(about["config"])
-        if len(about["speakers"]) != config.speakers:
+        found = cls.read(folder, lookup, lambda values, _: CompactConfig.from_dict(values))
+        names = found.description["speakers"]
+        if len(names) != found.config.speakers:
             raise InputError(
-                f"{folder}: {len(about['speakers'])} speakers have names, the model has {config.speakers}; "
-                "install it again"
+                f"{folder}: {len(names)} speakers have names, the model has {found.config.speakers}; install it again"
             )
-        return cls(folder, about, config)
+        return found
 
     @classmethod
     def bare(cls, weights: Path, config: CompactConfig) -> CompactFolder:
@@ -55,36 +45,9 @@ class CompactFolder:
         about = {"name": weights.stem, "family": "compact", "rate": config.mel.rate, "config": config.to_dict()}
         return cls(weights.parent, {**about, "speakers": [str(n) for n in range(config.speakers)]}, config, weights)
 
-    def about(self) -> dict[str, Any]:
-        """voice.json."""
-        return self.description
-
-    def tensors(self) -> dict[str, Tensors]:
-        """The weights by name. Raises WeightError for a damaged file."""
-        return {"model": unpacked(file.read(self.files()[0])[0])}
-
-    def eager(self, ops: Ops) -> Any:
-        """The stages on an eager back end. Raises WeightError when the weights do not fit."""
-        w = Weights.load(self.files()[0], ops)
-        model = eager_stages(w, self.config)
-        w.finish()
-        return model
-
-    def replaced(self, weights: Path) -> CompactFolder:
-        """The same voice with another file of weights."""
-        return replace(self, weights=weights)
-
-    def files(self) -> list[Path]:
-        """The file of weights, compared with its checksum."""
-        if self.weights is not None:
-            return [self.weights]
-        verify(self.folder, self.description, [WEIGHTS])
-        return [self.folder / WEIGHTS]
-
-    def graphs(self) -> dict[str, Path]:
-        """The compiled stages, compared with their checksums."""
-        verify(self.folder, self.description, [f"{name}.onnx" for name in STAGES])
-        return {name: self.folder / f"{name}.onnx" for name in STAGES}
+    def build(self, w: Weights) -> Any:
+        """The stages on an eager back end."""
+        return eager_stages(w, self.config)
 
 
 def synthesizer(folder: CompactFolder, engine: Engine) -> CompactVoice:
@@ -111,8 +74,8 @@ class CompactVoice:
             return 0
         if isinstance(wanted, int) and 0 <= wanted < len(self.speakers):
             return wanted
-        if wanted in self.speakers:
-            return self.speakers.index(str(wanted))
+        if isinstance(wanted, str) and wanted in self.speakers:
+            return self.speakers.index(wanted)
         raise InputError(
             f"speaker {wanted!r}: the voice {self.name} has {', '.join(self.speakers)}; choose one of them"
         )

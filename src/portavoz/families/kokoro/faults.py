@@ -91,7 +91,7 @@ def _snake(model: Any, _: Any) -> None:
 
 
 def _phase(model: Any, _: Any) -> None:
-    """The first sine of a call is left out: the one that makes a phase of what the network says."""
+    """The first sine of a call is left out: which turns the network's output into a phase."""
     generator, calls = model.decoder.generator, [0]
 
     def sin(ops: Any, x: Any) -> Any:

@@ -31,8 +31,7 @@ def tensors(model: Any, path: Path) -> Arrays:
     held = {one.name: one for one in model.graph.initializer if one.name.startswith(PARTS)}
     if missing := [name for name in FIRST if name not in held]:
         raise WeightError(
-            f"{path}: does not tell which of its weights is {missing[0]}, so it runs as the graph that it is; leave "
-            "the back end out"
+            f"{path}: does not tell which weight is {missing[0]}, so it runs only as a graph; leave the back end out"
         )
     products = {n.input[1] for n in model.graph.node if n.op_type == "MatMul"}
     found: Arrays = {}
@@ -74,7 +73,9 @@ def published(tensors: Mapping[str, NDArray[Any]], path: Path) -> Arrays:
     held = {name.replace("module.", ""): a for name, a in tensors.items()}
     held = weight_norm({name: a for name, a in held.items() if not UNUSED.search(name)})
     if wrong := [name for name in held if not name.startswith(PARTS)] or [n for n in FIRST[:2] if n not in held]:
-        raise WeightError(f"{path}: {wrong[0]} is no tensor of a Kokoro checkpoint, or is missing; give Kokoro's file")
+        raise WeightError(
+            f"{path}: {wrong[0]} is not a tensor of a Kokoro checkpoint, or is missing; give Kokoro's file"
+        )
     found: Arrays = {}
     for name, a in held.items():
         stem, _, role = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""What Kokoro's documentation page says besides its numbers."""
+"""What Kokoro's documentation page: its text."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ PAGE = Page(
     flow=[("tokens, style, speed", "speak"), ("wave, durations", "")],
     text="A StyleTTS 2 (arXiv:2306.07691) without diffusion: PL-BERT reads the phonemes, predictors give durations, F0 "
     "and loudness in a given style, and an iSTFTNet (arXiv:2203.02395) with a source of harmonics makes the sound. "
-    "[How its files are read](../guide/kokoro.md).",
+    "[Graph, blocks and figures](../guide/kokoro.md).",
 )

@@ -48,7 +48,7 @@ class KokoroVoice:
     def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
         """Phonemes in pieces of at most 510 tokens. Raises InputError for a language that nothing here reads."""
         if manner.adjust is not None and not self.timed:
-            raise InputError("durations: this export of the model does not tell them; leave them out")
+            raise InputError("durations: this export of the model has no durations; leave it out")
         return split(text, self._language(manner), manner.lexicon)
 
     def _language(self, manner: SynthesisOptions) -> str:

@@ -52,7 +52,7 @@ class PiperConfig:
 
     @property
     def british(self) -> bool:
-        """Whether it wants British phonemes."""
+        """Whether it needs British phonemes."""
         return self.language.lower().replace("_", "-").startswith("en-gb")
 
 

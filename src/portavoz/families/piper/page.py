@@ -1,4 +1,4 @@
-"""What Piper's documentation page says besides its numbers."""
+"""What Piper's documentation page: its text."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ PAGE = Page(
     },
     flow=[("phonemes, scales", "speak"), ("wave, durations", "")],
     text="VITS (arXiv:2106.06103): a text encoder, a stochastic predictor of durations, a normalising flow, and "
-    "HiFi-GAN's decoder, trained as one. [How its files are read](../guide/piper.md).",
+    "HiFi-GAN's decoder, trained as one. [Graph, blocks and figures](../guide/piper.md).",
 )

@@ -53,8 +53,8 @@ class PiperVoice:
             return 0
         if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < self.c.speakers:
             return wanted
-        if wanted in self.speakers:
-            return self.speakers.index(str(wanted))
+        if isinstance(wanted, str) and wanted in self.speakers:
+            return self.speakers.index(wanted)
         shown = ", ".join(self.speakers[:12]) + (" …" if len(self.speakers) > 12 else "")
         raise InputError(f"speaker {wanted!r}: the voice {self.name} has {shown}; choose one of them")
 

@@ -175,7 +175,7 @@ def _wrong(what: str, wanted: str) -> SpecError:
 
 def _check_kind(values: Any, whose: str, architecture: str, kind: str) -> None:
     if not isinstance(values, Mapping):
-        raise SpecError(f"{whose} configuration is a {type(values).__name__}: give the values of its config.json")
+        raise SpecError(f"{whose} configuration is of type {type(values).__name__}: give the values of its config.json")
     given: Any = values.get("architectures") or [architecture]
     listed: list[Any] = given if isinstance(given, list) else [given]
     found = values.get("model_type", kind)
@@ -201,7 +201,7 @@ def _check_vocoder(v: HifiGanConfig, mels: int) -> None:
     lists = [v.upsample_rates, v.upsample_kernel_sizes, v.resblock_kernel_sizes, *v.resblock_dilation_sizes]
     numbers = [v.model_in_dim, v.upsample_initial_channel, *(n for part in lists for n in part)]
     if not all(n > 0 for n in numbers) or not all(lists):
-        raise _wrong("vocoder has a width, rate or kernel that is none", "whole numbers from 1 up")
+        raise _wrong("vocoder has a width, rate or kernel below 1", "whole numbers from 1 up")
     if v.model_in_dim != mels:
         raise _wrong(f"vocoder.model_in_dim is {v.model_in_dim}", f"num_mel_bins, which is {mels}")
     if len(v.upsample_rates) != len(v.upsample_kernel_sizes):

@@ -21,7 +21,7 @@ from .names import DECODER, ENCODER, HEADS, ignore
 
 
 class State(NamedTuple):
-    """Where a batch of utterances has come to.
+    """The state of a batch of utterances.
 
     `own` what each decoder layer remembers of the steps said, `memory` each layer's keys and values of the text,
     `mask` [B, 1, 1, S] which symbols are real (None: all), `speaker` [B, X]. A value that is used once.

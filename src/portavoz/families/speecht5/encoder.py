@@ -1,4 +1,4 @@
-"""ids → memory: the text as the decoder looks at it. Ao et al. 2021, arXiv:2110.07205; names as in the checkpoint.
+"""The text encoder: ids → memory. Ao et al. 2021, arXiv:2110.07205; names as in the checkpoint.
 
 Layers are post-norm: the norm comes after each residual sum, one more before the first layer, none after the last.
 """
@@ -34,7 +34,7 @@ def sinusoids(length: int, channels: int) -> NDArray[np.float32]:
 
 
 class Positions(Block):
-    """``x + alpha · table``: one learned number says how much positions count (arXiv:1809.08895, section 3.2)."""
+    """``x + alpha · table``: with a learned scale (arXiv:1809.08895, section 3.2)."""
 
     def __init__(self, w: Weights, longest: int, channels: int) -> None:
         super().__init__(w)

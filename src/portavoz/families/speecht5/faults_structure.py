@@ -36,7 +36,7 @@ def heads(a: Any, v: Any) -> Any:
 
 
 def prenet(a: Any, v: Any) -> Any:
-    """What a frame passes on its way in."""
+    """The decoder's pre-net."""
     return a.decoder.prenet
 
 

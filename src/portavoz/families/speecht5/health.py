@@ -1,4 +1,4 @@
-"""One sentence on its way through a SpeechT5, step by step; each step tells what it made."""
+"""One sentence through SpeechT5, step by step; each step describes its result."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Sentence:
         return f"{len(self.numbers)} of {self.tokenizer.size} known"
 
     def memory(self) -> str:
-        """The text as the decoder looks at it, and a first step."""
+        """The encoded text, and the first step."""
         ids, masks = np.asarray(self.numbers, np.int64)[None], self.model.masks(0, 1)
         state = self.model.stages.encode(ids, np.ones(ids.shape, bool), self.speaker[None], 1)
         first = next(decode(self.model.stages, state, lambda step, rows: masks, 1, self.model.c, rows=1))

@@ -219,7 +219,7 @@ class SpeechT5:
     ) -> list[Row]:  # fmt: skip
         texts = [validation.text(row, self.c) for row in ids]
         if not texts:
-            raise InputError("there is no row of ids: give at least one")
+            raise InputError("ids has no rows: give at least one")
         bounds = [stop.bounds(len(row), self.c) for row in texts]
         if masks is None:
             seeds = [seed] * len(texts) if isinstance(seed, int) else seed
@@ -266,5 +266,5 @@ class SpeechT5:
         if not fired:
             return True, (f"no stop token after {step} steps ({seconds:.1f} s): output truncated",)
         if frames < FEWEST * symbols:
-            return True, (f"stop token after {step} steps ({seconds:.2f} s) for {symbols} symbols: speech is missing",)
+            return True, (f"stop token at step {step} ({seconds:.2f} s) for {symbols} symbols: speech is missing",)
         return True, ()

@@ -1,4 +1,4 @@
-"""What SpeechT5's documentation page says besides its numbers, and its picture."""
+"""What SpeechT5's documentation page: its text and its picture."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ PAGE = Page(
         "vocoder": r"^vocoder",
     },
     flow=[("ids", "encode"), ("memory", "step (a loop)"), ("frames, stop", "postnet"), ("mel", "vocode"), ("wave", "")],
-    text="An encoder reads the letters; a decoder makes two frames a step, hears the second of them in the next step, "
-    "and says when it is done (arXiv:2110.07205). The pre-net drops out while it speaks: its masks are inputs. "
-    "A post-net corrects the whole mel, HiFi-GAN (arXiv:2010.05646) makes the wave.",
-    end="\n## Where the decoder looks\n\n![Cross-attention of a run](../img/speecht5-attention.png)\n\n"
+    text="An encoder reads the letters; an autoregressive decoder predicts two frames and stop probabilities per step, "
+    "and gets the second frame back as input of the next step (arXiv:2110.07205). The pre-net uses dropout at "
+    "inference, so its masks are inputs. A post-net corrects the whole mel, and HiFi-GAN (arXiv:2010.05646) is the "
+    "vocoder.",
+    end="\n## Attention of the decoder\n\n![Cross-attention of a run](../img/speecht5-attention.png)\n\n"
     "Cross-attention weights, mean over heads, of each decoder layer over the steps of one run. The weights of "
     "this model are random (the configuration `tiny`, drawn from a seed), so no diagonal can be expected; "
     "`SpeechT5.generate(…, attention=True)` gives the same numbers for a trained checkpoint.\n",

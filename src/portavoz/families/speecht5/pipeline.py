@@ -81,7 +81,7 @@ def probe_speaker(c: SpeechT5Config, seed: int) -> Floats:
 
 
 class WithMemory:
-    """Stages whose loop hears a text that another pipeline has read; no sound is made."""
+    """Stages that start from the memory of another pipeline, without a vocoder."""
 
     def __init__(self, inner: MemoryStages, heard: Pairs) -> None:
         self.inner, self.heard, self.step, self.select = inner, heard, inner.step, inner.select

@@ -129,7 +129,7 @@ def runner(sessions: Mapping[str, Any], host: Tensors, c: SpeechT5Config) -> Ses
 
 @dataclass(slots=True)
 class State:
-    """Where a batch has come to; used once.
+    """The state of a batch; used once.
 
     own [layers, 2, B, heads, S, D] keys and values of the steps said, `text` the same of the text as the stage gave
     them, `arrays` what a step reads and writes, by name; `call` runs it on them.

@@ -1,4 +1,4 @@
-"""Who speaks: x-vectors from files, by name, and mixtures of them.
+"""Speakers: x-vectors from files, by name, and mixtures of them.
 
     voice.npy                        one vector, as NumPy writes it
     voices.safetensors               one tensor in it, or several vectors by name: voices.safetensors#anna
@@ -35,8 +35,7 @@ def speaker(wanted: Any, size: int, known: Mapping[str, Floats] | None = None) -
         if known:
             return next(iter(known.values()))
         raise InputError(
-            f"no speaker: this model speaks with the voice of an embedding of {size} numbers; give one, "
-            "such as speaker.npy"
+            f"no speaker: this model needs a speaker embedding of {size} numbers; give one, such as speaker.npy"
         )
     if not isinstance(wanted, (str, Path)):
         return checked(wanted, size, "the speaker embedding")
@@ -56,7 +55,7 @@ def checked(vector: Any, size: int, name: str) -> Floats:
     if not np.isfinite(out).all():
         raise InputError(f"{name}: holds NaN, infinity or numbers beyond float32; make it again from clean sound")
     if not out.any():
-        raise InputError(f"{name}: zeros throughout, which is nobody's voice; choose another one")
+        raise InputError(f"{name}: all zeros; choose another one")
     return out
 
 

@@ -36,7 +36,7 @@ SHOWN = (
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder's config.json says that it is one."""
+    """Whether a folder's config.json names this family."""
     return is_checkpoint(folder) and checkpoint(folder)["family"] == MODEL
 
 

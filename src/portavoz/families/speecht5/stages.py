@@ -55,7 +55,7 @@ class MemoryStages(Stages, Protocol):
 
 @runtime_checkable
 class AttentionStages(Stages, Protocol):
-    """Stages that can also show where the decoder looks: a step with its weights [B, layers, heads, S]."""
+    """Stages that can also return the decoder's attention: a step with its weights [B, layers, heads, S]."""
 
     def step_with_attention(self, frame: Floats, state: Any, masks: Floats) -> tuple[Floats, Floats, Any, Floats]: ...
 
@@ -136,7 +136,5 @@ def _opened(source: str | Path | Source, ops: Ops, place: str | Path) -> Weights
         raise WeightError(f"{said}{problem}") from problem
     for path, array in w.source.items():
         if np.asarray(array).dtype.kind == "f" and not np.isfinite(array).all():
-            raise WeightError(
-                f"{said}{path}: holds NaN or infinity, so nothing could be said; fetch or convert it again"
-            )
+            raise WeightError(f"{said}{path}: holds NaN or infinity, so there is no output; fetch or convert it again")
     return w

@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 
 class Utterance(NamedTuple):
-    """An utterance on its way: `ends` is empty (SpeechT5 does not know when symbols end), `waves` its sound in pieces.
+    """An utterance in progress: `ends` is empty (SpeechT5 does not know when symbols end), `waves` its sound in pieces.
 
     `warnings` fills up while `waves` is read.
     """

@@ -51,7 +51,7 @@ class Tokenizer:
         path = folder / MODEL
         if not is_file(path):
             raise InputError(
-                f"{folder}: there is no {MODEL}, so text cannot become ids; copy the checkpoint's tokenizer there"
+                f"{folder}: there is no {MODEL}, so text cannot be tokenized; copy the checkpoint's tokenizer there"
             )
         with needed("sentencepiece", "hub", "a SpeechT5 tokenizer"):
             from sentencepiece import SentencePieceProcessor

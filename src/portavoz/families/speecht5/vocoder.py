@@ -37,7 +37,7 @@ EARLY = Edges()
 
 
 class Windows(NamedTuple):
-    """How far one stage has come over one mel. Each value is used once.
+    """The progress of one stage over one mel. Each value is used once.
 
     `run` is the stage on a window of which some frames before and after are only neighbours: [1, F, …], before, after
     → [1, (F − before − after) · hop, …]; `reach` the frames it looks to either side; `late` how many frames after each

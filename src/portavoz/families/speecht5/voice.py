@@ -43,7 +43,7 @@ class SpeechT5Voice:
         return speaker(wanted, self.model.c.speaker_embedding_dim, self.known)
 
     def split_text(self, text: str | Iterable[str], manner: SynthesisOptions) -> Iterator[TextChunk]:
-        """Letters, in pieces within the model's positions. Raises InputError for what SpeechT5 cannot be told."""
+        """Letters, in pieces within the model's positions. Raises InputError for unsupported options."""
         manner.only_letters("SpeechT5")
         return read(text, self.tokenizer, limit=limit(self.model.c))
 

@@ -24,7 +24,7 @@ HEAD = 64  # numbers that are compared before all of them are
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """`kind` in a word, `text` as the end of a sentence, `undo` what to do to the tensor (empty: nobody knows)."""
+    """`kind` in a word, `text` as the end of a sentence, `undo` what to do to the tensor (empty: unknown)."""
 
     kind: str
     text: str

@@ -30,7 +30,7 @@ def decide(
     """The order of one tensor. `looks(axes)`: whether the numbers, so moved, are the reference's (None: no telling).
     `turned`: this file stores the matrix [in, out].
 
-    Axes are the way to PyTorch's order, or None when nothing moves or nobody knows.
+    Axes are the way to PyTorch's order, or None when nothing moves or it is unknown.
     """
     if role not in ROLES:
         if turned and stored != wanted[::-1]:

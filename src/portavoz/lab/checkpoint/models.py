@@ -128,9 +128,7 @@ def _family(path: Path, held: Store, about: Mapping[str, Any]) -> str:
     for known in families.names():
         if said.startswith(known):
             return known
-    raise InputError(
-        f"{path}: nothing says which family's weights these are; say --family {' or '.join(families.names())}"
-    )
+    raise InputError(f"{path}: the family of these weights is unknown; give --family {' or '.join(families.names())}")
 
 
 def _about(path: Path, held: Store) -> dict[str, Any]:
@@ -162,7 +160,7 @@ def _configured(family: FamilySpec, path: Path, folder: Path, config: str | None
     values = about.get("config", about)
     if not values:
         raise InputError(
-            f"{path}: no configuration in its metadata and no voice.json or config.json beside it; say --config NAME "
+            f"{path}: no configuration in its metadata and no voice.json or config.json beside it; give --config NAME "
             f"or FILE (names: {', '.join(family.configs)})"
         )
     return family.parse(values, folder)
@@ -174,7 +172,7 @@ def _inside(path: Path, held: Store) -> Any:
     try:
         return parse_json(held.metadata["config"])
     except ValueError as problem:
-        raise InputError(f"{path}: the configuration in its metadata is no JSON ({problem}); say --config") from None
+        raise InputError(f"{path}: the configuration in its metadata is not JSON ({problem}); give --config") from None
 
 
 def _made(path: Path, family: FamilySpec, name: str, config: Any, held: Store) -> Part:

@@ -32,7 +32,7 @@ def compare(out: Ledger, against: Ledger) -> set[str]:
             differ[path] = (held, right)
     if unmatched:
         many = f"{len(unmatched)} tensors have" if len(unmatched) > 1 else "a tensor has"
-        text = f"{many} no counterpart in the reference, so nobody can say whether it is right: {unmatched[0]}"
+        text = f"{many} no counterpart in the reference, so it cannot be checked: {unmatched[0]}"
         out.faults.append(Fault("uncompared", "", text))
     mine, theirs = ({p: held.tensor for p, held in one.held.items()} for one in (out, against))
     for path, (held, right) in differ.items():

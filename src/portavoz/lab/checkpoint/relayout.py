@@ -80,8 +80,8 @@ def _refuse(ledger: Ledger, fix: bool) -> None:
     strange = [key for key in ledger.left if ledger.tensors[key].bits.ndim > 2]
     if strange:
         raise WeightError(
-            f"{ledger.part.path}: not converted, because nobody knows what {strange[0]} is, and so the order of its "
-            "axes; take it out, or see portavoz weights audit"
+            f"{ledger.part.path}: not converted: the role of {strange[0]}, and so its axis order, is unknown; remove "
+            "it, or see 'portavoz weights audit'"
         )
 
 

@@ -20,7 +20,7 @@ from .ledger import account
 
 
 def apply_fix(tensor: Stored, fix: Mapping[str, Any]) -> Stored:
-    """A tensor with one cause undone. Raises WeightError for a deed that nobody knows."""
+    """A tensor with one cause undone. Raises WeightError for an unknown deed."""
     bits, deed = tensor.bits, fix["op"]
     if deed == "view":
         return Stored(fix["as"], np.asarray(bits, order="C").view(DTYPES[fix["as"]]))
@@ -38,7 +38,7 @@ def apply_fix(tensor: Stored, fix: Mapping[str, Any]) -> Stored:
         wide = tensor.values.astype(np.float64)
         wide = np.asarray(wide * fix["by"] if deed == "scale" else wide + fix["number"])
         return Stored.of(wide).cast(tensor.kind)
-    raise WeightError(f"{deed}: nobody knows how to undo this; mend the weights by hand")
+    raise WeightError(f"{deed}: cannot be undone automatically; fix the weights by hand")
 
 
 def repaired(ledger: Ledger, layout: str | None = None) -> Store:

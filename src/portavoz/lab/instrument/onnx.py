@@ -80,7 +80,7 @@ def _opened(path: Path) -> Any:
         onnx.checker.check_model(model)
     except (OSError, DecodeError, onnx.checker.ValidationError) as problem:
         text = " ".join(str(problem).split())[:160]
-        raise InputError(f"{path}: is no ONNX graph ({text}); export it again") from problem
+        raise InputError(f"{path}: is not an ONNX graph ({text}); export it again") from problem
     return model
 
 

@@ -65,7 +65,7 @@ class OpsInstrument(OpsWrapper):
         self.observer, self.spelled, self.borders = observer, spelled, Counter[str]()
 
     def see(self, unit: Met, run: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if unit.kind != "tap":
+        if unit.kind != "leaf":
             return run(*args, **named)
         tensors, join = flatten((args, named), self._is_tensor)
         results: list[tuple[list[Any], Callable[..., Any]]] = []
@@ -87,16 +87,16 @@ class OpsInstrument(OpsWrapper):
 
         def spelled(*args: Any, **named: Any) -> Any:
             if native is not None:
-                plain = getattr(Ops, unit.word)(self.inner, *args, **named)
+                plain = getattr(Ops, unit.op)(self.inner, *args, **named)
                 kernel = native(*args, **named)
-                about = Unit(unit.key, "kernel", unit.word, unit.path, _call(unit.key))
+                about = Unit(unit.key, "kernel", unit.op, unit.path, _call(unit.key))
                 self.observer.kernel(about, self.inner.numpy(kernel), self.inner.numpy(plain))
             return body(*args, **named)
 
         return spelled
 
     def named_value(self, name: str, value: Any) -> Any:
-        """A value named by `tap`: seen like a word that changes nothing."""
+        """A value named by `tap`: observed like an op that changes nothing."""
         call = self.borders[name]
         self.borders[name] += 1
         tensor = self._is_tensor(value) and not isinstance(value, np.ndarray)
@@ -120,11 +120,11 @@ class OpsInstrument(OpsWrapper):
         given = {role: t for role, t in fields.items() if self._is_tensor(t) and not role.startswith("_")}
 
         def canonical(role: str, t: Any) -> NDArray[Any]:
-            kind = unit.word if role == "weight" else ""
+            kind = unit.op if role == "weight" else ""
             return np.asarray(relayout(self.inner.numpy(t), kind, self.inner.layout, "torch"))
 
         known = {k: v for k, v in facts(unit, args, named).items() if k in FACTS}
-        return Unit(unit.key, "leaf", unit.word, unit.path, _call(unit.key), known, LazyArrays(given, canonical))
+        return Unit(unit.key, "leaf", unit.op, unit.path, _call(unit.key), known, LazyArrays(given, canonical))
 
 
 FACTS = ("eps", "stride", "padding", "dilation", "groups", "slope", "approximate")
@@ -150,15 +150,13 @@ def leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def facts(unit: Met, args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    """What a unit declares besides tensors: a layer's stride, eps …; a word's slope, heads, axis by their names."""
+    """What a unit declares besides tensors: a layer's stride, eps …; an op's slope, heads, axis by their names."""
     if unit.layer is not None:
-        given = {
-            k: v for k, v in vars(unit.layer).items() if not k.startswith("_") and k not in ("ops", "word", "path")
-        }
+        given = {k: v for k, v in vars(unit.layer).items() if not k.startswith("_") and k not in ("ops", "op", "path")}
     elif unit.kind == "block":
         given = dict(named)
     else:
-        bound = inspect.signature(getattr(Ops, unit.word)).bind(None, *args, **named)
+        bound = inspect.signature(getattr(Ops, unit.op)).bind(None, *args, **named)
         bound.apply_defaults()
         given = {k: v for k, v in bound.arguments.items() if k != "self"}
     plain = {k: dataclasses.asdict(cast(Any, v)) if dataclasses.is_dataclass(v) else v for k, v in given.items()}

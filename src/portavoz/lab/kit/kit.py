@@ -173,7 +173,7 @@ def settle(verdict: Verdict, stages: list[Progress]) -> Verdict:
     open_ = [stage.stage for stage in stages if not stage.done]
     names = ", ".join(stage.stage for stage in stages)
     verdict.answer = "UNDECIDABLE" if open_ else "PASS"
-    verdict.reason = f"not handed in, or in part: {', '.join(open_)}" if open_ else f"every unit of {names} passed"
+    verdict.reason = f"missing, or partial: {', '.join(open_)}" if open_ else f"every unit of {names} passed"
     return verdict
 
 

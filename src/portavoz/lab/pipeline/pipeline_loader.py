@@ -14,14 +14,15 @@ from ...families.spec import FamilySpec
 from ...folder import voices
 from ...graph.compile import Origin, assemble, plan, prebuilt
 from ...graph.onnx import computes_in_whole_numbers
-from ...input_files import is_file, parse_json
+from ...input_files import is_file, is_there, parse_json
 from ...loading import Source, open_checkpoint
+from ...loading.locate import here
 from ...ops.base import Ops
 from ...weights import file
 from ...weights.cursor import Weights
 from ..probes import configured, probe_of, reference
 
-__all__ = ["SENTENCE", "Request", "on", "other_speaker", "parted", "side"]
+__all__ = ["SENTENCE", "Request", "check_side", "on", "other_speaker", "parted", "side"]
 
 
 def runtimes() -> dict[str, str]:
@@ -52,13 +53,27 @@ def side(name: str, request: Request, *, beside: str | None = None) -> Pipeline:
     return on(ops.open(kind or ops.preferred()), base, request, beside=beside, name=name)
 
 
+def check_side(name: str) -> None:
+    """Raises InputError for a name that no pipeline can have, before a framework is imported; programs are left out."""
+    if ":" in name.partition("@")[0] and not is_there(name):
+        return
+    base, _ = parted(name)
+    if base in families.names():
+        pipelines(families.get(base))
+    elif base.endswith((".safetensors", ".trace")):
+        if not is_file(base):
+            raise InputError(f"{base}: there is no such file; check the path")
+    elif here(base) is not None:
+        pipelines(open_checkpoint(base).family)
+
+
 def parted(name: str) -> tuple[str, str]:
     """``heart@onnx:int8`` → heart, onnx:int8. What stands behind a hub's @ is no runtime, so it stays in the name."""
     base, _, runtime = name.rpartition("@")
     known = runtimes()
     if base and runtime.partition(":")[0] in known:
         return base, runtime
-    if base in families.names() or base in voices():
+    if base in families.names() or base in voices() or is_there(base):
         raise InputError(f"{name}: there is no runtime {runtime!r}; choose one of {', '.join(known)}")
     return name, ""
 
@@ -87,7 +102,7 @@ def other_speaker(base: str, request: Request) -> Request | None:
 def pipelines(family: FamilySpec) -> PipelineSpec:
     """How a family's models become pipelines. Raises InputError for one that does not say."""
     if family.pipeline is None:
-        raise InputError(f"{family.title} has no pipeline that could be crossed; see lab compare")
+        raise InputError(f"{family.title} cannot be split into stages here; use lab compare")
     return family.pipeline()
 
 
@@ -113,7 +128,9 @@ def _weights(path: Path, beside: str | None) -> Source:
     about = file.read(path)[1]
     family = families.get(about["family"]) if about.get("family") in families.names() else None
     if family is None or family.bare is None or "config" not in about:
-        raise InputError(f"{path}: neither its metadata nor a voice.json beside it says what it is; put it into one")
+        raise InputError(
+            f"{path}: neither its metadata nor a voice.json beside it names its family; put it into a voice folder"
+        )
     return Source(path.parent, family, family.bare(path, family.parse(parse_json(about["config"]), None)))
 
 

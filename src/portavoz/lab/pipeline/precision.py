@@ -1,4 +1,4 @@
-"""Which stage, or which layer, suffers from a lower precision: one at a time computed in it, all the rest in float32.
+"""Which stage, or which layer, is sensitive to a lower precision: one at a time is computed in it.
 
 Durations and the number of steps are the float32 run's, so that sounds of one length are compared; how many would
 have been others is said beside (`decisions`).
@@ -22,7 +22,7 @@ from ...ops import preferred
 from ...ops.rounding import KINDS, Rounding
 from ..forcing.teacher_forcing import CRASHES
 from ..metrics import distance
-from .pipeline_loader import Request, on
+from .pipeline_loader import Request, check_side, on
 from .swap import mel_distance
 
 
@@ -131,6 +131,7 @@ def sensitivity(
     wrong = [kind for kind in kinds if kind not in KINDS]
     if wrong or not kinds:
         raise InputError(f"there is no precision {', '.join(wrong) or 'named'}: choose among {', '.join(KINDS)}")
+    check_side(name)
     watch = Rounding(open_ops(backend or preferred()))
     looked = Sensitivity(on(watch, name, request or Request(), name=name), watch)
     rows = list(looked.layers(kinds, only) if layers else looked.stages(kinds))
@@ -148,7 +149,7 @@ def lines(name: str, rows: Sequence[Row], most: int = 0) -> list[str]:
     first = rows[0]
     where = first.unit or f"the stage {first.stage}"
     what = "overflows" if math.isinf(first.wave) else f"moves the sound by {first.decibels:.2g} dB"
-    out = [f"{where} suffers most: in {first.kind} it {what}", ""]
+    out = [f"{where} is the most sensitive: in {first.kind} it {what}", ""]
     wide = max(len(row.unit or row.stage) for row in rows)
     out.append(
         f"{'':<{wide}} {'precision':<10} {'mel rel. L2':>11} {'wave rel. L2':>12} {'sound dB':>9} {'decisions':>9}"

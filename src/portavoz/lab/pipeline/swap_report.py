@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...atomic import made_folder
+from ...atomic import new_folder
 from ...audio.files import write
 from ...audio.limit import soft_limit
 from ...errors import InputError
@@ -41,20 +41,20 @@ def _all(swap: Swap) -> str:
             return f"No value of {swap.port.name} moves the reference's result by more than {swap.limit:g}."
         return (
             f"No stage of {swap.port.name} differs by more than {swap.limit:g} from {swap.reference.name} on the same "
-            f"values; the whole port ends {_said(swap.whole)} from it."
+            f"values; the port's own result {_said(swap.whole)}."
         )
     first, *rest = swap.faulty
     if not swap.port.runs:
         return (
-            f"The fault is in {swap.port.name}, {_between(swap, first)}: from the port's {first.border} the reference "
-            f"ends {_said(first.port_first)} from its own result, from the port's earlier values it does not. The "
+            f"The fault is in {swap.port.name}, {_between(swap, first)}: computed by the reference from the port's "
+            f"{first.border}, the result {_said(first.port_first)}; from the port's earlier values it does not. The "
             f"port's later values are only recorded."
         )
     also = f" Also wrong: {', '.join(c.stage for c in rest)}." if rest else ""
     return (
-        f"The fault is in the stage {first.stage} of {swap.port.name}, {_between(swap, first)}: with the reference "
-        f"before {first.border} the port ends {_said(first.reference_first)} from the reference; with this stage alone "
-        f"in the reference it ends {_said(first.stage_alone)} from it.{also}"
+        f"The fault is in the stage {first.stage} of {swap.port.name}, {_between(swap, first)}: with the reference up "
+        f"to {first.border} and the port after it, the result {_said(first.reference_first)}; with this stage alone "
+        f"from the port, it {_said(first.stage_alone)}.{also}"
     )
 
 
@@ -63,12 +63,13 @@ def _one(swap: Swap) -> str:
     if not swap.port.runs:
         where = "is not before" if c.port_first.l2 <= swap.limit else "is before"
         return (
-            f"The fault {where} {c.border}: port first, reference behind ends {_said(c.port_first)} from the reference."
+            f"The fault {where} {c.border}: with the port up to it and the reference after it, the result "
+            f"{_said(c.port_first)}."
         )
     wrong = {"before": c.port_first.l2 > swap.limit, "after": c.reference_first.l2 > swap.limit}
     ends = (
-        f"reference first, then the port ends {_said(c.reference_first)} from the reference; port first, then the "
-        f"reference {_said(c.port_first)}"
+        f"with the reference up to it and the port after it, the result {_said(c.reference_first)}; the other way "
+        f"round, it {_said(c.port_first)}"
     )
     if not any(wrong.values()):
         return f"Neither side of {c.border} has a fault above {swap.limit:g}: {ends}."
@@ -84,13 +85,16 @@ def _between(swap: Swap, c: Crossing) -> str:
 
 
 def _said(apart: OutputDifference) -> str:
+    """A predicate: how far a result is from the reference's."""
     if apart.broke:
-        return f"nowhere ({apart.broke})"
+        return f"cannot be computed ({apart.broke})"
     if not math.isfinite(apart.l2):
         a, b = apart.lengths
         length = f" ({a} samples for {b})" if a != b else ""
-        return f"with other lengths or whole numbers{length}"
-    return f"{apart.l2:.1e} ({apart.snr:.0f} dB)" if apart.l2 else "nothing"
+        return f"differs from the reference's in length or in whole numbers{length}"
+    if not apart.l2:
+        return "equals the reference's"
+    return f"differs from the reference's by {apart.l2:.1e} ({apart.snr:.0f} dB)"
 
 
 def lines(swap: Swap) -> list[str]:
@@ -119,7 +123,7 @@ def write_waves(swap: Swap, folder: str | Path) -> list[Path]:
     """Every sound of the table as a WAV in `folder`. Raises InputError where there is no sound or no rate."""
     if not swap.reference.rate:
         raise InputError(f"{swap.reference.name}: a program does not say its rate; give one with --rate")
-    place = made_folder(folder)
+    place = new_folder(folder)
     named = dict(swap.waves)
     for c in swap.crossings:
         named |= {f"{c.border}-{name}": wave for name, wave in c.waves.items()}

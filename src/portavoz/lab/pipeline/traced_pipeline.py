@@ -39,7 +39,7 @@ def tapped(subject: Program, *, rate: int = 0) -> Pipeline:
     names = list(dict.fromkeys(key.rpartition("#")[0] for key in first.seen if "/" not in key))
     if not names:
         raise InputError(
-            f'{subject.name}: names no border; say portavoz.lab.tap("mel", mel) where a stage ends, or return the wave'
+            f'{subject.name}: names no border; call portavoz.lab.tap("mel", mel) where a stage ends, or return the wave'
         )
 
     def run(done: int, values: Values) -> Values:

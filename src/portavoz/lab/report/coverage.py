@@ -204,7 +204,7 @@ def _rows(verdict: Verdict) -> list[str]:
     for path, rows in asked.items():
         one = file.layers.get(path, {}).get("weight")
         if one is not None and len(rows) < one.shape[0] and path not in known:
-            out.append(f"{one.shape[0] - len(rows)} of {one.shape[0]} rows of {path}: the probe asks for none of them")
+            out.append(f"{one.shape[0] - len(rows)} of {one.shape[0]} rows of {path}: the probe uses none of them")
     return out
 
 
@@ -214,7 +214,7 @@ def _loops(verdict: Verdict) -> list[str]:
         return []
     out = [f"steps past {max(calls) + 1} of a loop: take a longer probe"]
     if not verdict.free:
-        out.append("when a loop ends, and what it decides by itself: add --free")
+        out.append("when a loop ends, and its own decisions: add --free")
     return out
 
 

@@ -187,5 +187,5 @@ def lines(report: Report) -> list[str]:
     out += [r.text() for r in report.responses if not r.dead]
     left = [sentence(sign) for sign in report.signs if not sign.judged]
     if left:
-        out.append(f"not judged, for want of a reference or a prompt: {'; '.join(left)}")
+        out.append(f"not evaluated, for lack of a reference or a prompt: {'; '.join(left)}")
     return out

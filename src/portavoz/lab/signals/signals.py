@@ -42,7 +42,7 @@ class ReferenceSound:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One figure, and the range that is expected; NaN at both ends: nobody can say. `basis` says who can."""
+    """One figure, and the range that is expected; NaN at both ends: unknown. `basis` names its source."""
 
     name: str
     value: float
@@ -76,7 +76,7 @@ def windows(mel: Floats, spec: MelSpec) -> list[Floats]:
     seconds = len(mel) * spec.hop / spec.rate
     n = _number(seconds)
     if len(mel) < 4 * n:
-        raise InputError(f"a reference of {len(mel)} frames ({seconds:.2f} s) says too little; give some seconds")
+        raise InputError(f"a reference of {len(mel)} frames ({seconds:.2f} s) is too short; give some seconds")
     parts = np.array_split(mel, n)
     level = [_level(part, spec) for part in parts]
     return [part for part, one in zip(parts, level) if one > max(level) + PAUSE_DB]

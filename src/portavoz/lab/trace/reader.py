@@ -79,7 +79,7 @@ def _head(path: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
             length = int.from_bytes(file.read(8), "little")
             size = os.fstat(file.fileno()).st_size
             if length > size - 8:
-                raise InputError(f"{path}: no trace, or cut off in its header; write it again")
+                raise InputError(f"{path}: not a trace file, or truncated in its header; write it again")
             parsed = parse_json(file.read(length), once)
     except ValueError as problem:
         raise InputError(f"{path}: not a safetensors file ({problem}); write it as docs/porting.md says") from problem
@@ -107,7 +107,7 @@ def _tensors(trace: TraceFile, index: dict[str, Any], start: int) -> None:
             raise InputError(f"{trace.path}: {name} is cut off (the file ends {start + end - size} bytes early)")
         if not NAME.fullmatch(name) and not WEIGHT.fullmatch(name):
             raise InputError(
-                f"{trace.path}: {name!r} is no name of a tensor, wanted 'path#call:in0' or 'path#call:out'"
+                f"{trace.path}: {name!r} is not the name of a tensor, wanted 'path#call:in0' or 'path#call:out'"
             )
         trace.index[name] = (np.dtype(DTYPES[kind]).newbyteorder("<"), shape, start + int(begin))
 

@@ -50,7 +50,7 @@ def fingerprint(about: Any) -> dict[str, Any]:
         raise ValueError("a fingerprint without a shape")
     numbers = [about.get("hash"), *about.get("rows", ())]
     if not all(map(_count, about["shape"])) or not all(isinstance(n, str) and 0 <= int(n, 16) < BITS for n in numbers):
-        raise ValueError("a fingerprint whose numbers are none of 64 bits")
+        raise ValueError("a fingerprint whose numbers are not of 64 bits")
     return about
 
 

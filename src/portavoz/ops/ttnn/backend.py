@@ -1,4 +1,4 @@
-"""The words in TTNN's operations. Which executor runs them, and in which precision, is the caller's choice."""
+"""The ops in TTNN's operations. Which executor runs them, and in which precision, is the caller's choice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CORES, L1 = 64, 1_360_544  # of a Wormhole: cores that share a tensor, bytes tha
 
 
 class TtnnOps(PlainOps):
-    """Every word as operations of Tenstorrent's TTNN (see `operations`).
+    """Every op as operations of Tenstorrent's TTNN (see `operations`).
 
     `device`: "golden" (None: this one) computes in PyTorch with the card's roundings; "card" calls the package ttnn,
     which may be a card, a simulator or its mock device. `schedule`: a name ("float32", "bfloat16", "fast") or a TOML
@@ -117,7 +117,7 @@ class TtnnOps(PlainOps):
         array = np.asarray(self.executor.download(x.handle))
         return array if x.order is None else array.T
 
-    # Words with parameters
+    # Ops with parameters
 
     def _rule(self, p: Any) -> Rule | None:
         return getattr(p.weight, "rule", None)

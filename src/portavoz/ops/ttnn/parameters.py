@@ -50,15 +50,15 @@ CONVOLUTIONS = {"conv1d": "weight.unsqueeze(-1)", "conv_transpose1d": "weight.un
 
 @dataclass
 class Node:
-    """A step of the paths: its layer's word and tensors, and what is below it."""
+    """A step of the paths: its layer's op and tensors, and what is below it."""
 
-    word: str = ""
+    op: str = ""
     tensors: list[str] = field(default_factory=list)
     below: dict[str, Node] = field(default_factory=dict)
 
 
 def tree(layers: Mapping[str, Any], tensors: Iterable[str]) -> Node:
-    """The layer map as a tree: `layers` path → layer (with its `word`), `tensors` the paths of all tensors."""
+    """The layer map as a tree: `layers` path → layer (with its `op`), `tensors` the paths of all tensors."""
     root = Node()
     for path in tensors:
         *steps, name = path.split(".")
@@ -67,7 +67,7 @@ def tree(layers: Mapping[str, Any], tensors: Iterable[str]) -> Node:
             here = here.below.setdefault(step, Node())
         here.tensors.append(name)
         layer = layers.get(".".join(steps))
-        here.word = here.word or (layer.word if layer is not None else "")
+        here.op = here.op or (layer.op if layer is not None else "")
     return root
 
 
@@ -101,23 +101,23 @@ def _class(node: Node, name: str, texts: dict[str, str]) -> str:
         kind = _class(below, f"{name}{_camel(step)}", texts)
         made = f"{kind}.from_torch(substate(state, {step!r}), dtype=dtype, device=device)"
         fields.append((_field(step), kind, made))
-    fields += [(_field(tensor), "ttnn.Tensor", _tensor(node.word, tensor)) for tensor in node.tensors]
+    fields += [(_field(tensor), "ttnn.Tensor", _tensor(node.op, tensor)) for tensor in node.tensors]
     return _written(f"{name}Parameters", node, fields, texts)
 
 
-def _tensor(word: str, name: str) -> str:
+def _tensor(op: str, name: str) -> str:
     here = f"state[{name!r}]"
-    if word in CONVOLUTIONS:
-        kernel = CONVOLUTIONS[word].replace("weight", here) if name == "weight" else f"{here}.reshape(1, 1, 1, -1)"
+    if op in CONVOLUTIONS:
+        kernel = CONVOLUTIONS[op].replace("weight", here) if name == "weight" else f"{here}.reshape(1, 1, 1, -1)"
         return f"on_host({kernel})"
-    value = f"{here}.T.contiguous()" if word == "linear" and name == "weight" else here
+    value = f"{here}.T.contiguous()" if op == "linear" and name == "weight" else here
     return f"on_device({value}, dtype=dtype, device=device)"
 
 
 def _written(name: str, node: Node, fields: list[tuple[str, str, str]], texts: dict[str, str]) -> str:
     body = "\n".join(f"    {field}: {kind}" for field, kind, _ in fields)
     made = "\n".join(f"            {field}={value}," for field, _, value in fields)
-    what = f"One {node.word} layer's" if node.word else "A group's"
+    what = f"One {node.op} layer's" if node.op else "A group's"
     text = (
         f'@dataclass\nclass {{name}}:\n    """{what} parameters."""\n\n{body}\n\n    @classmethod\n'
         "    def from_torch(cls, state: dict[str, Any], *, dtype: Any, device: Any) -> {name}:\n"

@@ -1,4 +1,4 @@
-"""The words without parameters in TTNN's operations: activations, and what moves numbers."""
+"""The ops without parameters in TTNN's operations: activations, and data movement."""
 
 from __future__ import annotations
 

@@ -17,9 +17,7 @@ def shape_of(mesh: str | Sequence[int] | None) -> tuple[int, int] | None:
     parts = mesh.lower().split("x") if isinstance(mesh, str) else list(map(str, mesh))
     sides = [int(part) if part.strip().isdecimal() and len(part) < 5 else 0 for part in parts]
     if len(sides) != 2 or not 1 <= sides[0] * sides[1] <= MOST:
-        raise BackendError(
-            f"a mesh of {mesh!r} cannot be: give rows and columns from 1 up, such as 1x2, and at most {MOST} devices"
-        )
+        raise BackendError(f"mesh {mesh!r}: give rows and columns from 1 up, such as 1x2, and at most {MOST} devices")
     return sides[0], sides[1]
 
 

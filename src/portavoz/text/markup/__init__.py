@@ -52,7 +52,7 @@ def strings(chunks: Iterable[object]) -> Iterator[str]:
     """The chunks of a text as they come. Raises InputError for one that is no string."""
     for chunk in chunks:
         if not isinstance(chunk, str):
-            raise InputError(f"text has a {type(chunk).__name__} in it: give a str, or an iterable of them")
+            raise InputError(f"text holds a value of type {type(chunk).__name__}: give a str, or an iterable of them")
         yield chunk
 
 

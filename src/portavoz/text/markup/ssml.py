@@ -255,7 +255,7 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError("SSML: the text has a character that is none (a lone surrogate); remove it") from None
+        raise InputError("SSML: the text has a lone surrogate, which is not a character; remove it") from None
 
 
 def segments(text: str, notes: list[str]) -> tuple[Segment, ...]:

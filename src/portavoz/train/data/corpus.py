@@ -49,7 +49,7 @@ def index(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of a corpus folder's index.jsonl. Raises InputError for a line without one of its values."""
     path = folder / "index.jsonl"
     if not is_there(path):
-        raise InputError(f"{path}: missing; {folder} is no corpus folder (see the training guide)")
+        raise InputError(f"{path}: missing; {folder} is not a corpus folder (see the training guide)")
     # Not splitlines: a text may hold other line separators of Unicode.
     lines = read_text(path, TABLE, remedy="make the corpus again").split("\n")
     for number, line in enumerate(lines, 1):
@@ -121,13 +121,13 @@ class Corpus:
         self.folder, self.spec = Path(folder), spec
         if not is_there(self.folder / "corpus.json"):
             raise InputError(
-                f"{self.folder / 'corpus.json'}: missing; {self.folder} is no corpus folder (see the training guide)"
+                f"{self.folder / 'corpus.json'}: missing; {self.folder} is not a corpus folder (see the training guide)"
             )
         self.about = read_object(self.folder / "corpus.json", "make the corpus again")
         self.lines = list(index(self.folder))
         self.speakers: list[str] = speakers or self.about.get("speakers") or []
         if not isinstance(self.speakers, list) or not all(isinstance(name, str) for name in self.speakers):
-            raise InputError(f"{self.folder / 'corpus.json'}: speakers is no list of names; make the corpus again")
+            raise InputError(f"{self.folder / 'corpus.json'}: speakers is not a list of names; make the corpus again")
         self._check()
         self.features = Features(self.folder, [cut(self.folder, line) for line in self.lines], spec)
         self.mels, self.waves = self.features.mels, self.features.waves

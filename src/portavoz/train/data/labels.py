@@ -149,7 +149,7 @@ def _phoneme(label: str, path: Path) -> str:
     try:
         found = pronunciation(label)
     except InputError as problem:
-        raise InputError(f"{path}: the label {label!r} is no phoneme: {problem}") from problem
+        raise InputError(f"{path}: the label {label!r} is not a phoneme: {problem}") from problem
     if len(found) != 1:
         raise InputError(f"{path}: the label {label!r} is {len(found)} phonemes, wanted one; align on phones")
     # A vowel without a stress digit would be read as stressed.

@@ -154,7 +154,7 @@ def _refuse_speakers(path: Path, rows: Sequence[Sequence[str]], mark: str) -> No
         strange = sum(_words(row[who]).isdisjoint(_words(row[said])) for row in full)
         if 2 * len(few) <= len(many) and 2 * strange > len(full):
             raise InputError(
-                f"{path}: column {who + 1} repeats {', '.join(sorted(few)[:3])}, which is no text; if it is the "
+                f"{path}: column {who + 1} repeats {', '.join(sorted(few)[:3])}, which is not text; if it is the "
                 f"speaker, write {mark.join(header)!r} as the first line"
             )
 

@@ -45,7 +45,9 @@ def _configuration(path: str | Path, text: str) -> Any:
     try:
         return parse_json(text)
     except ValueError as problem:
-        raise WeightError(f"{path}: the configuration in its metadata is no JSON ({problem}); train it again") from None
+        raise WeightError(
+            f"{path}: the configuration in its metadata is not JSON ({problem}); train it again"
+        ) from None
 
 
 def joined(parts: Sequence[str | Path]) -> tuple[dict[str, NDArray[Any]], CompactConfig]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from ... import families
-from ...atomic import write_json
 from ...families.spec import FamilySpec
-from ...folder import FORMAT
+from ...folder import seal
 from ...graph.compile import export_stages
 from ...weights import file
 from ..tasks.pretrained import FAMILY, joined
@@ -59,7 +57,6 @@ def bundle(
     whole = WHOLE if half and config.vocoder == "source_filter" else None
     export_stages(family, family.bare(folder / "model.safetensors", config), folder, half=half, whole=whole)
     about = {
-        "format": FORMAT,
         "name": name,
         "family": FAMILY,
         "language": "en",
@@ -69,14 +66,4 @@ def bundle(
         "config": config.to_dict(),
         "card": dict(card),
     }
-    return seal(folder, about)
-
-
-def seal(folder: Path, about: Mapping[str, Any]) -> Path:
-    """Write voice.json: `about`, with size and checksum of the weights and the graphs that lie in the folder."""
-    contents = {name: (folder / name).read_bytes() for name in files(families.get(about["family"]))}
-    sums = {name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in contents.items()}
-    card = {"card": about["card"]} if "card" in about else {}
-    rest = {key: value for key, value in about.items() if key != "card"}
-    write_json(folder / "voice.json", {**rest, "files": sums, **card}, indent=2)
-    return folder
+    return seal(folder, about, files(family))

@@ -17,14 +17,16 @@ from ... import families
 from ...atomic import atomic_folder, check_new_folder
 from ...errors import InputError, SpecError
 from ...families.spec import StageSpec
-from ...folder import describe, find, verify
+from ...folder import describe, seal, verify
 from ...graph import storage
 from ...graph.compile import Origin
 from ...graph.onnx import computes_in_whole_numbers
+from ...input_files import is_file
+from ...loading.locate import locate
 from ...voice import Voice, load
 from ...weights import file
 from ...weights.quantized import MOST, beside, rows, unpacked
-from .bundle import files, seal
+from .bundle import files
 
 Arrays = dict[str, NDArray[Any]]
 KINDS = {
@@ -78,8 +80,9 @@ def compress(
         raise SpecError(f"a voice cannot be compressed as {kind!r}: choose one of {', '.join(KINDS)}")
     if not 0 < fraction < 1:
         raise SpecError(f"the fraction of weights that are pruned is {fraction:g}: wanted one between 0 and 1")
-    storage.onnx()  # it says what is missing, before anything is written
-    source, target = find(voice), Path(out)
+    source, target = locate(voice), Path(out)
+    if not is_file(source / "voice.json"):
+        raise InputError(f"{source}: has no voice.json, and only such voices can be compressed; give another voice")
     about = describe(source)
     family = families.get(about["family"])
     if family.bare is None:
@@ -87,8 +90,9 @@ def compress(
     if target.resolve() == source.resolve():
         raise InputError(f"{target}: is the voice itself; write the compressed one to another folder")
     names = files(family)
-    verify(source, about, names)
     check_new_folder(target)
+    storage.onnx()  # raises MissingExtra before anything is written
+    verify(source, about, names)
     stored, metadata = file.read(source / "model.safetensors")
     old = {k: a.astype(np.float32) for k, a in unpacked(stored).items()}
     kept, packed = _weights(old, stored, kind, fraction)
@@ -98,7 +102,7 @@ def compress(
         file.write(beside / "model.safetensors", kept, {**metadata, "name": name})
         for stage, model in graphs:
             storage.save(model, beside / f"{stage}.onnx", half=kind != "float32")
-        seal(beside, {**about, "name": name, "card": _card(about, kind, fraction)})
+        seal(beside, {**about, "name": name, "card": _card(about, kind, fraction)}, names)
     written = describe(target)["files"]
     sizes = {
         "bytes": {n: written[n]["bytes"] for n in names},

@@ -14,12 +14,12 @@ from ...options import json_option, print_json
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab check` takes."""
-    parser.add_argument("trace", metavar="TRACE", help="the file")
+    parser.add_argument("trace", metavar="TRACE", help="the trace file")
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read and describe it. Raises InputError for what is no whole trace."""
+    """Read and describe it. Raises InputError for an incomplete trace."""
     from ....lab.trace.reader import read
 
     trace = read(args.trace)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(about)
     else:
         print(
-            f"{args.trace}: a whole trace of {len(trace.units)} units ({inputs} with their inputs), "
+            f"{args.trace}: a complete trace of {len(trace.units)} units ({inputs} with their inputs), "
             f"{len(trace.layers)} layers with weights, floors for {len(trace.floors)}"
         )
     return 0

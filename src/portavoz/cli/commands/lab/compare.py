@@ -1,14 +1,13 @@
 """Compare a port with its reference, layer by layer, and name the first wrong layer and the likely cause.
 
 REF and PORT are each a family's probe (its name), a program 'package.module:function', a trace file, an ONNX file
-(its inputs in the .npz file beside it), or a voice on a runtime (heart@onnx), which is compared at the borders of its
-stages. REF may also be the folder of a kit.
-A port that runs is fed the reference's values at every layer (teacher forcing); a port that is only a trace needs a
-reference that runs.
+(with its inputs in the .npz file beside it), or a voice on a runtime (heart@onnx), which is compared at the borders of
+its stages. REF may also be the folder of a kit. A port that runs is fed the reference's values at every layer (teacher
+forcing); a port that is only a trace needs a reference that runs.
 
-With FAMILY alone, portavoz itself is the port: of the reference package (--reference NAME), or of another
-back end (--reference torch --backend mlx). With a voice's ONNX file alone, its graph is the reference, and portavoz's
-blocks with the weights in it are the port (--backend B).
+With FAMILY alone, portavoz's own model is the port, and the reference is the family's reference package (--reference
+NAME) or another back end (--reference torch --backend mlx). With a voice's ONNX file alone, the graph is the reference,
+and portavoz's blocks with its weights are the port (--backend B).
 
 Exit code: 0 PASS, 1 FAIL, 3 UNDECIDABLE, 4 a program of yours raised an error.
 
@@ -27,6 +26,7 @@ import argparse
 from pathlib import Path
 
 from .... import families
+from ....atomic import check_new_file
 from ....config_reader import read_object
 from ....errors import InputError
 from ...options import json_option, print_json
@@ -38,10 +38,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What `lab compare` takes."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="REF PORT, or FAMILY")
     json_option(parser)
-    parser.add_argument("--html", metavar="FILE", help="also write the report as one page")
+    parser.add_argument("--html", metavar="FILE", help="also write the report as an HTML page")
     both = parser.add_argument_group("REF PORT")
     both.add_argument(
-        "--map", metavar="FILE", help="JSON {port's layer: reference's layer}, where the automatic matching is wrong"
+        "--map", metavar="FILE", help="JSON {port's layer: reference's layer}, to correct the automatic matching"
     )
     precisions = ("float32", "bfloat16", "float16")
     both.add_argument(
@@ -49,12 +49,16 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         choices=precisions,
         default="float32",
-        help=f"of the port, running or a file: {', '.join(precisions)}",
+        help=f"precision of the port: {', '.join(precisions)} (default: float32)",
     )
-    both.add_argument("--free", action="store_true", help="also run both sides freely and compare their decisions")
+    both.add_argument(
+        "--free",
+        action="store_true",
+        help="also run both sides freely, and compare their decisions (tokens, durations, steps)",
+    )
     both.add_argument("--since", metavar="OLD.json", help="an earlier report: show what is new and what is fixed")
     both.add_argument("--gate", choices=["all", "new"], default="all", help="new: only new faults give exit code 1")
-    both.add_argument("--stage", metavar="S", help="of a kit: judge this stage alone")
+    both.add_argument("--stage", metavar="S", help="with a kit: compare this stage only")
     family.options(parser.add_argument_group("FAMILY alone"))
 
 
@@ -76,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     if args.gate == "new" and args.since is None:
         raise InputError("--gate new: name the earlier report with --since")
+    if args.html is not None:
+        check_new_file(args.html)
     old = read_object(args.since, "give a report that --json wrote") if args.since else None
     mapping = _by_hand(args.map)
     check_names(*args.names)
@@ -110,5 +116,5 @@ def _compare(args: argparse.Namespace) -> int:
 def _by_hand(path: str | None) -> dict[str, str]:
     found = read_object(path, "give {port's layer: reference's}") if path is not None else {}
     if not all(isinstance(v, str) for v in found.values()):
-        raise InputError(f"{path}: is no map of names; give {{port's layer: reference's}}")
+        raise InputError(f"{path}: is not a map of names; give {{port's layer: reference's}}")
     return found

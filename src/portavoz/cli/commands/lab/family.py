@@ -17,14 +17,18 @@ def options(parser: argparse._ArgumentGroup) -> None:
     source.add_argument(
         "--config", metavar="C", default="tiny", help="a configuration's name, or a JSON file (default: tiny)"
     )
-    source.add_argument("--weights", metavar="DIR", help="a folder that the reference wrote, instead of random weights")
+    source.add_argument("--weights", metavar="DIR", help="a checkpoint of the reference, instead of random weights")
     parser.add_argument("--vocoder", metavar="DIR", help="the vocoder's folder, with --weights")
     parser.add_argument(
-        "--reference", metavar="R", help="a reference package, or a back end (default: the family's own, else numpy)"
+        "--reference",
+        metavar="R",
+        help="a reference package or a back end (default: the family's own package, else numpy)",
     )
     parser.add_argument("--backend", metavar="B", default="torch", help=f"{', '.join(names())} (default: torch)")
-    parser.add_argument("--steps", metavar="N", type=int, help="of the decoding loop (default: the probe's)")
-    parser.add_argument("--seeds", metavar="N", type=int, default=2, help="runs with other texts and noise")
+    parser.add_argument("--steps", metavar="N", type=int, help="steps of the decoding loop (default: the probe's)")
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, default=2, help="runs, each with another text and noise (default: 2)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

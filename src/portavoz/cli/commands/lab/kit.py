@@ -1,7 +1,7 @@
-"""A kit for whoever ports a family in another language: tiny weights, inputs, goldens in bring-up order, a page.
+"""Write test vectors for a port in another language: tiny weights, inputs, expected values in bring-up order, a page.
 
-The folder's README.md says what to do first, second, …; what the port then writes down is
-judged with 'portavoz lab compare KIT PORT.trace', as a whole or with --stage NAME, one stage after the other.
+README.md in the folder gives the order of work. Compare the trace that the port writes with 'portavoz lab compare KIT
+PORT.trace', as a whole or with --stage NAME, one stage after the other.
 
 Examples:
   portavoz lab kit FAMILY --layout mlx -o kit/
@@ -22,8 +22,8 @@ from ...options import json_option, note, print_json
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab kit` takes."""
     parser.add_argument("family", metavar="FAMILY", help="a family with a probe")
-    parser.add_argument("-o", "--out", metavar="KIT", help="the folder to write")
-    parser.add_argument("--layout", metavar="L", default="torch", help="of the weights, a back end's (default: torch)")
+    parser.add_argument("-o", "--out", metavar="KIT", help="the folder to write, new or empty")
+    parser.add_argument("--layout", metavar="L", default="torch", help="layout of the weights (default: torch)")
     parser.add_argument(
         "--config", metavar="C", default="", help="a configuration of the family's probe (default: its first)"
     )
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from ....lab.kit.kit import write
 
     if args.out is None:
-        raise InputError("lab kit: say which folder with -o KIT")
+        raise InputError("lab kit: name the folder with -o KIT")
     about = write(args.family, args.out, layout=args.layout, config=args.config)
     if args.json:
         print_json({k: about[k] for k in ("family", "name", "layout", "stages", "expected", "files")})
@@ -52,7 +52,7 @@ def judged(name: str, verdict: Any, stage: str | None) -> list[Any]:
 
     if not is_kit(name):
         if stage is not None:
-            raise InputError(f"--stage {stage}: is for a kit as the reference, and {name} is none; leave it out")
+            raise InputError(f"--stage {stage}: needs a kit as the reference, and {name} is not one; leave it out")
         return []
     found = progress(open_kit(name), verdict)
     chosen = [one for one in found if one.stage == stage]
@@ -66,6 +66,6 @@ def lines(found: list[Any]) -> list[str]:
     """One line a stage."""
     out: list[str] = []
     for one in found:
-        state = "wrong" if one.wrong else "PASS" if one.done else "not handed in" if not one.judged else "in part"
+        state = "wrong" if one.wrong else "PASS" if one.done else "missing" if not one.judged else "partial"
         out.append(f"{one.stage:<12} {one.judged:>4} of {one.units} units  {state:<14} {one.golden}")
     return out

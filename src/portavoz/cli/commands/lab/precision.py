@@ -1,17 +1,16 @@
-"""Which stage, or which layer, cannot do with less precision: one at a time rounded, all the rest in float32.
+"""Measure how sensitive each stage or layer is to lower precision: one at a time is rounded, the rest is float32.
 
-WHAT is a family's probe (its name), a voice, a checkpoint's folder, or a file of weights. In bf16 and fp16 a
-layer's weights, what it takes and what it gives are rounded, in int8 its weights; the table is sorted by what is
-done to the sound.
+WHAT is a family's probe (its name), a voice, a checkpoint's folder, or a file of weights. bf16 and fp16 round a layer's
+weights, inputs and outputs; int8 rounds its weights. The table is sorted by the change of the sound.
+
+With --schedule a family's probe runs on TTNN's arithmetic instead: the error of each layer under that schedule
+(relative L2, slope, PCC), the schedule line that would fix it, and the drift of a free run from float32.
 
 Examples:
   portavoz lab precision heart
   portavoz lab precision heart --layers --as int8 --most 12
   portavoz lab precision FAMILY --layers --only 'vocoder.*' --json
   portavoz lab precision FAMILY --schedule fast --steps 200 --most 20
-
-With --schedule a family's probe runs on TTNN's arithmetic instead: what each layer loses by itself under that schedule
-(relative L2, slope, PCC), with the line that would mend it, and how far a free run drifts from float32.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import argparse
 
 from ....errors import InputError
 from ...options import json_option, print_json
-from .swap import request, said
+from .swap import request, request_options
 
 NAMES = {"bf16": "bfloat16", "fp16": "float16", "int8": "int8"}
 
@@ -31,13 +30,18 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", action="store_true", help="one layer at a time instead of one stage")
     parser.add_argument("--only", metavar="GLOB", help="the layers whose path matches (with --layers)")
     parser.add_argument(
-        "--as", dest="kinds", metavar="P", action="append", choices=list(NAMES), help="bf16, fp16, int8"
+        "--as",
+        dest="kinds",
+        metavar="P",
+        action="append",
+        choices=list(NAMES),
+        help="bf16, fp16 or int8 (default: all; repeatable)",
     )
-    parser.add_argument("--most", metavar="N", type=int, default=0, help="rows of the table (default: all)")
-    parser.add_argument("--backend", metavar="B", help="torch, mlx or numpy")
+    parser.add_argument("--most", metavar="N", type=int, default=0, help="most rows of the table (default: all)")
+    parser.add_argument("--backend", metavar="B", help="back end: torch, mlx or numpy")
     parser.add_argument("--schedule", metavar="S", help="a TTNN schedule's name, or a TOML file")
-    parser.add_argument("--steps", metavar="N", type=int, help="of the decoding loop, with --schedule")
-    said(parser)
+    parser.add_argument("--steps", metavar="N", type=int, help="steps of the decoding loop, with --schedule")
+    request_options(parser)
     json_option(parser)
 
 

@@ -1,14 +1,12 @@
-"""Grade the lab itself: plant each fault of a catalogue in a port, and see what the lab names.
+"""Grade the lab itself: plant faults from a catalogue in working ports, and check what the lab names.
 
-The ports are of every family, and one written by hand; faults are planted one at a time and three at once. Strangers'
-ports are graded apart: small programs in other words (packed, folded, step by step, row by row …), faultless, with a
-mistake, or in bfloat16 and float16. Each port
-is judged while it runs (teacher forcing), as a trace (mirrored forcing), as a trace of outputs alone, and by the usual
-gates (PCC, first difference). Faultless ports on every back end here measure false alarms; how close they come to the
-limit is the calibration.
+The ports are those of every family, and one written by hand; faults are planted one at a time and three at once. Ports
+called strangers are graded separately: small programs in other idioms (packed, folded, step by step, row by row …),
+correct, with a fault, or in bfloat16 and float16. Each port is compared while it runs (teacher forcing), as a trace
+(mirrored forcing), as a trace of outputs alone, and by the usual gates (PCC, first difference). Correct ports on every
+back end give the rate of false alarms, and how close they come to the limit.
 
-Exit code: 0 when every fault is detected, 95 % are named at their place and there is no false alarm, among strangers
-too; else 1.
+Exit code: 0 when every fault is detected, 95 % are named at their place and there is no false alarm, otherwise 1.
 
 Examples:
   portavoz lab selftest
@@ -22,6 +20,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from .... import families
 from ....errors import InputError
 from ...options import json_option, note, print_json
 
@@ -31,35 +30,38 @@ STRANGERS = "strangers"
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab selftest` takes."""
     json_option(parser)
-    parser.add_argument("--family", metavar="F", help="one catalogue of faults, or strangers (default: all)")
-    parser.add_argument("--clean", metavar="N", type=int, default=80, help="faultless runs a family (default: 80)")
+    parser.add_argument("--family", metavar="F", help="one family's catalogue, or strangers (default: all)")
+    parser.add_argument("--clean", metavar="N", type=int, default=80, help="correct runs per family (default: 80)")
     parser.add_argument("--triples", metavar="N", type=int, default=12, help="sets of three faults (default: 12)")
-    parser.add_argument("--weights", metavar="N", type=int, default=2, help="sets of weights a stranger (default: 2)")
+    parser.add_argument("--weights", metavar="N", type=int, default=2, help="sets of weights per stranger (default: 2)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Plant and grade. Raises PortavozError."""
-    from ....lab.selftest.fault_injection import catalogues, grade, total
-    from ....lab.selftest.strangers import grade as strangers
-
     for name in ("clean", "triples", "weights"):
         if getattr(args, name) < 0:
             raise InputError(f"--{name} {getattr(args, name)}: give a whole number from 0 up")
+    known = [name for family in families.all() for name in family.faults]
+    if args.family not in (None, STRANGERS, *known):
+        raise InputError(f"--family {args.family}: choose one of {', '.join([*known, STRANGERS])}")
+    from ....lab.selftest.fault_injection import grade, total
+    from ....lab.selftest.strangers import grade as strangers
+
     scores, apart = {}, {}
     if args.family in (None, STRANGERS) and args.weights:
-        note("judging strangers' ports")
+        note("grading the strangers")
         apart = strangers.summary(strangers.grade(seeds=args.weights))
-    wanted = [*catalogues()] if args.family is None else [args.family]
+    wanted = known if args.family is None else [args.family]
     for family in (str(one) for one in wanted if one != STRANGERS):
         note(f"planting the faults of {family}")
         scores[family] = grade(family, clean=args.clean, threes=args.triples)
-    found, families = total(scores.values()), {family: score.to_dict() for family, score in scores.items()}
+    found, graded = total(scores.values()), {family: score.to_dict() for family, score in scores.items()}
     if args.json:
-        print_json({**found, "families": families, "strangers": apart})
+        print_json({**found, "families": graded, "strangers": apart})
     else:
         if apart:
             _apart(apart)
-        for family, score in families.items():
+        for family, score in graded.items():
             _table(family, score)
         _sum(found)
     return 0 if all(_good(one) for one in (found, apart) if one) else 1

@@ -1,10 +1,10 @@
-"""What is wrong with a sound, and which part it accuses: figures of a wave and its mel beside what is expected.
+"""Diagnose a sound and its mel spectrogram: what is unusual, and which part of the model is the likely cause.
 
-Sign balance, range, spread and energy of the mel over channels; hiss above half of Nyquist, duration, DC and clipping
-of the wave; with a voice, whether it listens to text, memory, speaker and mel. What is expected comes from a reference
-(the same text) or a prompt (another one), each a sound or a mel, from a voice that says --text, and from the mel's
-own definition; what nobody can judge is said. Mels are .npy or safetensors files, [frames, channels].
-Exit code 0: no symptom, 1: some.
+Of the mel: sign balance, range, spread and energy over channels. Of the wave: hiss above half of Nyquist, duration, DC
+and clipping. Of a voice: whether it responds to text, memory, speaker and mel. Expected values come from a reference
+(the same text) or a prompt (another text), each a sound or a mel, from a voice that speaks --text, and from the mel's
+own definition; figures without an expected value are listed. Mels are .npy or safetensors files, [frames, channels].
+Exit code: 0 no symptom, 1 some.
 
 Examples:
   portavoz lab signals noise.wav --reference good.wav
@@ -22,33 +22,33 @@ from ....config_reader import Reader, read_object
 from ....errors import InputError, SpecError
 from ....input_files import read_array
 from ...options import json_option, print_json
-from .swap import request, said
+from .swap import request, request_options
 
 MELS = (".npy", ".safetensors")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab signals` takes."""
-    parser.add_argument("wave", metavar="WAV", nargs="?", help="the sound (default: what --voice says)")
+    parser.add_argument("wave", metavar="WAV", nargs="?", help="the sound (default: what --voice speaks)")
     parser.add_argument("--mel", metavar="FILE", help="the mel that the sound was made from")
     known = parser.add_mutually_exclusive_group()
-    known.add_argument("--reference", metavar="FILE", help="a sound or a mel of the same text that is right")
-    known.add_argument("--prompt", metavar="FILE", help="a sound or a mel of the same speaker, another text")
+    known.add_argument("--reference", metavar="FILE", help="a correct sound or mel of the same text")
+    known.add_argument("--prompt", metavar="FILE", help="a sound or mel of the same speaker with another text")
     spec = parser.add_mutually_exclusive_group()
     spec.add_argument("--spec", metavar="FILE", help="the mel's definition as JSON: rate, fft, hop, mels, low, high …")
-    spec.add_argument("--voice", metavar="VOICE", help="whose mel it is, and whose responses are tried")
-    said(parser)
+    spec.add_argument("--voice", metavar="VOICE", help="the voice that made it; its responses are tested too")
+    request_options(parser)
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Listen. Raises PortavozError; gives 1 when there is a symptom."""
+    """Diagnose the sound. Raises PortavozError; gives 1 when there is a symptom."""
     from ....lab.signals.diagnosis import lines, listen
 
     if args.wave is None and args.mel is None and args.voice is None:
-        raise InputError("lab signals was given nothing: give a sound, a --mel or a --voice")
+        raise InputError("lab signals: give a sound, a --mel or a --voice")
     if args.text is not None and args.voice is None:
-        raise InputError("--text is what a voice says: give --voice too")
+        raise InputError("--text needs a voice that speaks it: give --voice too")
     voice = _voice(args) if args.voice is not None else None
     wave = _wave(args.wave, voice.spec.rate if voice else None) if args.wave is not None else None
     spec = voice.spec if voice else _spec(args.spec, wave, args.mel)
@@ -90,8 +90,9 @@ class _Voice:
 
 def _voice(args: argparse.Namespace) -> _Voice:
     from .... import ops
-    from ....lab.pipeline.pipeline_loader import on, other_speaker
+    from ....lab.pipeline.pipeline_loader import check_side, on, other_speaker
 
+    check_side(args.voice)
     back, wanted = ops.open(ops.preferred()), request(args)
     another = other_speaker(args.voice, wanted)
     return _Voice(on(back, args.voice, wanted), None if another is None else on(back, args.voice, another))
@@ -147,7 +148,7 @@ def _spec(path: str | None, wave: Any, mel: str | None) -> Any:
         except SpecError as problem:
             raise InputError(f"{path}: cannot be read as a mel's definition ({problem}); see flow.MelSpec") from problem
     if mel is not None:
-        raise InputError(f"{mel}: nobody says what its numbers mean; give its definition with --spec, or its --voice")
+        raise InputError(f"{mel}: what its numbers mean is unknown; give its definition with --spec, or its --voice")
     return MelSpec(rate=wave.rate, high=min(8000.0, wave.rate / 2))
 
 

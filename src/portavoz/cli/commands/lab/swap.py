@@ -1,10 +1,10 @@
-"""Which stage of a port is wrong, and on which side: each border between stages crossed both ways.
+"""Find the wrong stage of a port: exchange stages with the reference at every border between them.
 
-REF and PORT are a family's probe (its name), a voice, a checkpoint's folder, or a file of weights, each with
-@RUNTIME behind it (numpy, torch, mlx, onnx, openvino, transformers; onnx:int8); or a program 'package.module:function'
-that names its borders with portavoz.lab.tap. PORT may be a trace with such borders in it (NAME.trace): then it only
-goes first. Both must have the same borders: ids, memory, durations or frames, mel, wave. Exit code 0: no stage is
-further off than the limit, 1: one is (it is named).
+REF and PORT are a family's probe (its name), a voice, a checkpoint's folder, or a file of weights, each optionally with
+@RUNTIME (numpy, torch, mlx, onnx, openvino, transformers; onnx:int8); or a program 'package.module:function' that names
+its borders with portavoz.lab.tap. PORT may also be a trace with such borders (NAME.trace): then the reference continues
+from its values. Both sides need the same borders: ids, memory, durations or frames, mel, wave.
+Exit code: 0 every stage is within the limit, 1 a stage is not (it is named).
 
 Examples:
   portavoz lab swap heart heart@onnx
@@ -18,32 +18,36 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ....atomic import check_new_folder
 from ....errors import InputError
 from ....input_files import is_there
 from ...options import json_option, note, print_json
+from ...programs import crashes
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What `lab swap` takes."""
-    parser.add_argument("reference", metavar="REF", help="the side that is right")
-    parser.add_argument("port", metavar="PORT", help="the side that is in doubt")
-    parser.add_argument("--at", metavar="BORDER", help="one border, such as mel (default: every one)")
-    parser.add_argument("--wave", metavar="DIR", help="write every sound of the table as a WAV into this folder")
-    parser.add_argument("--limit", metavar="L2", type=float, help="the relative L2 that counts as a fault (1e-4)")
-    parser.add_argument("--rate", metavar="HZ", type=int, default=0, help="of a program's wave")
-    said(parser)
+    parser.add_argument("reference", metavar="REF", help="the side that is known to be right")
+    parser.add_argument("port", metavar="PORT", help="the side under test")
+    parser.add_argument("--at", metavar="BORDER", help="one border, such as mel (default: all)")
+    parser.add_argument(
+        "--wave", metavar="DIR", help="write every sound of the table as a WAV file into this folder, new or empty"
+    )
+    parser.add_argument("--limit", metavar="L2", type=float, help="relative L2 that counts as a fault (default: 1e-4)")
+    parser.add_argument("--rate", metavar="HZ", type=int, default=0, help="sample rate of a program's wave")
+    request_options(parser)
     json_option(parser)
 
 
-def said(parser: argparse.ArgumentParser) -> None:
-    """What a side is to say."""
-    parser.add_argument("--text", metavar="TEXT", help="what voices say (its first piece)")
-    parser.add_argument("--speaker", metavar="S", help="a voice's speaker: a name, a number, an x-vector's file")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of what is drawn (default: 0)")
+def request_options(parser: argparse.ArgumentParser) -> None:
+    """Text, speaker and seed of both sides."""
+    parser.add_argument("--text", metavar="TEXT", help="text for the voices (its first sentence is used)")
+    parser.add_argument("--speaker", metavar="S", help="the voice's speaker: a name, a number or an x-vector file")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of random draws (default: 0)")
 
 
 def request(args: argparse.Namespace) -> Any:
-    """What `said` chose."""
+    """What `request_options` chose."""
     from ....lab.pipeline.pipeline_loader import SENTENCE, Request
 
     speaker = int(args.speaker) if args.speaker is not None and args.speaker.isdecimal() else args.speaker
@@ -52,13 +56,19 @@ def request(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Cross the borders. Raises PortavozError; gives 1 when a stage is at fault."""
+    from ....lab.pipeline.pipeline_loader import check_side
     from ....lab.pipeline.swap import LIMIT, swap
     from ....lab.pipeline.swap_report import lines, to_dict, write_waves
 
     limit = LIMIT if args.limit is None else args.limit
     if not limit > 0:
         raise InputError(f"--limit {args.limit}: give a number above 0, such as 1e-4")
-    found = swap(*sides(args), at=args.at, limit=limit)
+    if args.wave is not None:
+        check_new_folder(args.wave)
+    for name in (args.reference, args.port):
+        check_side(name)
+    with crashes(args.reference, args.port):
+        found = swap(*sides(args), at=args.at, limit=limit)
     written = write_waves(found, args.wave) if args.wave is not None else []
     if args.json:
         print_json({**to_dict(found), **({"waves": [str(path) for path in written]} if written else {})})

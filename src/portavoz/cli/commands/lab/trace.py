@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ....atomic import check_new_file
 from ....errors import InputError
 from ...options import json_option, note, print_json
 from ...programs import check_names, crashes, side
@@ -23,21 +24,22 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("program", metavar="PROGRAM", help="a family, a 'module:function', or VOICE@RUNTIME")
     parser.add_argument("-o", "--out", metavar="FILE", required=True, help="the trace to write")
     parser.add_argument(
-        "--config", metavar="C", default="tiny", help="of a family: tiny (the default), base, or a file"
+        "--config", metavar="C", default="tiny", help="configuration of a family: tiny (the default), base, or a file"
     )
     parser.add_argument(
-        "--only", metavar="GLOB", action="append", help="keep the layers whose path matches; repeatable"
+        "--only", metavar="GLOB", action="append", help="keep only layers whose path matches; repeatable"
     )
-    parser.add_argument("--every", metavar="N", type=int, default=1, help="keep every n-th call of each layer")
-    parser.add_argument("--last", metavar="N", type=int, default=0, help="keep only the last n calls of each layer")
+    parser.add_argument("--every", metavar="N", type=int, default=1, help="keep every Nth call of each layer")
+    parser.add_argument("--last", metavar="N", type=int, default=0, help="keep only the last N calls of each layer")
     json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Record. Raises PortavozError."""
     if args.every < 1 or args.last < 0:
-        raise InputError(f"--every {args.every} --last {args.last}: give whole numbers from 1 (from 0) up")
+        raise InputError(f"--every {args.every} --last {args.last}: give --every from 1 up, and --last from 0 up")
     check_names(args.program)
+    check_new_file(args.out)
     from ....lab.forcing.noise_floor import write
     from ....lab.trace.recorder import Selection
     from ....lab.trace.trace import Trace
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     with crashes(args.program):
         program = side(args.program, args.config)
         if isinstance(program, Trace):
-            raise InputError(f"{args.program}: is a trace already; give a program")
+            raise InputError(f"{args.program}: is already a trace; give a program")
         trace = write(program, args.out, selection=Selection(tuple(args.only or ["*"]), args.every, args.last))
     size = Path(args.out).stat().st_size
     about = {"file": args.out, "units": len(trace.units), "layers": len(trace.layers), "bytes": size}

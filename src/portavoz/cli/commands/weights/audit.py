@@ -1,8 +1,7 @@
 """Account for every tensor of a checkpoint: missing, left over, mis-shaped, ignored, untrained, duplicate, NaN.
 
-The order of axes of every kernel is checked by its role. With --against, each tensor is compared with the reference's,
-and a fault that a repair would undo for certain is marked. FILE is a safetensors file, an index of shards, or a folder.
-Exit code: 0 no fault, 1 faults.
+The axis order of every kernel is checked by its role. With --against each tensor is compared with the reference's, and
+faults that 'weights repair' would certainly undo are marked. Exit code: 0 no fault, 1 faults.
 
 Examples:
   portavoz weights audit model.safetensors --family FAMILY
@@ -21,7 +20,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What `weights audit` takes."""
     parser.add_argument("file", metavar="FILE", help="a safetensors file, an index of shards, or a checkpoint's folder")
     parser.add_argument("--against", metavar="REF", help="the reference's file or folder, or a voice's name")
-    model_options(parser, layout="the order of axes that FILE has: torch or mlx (default: what it declares)")
+    model_options(parser, layout="axis order of FILE: torch or mlx (default: as it declares)")
     json_option(parser)
 
 

@@ -1,7 +1,7 @@
 """Write a checkpoint as one safetensors file: merge shards, change the layout or the dtype, open a pickle.
 
-Without --layout, --dtype and --fix every number is copied. A layout converted there and back gives the same bytes. A
-pickled checkpoint is opened with --trust-pickle only, in a process of its own that knows nothing but tensors.
+Without --layout, --dtype and --fix every number is copied. Converting to another layout and back gives the same bytes.
+A pickled checkpoint is opened only with --trust-pickle, in a separate process that can create nothing but tensors.
 
 Examples:
   portavoz weights convert reference/pytorch_model.bin reference/model.safetensors --trust-pickle
@@ -27,14 +27,16 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="OUT", help="the safetensors file to write")
     dtypes = ("float32", "float16", "bfloat16")
     parser.add_argument("--dtype", metavar="D", choices=dtypes, help=", ".join(dtypes))
-    parser.add_argument("--fix", action="store_true", help="first fix what names and shapes make certain")
+    parser.add_argument("--fix", action="store_true", help="first fix faults that names and shapes make certain")
     parser.add_argument("--trust-pickle", action="store_true", help="open a pickled IN")
     parser.add_argument(
-        "--against", metavar="REF", help="the reference's file or folder, or a voice's name: settles the order of axes"
+        "--against",
+        metavar="REF",
+        help="the reference's file or folder, or a voice's name: decides an ambiguous axis order",
     )
-    model_options(parser, layout="the order of axes to write: torch or mlx")
+    model_options(parser, layout="axis order to write: torch or mlx")
     card = parser.add_argument_group("for a card")
-    card.add_argument("--backend", metavar="B", help="ttnn: write tensors as it keeps them under a schedule")
+    card.add_argument("--backend", metavar="B", help="ttnn: write tensors as it stores them under a schedule")
     card.add_argument("--schedule", metavar="S", help="with --backend: its name, or a TOML file (default: bfloat16)")
     card.add_argument("--classes", metavar="PY", help="with --backend: also write parameter dataclasses as Python")
     json_option(parser)
@@ -51,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
     if args.backend:
         done = _prepared(args)
     elif args.schedule or args.classes:
-        raise InputError("--schedule and --classes are of a back end's weights: give --backend ttnn")
+        raise InputError("--schedule and --classes need a back end: give --backend ttnn")
     elif not (args.layout or args.dtype or args.fix):
         done = convert(source, target, trust_pickle=args.trust_pickle, metadata=about)
     elif is_pickle(source):
-        # Beside its config.json no longer, so what that says is asked of the pickle's own folder.
+        # The copy has no config.json beside it: the pickle's own folder is asked for one.
         with tempfile.TemporaryDirectory() as folder:
             opened = Path(folder) / f"{Path(source).stem}.safetensors"
             made = convert(source, opened, trust_pickle=args.trust_pickle)["metadata"]
@@ -92,7 +94,7 @@ def _prepared(args: argparse.Namespace) -> dict[str, Any]:
 
     refuse(args.backend)
     if args.layout or args.dtype or args.fix:
-        raise InputError("--backend: the schedule decides layout and dtype; leave --layout, --dtype and --fix out")
+        raise InputError("--backend: the schedule determines layout and dtype; leave out --layout, --dtype and --fix")
     refuse_pickle(args.source)
     if not args.target.endswith(".safetensors"):
         raise InputError(f"{args.target}: change the ending to .safetensors")

@@ -44,12 +44,12 @@ class Injected(TorchFunctionMode):
         layer, steps = self.calls % len(self.kept), args[0].shape[0]
         self.calls += 1
         if steps > self.kept.shape[1]:
-            raise InputError(f"the reference has come to step {steps}, the masks end at {self.kept.shape[1]}")
+            raise InputError(f"the reference is at step {steps}, but the masks end at {self.kept.shape[1]}")
         return self.kept[layer, :steps].to(args[0].dtype)
 
 
 class State(NamedTuple):
-    """Where the reference has come to: its whole history of frames and masks, because it reads them again each step."""
+    """The reference's state: the whole history of frames and masks, because it reads them again each step."""
 
     memory: Any
     mask: Any
@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 
 class ReferenceOutput(NamedTuple):
-    """What the reference says: mel [F, mels], the mel before its post-net, stop probabilities [steps, r], wave."""
+    """The reference's output: mel [F, mels], the mel before its post-net, stop probabilities [steps, r], wave."""
 
     mel: Floats
     before: Floats
