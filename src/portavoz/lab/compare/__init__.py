@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from ...errors import InputError
 from ..align.matching import align
 from ..forcing.checks import Check
@@ -22,7 +20,7 @@ from .forced_run import forced
 from .mirrored_run import mirrored
 from .walks import ROUNDOFF, inventory
 
-__all__ = ["assert_parity", "compare", "correlation", "forced", "inventory", "mirrored", "propagated"]
+__all__ = ["assert_parity", "compare", "forced", "inventory", "mirrored", "propagated"]
 
 
 def compare(
@@ -102,13 +100,3 @@ def _side(side: Any, inputs: tuple[Any, ...]) -> Program | Trace:
     if isinstance(side, Trace) or hasattr(side, "run"):
         return side
     return program_of(side, *inputs)
-
-
-def correlation(a: Any, b: Any) -> float:
-    """Pearson's correlation. It explains; it never decides."""
-    x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
-    if x.shape != y.shape or not np.isfinite(x).all():
-        return 0.0
-    x, y = x - x.mean(), y - y.mean()
-    size = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return float(x @ y) / size if size else 0.0

@@ -262,7 +262,7 @@ def _derived(name: str, inputs: list[Value]) -> tuple[str, bool]:
 
 def _about(word: str, jaxpr: Any, eqn: Any, inputs: list[Value]) -> tuple[int, dict[str, Any]]:
     """The axis of a softmax, and declared facts."""
-    names = set(_primitives(jaxpr))
+    names = {eqn.primitive.name for eqn in _equations(jaxpr)}
     if word == "gelu":
         return -1, {"approximate": "tanh" in names}
     if word == "leaky_relu":
@@ -280,7 +280,3 @@ def _equations(jaxpr: Any) -> list[Any]:
         inner = eqn.params.get(CALLS.get(eqn.primitive.name, ""))
         out += [eqn] if inner is None else _equations(getattr(inner, "jaxpr", inner))
     return out
-
-
-def _primitives(jaxpr: Any) -> list[str]:
-    return [eqn.primitive.name for eqn in _equations(jaxpr)]

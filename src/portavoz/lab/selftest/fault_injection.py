@@ -24,9 +24,10 @@ from ...folder import describe, voices
 from ...ops import installed
 from ...ops import open as open_ops
 from ...ops.base import Ops
-from ..compare import correlation, forced, inventory, mirrored, propagated
+from ..compare import forced, inventory, mirrored, propagated
 from ..forcing.noise_floor import traced
 from ..instrument.observer import Program
+from ..metrics import distance
 from ..probes import configured, probe_of, program, reference_program, torch_program
 from ..report.verdict import Verdict
 from ..trace.recorder import record
@@ -159,7 +160,7 @@ def dumped(port: Program, *, outputs_only: bool = False) -> Trace:
 
 def _usual(ground: FaultTarget, port: Program, fault: Fault, out: Outcome) -> None:
     plain, crash = inventory(port)
-    out.pcc = 0.0 if crash else correlation(plain.arrays[ground.out], ground.trace.arrays[ground.out])
+    out.pcc = 0.0 if crash else distance(plain.arrays[ground.out], ground.trace.arrays[ground.out]).pcc
     seen = propagated(ground.trace, plain)
     if seen.faults:
         out.first_propagated = seen.faults[0].id
