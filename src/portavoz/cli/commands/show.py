@@ -109,8 +109,9 @@ def _print(about: dict[str, Any]) -> None:
     for key, value in about.get("card", {}).items():
         if key not in ("figures", "parameters"):  # figures have a table of their own, parameters are counted below
             print(f"{key:<11} {_plain(value)}")
+    width = max((len(stage["name"]) for stage in about["stages"]), default=0)
     for stage in about["stages"]:
-        print(f"stage {stage['name']:<6} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")
+        print(f"stage {stage['name']:<{width}} {'; '.join(stage['inputs'])}  →  {'; '.join(stage['outputs'])}")
     if "layers" not in about and "configurations" not in about:
         print(f"needs       {about['needs']}" if "needs" in about else f"bytes       {about['bytes']:,}")
         return
