@@ -95,7 +95,7 @@ def test_a_tensor_that_is_there_twice(tmp_path: Path) -> None:
 def test_a_truncated_file(keep: int, tmp_path: Path) -> None:
     path = written(tmp_path / "t.trace", GOOD)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"cut off|not a safetensors|no trace"):
+    with pytest.raises(InputError, match=r"cut off|truncated in its header"):
         read(path)
 
 
@@ -103,7 +103,7 @@ def test_what_is_not_there_or_not_a_trace(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read(tmp_path / "nowhere.trace")
     (tmp_path / "text").write_text("this is a text file, and rather longer than eight bytes")
-    with pytest.raises(InputError, match="no trace"):
+    with pytest.raises(InputError, match="not a trace file"):
         read(tmp_path / "text")
 
 

@@ -49,7 +49,7 @@ def test_lab_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("0 1000000 Q!", "is no phoneme"), ("0 1000000 sil", "only silence"), ("x y", "wanted 'start end phone'")],
+    [("0 1000000 Q!", "is not a phoneme"), ("0 1000000 sil", "only silence"), ("x y", "wanted 'start end phone'")],
 )
 def test_labels_that_cannot_be_used(tmp_path, text, message):
     path = tmp_path / "a.lab"

@@ -132,7 +132,7 @@ def test_labels_that_cannot_be_used_are_learnt_instead(spoken, tmp_path):
     (source / "labels" / "0001.lab").write_text("0 1000000 Q!\n")
     said = []
     out = prepare(source, tmp_path / "out", MelSpec(), steps=3, say=said.append)
-    assert any("'Q!' is no phoneme" in line for line in said)
+    assert any("'Q!' is not a phoneme" in line for line in said)
     assert '"0001"' in (out / "index.jsonl").read_text()
 
 
