@@ -146,7 +146,7 @@ class Voice:
             raise InputError(f"durations is {shortened(durations)}: give a function of the symbols and their frames")
         manner = SynthesisOptions(
             self._speaker(speaker), float(speed), float(pauses), seed, opened(lexicon), durations, float(pitch),
-            self._checked_options(options), whole,
+            check_options(options, self.options, self.name), whole,
         )  # fmt: skip
         document = read_markup(text if isinstance(text, str) else strings(text), markup)
         return self._stream(document, self._manners(document, manner), batch, text if isinstance(text, str) else "")
@@ -199,9 +199,6 @@ class Voice:
             speaker = os.fspath(cast("os.PathLike[str]", speaker))
         alike = [name for name in self.speakers if isinstance(speaker, str) and name.lower() == speaker.lower()]
         return self.model.speaker(alike[0] if len(alike) == 1 and speaker not in self.speakers else speaker)
-
-    def _checked_options(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
-        return check_options(options, self.options, self.name)
 
     def _checked_batch(self, batch: object) -> int:
         batch = whole_number("batch", batch, 1, MOST_ROWS)

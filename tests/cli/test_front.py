@@ -55,6 +55,10 @@ def test_each_command_has_help_with_examples(words: tuple[str, ...], capsys: pyt
     assert shown.count(f"portavoz {' '.join(words)}") >= 2
 
 
+def test_the_old_name_of_the_selftest_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    assert helped(capsys, "lab", "plant").replace("lab plant", "lab selftest") == helped(capsys, "lab", "selftest")
+
+
 def test_each_command_lists_its_own_options_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--every" in helped(capsys, "lab", "trace")
     assert "--every" not in (compare := helped(capsys, "lab", "compare")) and "--since" in compare

@@ -21,7 +21,8 @@ from portavoz.families.compact.probe import PROBE_SOURCE, weights
 from portavoz.families.compact.runtime import eager_stages
 from portavoz.families.compact.voice import CompactFolder
 from portavoz.flow import MelSpec
-from portavoz.graph.compile import export_stages, prebuilt
+from portavoz.graph.compile import prebuilt
+from portavoz.graph.stage_files import export_stages
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 

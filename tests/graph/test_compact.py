@@ -11,8 +11,9 @@ from portavoz.errors import BackendError, WeightError
 from portavoz.families.compact.config import MINIMAL, CompactConfig
 from portavoz.families.compact.loop import STAGES, Compact, Eager
 from portavoz.families.compact.voice import CompactFolder
-from portavoz.graph.compile import export_stages, prebuilt
+from portavoz.graph.compile import prebuilt
 from portavoz.graph.onnx import Session
+from portavoz.graph.stage_files import export_stages
 from portavoz.weights import file
 from portavoz.weights.cursor import Weights
 

@@ -60,6 +60,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 LARGE = "--allow-large"  # every command has it
+ALIASES = {"selftest": ["plant"]}  # what it was called before
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -166,7 +167,7 @@ def _add_commands(parser: Parser, commands: Mapping[str, str], group: str = "") 
     added = parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest, parser_class=kinds)
     for name, about in commands.items():
         path = f"{group}.{name}" if group else name
-        added.add_parser(name, prog=f"{parser.prog} {name}", help=about, path=path)
+        added.add_parser(name, prog=f"{parser.prog} {name}", help=about, aliases=ALIASES.get(name, []), path=path)
 
 
 def _any_parser(*, path: str, **options: Any) -> Parser:

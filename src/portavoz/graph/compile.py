@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -263,34 +263,6 @@ def prebuilt(
         for name, path in ready.items()
     }
     return family.runner(sessions, {}, config)
-
-
-def export_stages(
-    family: FamilySpec,
-    checkpoint: Checkpoint,
-    folder: str | Path,
-    *,
-    half: bool = True,
-    whole: Mapping[str, Sequence[str]] | None = None,
-) -> list[Path]:
-    """Write each stage as an ONNX file into a folder. Raises MissingExtra without the extra `onnx`.
-
-    Stages in `whole` compute their large products in eight bits, except those with weights whose paths begin with one
-    of its texts.
-    """
-    from ..atomic import atomic
-    from .whole_numbers import rewritten
-
-    origin = Origin.of(family, checkpoint, transient=True)
-    paths = []
-    for name in origin.specs:
-        graph = origin.exported(name, half=half and name not in (whole or {}))
-        if whole and name in whole:
-            graph = rewritten(graph, keep=whole[name], half=half)
-        paths.append(Path(folder) / f"{name}.onnx")
-        with atomic(paths[-1], "wb") as out:
-            out.write(graph)
-    return paths
 
 
 def version_of(package: str) -> str:

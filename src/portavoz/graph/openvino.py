@@ -109,7 +109,7 @@ class Session:
         self._lock, self._model, self._packed = threading.Lock(), None, False
         if not is_there(self.path):
             raise WeightError(f"{self.path}: the compiled stage is missing; delete its folder to compile it again")
-        check(self.path, GRAPH, remedy="remove its folder, and it is made again", error=WeightError)
+        check(self.path, GRAPH, remedy="delete its folder, and it is made again", error=WeightError)
 
     def run(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """The stage's outputs in order.

@@ -49,9 +49,9 @@ def here(voice: str | Path | None) -> Path | None:
         if name in catalogue.available() and not is_there(name):
             return None
     if name.endswith(GRAPH) and is_file(name):
-        needed = "; ".join(family.needs for family in families.all() if family.needs)
+        wanted = "; ".join(family.needs for family in families.all() if family.needs)
         raise InputError(
-            f"voice {name!r}: no family recognises this file with what is beside it; needed is one of: {needed}"
+            f"voice {name!r}: no family recognises this file with what is beside it; needed is one of: {wanted}"
         )
     if voice is None or not NAME.fullmatch(name) or is_there(name) or is_closed(name):
         return find(voice)

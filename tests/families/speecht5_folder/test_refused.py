@@ -14,6 +14,7 @@ from speecht5_folders import SPEAKER, edited, refused, rewritten
 
 import portavoz
 from portavoz.errors import BackendError, InputError, PortavozError, SpecError, WeightError
+from portavoz.families.synthesis import SynthesisOptions, SynthesisRequest
 from portavoz.text.lexicon import Lexicon
 
 ALPHA = "speecht5.encoder.prenet.encode_positions.alpha"
@@ -92,6 +93,21 @@ def test_files_around_the_weights(copy: Path) -> None:
     assert "config.json: there is no such file; give a folder that save_pretrained wrote" in said
     (copy / "config.json").write_text("{", encoding="utf-8")
     assert "config.json: cannot be read as JSON" in refused(InputError, lambda: portavoz.load(copy))
+
+
+@pytest.mark.parametrize(
+    ("manner", "said"),
+    [
+        (SynthesisOptions(options={"exaggeration": 1}), "there is no option 'exaggeration'"),
+        (SynthesisOptions(speed=2.0), "SpeechT5 does not support `speed`"),
+        (SynthesisOptions(), "no speaker: this model needs a speaker embedding of"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_before_a_weight_is_read(copy: Path, manner: SynthesisOptions, said: str) -> None:
+    shutil.rmtree(copy / "speakers", ignore_errors=True)
+    for path in (copy / "model.safetensors", copy / "vocoder" / "model.safetensors"):
+        path.write_bytes(b"never read")
+    assert said in refused(InputError, lambda: portavoz.load(copy, request=SynthesisRequest("Hello.", None, manner)))
 
 
 def test_a_tokenizer_must_be_there(copy: Path) -> None:

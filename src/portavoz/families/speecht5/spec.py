@@ -20,7 +20,7 @@ from .config import ARCHITECTURE, CONFIGS, MODEL, SpeechT5Config
 from .decoder import Acoustic
 from .loop import decode
 from .stages import Eager
-from .voice import synthesizer
+from .voice import refuse, synthesizer
 
 HERE = __name__.rpartition(".")[0]
 SHOWN = (
@@ -93,6 +93,7 @@ FAMILY = FamilySpec(
     eager=eager,
     runner=runtime.runner,
     synthesizer=synthesizer,
+    refuse=refuse,
     exercise=exercise,
     lengths={"symbols": 60, "steps": 50},  # of two frames each at the published size: 1.6 seconds of speech
     interfaces=interfaces,

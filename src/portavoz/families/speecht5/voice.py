@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...text.chunks import TextChunk
 from ..spec import Engine
-from ..synthesis import SynthesisOptions, SynthesisStream
+from ..synthesis import SynthesisOptions, SynthesisRequest, SynthesisStream, check_options
 from .checkpoint import Checkpoint
 from .loop import SpeechT5
 from .speaker import speaker
@@ -22,6 +22,15 @@ def synthesizer(checkpoint: Checkpoint, engine: Engine) -> SpeechT5Voice:
     """The voice of a checkpoint."""
     one, many = (SpeechT5(stages, checkpoint.config, workers=engine.workers) for stages in (engine.one, engine.many))
     return SpeechT5Voice(one, many, engine.batch, checkpoint.tokenizer(), checkpoint.speakers())
+
+
+def refuse(checkpoint: Checkpoint, request: SynthesisRequest) -> None:
+    """Raises InputError for settings that SpeechT5 does not have, and without any speaker, before a weight is read."""
+    manner = request.manner
+    check_options(manner.options, {}, checkpoint.about()["name"])
+    manner.only_letters("SpeechT5")
+    if request.prompt is None and manner.speaker is None:
+        speaker(None, checkpoint.config.speaker_embedding_dim, checkpoint.speakers())
 
 
 class SpeechT5Voice:

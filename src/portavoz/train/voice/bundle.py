@@ -12,7 +12,7 @@ import numpy as np
 from ... import families
 from ...families.spec import FamilySpec
 from ...folder import seal
-from ...graph.compile import export_stages
+from ...graph.stage_files import export_stages
 from ...weights import file
 from ..tasks.pretrained import FAMILY, joined
 from .contrast import sharpened
